@@ -1,0 +1,70 @@
+"""Every registered workload, whatever its family: it builds, and what it builds is a network."""
+
+import networkx as nx
+import pytest
+
+from wavecore.catalog import broken_workloads, workload, workload_names, workload_options
+from wavecore.errors import GraphError
+from wavecore.layers import KINDS, CrossEntropy, Input
+from wavecore.layers.base import Role
+
+NAMES = workload_names()
+
+
+def test_all_entry_points_load() -> None:
+    assert broken_workloads() == ()
+    assert len(NAMES) >= 14
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_one_connected_dag_from_image_to_loss(name: str) -> None:
+    graph = workload(name)
+    digraph = graph.digraph
+    assert nx.is_directed_acyclic_graph(digraph)
+    assert nx.is_weakly_connected(digraph)
+    sources = [node for node, degree in digraph.in_degree() if degree == 0]
+    sinks = [node for node, degree in digraph.out_degree() if degree == 0]
+    assert (sources, sinks) == ([graph.layers[0].name], [graph.layers[-1].name])
+    assert isinstance(graph.layers[0].kind, Input)
+    assert isinstance(graph.layers[-1].kind, CrossEntropy)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_come_after_what_they_read(name: str) -> None:
+    order = {layer.name: position for position, layer in enumerate(workload(name))}
+    assert all(order[read] < order[layer.name] for layer in workload(name) for read in layer.inputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_unit_can_be_expanded(name: str) -> None:
+    graph = workload(name)
+    for layer in graph:
+        rules = KINDS[type(layer.kind)]
+        assert rules.infer(layer.kind, graph.input_shapes(layer)) == layer.shape
+        if rules.role is Role.UNIT:
+            assert rules.expand is not None
+            assert rules.expand(layer.kind, graph.input_shapes(layer), layer.shape).forward.passes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_the_same_every_time(name: str) -> None:
+    assert str(workload(name)) == str(workload(name, **workload_options(name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [(name, {"alexnet": 63, "inception_v3": 75, "inception_v4": 75}.get(name, 32)) for name in NAMES],
+)
+def test_smallest_image(name: str, least: int) -> None:
+    assert workload(name, image=least).forward_macs > 0
+    for image in (least - 1, 16, 1, 0, -224):
+        with pytest.raises(GraphError, match=f"network {name}: image is {image}; try: {least} to "):
+            workload(name, image=image)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "options", [{"image": 320, "classes": 7, "width": 0.3}, {"width": 1e-9}, {"image": 257}]
+)
+def test_builds_with_odd_options(name: str, options: dict[str, float]) -> None:
+    assert workload(name, **options).parameter_count > 0

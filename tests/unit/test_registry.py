@@ -1,0 +1,140 @@
+"""What the registry finds, seen through distributions that stand on the path as an outsider's would."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from wavecore import catalog, registry
+from wavecore.errors import ConfigError, NameLookupError
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """``install(group, one="ITEMS = ...")``: a distribution whose entry points are modules of that text."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    modules: set[str] = set()
+
+    def add(group: str, /, *names: str, **texts: str) -> None:
+        info = tmp_path / "outside-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n")
+        entries = [f"{name} = outside_{name}" for name in texts] + list(names)
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *entries]) + "\n")
+        for name, text in texts.items():
+            (tmp_path / f"outside_{name}.py").write_text(text)
+            modules.add(f"outside_{name}")
+        registry._load.cache_clear()
+
+    yield add
+    registry._load.cache_clear()
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def test_tables_are_put_together_in_the_order_of_entry_points(install: Install) -> None:
+    install("some.group", b="ITEMS = {'z': 1, 'a': 2}", a="ITEMS = {'m': 3}")
+    assert list(registry.collect("some.group", "ITEMS").items()) == [("m", 3), ("z", 1), ("a", 2)]
+
+
+def test_a_group_without_entry_points_is_empty() -> None:
+    assert registry.collect("wavecore.no_such_group", "ITEMS") == {}
+
+
+def test_a_table_cannot_be_changed(install: Install) -> None:
+    install("some.group", a="ITEMS = {'m': 3}")
+    with pytest.raises(TypeError):
+        registry.collect("some.group", "ITEMS")["n"] = 4  # type: ignore[index]
+
+
+def test_a_module_named_twice_is_read_once(install: Install) -> None:
+    install("some.group", "again = outside_a", a="ITEMS = {'m': 3}")
+    assert registry.collect("some.group", "ITEMS") == {"m": 3}
+
+
+def test_a_name_of_two_modules_is_an_error_that_names_both(install: Install) -> None:
+    install("some.group", a="ITEMS = {'m': 3}", b="ITEMS = {'m': 3}")
+    with pytest.raises(ConfigError) as caught:
+        registry.collect("some.group", "ITEMS")
+    assert caught.value.message == (
+        "entry points some.group: 'm' is registered by both outside_a and outside_b; "
+        "try: another name in one of them, or uninstalling one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("import no_such_module", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
+        ("THINGS = {}", "has no table named ITEMS"),
+        ("ITEMS = [1]", "has no table named ITEMS"),
+        ("ITEMS = {'x': 'text'}", "'x' is a str, not a int"),
+    ],
+)
+def test_a_broken_entry_point_spoils_no_other_name(install: Install, text: str, complaint: str) -> None:
+    install("some.group", good="ITEMS = {'m': 3}", bad=text)
+    assert registry.collect("some.group", "ITEMS", int) == {"m": 3}
+    assert registry.find("here", "item", "m", "some.group", "ITEMS", int) == 3
+    (error,) = registry.broken("some.group", "ITEMS", int)
+    assert error.what == complaint
+    assert error.where == "entry point some.group: bad = 'outside_bad'"
+
+
+def test_a_missing_name_tells_of_what_is_broken(install: Install) -> None:
+    install("some.group", good="ITEMS = {'meter': 3}", bad="1 / 0")
+    with pytest.raises(ConfigError) as caught:
+        registry.find("here", "item", "metre", "some.group", "ITEMS")
+    assert caught.value.message == (
+        "here: there is no item named 'metre', and entry point some.group: bad = 'outside_bad' "
+        "cannot be loaded: ZeroDivisionError: division by zero; "
+        "try: meter, or repairing or uninstalling the package that registers it"
+    )
+
+
+def test_a_missing_name_offers_the_nearest(install: Install) -> None:
+    install("some.group", good="ITEMS = {'meter': 3}")
+    with pytest.raises(NameLookupError, match="there is no item named 'metre'; try: meter"):
+        registry.find("here", "item", "metre", "some.group", "ITEMS")
+
+
+OUTSIDE = """
+from wavecore.catalog import Workload
+from wavecore.ir import Network
+from wavecore.layers import CrossEntropy, Flatten, Linear
+from wavecore.shapes import Shape
+
+def tiny(features=10, {more}):
+    net = Network("tiny", Shape(3, 2, 2))
+    net(CrossEntropy(), net(Linear(features), net(Flatten(), net.input)))
+    return net.build()
+
+WORKLOADS = {{"tiny": Workload(name="tiny", build=tiny, summary="one layer")}}
+"""
+
+
+def test_an_outside_workload_stands_beside_ours(install: Install) -> None:
+    install("wavecore.workloads", tiny=OUTSIDE.format(more=""))
+    assert {"tiny", "resnet50"} <= set(catalog.workload_names())
+    assert catalog.workload("tiny", features=7).parameter_count == 12 * 7 + 7
+
+
+@pytest.mark.parametrize("more", ["must=None", "flag=True", "*others", "**others"])
+def test_an_option_without_a_simple_default_is_reported(install: Install, more: str) -> None:
+    install("wavecore.workloads", tiny=OUTSIDE.format(more=more))
+    with pytest.raises(
+        ConfigError, match=r"workload tiny: its option '\w+' has no int, float or str as default"
+    ):
+        catalog.workload("tiny")
+
+
+def test_no_workload_is_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, wavecore.catalog; print([m for m in sys.modules if m.startswith('wavecore.workloads')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

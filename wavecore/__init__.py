@@ -1,0 +1,1 @@
+"""What one training step of a network costs on a systolic accelerator."""

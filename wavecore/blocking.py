@@ -1,0 +1,239 @@
+"""Two-level blocking: how an operation's operands pass through the global buffer, and how often each is read.
+
+An operand that is not on chip is read from DRAM as few times as the best loop order and block size allow.  The
+second level, from the global buffer into the array's local buffers, is in `gemm`.
+
+Orders of a GEMM whose rows are samples (forward, data gradient), with A streamed and B = weights:
+
+* ``rows``: B is held whole and rows of A pass by: both are read once;
+* ``panels``: A is held whole (or on chip already) and column panels of B pass by: both once;
+* ``row_blocks``: a block of A at a time is held, B is read once for each;
+* ``column_blocks``: a block of B at a time is held, A is read once for each.
+
+Orders of a weight gradient, whose inner dimension is samples, with C = the gradient:
+
+* ``depth``: C is held whole while A and B pass by in ``blocks`` rounds, each added to C: both are read once;
+* ``tiles``: A and B are held whole (or on chip) while tiles of C are finished one by one;
+* ``row_blocks``/``column_blocks``: a block of C at a time is held, B or A is read once for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavecore.errors import SpaceError
+from wavecore.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
+from wavecore.operations import Role
+from wavecore.placement import Place, PlacedOperation
+from wavecore.specs import ArraySpec
+from wavecore.units import format_bytes
+
+CHUNK_BYTES = 16 * 1024  # the least piece in which a tensor streams; two of them are in flight
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A way to run an operation that reads each operand once: buffer bytes per sample and at any sub-batch."""
+
+    order: str
+    per_sample_bytes: int
+    fixed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """The choice for one operation over some samples.
+
+    The streamed operand is read ``streamed_passes`` times, the stationary one ``stationary_passes`` times, in
+    ``blocks`` outer blocks; ``stage_bytes`` of the buffer are used beside what is resident.
+    """
+
+    order: str
+    stage_bytes: int
+    streamed_passes: int = 1
+    stationary_passes: int = 1
+    blocks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """What an operation keeps in the buffer beside its resident tensors.
+
+    ``streamed`` and ``stationary`` are the bytes of GEMM operands that are not on chip, per sample where they are
+    batched; ``window`` must be there of the streamed operand before its first row can run; ``panel`` is one column
+    panel of the stationary operand; ``base`` are the chunks of everything that just passes by.
+    """
+
+    streamed: int
+    stationary: int
+    window: int
+    panel: int
+    base: int
+
+
+def _chunk(nbytes: int) -> int:
+    return min(2 * CHUNK_BYTES, nbytes)
+
+
+def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
+    """Measure what ``placed`` needs beside its resident tensors."""
+    op = placed.operation
+    streamed = stationary = window = base = 0
+    ahead, rows = op.lookahead
+    for use, read in zip(op.reads, placed.reads, strict=True):
+        if read.place is not Place.STREAMED:
+            continue
+        nbytes = read.tensor.nbytes
+        if read.role is Role.STREAMED:
+            streamed += nbytes
+            window += min(nbytes, -(-nbytes * ahead // rows)) + _chunk(nbytes)
+        elif read.role is Role.STATIONARY:
+            stationary += nbytes
+        else:
+            held_sample = use.passes > read.passes
+            base += nbytes if held_sample else _chunk(nbytes)
+    base += sum(_chunk(write.tensor.nbytes) for write in placed.writes if not write.kept and write.tensor.batched)
+    panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
+    return Operands(streamed, stationary, window, min(panel, stationary), base)
+
+
+def gradient_bytes(placed: PlacedOperation) -> int:
+    """Bytes of the weight gradients that ``placed`` writes to DRAM."""
+    return sum(write.tensor.nbytes for write in placed.writes if not write.tensor.batched and not write.kept)
+
+
+def _gradient_tiles(placed: PlacedOperation, array: ArraySpec) -> int:
+    """Room for two finished tiles of a weight gradient and the partial sums that they are added to."""
+    return min(4 * array.tile_rows * array.columns * ACCUMULATOR_BYTES, 2 * gradient_bytes(placed))
+
+
+def needs(placed: PlacedOperation, array: ArraySpec) -> tuple[Need, ...]:
+    """The ways in which every operand is read only once, the one with the best overlap first."""
+    op = placed.operation
+    parts = operands(placed, array)
+    if not op.gemms:
+        return (Need("sweeps", 0, parts.base + (_gradient_tiles(placed, array) if op.accumulates else 0)),)
+    if op.accumulates:
+        tiles = Need("tiles", parts.streamed + parts.stationary, parts.base + _gradient_tiles(placed, array))
+        if not parts.streamed and not parts.stationary:
+            return (tiles,)
+        fixed = parts.base + gradient_bytes(placed) + _gradient_tiles(placed, array)
+        # a quarter of the operands is in use while the next quarter arrives
+        return tiles, Need("depth", (parts.streamed + parts.stationary + 1) // 2, fixed)
+    whole = Need("rows", 0, parts.base + parts.window + parts.stationary)
+    if not parts.stationary:
+        return (whole,)
+    return whole, Need("panels", parts.streamed, parts.base + parts.panel)
+
+
+def largest_sub_batch(placed: PlacedOperation, array: ArraySpec, space_bytes: int) -> int | None:
+    """Most samples at which every operand is still read once in ``space_bytes``; None if any number is."""
+    best = 0
+    for need in needs(placed, array):
+        per_sample = placed.live_bytes + need.per_sample_bytes
+        if need.fixed_bytes > space_bytes:
+            continue
+        if per_sample == 0:
+            return None
+        best = max(best, (space_bytes - need.fixed_bytes) // per_sample)
+    return best
+
+
+def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking:
+    """Choose how ``placed`` runs over ``samples`` samples in ``space_bytes`` of the buffer.
+
+    Raises SpaceError, which names the layer and what it needs, when no order fits.
+    """
+    free = space_bytes - placed.live_bytes * samples
+    depth = _depth(placed, array, samples, free) if placed.operation.accumulates else None
+    for need in needs(placed, array):
+        stage = need.fixed_bytes + need.per_sample_bytes * samples
+        if need.order != "depth" and stage <= free:
+            choice = Blocking(need.order, stage)
+            return depth if depth is not None and _cheap(depth, placed, array, samples) else choice
+    if depth is not None:
+        return depth
+    choices = _many_passes(placed, array, samples, free) if placed.operation.gemms else []
+    if not choices:
+        raise _no_room(placed, array, samples, space_bytes)
+    return min(choices, key=lambda choice: choice[0])[1]
+
+
+def _depth(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
+    """Operands in as few rounds as fit twice beside the whole weight gradient; None where it does not fit."""
+    parts = operands(placed, array)
+    total = (parts.streamed + parts.stationary) * samples
+    if not placed.operation.gemms or not total:
+        return None
+    stage = parts.base + gradient_bytes(placed) + _gradient_tiles(placed, array)
+    room = free - stage
+    if room < 2 * (parts.window + _chunk(parts.stationary)):
+        return None
+    return Blocking("depth", stage, blocks=max(2, -(-2 * total // room)))
+
+
+def _cheap(depth: Blocking, placed: PlacedOperation, array: ArraySpec, samples: int) -> bool:
+    """Whether adding every round to the gradient moves less than the operands themselves."""
+    parts = operands(placed, array)
+    return gradient_bytes(placed) * depth.blocks <= (parts.streamed + parts.stationary) * samples
+
+
+def _many_passes(
+    placed: PlacedOperation, array: ArraySpec, samples: int, free: int
+) -> list[tuple[int, Blocking]]:
+    """Orders that read an operand more than once, each with the bytes that it reads."""
+    parts = operands(placed, array)
+    a_bytes = parts.streamed * samples
+    choices = []
+    if placed.operation.accumulates:
+        b_bytes = parts.stationary * samples
+        c_bytes = gradient_bytes(placed)
+        tiles = _gradient_tiles(placed, array)
+        room = free - parts.base - parts.window - _chunk(parts.stationary) - tiles
+        least = min(c_bytes, tiles)
+        if room >= least > 0:
+            blocks = -(-c_bytes // room)
+            choices.append((a_bytes * blocks + b_bytes, Blocking("column_blocks", free, blocks, 1, blocks)))
+            choices.append((a_bytes + b_bytes * blocks, Blocking("row_blocks", free, 1, blocks, blocks)))
+        return choices
+    b_bytes = parts.stationary
+    tile_pair = min(2 * array.rows * array.columns * ELEMENT_BYTES, b_bytes)
+    row_tiles = sum(-(-gemm.m * samples // array.tile_rows) for gemm in placed.operation.gemms)
+    fewest = tile_pair + parts.base
+    if free >= fewest + parts.window:
+        choices.append((a_bytes + b_bytes * row_tiles, Blocking("row_blocks", fewest + parts.window, 1, row_tiles, row_tiles)))
+    room = free - parts.base - parts.panel
+    if a_bytes and room >= parts.window:
+        blocks = -(-a_bytes // room)
+        choices.append((a_bytes + b_bytes * blocks, Blocking("row_blocks", free, 1, blocks, blocks)))
+    room = free - parts.base - parts.window
+    if b_bytes and room >= parts.panel:
+        blocks = -(-b_bytes // room)
+        choices.append((a_bytes * blocks + b_bytes, Blocking("column_blocks", free, blocks, 1, blocks)))
+    return choices
+
+
+def least_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
+    """The smallest buffer in which ``placed`` can run at all over ``samples`` samples."""
+    live = placed.live_bytes * samples
+    parts = operands(placed, array)
+    single = min(need.fixed_bytes + need.per_sample_bytes * samples for need in needs(placed, array))
+    if not placed.operation.gemms:
+        return live + single
+    if placed.operation.accumulates:
+        tiles = _gradient_tiles(placed, array)
+        many = parts.base + parts.window + _chunk(parts.stationary) + tiles + min(gradient_bytes(placed), tiles)
+    else:
+        many = parts.base + parts.window + min(2 * array.rows * array.columns * ELEMENT_BYTES, parts.stationary)
+    return live + min(single, many)
+
+
+def _no_room(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> SpaceError:
+    op = placed.operation
+    least = least_bytes(placed, array, samples)
+    return SpaceError(
+        f"layer {op.unit}, {op.phase}",
+        f"needs {least} bytes ({format_bytes(least)}) of the global buffer for {samples} sample{'s' * (samples > 1)}, "
+        f"and has {space_bytes} ({format_bytes(space_bytes)})",
+        f'--set core.global_buffer="{format_bytes(2 * least)}" or more, or a smaller sub-batch',
+    )

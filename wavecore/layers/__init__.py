@@ -1,0 +1,51 @@
+"""Layer kinds: one file each, and the one table that lists them."""
+
+from __future__ import annotations
+
+from wavecore.layers import adaptive, convolution, elementwise, ends, linear, merge, normalization, pooling
+from wavecore.layers.adaptive import AdaptiveAvgPool
+from wavecore.layers.base import LayerKind, LayerRules
+from wavecore.layers.convolution import Conv
+from wavecore.layers.elementwise import Dropout, ReLU
+from wavecore.layers.ends import CrossEntropy, Flatten, Input
+from wavecore.layers.linear import Linear
+from wavecore.layers.merge import Add, Concat
+from wavecore.layers.normalization import GroupNorm
+from wavecore.layers.pooling import AvgPool, GlobalAvgPool, MaxPool
+
+KINDS: dict[type[LayerKind], LayerRules] = {
+    Input: ends.INPUT_RULES,
+    Conv: convolution.RULES,
+    Linear: linear.RULES,
+    GroupNorm: normalization.RULES,
+    ReLU: elementwise.RULES,
+    Dropout: elementwise.RULES,
+    MaxPool: pooling.MAX_RULES,
+    AvgPool: pooling.AVERAGE_RULES,
+    GlobalAvgPool: pooling.GLOBAL_RULES,
+    AdaptiveAvgPool: adaptive.RULES,
+    Add: merge.ADD_RULES,
+    Concat: merge.CONCAT_RULES,
+    Flatten: ends.FLATTEN_RULES,
+    CrossEntropy: ends.LOSS_RULES,
+}
+
+__all__ = [
+    "KINDS",
+    "AdaptiveAvgPool",
+    "Add",
+    "AvgPool",
+    "Concat",
+    "Conv",
+    "CrossEntropy",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool",
+    "GroupNorm",
+    "Input",
+    "LayerKind",
+    "LayerRules",
+    "Linear",
+    "MaxPool",
+    "ReLU",
+]

@@ -1,0 +1,114 @@
+"""What one training step is made of: tensors, and the operations that read and write them.
+
+Nothing here knows hardware.  Sizes that grow with the mini-batch are per sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """The part of the training step that an operation belongs to."""
+
+    FORWARD = "forward"
+    DATA_GRADIENT = "data_gradient"
+    WEIGHT_GRADIENT = "weight_gradient"
+    UPDATE = "update"
+
+
+class TensorClass(StrEnum):
+    """What a tensor is; DRAM bytes are reported by these classes."""
+
+    WEIGHT = "weight"
+    ACTIVATION = "activation"
+    GRADIENT = "gradient"
+    WEIGHT_GRADIENT = "weight_gradient"
+    MASK = "mask"
+    OPTIMIZER = "optimizer"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """``nbytes`` of one sample (``batched``) or of the whole tensor (otherwise)."""
+
+    name: str
+    tensor_class: TensorClass
+    nbytes: int
+    batched: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """``count`` equal products of m x k and k x n; ``batched`` names the dimension that grows with samples."""
+
+    m: int
+    k: int
+    n: int
+    batched: str = "m"
+    count: int = 1
+
+    def at(self, samples: int) -> tuple[int, int, int]:
+        """The dimensions (m, k, n) of one product over ``samples`` samples."""
+        if self.batched == "m":
+            return self.m * samples, self.k, self.n
+        return self.m, self.k * samples, self.n
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per sample, of all ``count`` products."""
+        return self.m * self.k * self.n * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPass:
+    """One sweep of the vector unit: ``lane_operations`` fp32 multiply-adds on each of ``elements``."""
+
+    elements: int
+    lane_operations: int
+    batched: bool = True
+
+
+class Role(StrEnum):
+    """How an operation uses what it reads: as an operand of its GEMM, or beside it."""
+
+    STREAMED = "streamed"
+    STATIONARY = "stationary"
+    SIDE = "side"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A tensor that an operation reads, ``passes`` times over unless it is held on chip."""
+
+    tensor: str
+    role: Role = Role.SIDE
+    passes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the training step.
+
+    ``unit`` is the layer whose row it counts for.  ``accumulates`` marks a weight gradient, which is added to
+    the partial sums of earlier sub-batches.  ``in_place`` names a tensor whose space the first written one may take
+    over, where its time on chip ends here.  ``lookahead`` is the share of a sample that must be there beyond the share
+    already computed: rows of a window over rows of an image, (1, 1) for a whole sample.
+    """
+
+    name: str
+    unit: str
+    phase: Phase
+    reads: tuple[Use, ...]
+    writes: tuple[str, ...]
+    gemms: tuple[Gemm, ...] = ()
+    passes: tuple[VectorPass, ...] = ()
+    accumulates: bool = False
+    in_place: str | None = None
+    lookahead: tuple[int, int] = (1, 1)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per sample."""
+        return sum(gemm.macs for gemm in self.gemms)

@@ -1,0 +1,106 @@
+"""In how many steps a command runs, and which bytes flow with which step, by the order that blocking chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from wavecore.blocking import CHUNK_BYTES, Blocking
+from wavecore.operations import Gemm
+from wavecore.placement import PlacedOperation
+from wavecore.program import Pace, Work
+from wavecore.specs import ArraySpec
+from wavecore.traffic import Transfer
+
+STEP_BYTES = 128 * 1024  # DRAM bytes of a step, unless the buffer has room only for less
+STEP_CYCLES = 4096  # array or vector cycles of a step
+LEAST_STEPS = 8  # so that a consumer can follow its producer closely even through a short operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paces:
+    """How operands from DRAM flow and are freed, what is awaited of resident ones, when results are there."""
+
+    streamed: Pace = Pace.EVEN
+    streamed_freed: Pace | None = Pace.EVEN
+    stationary: Pace = Pace.EVEN
+    stationary_freed: Pace | None = Pace.EVEN
+    resident: Pace = Pace.EVEN
+    results: Pace = Pace.EVEN
+    gradient: Pace = Pace.EVEN
+
+
+_BY_ORDER = {
+    "sweeps": Paces(gradient=Pace.AT_END),
+    "rows": Paces(stationary=Pace.AT_ONCE, stationary_freed=Pace.AT_END),
+    "panels": Paces(
+        streamed=Pace.FIRST_BLOCK,
+        streamed_freed=Pace.AT_END,
+        resident=Pace.FIRST_BLOCK,
+        results=Pace.LAST_BLOCK,
+    ),
+    "row_blocks": Paces(streamed_freed=None, stationary_freed=None),
+    "column_blocks": Paces(
+        streamed_freed=None, stationary_freed=None, resident=Pace.FIRST_BLOCK, results=Pace.LAST_BLOCK
+    ),
+    "tiles": Paces(
+        streamed=Pace.AT_ONCE,
+        streamed_freed=Pace.AT_END,
+        stationary=Pace.AT_ONCE,
+        stationary_freed=Pace.AT_END,
+        resident=Pace.AT_ONCE,
+    ),
+    "depth": Paces(
+        streamed=Pace.ROUND_START,
+        streamed_freed=Pace.ROUND_END,
+        stationary=Pace.ROUND_START,
+        stationary_freed=Pace.ROUND_END,
+        resident=Pace.ROUND_START,
+        gradient=Pace.AT_END,
+    ),
+}
+# A weight gradient cut into blocks of itself has read every sample when the first is done.
+_GRADIENT_BLOCKS = Paces(streamed_freed=None, stationary_freed=None, resident=Pace.FIRST_BLOCK)
+# The first sweep over a sample makes its statistics, the second the result.
+_TWO_SWEEPS = replace(_BY_ORDER["sweeps"], resident=Pace.FIRST_SWEEP, results=Pace.SECOND_SWEEP)
+
+
+def two_sweeps(placed: PlacedOperation) -> bool:
+    """Whether the vector unit goes over every sample twice."""
+    return len(placed.operation.passes) > 1 and not placed.operation.gemms
+
+
+def paces(placed: PlacedOperation, blocking: Blocking) -> Paces:
+    """The paces of an operation under its blocking."""
+    if two_sweeps(placed):
+        return _TWO_SWEEPS
+    if placed.operation.accumulates and blocking.order in ("row_blocks", "column_blocks"):
+        return _GRADIENT_BLOCKS
+    return _BY_ORDER[blocking.order]
+
+
+def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, array: ArraySpec) -> int:
+    """Blocks of the outer loop: in the order ``panels``, the column blocks of the widest GEMM."""
+    if blocking.order != "panels":
+        return blocking.blocks
+    return max(-(-gemm.n // array.columns) for gemm in gemms)
+
+
+def step_counts(
+    placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...], samples: int, blocks: int, spare_bytes: int
+) -> tuple[int, int]:
+    """(steps, steps of one sweep over one sample): fine enough to overlap and to fit, coarse enough to be quick.
+
+    ``spare_bytes`` is the room beyond two chunks of every stream.
+    """
+    moved = sum(move.nbytes for move in moves)
+    chunk = CHUNK_BYTES + max(0, spare_bytes) // (2 * max(1, len(moves)))
+    largest = max((move.nbytes for move in moves), default=0)
+    cycles = max(work.array_cycles, work.vector_cycles)
+    wanted = max(-(-moved // STEP_BYTES), -(-cycles // STEP_CYCLES), -(-largest // chunk), LEAST_STEPS)
+    if two_sweeps(placed):
+        sweep = -(-wanted // (2 * samples))
+        return 2 * samples * sweep, sweep
+    if placed.operation.gemms:
+        wanted = min(wanted, max(work.output_tiles, -(-moved // STEP_BYTES), -(-largest // chunk)))
+    wanted = max(1, wanted)
+    return -(-wanted // blocks) * blocks, 0

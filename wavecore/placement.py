@@ -1,0 +1,217 @@
+"""Where each tensor is when an operation of a group runs: on chip, loaded to stay, or streamed through.
+
+Placing a group does not depend on the sub-batch; sizes are per sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wavecore.operations import Operation, Role, Tensor
+from wavecore.plan import Group, Residency
+from wavecore.training import TrainingGraph
+
+
+class Direction(StrEnum):
+    """The part of the step in which a group runs."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    UPDATE = "update"
+
+
+class Place(StrEnum):
+    """Where an operation finds a tensor that it reads."""
+
+    RESIDENT = "resident"  # on chip already
+    LOADED = "loaded"  # read from DRAM now, once, and kept for later uses
+    STREAMED = "streamed"  # read from DRAM for this operation only
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRead:
+    """A read and where it finds its tensor; ``passes`` counts only for streamed ones."""
+
+    tensor: Tensor
+    role: Role
+    place: Place
+    passes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedWrite:
+    """A write: ``kept`` on chip, ``stored`` to DRAM, or both; ``covers`` names what it overwrites in place."""
+
+    tensor: Tensor
+    kept: bool
+    stored: bool
+    covers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOperation:
+    """An operation with its tensors placed.
+
+    ``live_bytes`` per sample are on chip while it runs; ``frees`` leave when it is done.
+    """
+
+    operation: Operation
+    reads: tuple[PlacedRead, ...]
+    writes: tuple[PlacedWrite, ...]
+    live_bytes: int
+    frees: tuple[str, ...]
+
+
+def operations_of(training: TrainingGraph, first: int, last: int, direction: Direction) -> list[tuple[int, Operation]]:
+    """The operations of units ``first`` to ``last`` in the order in which ``direction`` runs them, with their unit."""
+    units = training.units
+    if direction is Direction.FORWARD:
+        return [(index, op) for index in range(first, last + 1) for op in units[index].forward]
+    if direction is Direction.BACKWARD:
+        return [(index, op) for index in range(last, first - 1, -1) for op in units[index].backward]
+    return [(index, op) for index in range(first, last + 1) for op in units[index].update]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The operations, by position in the group, between which a tensor is on chip."""
+
+    first: int
+    last: int
+
+
+def place(
+    training: TrainingGraph,
+    first: int,
+    last: int,
+    direction: Direction,
+    residency: Mapping[str, Residency],
+    normalization_passes: int = 2,
+    held: frozenset[str] = frozenset(),
+) -> tuple[PlacedOperation, ...]:
+    """Place the tensors of units ``first`` to ``last`` (inclusive) in one direction."""
+    sequence = operations_of(training, first, last, direction)
+    touches = _touches(training, sequence)
+    spans = _spans(sequence, touches, residency)
+    stage = _Stage(
+        training,
+        touches,
+        spans,
+        _read_elsewhere(training, touches, first, last, direction),
+        normalization_passes,
+        held,
+    )
+    ends: dict[int, list[str]] = {}
+    starts: dict[int, int] = {}
+    for name, span in spans.items():
+        ends.setdefault(span.last, []).append(name)
+        starts[span.first] = starts.get(span.first, 0) + training.tensors[name].nbytes
+    placed = []
+    live = 0
+    for position, (_, op) in enumerate(sequence):
+        live += starts.get(position, 0)
+        placed.append(_place_one(stage, position, op, live, tuple(ends.get(position, ()))))
+        live -= sum(training.tensors[name].nbytes for name in ends.get(position, ()))
+    return tuple(placed)
+
+
+def place_group(training: TrainingGraph, group: Group, direction: Direction, normalization_passes: int) -> tuple[PlacedOperation, ...]:
+    """Place a group of a plan."""
+    first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
+    residency = group.forward if direction is Direction.FORWARD else group.backward
+    return place(training, first, last, direction, residency, normalization_passes, group.held)
+
+
+def _touches(training: TrainingGraph, sequence: Sequence[tuple[int, Operation]]) -> dict[str, list[int]]:
+    """Positions at which each batched tensor is read or written."""
+    touches: dict[str, list[int]] = {}
+    tensors = training.tensors
+    for position, (_, op) in enumerate(sequence):
+        for name in dict.fromkeys((*(use.tensor for use in op.reads), *op.writes)):
+            if tensors[name].batched:
+                touches.setdefault(name, []).append(position)
+    return touches
+
+
+def _spans(
+    sequence: Sequence[tuple[int, Operation]],
+    touches: Mapping[str, list[int]],
+    residency: Mapping[str, Residency],
+) -> dict[str, _Span]:
+    """How long each tensor with residency is on chip; a tensor with nothing to wait for is not kept at all."""
+    ranks = {unit: rank for rank, unit in enumerate(dict.fromkeys(unit for unit, _ in sequence))}
+    turn = [ranks[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
+    spans = {}
+    for name, positions in touches.items():
+        how = residency.get(name)
+        if how is None:
+            continue
+        start = turn[positions[0]]
+        covered = [p for p in positions if how is Residency.KEPT or turn[p] - start <= 1]
+        first_op = sequence[positions[0]][1]
+        twice = any(use.tensor == name and use.passes > 1 for use in first_op.reads)
+        if len(covered) > 1 or twice:
+            spans[name] = _Span(covered[0], covered[-1])
+    return spans
+
+
+def _read_elsewhere(
+    training: TrainingGraph, names: Iterable[str], first: int, last: int, direction: Direction
+) -> frozenset[str]:
+    """Those of ``names`` that a later group of this direction, or backward after forward, reads from DRAM."""
+    if direction is Direction.FORWARD:
+        reader = training.last_forward_reader
+        return frozenset(name for name in names if name in training.saved or reader.get(name, -1) > last)
+    reader = training.last_backward_reader
+    return frozenset(name for name in names if reader.get(name, first) < first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What placing one operation of a group needs to know of the group."""
+
+    training: TrainingGraph
+    touches: Mapping[str, list[int]]
+    spans: Mapping[str, _Span]
+    elsewhere: frozenset[str]
+    normalization_passes: int
+    held: frozenset[str]
+
+    def resident(self, name: str, position: int) -> bool:
+        """Whether a batched tensor is on chip at a position."""
+        span = self.spans.get(name)
+        return span is not None and span.first <= position <= span.last
+
+
+def _place_one(
+    stage: _Stage, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]
+) -> PlacedOperation:
+    tensors = stage.training.tensors
+    reads = []
+    for use in op.reads:
+        if stage.resident(use.tensor, position):
+            first = stage.touches[use.tensor][0] == position
+            reads.append(PlacedRead(tensors[use.tensor], use.role, Place.LOADED if first else Place.RESIDENT, 1))
+        else:
+            there = Place.RESIDENT if use.tensor in stage.held else Place.STREAMED
+            passes = min(use.passes, stage.normalization_passes)
+            reads.append(PlacedRead(tensors[use.tensor], use.role, there, passes))
+    writes = tuple(_place_write(stage, position, op, name, frees) for name in op.writes)
+    overwritten = sum(tensors[write.covers].nbytes for write in writes if write.covers)
+    return PlacedOperation(op, tuple(reads), writes, live_bytes - overwritten, frees)
+
+
+def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
+    """A result stays on chip if it has a span, and goes to DRAM if anyone will read it from there.
+
+    It takes over the space of the operation's ``in_place`` tensor if that one's time on chip ends here.
+    """
+    tensor = stage.training.tensors[name]
+    span = stage.spans.get(name)
+    kept = span is not None or name in stage.held
+    end = span.last if span is not None else position
+    stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
+    covers = op.in_place if span is not None and name == op.writes[0] and op.in_place in frees else None
+    return PlacedWrite(tensor, kept, stored, covers)

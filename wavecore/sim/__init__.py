@@ -1,0 +1,1 @@
+"""The engines that run a program: event by event, and in closed form."""

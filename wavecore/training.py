@@ -1,0 +1,416 @@
+"""LayerGraph -> TrainingGraph: the network unrolled into the operations of one training step.
+
+Layers become *units*, the things that a schedule groups: a layer that computes, with the elementwise layers
+fused into its pass.  Views (concatenation, flattening) disappear: who reads one reads its parts.  Which tensors
+are saved for backward follows from who reads them: what a forward operation writes and a backward one reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from wavecore.ir import Layer, LayerGraph
+from wavecore.layers import KINDS, Input
+from wavecore.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, LayerRules, Role, Work
+from wavecore.operations import Operation, Phase, Tensor, TensorClass, Use, VectorPass
+from wavecore.operations import Role as UseRole
+
+UPDATE_LANE_OPERATIONS = 4  # momentum, weight decay, step, rounding to fp16: one each
+OPTIMIZER_BYTES = 2 * ACCUMULATOR_BYTES  # fp32 master weight and momentum
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a schedule moves about: one computing layer and the layers ``fused`` into it."""
+
+    name: str
+    kind: str
+    fused: tuple[str, ...]
+    forward: tuple[Operation, ...]
+    backward: tuple[Operation, ...]
+    update: tuple[Operation, ...]
+
+
+@dataclass(frozen=True)
+class TrainingGraph:
+    """One training step: the units in forward order, and every tensor by name."""
+
+    name: str
+    units: tuple[Unit, ...]
+    tensors: Mapping[str, Tensor]
+    forward_macs: int
+    parameter_count: int
+
+    @cached_property
+    def saved(self) -> frozenset[str]:
+        """Names of the tensors that forward writes for backward to read."""
+        written = {name for unit in self.units for op in unit.forward for name in op.writes}
+        read = {use.tensor for unit in self.units for op in unit.backward for use in op.reads}
+        return frozenset(written & read)
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """Names of the tensors that forward and backward operations write."""
+        operations = [op for unit in self.units for op in (*unit.forward, *unit.backward)]
+        return frozenset(name for op in operations for name in op.writes)
+
+    @cached_property
+    def last_forward_reader(self) -> Mapping[str, int]:
+        """The last unit, in forward order, whose forward reads a tensor."""
+        return {use.tensor: index for index, unit in enumerate(self.units) for op in unit.forward for use in op.reads}
+
+    @cached_property
+    def last_backward_reader(self) -> Mapping[str, int]:
+        """The last unit in backward order, so the lowest index, whose backward reads a tensor."""
+        numbered = list(enumerate(self.units))
+        return {use.tensor: index for index, unit in reversed(numbered) for op in unit.backward for use in op.reads}
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """First and last unit of each block: a stretch that the rest of the network sees through one value.
+
+        A block ends where everything still to be read is read together: a single tensor, or the parts of one
+        concatenation.  A residual or an inception block is found as one; a chain is all blocks of one unit.
+        """
+        readers: dict[str, list[int]] = {}
+        produced: dict[str, int] = {}
+        for index, unit in enumerate(self.units):
+            for op in unit.forward:
+                for use in op.reads:
+                    readers.setdefault(use.tensor, []).append(index)
+                produced.update(dict.fromkeys(op.writes, index))
+        blocks, first = [], 0
+        for end in range(len(self.units)):
+            pending = {
+                tuple(index for index in readers[name] if index > end)
+                for name, made in produced.items()
+                if made <= end and name in readers
+            } - {()}
+            if len(pending) <= 1:
+                blocks.append((first, end))
+                first = end + 1
+        return tuple(blocks)
+
+    @cached_property
+    def unit_index(self) -> Mapping[str, int]:
+        """Position of each unit in forward order."""
+        return {unit.name: index for index, unit in enumerate(self.units)}
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole step, per sample."""
+        return sum(op.macs for unit in self.units for op in (*unit.forward, *unit.backward))
+
+    def __str__(self) -> str:
+        lines = [f"training step of {self.name}: {len(self.units)} units, {self.macs} MACs a sample"]
+        for unit in self.units:
+            fused = f" + {', '.join(unit.fused)}" if unit.fused else ""
+            lines.append(f"{unit.name} ({unit.kind}){fused}")
+            for op in (*unit.forward, *unit.backward, *unit.update):
+                reads = ", ".join(f"{use.tensor}*{use.passes}" if use.passes > 1 else use.tensor for use in op.reads)
+                lines.append(f"  {op.phase}: {reads} -> {', '.join(op.writes) or '-'}")
+        return "\n".join(lines)
+
+
+def training_graph(graph: LayerGraph, *, pairwise_sums: bool = True) -> TrainingGraph:
+    """Unroll ``graph`` into the operations of one training step.
+
+    The gradients of a value's readers are added two at a time as they come, or (``pairwise_sums=False``) all in
+    one sweep at the end, which reads and writes DRAM less where they are there and takes more room where they
+    are on chip.  With two readers, as in residual networks, both are the same.
+    """
+    return _Unroller(graph, pairwise_sums).run()
+
+
+@dataclass
+class _Draft:
+    """A unit while it is being put together."""
+
+    layer: Layer
+    expansion: Expansion
+    inputs: tuple[str, ...]  # tensor names, concatenations resolved
+    positions: tuple[int, ...]  # how many tensors each graph input stands for
+    fused: list[Layer]
+    masked: bool = False
+    parameters: int = 0
+
+
+class _Unroller:
+    """Carries what is known while a graph is unrolled: forward first, then the units in reverse."""
+
+    def __init__(self, graph: LayerGraph, pairwise_sums: bool) -> None:
+        self.graph = graph
+        self.pairwise_sums = pairwise_sums
+        self.tensors: dict[str, Tensor] = {}
+        self.values: dict[str, tuple[str, ...]] = {}  # layer -> tensors that hold its output
+        self.drafts: dict[str, _Draft] = {}
+        self.hosts: dict[str, _Draft] = {}  # layer -> the unit in whose pass it runs
+        self.consumers: dict[str, list[str]] = {}  # tensor -> units that read it, in order
+        self.contributions: dict[str, list[tuple[str, bool]]] = {}  # tensor -> (gradient part, owned?)
+        self.gradients: dict[str, str] = {}  # tensor -> tensor that holds its gradient
+
+    def run(self) -> TrainingGraph:
+        for layer in self.graph:
+            self._place(layer)
+        for draft in self.drafts.values():
+            for tensor in draft.inputs:
+                self.consumers.setdefault(tensor, []).append(draft.layer.name)
+        forward = {name: self._forward(draft) for name, draft in self.drafts.items()}
+        backward = {name: self._backward(draft) for name, draft in reversed(self.drafts.items())}
+        units = tuple(
+            Unit(
+                name,
+                draft.layer.kind.kind,
+                tuple(layer.name for layer in draft.fused),
+                forward[name],
+                backward[name],
+                self._update(draft),
+            )
+            for name, draft in self.drafts.items()
+        )
+        return TrainingGraph(
+            self.graph.name,
+            units,
+            self.tensors,
+            self.graph.forward_macs,
+            self.graph.parameter_count,
+        )
+
+    def _tensor(self, name: str, tensor_class: TensorClass, nbytes: int, batched: bool = True) -> str:
+        self.tensors[name] = Tensor(name, tensor_class, nbytes, batched)
+        return name
+
+    # -- forward ---------------------------------------------------------------------------------------
+
+    def _place(self, layer: Layer) -> None:
+        """Turn a layer into a unit, fuse it into one, or make it a view."""
+        rules = KINDS[type(layer.kind)]
+        if isinstance(layer.kind, Input):
+            self._tensor(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
+            self.values[layer.name] = (layer.name,)
+            return
+        parts = tuple(self.values[name] for name in layer.inputs)
+        flat = tuple(tensor for part in parts for tensor in part)
+        if rules.role is Role.VIEW:
+            self.values[layer.name] = flat
+            return
+        host = self._fusion_host(layer) if rules.role is Role.ELEMENTWISE else None
+        if host is not None:
+            host.fused.append(layer)
+            host.masked = True
+            self.hosts[layer.name] = host
+            self.values[layer.name] = flat
+            return
+        shapes = self.graph.input_shapes(layer)
+        expansion = (
+            rules.expand(layer.kind, shapes, layer.shape) if rules.expand else _elementwise(rules, layer.shape.elements)
+        )
+        draft = _Draft(layer, expansion, flat, tuple(map(len, parts)), [], masked=rules.role is Role.ELEMENTWISE)
+        draft.parameters = sum(parameter.elements for parameter in self.graph.parameters(layer))
+        self.drafts[layer.name] = self.hosts[layer.name] = draft
+        self.values[layer.name] = (layer.name,)
+        self._tensor(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
+
+    def _fusion_host(self, layer: Layer) -> _Draft | None:
+        """The unit into whose pass an elementwise ``layer`` can be fused: its only source, read by it alone."""
+        (source,) = layer.inputs
+        digraph = self.graph.digraph
+        while digraph.out_degree(source) == 1:
+            if source in self.hosts:
+                return self.hosts[source]
+            inputs = self.graph.by_name[source].inputs
+            if len(inputs) != 1:
+                return None
+            (source,) = inputs
+        return None
+
+    def _forward(self, draft: _Draft) -> tuple[Operation, ...]:
+        name, work = draft.layer.name, draft.expansion.forward
+        writes = [name] if name in self.consumers else []
+        if not writes:
+            del self.tensors[name]
+        if draft.masked:
+            bits = draft.layer.shape.elements
+            writes.append(self._tensor(f"{name}.mask", TensorClass.MASK, -(-bits // 8)))
+        for saved in draft.expansion.saved:
+            mask = TensorClass.MASK if saved.name == "indices" else TensorClass.ACTIVATION
+            writes.append(self._tensor(f"{name}.{saved.name}", mask, -(-saved.bits // 8)))
+        if draft.parameters:
+            self._tensor(f"{name}.weight", TensorClass.WEIGHT, draft.parameters * ELEMENT_BYTES, batched=False)
+        lane_operations = sum(KINDS[type(layer.kind)].lane_operations for layer in draft.fused)
+        return (
+            Operation(
+                name=f"{name}.forward",
+                unit=name,
+                phase=Phase.FORWARD,
+                reads=self._uses(draft, work, streamed="input"),
+                writes=tuple(writes),
+                gemms=work.gemms,
+                passes=_plus(work.passes, lane_operations),
+                in_place=draft.inputs[0] if work.in_place else None,
+                lookahead=work.lookahead,
+            ),
+        )
+
+    def _uses(self, draft: _Draft, work: Work, streamed: str) -> tuple[Use, ...]:
+        """What a phase of a unit reads, with the operand each tensor is when the phase is a GEMM."""
+        name = draft.layer.name
+        side = UseRole.SIDE if not work.gemms else None
+        first, second = side or UseRole.STREAMED, side or UseRole.STATIONARY
+        uses: list[Use] = []
+        if work.reads_input:
+            uses += [Use(tensor, first, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
+        if work.reads_gradient:
+            role = first if streamed == "gradient" else second
+            uses.append(Use(self.gradients[name], role, work.reads_gradient))
+        if work.reads_weight and draft.parameters:
+            uses.append(Use(f"{name}.weight", second))
+        uses += [Use(f"{name}.{saved}") for saved in work.reads_saved]
+        return tuple(uses)
+
+    # -- backward --------------------------------------------------------------------------------------
+
+    def _backward(self, draft: _Draft) -> tuple[Operation, ...]:
+        """The backward operations of a unit: weight gradient, data gradient, sums of gradients that end here.
+
+        The weight gradient runs first, so that the saved input is gone before the input's gradient comes.
+        """
+        name = draft.layer.name
+        operations: list[Operation] = []
+        weight_work, data_work = draft.expansion.weight_gradient, draft.expansion.data_gradient
+        if weight_work is not None:
+            operations.append(self._weight_gradient(draft, weight_work))
+        wanted = [tensor for tensor in draft.inputs if tensor in self.drafts]
+        if data_work is None and draft.expansion.weight_gradient is None:
+            for tensor in wanted:
+                self._contribute(tensor, self.gradients[name], owned=False)
+        elif data_work is not None and (wanted or data_work.writes_weight_gradient):
+            operations.append(self._data_gradient(draft, data_work, wanted))
+        for tensor in dict.fromkeys(wanted):
+            operations += self._gather(tensor, draft)
+        return tuple(operations)
+
+    def _weight_gradient(self, draft: _Draft, work: Work) -> Operation:
+        return Operation(
+            name=f"{draft.layer.name}.weight_gradient",
+            unit=draft.layer.name,
+            phase=Phase.WEIGHT_GRADIENT,
+            reads=self._uses(draft, work, streamed="input"),
+            writes=(self._weight_gradient_tensor(draft),),
+            gemms=work.gemms,
+            passes=work.passes,
+            accumulates=True,
+            lookahead=work.lookahead,
+        )
+
+    def _weight_gradient_tensor(self, draft: _Draft) -> str:
+        nbytes = draft.parameters * ACCUMULATOR_BYTES
+        name = f"{draft.layer.name}.weight_gradient"
+        return self._tensor(name, TensorClass.WEIGHT_GRADIENT, nbytes, batched=False)
+
+    def _data_gradient(self, draft: _Draft, work: Work, wanted: list[str]) -> Operation:
+        name = draft.layer.name
+        reads = list(self._uses(draft, work, streamed="gradient"))
+        writes = []
+        masks = 0
+        for tensor in dict.fromkeys(wanted):
+            direct = len(self.consumers[tensor]) == 1
+            part = f"{tensor}.gradient" if direct else f"{tensor}.gradient@{name}"
+            writes.append(self._tensor(part, TensorClass.GRADIENT, self.tensors[tensor].nbytes))
+            self._contribute(tensor, part, owned=True)
+            if direct and self.drafts[tensor].masked:
+                reads.append(Use(f"{tensor}.mask"))
+                masks = 1
+        if work.writes_weight_gradient:
+            writes.append(self._weight_gradient_tensor(draft))
+        return Operation(
+            name=f"{name}.data_gradient",
+            unit=name,
+            phase=Phase.DATA_GRADIENT,
+            reads=tuple(reads),
+            writes=tuple(writes),
+            gemms=work.gemms,
+            passes=_plus(work.passes, masks),
+            accumulates=work.writes_weight_gradient,
+            in_place=self.gradients[name] if work.in_place and wanted else None,
+            lookahead=work.lookahead,
+        )
+
+    def _contribute(self, tensor: str, part: str, owned: bool) -> None:
+        self.contributions.setdefault(tensor, []).append((part, owned))
+
+    def _gather(self, tensor: str, draft: _Draft) -> list[Operation]:
+        """Add up the gradients that have reached ``tensor`` so far; its first reader, last in reverse, ends that.
+
+        Branches' gradients are added as they come, as automatic differentiation does; a mask is applied with the
+        last sum, or in a sweep of its own where a lone gradient was passed on by an addition.
+        """
+        parts = self.contributions[tensor]
+        last = self.consumers[tensor][0] == draft.layer.name
+        masked = last and self.drafts[tensor].masked
+        operations = []
+        if len(parts) > 1 and (last or self.pairwise_sums):
+            operations.append(self._gradient_sum(tensor, draft, last, masked))
+        elif masked and not parts[0][1]:
+            operations.append(self._gradient_sum(tensor, draft, last, masked))
+        if last:
+            self.gradients[tensor] = self.contributions[tensor][0][0]
+        return operations
+
+    def _gradient_sum(self, tensor: str, draft: _Draft, last: bool, masked: bool) -> Operation:
+        """One sweep over all parts that wait to be added; its result takes their place."""
+        parts = self.contributions[tensor]
+        unit, nbytes = draft.layer.name, self.tensors[tensor].nbytes
+        total = f"{tensor}.gradient" if last else f"{tensor}.gradient+{unit}"
+        reads = [Use(part) for part, _ in parts] + ([Use(f"{tensor}.mask")] if masked else [])
+        self.contributions[tensor] = [(self._tensor(total, TensorClass.GRADIENT, nbytes), True)]
+        owned = [part for part, own in parts if own]
+        return Operation(
+            name=f"{total}.sum",
+            unit=unit,
+            phase=Phase.DATA_GRADIENT,
+            reads=tuple(reads),
+            writes=(total,),
+            passes=(VectorPass(nbytes // ELEMENT_BYTES, len(parts) - 1 + masked),),
+            in_place=owned[-1] if owned else parts[-1][0],
+            lookahead=(0, 1),
+        )
+
+    # -- update ----------------------------------------------------------------------------------------
+
+    def _update(self, draft: _Draft) -> tuple[Operation, ...]:
+        if not draft.parameters:
+            return ()
+        name = draft.layer.name
+        optimizer = self._tensor(
+            f"{name}.optimizer", TensorClass.OPTIMIZER, draft.parameters * OPTIMIZER_BYTES, batched=False
+        )
+        return (
+            Operation(
+                name=f"{name}.update",
+                unit=name,
+                phase=Phase.UPDATE,
+                reads=(Use(f"{name}.weight_gradient"), Use(optimizer)),
+                writes=(optimizer, f"{name}.weight"),
+                passes=(VectorPass(draft.parameters, UPDATE_LANE_OPERATIONS, batched=False),),
+            ),
+        )
+
+
+def _elementwise(rules: LayerRules, elements: int) -> Expansion:
+    """The phases of an elementwise layer that found no pass to be fused into.
+
+    Its mask is applied where the gradient of its output is produced, so its own backward only passes it on.
+    """
+    sweep = VectorPass(elements, rules.lane_operations)
+    return Expansion(forward=Work(passes=(sweep,), reads_input=1, lookahead=(0, 1)))
+
+
+def _plus(passes: tuple[VectorPass, ...], lane_operations: int) -> tuple[VectorPass, ...]:
+    """Add fused ``lane_operations`` to the last sweep."""
+    if not lane_operations or not passes:
+        return passes
+    last = replace(passes[-1], lane_operations=passes[-1].lane_operations + lane_operations)
+    return (*passes[:-1], last)

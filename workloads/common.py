@@ -1,0 +1,62 @@
+"""What the families share: how a network begins and ends, its width, and its normalization."""
+
+from __future__ import annotations
+
+from math import gcd
+
+from wavecore.errors import GraphError
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, GroupNorm, Linear
+from wavecore.shapes import Shape
+
+TORCHVISION = "torchvision, num_params and _ops in the metadata of its ImageNet weights"
+LARGEST_IMAGE = 1 << 15
+LARGEST_WIDTH = 100
+
+
+def begin(name: str, image: int, width: float, least: int) -> Network:
+    """A network that reads RGB images of ``image`` x ``image``; `GraphError` below ``least`` x ``least``.
+
+    ``least`` is the network's total stride, below which its last layers would see more padding than image;
+    or more, where windows without padding need it.
+    """
+    if not least <= image <= LARGEST_IMAGE:
+        raise GraphError(f"network {name}", f"image is {image}", f"{least} to {LARGEST_IMAGE}")
+    if not 0 < width <= LARGEST_WIDTH:
+        raise GraphError(
+            f"network {name}", f"width is {width}", f"above 0, up to {LARGEST_WIDTH}; 1 is as published"
+        )
+    return Network(name, Shape(3, image, image))
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels`` times ``width``, to the nearest multiple of 8, and at least 8; as published at width 1."""
+    return channels if width == 1 else max(8, 8 * int(channels * width / 8 + 0.5))
+
+
+def group_norm(channels: int) -> GroupNorm:
+    """The group normalization that stands for a batch normalization of ``channels``.
+
+    32 groups, the default of Wu and He ("Group Normalization", arXiv 1803.08494); where 32 does not divide
+    the channels, the largest number that divides both.  It has as many parameters as the batch normalization,
+    but its statistics are of one sample, so that the sub-batches of a mini-batch stay independent.
+    """
+    return GroupNorm(gcd(channels, 32))
+
+
+def resize(net: Network, x: str, side: int) -> str:
+    """Average ``x`` to the ``side`` x ``side`` that a classifier needs, unless it has that already."""
+    if net.shape(x) == Shape(net.shape(x).channels, side, side):
+        return x
+    return net(AdaptiveAvgPool(side), x, name="avgpool")
+
+
+def finish(net: Network, x: str, classes: int, dropout: float = 0.0, classifier: str = "fc") -> LayerGraph:
+    """End with global average pooling, dropout where there is any, a linear classifier and the loss."""
+    x = net(GlobalAvgPool(), x, name="avgpool")
+    x = net(Flatten(), x, name="flatten")
+    if dropout:
+        x = net(Dropout(dropout), x, name="dropout")
+    x = net(Linear(classes), x, name=classifier)
+    net(CrossEntropy(), x, name="loss")
+    return net.build()
