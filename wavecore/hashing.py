@@ -8,9 +8,9 @@ from dataclasses import fields, is_dataclass
 
 
 def content_hash(value: object) -> str:
-    """Return the SHA-256 of a tree of frozen dataclasses, tuples, mappings, str, int, float, bool and None.
+    """Return the SHA-256 of a tree of frozen dataclasses, tuples, mappings, sets, str, int, float, bool and None.
 
-    Equal trees hash alike in every process; class and field names count, the order of a mapping does not.
+    Equal trees hash alike in every process; class and field names count, the order of a mapping or a set does not.
     Raises TypeError for anything else.
     """
     digest = hashlib.sha256()
@@ -34,6 +34,9 @@ def _encode(value: object) -> Iterator[bytes]:
         yield f"t{len(value)}:".encode()
         for item in value:
             yield from _encode(item)
+    elif isinstance(value, (frozenset, set)):
+        yield f"e{len(value)}:".encode()
+        yield from sorted(b"".join(_encode(item)) for item in value)
     elif isinstance(value, Mapping):
         yield f"m{len(value)}:".encode()
         yield from sorted(b"".join((*_encode(key), *_encode(item))) for key, item in value.items())

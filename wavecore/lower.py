@@ -53,6 +53,7 @@ class _Site:
     paces: Paces
     whole_stage: int
     written: frozenset[str]
+    stored: frozenset[str]
 
 
 def _segment(
@@ -62,9 +63,11 @@ def _segment(
     held = held_bytes(placed, group.held)
     space = accelerator.core.global_buffer_bytes - held
     sizes = sub_batches(group, plan.batch_per_core)
+    stored = frozenset(write.tensor.name for operation in placed for write in operation.writes if write.stored)
     bodies = {
         samples: tuple(
-            _command(operation, samples, space, accelerator, group.held, training.written) for operation in placed
+            _command(operation, samples, space, accelerator, group.held, training.written, stored)
+            for operation in placed
         )
         for samples in dict.fromkeys(sizes)
     }
@@ -83,10 +86,13 @@ def _command(
     accelerator: Accelerator,
     held: frozenset[str],
     written: frozenset[str],
+    stored: frozenset[str],
 ) -> Command:
     op = placed.operation
     blocking = block(placed, accelerator.array, samples, space)
-    site = _Site(placed, blocking, samples, paces(placed, blocking), _whole_stage(placed, blocking), written)
+    site = _Site(
+        placed, blocking, samples, paces(placed, blocking), _whole_stage(placed, blocking), written, stored
+    )
     work = command_work(placed, blocking, samples, accelerator)
     moves = tuple(transfers(placed, blocking, samples, held))
     blocks = outer_blocks(op.gemms, blocking, accelerator.array)
@@ -105,6 +111,7 @@ def _command(
         loads=tuple(_load(site, move) for move in moves if not move.write),
         stores=tuple(_store(site, move) for move in moves if move.write),
         waits=_waits(site),
+        overwrites=_overwrites(site),
         posts=_posts(site),
         reserves=reserves,
         releases=releases,
@@ -181,6 +188,18 @@ def _waits(site: _Site) -> tuple[Token, ...]:
     )
 
 
+def _overwrites(site: _Site) -> tuple[Token, ...]:
+    """Tensors that must have left for DRAM before a result takes over their space."""
+    return tuple(
+        Token(
+            write.covers,
+            Flow(write.tensor.nbytes * site.samples, site.paces.results, 0, write.tensor.nbytes),
+        )
+        for write in site.placed.writes
+        if write.covers is not None and write.covers in site.stored
+    )
+
+
 def _posts(site: _Site) -> tuple[Token, ...]:
     return tuple(
         Token(write.tensor.name, Flow(write.tensor.nbytes * site.samples, site.paces.results))
@@ -234,6 +253,7 @@ def _update_command(placed: PlacedOperation, core: int, accelerator: Accelerator
         ),
         stores=tuple(Store(m, Flow(m.nbytes, Pace.EVEN), True, Pace.EVEN) for m in moves if m.write),
         waits=(),
+        overwrites=(),
         posts=(),
         reserves=(),
         releases=(),

@@ -118,8 +118,9 @@ class Work:
 class Command:
     """One operation on one sub-batch of one core.
 
-    ``reserves`` and ``releases`` are resident tensors that come and go with it; ``stage_bytes`` is space taken as
-    a whole for its duration.
+    ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
+    written over.  ``reserves`` and ``releases`` are resident tensors that come and go with it; ``stage_bytes`` is
+    space taken as a whole for its duration.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Command:
     loads: tuple[Load, ...]
     stores: tuple[Store, ...]
     waits: tuple[Token, ...]
+    overwrites: tuple[Token, ...]
     posts: tuple[Token, ...]
     reserves: tuple[tuple[str, int], ...]
     releases: tuple[tuple[str, int], ...]
@@ -250,6 +252,8 @@ def _command_lines(command: Command) -> Iterator[str]:
         yield f"      load {load.transfer.tensor.name} {load.flow.total} B {load.flow.pace}{when}"
     for token in command.waits:
         yield f"      wait {token.tensor} {token.flow.total} B {token.flow.pace}"
+    for token in command.overwrites:
+        yield f"      wait {token.tensor} {token.flow.total} B in DRAM {token.flow.pace}"
     for token in command.posts:
         yield f"      post {token.tensor} {token.flow.total} B {token.flow.pace}"
     for store in command.stores:

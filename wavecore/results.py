@@ -1,0 +1,165 @@
+"""What a simulation says: typed, with units in every name, totals that are sums of rows, and a manifest.
+
+`metrics.METRICS` defines every figure; `to_dict` gives the JSON contract (schema ``wavecore.run/1``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from wavecore.energy import EnergyJoules
+from wavecore.operations import Phase
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "wavecore.run/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DramBytes:
+    """DRAM traffic of a step, all cores together: in and out, and by what was moved."""
+
+    read: int
+    write: int
+    weight: int
+    activation: int
+    gradient: int
+    weight_gradient: int
+    mask: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        """Everything read and written."""
+        return self.read + self.write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferBytes:
+    """Global-buffer accesses of all cores, and the largest occupancy of any."""
+
+    read: int
+    write: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StallCycles:
+    """Cycles in which an array waited, mean over the cores, by what it waited for."""
+
+    dram: int
+    vector: int
+    dependency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSummary:
+    """A layer group: its layers, samples of a sub-batch on one core, and iterations."""
+
+    layers: tuple[str, ...]
+    sub_batch: int
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One layer in one phase, all cores together.
+
+    ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``; busy
+    cycles are means over the cores and overlap with those of other rows.
+    """
+
+    name: str
+    kind: str
+    fused: tuple[str, ...]
+    phase: Phase
+    cycles: int
+    array_busy_cycles: int
+    vector_busy_cycles: int
+    macs: int
+    vector_operations: int
+    dram_read_bytes: int
+    dram_write_bytes: int
+    global_buffer_read_bytes: int
+    global_buffer_write_bytes: int
+    energy_joules: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What made these numbers: version, hashes of every stage's input, sources of constants, and the time it took."""
+
+    version: str
+    hashes: Mapping[str, str]
+    sources: Mapping[str, str]
+    settings: Mapping[str, Any]
+    events: int
+    seconds_to_simulate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training step, simulated.  ``batch`` is the mini-batch of the whole chip."""
+
+    workload: str
+    schedule: str
+    accelerator: str
+    memory: str
+    engine: str
+    batch: int
+    step_cycles: int
+    step_seconds: float
+    samples_per_second: float
+    macs: int
+    array_utilization: float
+    array_occupancy: float
+    dram_bytes: DramBytes
+    global_buffer_bytes: BufferBytes
+    stall_cycles: StallCycles
+    energy_joules: EnergyJoules
+    groups: tuple[GroupSummary, ...]
+    rows: tuple[LayerRow, ...]
+    manifest: Manifest
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, one a layer and phase."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(row) for row in self.rows])
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run {self.workload} {self.schedule} on {self.accelerator}: {self.step_seconds * 1e3:.3f} ms, "
+            f"{self.dram_bytes.total / 2**30:.2f} GiB DRAM, {self.energy_joules.total:.3f} J>"
+        )
+
+
+def to_dict(run: Run) -> dict[str, Any]:
+    """The JSON contract: plain values, keys as documented in DESIGN.md."""
+    plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
+    return {
+        "schema": SCHEMA,
+        **plain,
+        "dram_bytes": {"total": run.dram_bytes.total, **asdict(run.dram_bytes)},
+        "global_buffer_bytes": asdict(run.global_buffer_bytes),
+        "stall_cycles": asdict(run.stall_cycles),
+        "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
+        "groups": [asdict(group) for group in run.groups],
+        "layers": [asdict(row) for row in run.rows],
+        "manifest": asdict(run.manifest),
+    }
+
+
+_NESTED = {
+    "dram_bytes",
+    "global_buffer_bytes",
+    "stall_cycles",
+    "energy_joules",
+    "groups",
+    "rows",
+    "manifest",
+}

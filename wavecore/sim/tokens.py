@@ -1,0 +1,91 @@
+"""What orders the queues: counters that are waited on, and the space of the global buffer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import simpy
+
+Event = simpy.Event
+
+
+class Counter:
+    """A number that only grows; processes wait until it has reached what they need."""
+
+    __slots__ = ("_env", "_waiters", "value")
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self._waiters: list[tuple[int, Event]] = []
+        self.value = 0
+
+    def reached(self, threshold: int) -> Event:
+        """An event that fires once the counter is at ``threshold``."""
+        event = self._env.event()
+        if self.value >= threshold:
+            event.succeed()
+        else:
+            self._waiters.append((threshold, event))
+        return event
+
+    def add(self, amount: int) -> None:
+        """Let the counter grow and wake whom that satisfies."""
+        self.value += amount
+        if self._waiters:
+            still = []
+            for threshold, event in self._waiters:
+                if threshold <= self.value:
+                    event.succeed()
+                else:
+                    still.append((threshold, event))
+            self._waiters = still
+
+    def __repr__(self) -> str:
+        return f"<Counter {self.value}, {len(self._waiters)} waiting>"
+
+
+class Space:
+    """The global buffer: bytes are taken in program order by one process and given back by any.
+
+    Allocation is by bytes: the buffer is paged finely enough that fragmentation plays no part.
+    """
+
+    __slots__ = ("_env", "_waiter", "capacity", "peak", "used")
+
+    def __init__(self, env: simpy.Environment, capacity: int) -> None:
+        self._env = env
+        self.capacity = capacity
+        self.used = 0
+        self.peak = 0
+        self._waiter: tuple[int, Event] | None = None
+
+    def fits(self, nbytes: int) -> bool:
+        """Whether so much is free now."""
+        return self.used + nbytes <= self.capacity
+
+    def take(self, nbytes: int) -> None:
+        """Take what `fits`."""
+        self.used += nbytes
+        self.peak = max(self.peak, self.used)
+
+    def room(self, nbytes: int) -> Event:
+        """An event that fires once ``nbytes`` are free."""
+        event = self._env.event()
+        self._waiter = (nbytes, event)
+        return event
+
+    def give(self, nbytes: int) -> None:
+        """Give bytes back and wake the waiter if it now fits."""
+        self.used -= nbytes
+        if self._waiter is not None and self.fits(self._waiter[0]):
+            event = self._waiter[1]
+            self._waiter = None
+            event.succeed()
+
+    def __repr__(self) -> str:
+        return f"<Space {self.used} of {self.capacity} B, peak {self.peak} B>"
+
+
+def describe_wait(waiting: dict[str, Any]) -> str:
+    """Say what each queue of a stuck machine was doing."""
+    return "; ".join(f"{queue} at {what}" for queue, what in waiting.items())
