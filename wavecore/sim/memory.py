@@ -21,18 +21,33 @@ class SharedMemory:
         self._env = env
         self._dram = Dram(accelerator.memory)
         self._clock_hz = accelerator.chip.clock_hz
-        self._waiting: list[tuple[int, bool, simpy.Event] | None] = [None] * queues
+        self._waiting: list[tuple[int, int, bool, simpy.Event] | None] = [None] * queues
         self._last = queues - 1
+        memory = accelerator.memory
+        self._stripe = memory.interleave_bytes * memory.channels
+        self._offset = [0] * queues
+        self._done_ps = [0] * queues
         self._busy = False
         self.requests = 0
 
     def request(self, queue: int, nbytes: int, write: bool) -> simpy.Event:
         """Ask for a transfer; the event fires when the bus is free again, with the cycle of the last data."""
         event = self._env.event()
-        self._waiting[queue] = (nbytes, write, event)
+        arrived_ps = int(self._env.now) * PS_PER_SECOND // self._clock_hz
+        self._waiting[queue] = (arrived_ps, nbytes, write, event)
         if not self._busy:
             self._serve()
         return event
+
+    def _slots(self, queue: int, nbytes: int) -> int:
+        """Bytes of whole stripes that a request adds to its queue's stream.
+
+        Requests of a queue continue where the last one ended, so what rounding one up takes, the next one gains.
+        """
+        stripe, start = self._stripe, self._offset[queue]
+        end = start + nbytes
+        self._offset[queue] = end % stripe
+        return (-(-end // stripe) + (-start // stripe)) * stripe
 
     def _cycles(self, picoseconds: int) -> int:
         return -(-picoseconds * self._clock_hz // PS_PER_SECOND)
@@ -51,13 +66,14 @@ class SharedMemory:
         self._busy = True
         self._last = queue
         waiting[queue] = None
-        nbytes, write, event = entry
-        now = self._env.now
-        now_ps = -(-int(now) * PS_PER_SECOND // self._clock_hz)
-        free_ps, done_ps = self._dram.serve(now_ps, nbytes, write, queue)
+        arrived_ps, nbytes, write, event = entry
+        slots = self._slots(queue, nbytes)
+        free_ps = arrived_ps
+        if slots:
+            free_ps, self._done_ps[queue] = self._dram.serve(arrived_ps, slots, write, queue)
         self.requests += 1
-        done = self._cycles(done_ps)
-        release = self._env.timeout(max(0, self._cycles(free_ps) - int(now)))
+        done = self._cycles(self._done_ps[queue])
+        release = self._env.timeout(max(0, self._cycles(free_ps) - int(self._env.now)))
         assert release.callbacks is not None
 
         def freed(_: simpy.Event) -> None:

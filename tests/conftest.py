@@ -1,0 +1,31 @@
+"""What all tests share: golden files, and hypothesis without deadlines."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+Golden = Callable[[str, str], None]
+
+settings.register_profile("wavecore", deadline=None)
+settings.load_profile("wavecore")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """``golden("plans/x.toml", text)``: the file of that path beside the test holds exactly this text."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(request.path).parent / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert path.exists(), f"there is no {name}; run pytest --update-golden"
+        assert path.read_text(encoding="utf-8") == text, f"{name} differs; if it should, run pytest --update-golden"
+
+    return compare

@@ -1,0 +1,262 @@
+"""The analytic engine: every command in closed form, one after the other.
+
+Instead of steps it follows four points of each command: when its first and its last operands arrive, and when its
+first and its last results are there.  Queues still run in order and ahead of each other as space allows, so the
+overlap between layers is kept; what is lost is the play of single steps against each other and against the other
+cores, which are taken to be in step and to share DRAM evenly.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass
+
+from wavecore.counts import executions
+from wavecore.dram import sustained_bytes_per_second
+from wavecore.operations import Phase, TensorClass
+from wavecore.program import After, Command, Load, Pace, Program
+from wavecore.sim.memory import REQUEST_BYTES
+from wavecore.sim.timing import Progress, RowTiming, Timing
+from wavecore.specs import Accelerator
+
+_WHOLE = (Pace.AT_ONCE, Pace.ROUND_START)
+
+
+@dataclass(slots=True)
+class _Cost:
+    """A command reduced to numbers: DRAM cycles, compute cycles, space."""
+
+    command: Command
+    gemm: bool
+    first_load: float
+    partial_load: float
+    load: float
+    store: float
+    array: int
+    vector: int
+    tail: float  # share of the compute time that is left when the last operand arrives
+    lead: float  # share of the compute time after which the first result is there
+    needs: int
+    frees: int
+
+
+@dataclass(slots=True)
+class _Row:
+    cycles: float = 0.0
+    array: int = 0
+    vector: int = 0
+
+
+class _Core:
+    """One core, standing for all: the times at which its queues are free, and what is on chip when."""
+
+    def __init__(self, program: Program, accelerator: Accelerator) -> None:
+        self.program = program
+        self.accelerator = accelerator
+        cores = len(program.cores)
+        clock = accelerator.chip.clock_hz
+        sustained = sustained_bytes_per_second(accelerator.memory, REQUEST_BYTES, run_requests=cores)
+        self.bytes_per_cycle = min(
+            float(sustained) / clock / cores, float(accelerator.core.memory_port_bytes_per_cycle)
+        )
+        memory = accelerator.memory
+        self.latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
+        self.dram = self.array = self.vector = self.frontier = 0.0
+        self.used = program.buffer_bytes - program.buffer_bytes
+        self.peak = 0
+        self.releases: deque[tuple[float, int]] = deque()
+        self.there: dict[str, tuple[float, float]] = {}  # tensor -> first and last results on chip
+        self.stored: dict[str, tuple[float, float]] = {}  # tensor -> first and last results in DRAM
+        self.rows: dict[tuple[str, Phase], _Row] = defaultdict(_Row)
+        self.stall_dram = self.stall_vector = 0.0
+        self.array_busy = 0
+
+    def cost(self, command: Command) -> _Cost:
+        """Reduce a command to numbers."""
+        rate, work, steps = self.bytes_per_cycle, command.work, command.steps
+        whole = sum(load.flow.total for load in command.loads if load.flow.pace in _WHOLE)
+        flowing = [load for load in command.loads if load.flow.pace not in _WHOLE]
+        always = sum(load.flow.total for load in command.loads if load.transfer.when != "after_first")
+        partial = sum(load.flow.total for load in command.loads if load.transfer.when == "after_first")
+        if command.order == "depth":
+            whole //= command.blocks
+        first = whole + sum(load.flow.total // steps + load.flow.lookahead for load in flowing)
+        staged = sum(store.flow.total for store in command.stores if store.staged)
+        streaming = sum(load.flow.total for load in flowing if load.freed is not None) + staged
+        reserved = command.stage_bytes + sum(size for _, size in command.reserves)
+        retained = sum(load.flow.total for load in command.loads if load.freed is Pace.AT_END)
+        if command.order == "depth":
+            retained = 2 * sum(load.flow.total for load in command.loads if load.flow.pace is Pace.ROUND_START)
+            retained //= command.blocks
+        stage = retained + min(streaming, 2 * -(-streaming // steps))
+        sweeps = command.sweep_steps > 0
+        return _Cost(
+            command=command,
+            gemm=work.array_cycles > 0,
+            first_load=min(first, always) / rate,
+            partial_load=partial / rate,
+            load=always / rate,
+            store=sum(store.flow.total for store in command.stores) / rate,
+            array=work.array_cycles,
+            vector=work.vector_cycles,
+            tail=1 / (2 * command.samples) + 1 / steps if sweeps else 1 / steps,
+            lead=1 / (2 * command.samples) + 1 / steps if sweeps else 1 / steps,
+            needs=reserved + stage,
+            frees=command.stage_bytes + sum(size for _, size in command.releases) + stage,
+        )
+
+    def run(self, cost: _Cost, iteration: int) -> None:
+        """Advance every queue by one command."""
+        command = cost.command
+        begin = self._space(cost)
+        begin = max(begin, self.dram, self._after_stores(command))
+        load = cost.load + (cost.partial_load if iteration else 0.0)
+        arrived_first = begin + cost.first_load + (self.latency if load else 0.0)
+        arrived_last = begin + load + (self.latency if load else 0.0)
+        ready_first, ready_last = self._ready(command)
+        if cost.gemm:
+            start, end, first, last = self._multiply(cost, arrived_first, arrived_last, ready_first, ready_last)
+        else:
+            start = max(self.vector, arrived_first, ready_first)
+            last = max(start + cost.vector, max(arrived_last, ready_last) + cost.tail * cost.vector)
+            first = start + cost.lead * (last - start)
+            self.vector = last
+        moved = load + cost.store
+        self.dram = begin + moved
+        done = max(last, begin + moved, first + cost.store if cost.store else last)
+        self._settle(cost, first, last, done)
+
+    def _multiply(
+        self, cost: _Cost, arrived_first: float, arrived_last: float, ready_first: float, ready_last: float
+    ) -> tuple[float, float, float, float]:
+        """A GEMM and its drain: (start, end on the array, first results, last results)."""
+        command, work, steps = cost.command, cost.command.work, cost.command.steps
+        operands = max(arrived_first, ready_first)
+        vector_wait = self.vector - 2 * cost.array / steps  # results wait in the accumulators
+        start = max(self.array, operands, vector_wait)
+        if start > self.array:
+            gap = start - self.array
+            if arrived_first >= max(ready_first, vector_wait):
+                self.stall_dram += gap
+            else:
+                self.stall_vector += gap
+            start += work.fill_cycles
+        late = max(arrived_last, ready_last) + cost.array * cost.tail
+        end = max(start + cost.array, late)
+        if late > start + cost.array:
+            if arrived_last >= ready_last:
+                self.stall_dram += end - start - cost.array
+            else:
+                self.stall_vector += end - start - cost.array
+        drain_start = max(self.vector, start + (end - start) / steps)
+        last = max(drain_start + cost.vector, end + cost.vector / steps) + work.drain_cycles
+        end = max(end, last - work.drain_cycles - 2 * cost.vector / steps)
+        self.array, self.vector = end, last
+        if command.order == "panels":
+            lead = 1 - 1 / command.blocks + 1 / steps
+        else:
+            lead = 1 / steps
+        return start, end, start + lead * (last - start), last
+
+    def _ready(self, command: Command) -> tuple[float, float]:
+        """When the first and the last of the resident operands are there."""
+        first = last = 0.0
+        for token in command.waits:
+            produced = self.there.get(token.tensor, (0.0, 0.0))
+            whole = token.flow.pace is Pace.AT_ONCE
+            first = max(first, produced[1] if whole else produced[0])
+            last = max(last, produced[1])
+        return first, last
+
+    def _after_stores(self, command: Command) -> float:
+        """When DRAM first has what the command reads."""
+        return max(
+            (self._stored_first(load) for load in command.loads if load.after is not After.NOTHING), default=0.0
+        )
+
+    def _stored_first(self, load: Load) -> float:
+        first, last = self.stored.get(load.transfer.tensor.name, (0.0, 0.0))
+        return last if load.after is After.ALL or load.flow.pace in _WHOLE else first
+
+    def _space(self, cost: _Cost) -> float:
+        """Take the command's space; return when it is there."""
+        time = 0.0
+        while self.releases and self.used + cost.needs > self.program.buffer_bytes:
+            time, nbytes = self.releases.popleft()
+            self.used -= nbytes
+        self.used += cost.needs
+        self.peak = max(self.peak, min(self.used, self.program.buffer_bytes))
+        return time
+
+    def _settle(self, cost: _Cost, first: float, last: float, done: float) -> None:
+        """Book what a finished command leaves behind."""
+        command = cost.command
+        done = max(done, self.releases[-1][0] if self.releases else 0.0)
+        self.releases.append((done, cost.frees))
+        for token in command.posts:
+            self.there[token.tensor] = (first, last)
+        for load in command.loads:
+            if load.posts:
+                self.there[load.transfer.tensor.name] = (first, last)
+        for store in command.stores:
+            self.stored[store.transfer.tensor.name] = (first, done)
+        row = self.rows[command.unit, command.phase]
+        row.array += cost.array
+        row.vector += cost.vector
+        row.cycles += max(0.0, done - self.frontier)
+        self.frontier = max(self.frontier, done)
+        self.array_busy += cost.array
+
+
+def run_analytic(program: Program, accelerator: Accelerator, progress: Progress | None = None) -> Timing:
+    """Evaluate ``program`` command by command in closed form."""
+    core = _Core(program, accelerator)
+    costs: dict[int, _Cost] = {}
+    commands = 0
+    for segment in program.cores[0]:
+        core.used += segment.held_bytes
+        for iteration, (_, body) in enumerate(segment.iterations):
+            for command in body:
+                if id(command) not in costs:
+                    costs[id(command)] = core.cost(command)
+                core.run(costs[id(command)], iteration)
+                commands += 1
+        core.releases.append((core.frontier, segment.held_bytes))
+    step = round(core.frontier)
+    rows = _whole_cycles(core, step)
+    busy = core.array_busy
+    dram = min(round(core.stall_dram), step - busy)
+    vector = min(round(core.stall_vector), step - busy - dram)
+    return Timing(
+        step_cycles=step,
+        rows=rows,
+        array_busy_cycles=busy,
+        stall_dram_cycles=dram,
+        stall_vector_cycles=vector,
+        stall_dependency_cycles=step - busy - dram - vector,
+        dram_bytes=_moved(program),
+        buffer_peak_bytes=core.peak,
+        events=commands,
+    )
+
+
+def _whole_cycles(core: _Core, step: int) -> dict[tuple[str, Phase], RowTiming]:
+    """Round the rows' cycles so that they still add up."""
+    rows, running, given = {}, 0.0, 0
+    for key, row in core.rows.items():
+        running += row.cycles
+        cycles = round(running) - given
+        given += cycles
+        rows[key] = RowTiming(cycles, row.array, row.vector)
+    assert given == step
+    return rows
+
+
+def _moved(program: Program) -> Counter[tuple[TensorClass, bool]]:
+    """DRAM bytes of all cores, counted command by command."""
+    moved: Counter[tuple[TensorClass, bool]] = Counter()
+    for command, runs, _ in executions(program):
+        for move in (*command.loads, *command.stores):
+            key = move.transfer.tensor.tensor_class, move.transfer.write
+            moved[key] += move.transfer.nbytes * runs[move.transfer.when]
+    return moved
