@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from wavecore.plan import Group, Plan, Schedule
+from wavecore.plan import Choices, Group, Plan, Schedule
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
 
 
-def _layer_by_layer(
-    name: str, training: TrainingGraph, batch_per_core: int, weight_double_buffering: bool
-) -> Plan:
+def _layer_by_layer(name: str, training: TrainingGraph, batch_per_core: int, double: bool, choices: Choices) -> Plan:
     groups = tuple(Group((unit.name,), batch_per_core) for unit in training.units)
-    return Plan(training.name, name, batch_per_core, weight_double_buffering, groups)
+    return Plan(training.name, name, batch_per_core, double, groups, choices.normalization_passes)
 
 
-def baseline(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int) -> Plan:
+def baseline(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Two-level GEMM blocking, one weight register in use."""
-    return _layer_by_layer("baseline", training, batch_per_core, False)
+    return _layer_by_layer("baseline", training, batch_per_core, False, choices)
 
 
-def archopt(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int) -> Plan:
+def archopt(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """The same with weight double buffering in the array."""
-    return _layer_by_layer("archopt", training, batch_per_core, True)
+    return _layer_by_layer("archopt", training, batch_per_core, True, choices)
 
 
 SCHEDULES = {

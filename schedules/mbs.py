@@ -5,62 +5,71 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from wavecore.schedules.interlayer import interlayer_groups
+
 from wavecore.grouping import Candidate, Grouper, Rule
-from wavecore.plan import Group, Plan, Schedule
-from wavecore.schedules.interlayer import interlayer
+from wavecore.plan import Choices, Group, Plan, Schedule
 from wavecore.specs import Accelerator
-from wavecore.traffic import plan_traffic
 from wavecore.training import TrainingGraph
 
-NORMALIZATION_PASSES = 2
+Scored = tuple[int, Plan]  # DRAM bytes of forward and backward on one core, and the plan that moves them
 
 
-def full_serialization(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int) -> Plan:
+def full_serialization(
+    training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices
+) -> Plan:
     """The whole network is one group; its largest layer sets the sub-batch, and what is larger still streams."""
-    grouper = Grouper(training, accelerator, batch_per_core, NORMALIZATION_PASSES)
-    sub_batch = max(1, min(grouper.largest_sub_batches(Rule.NEXT)))
-    whole = Candidate(0, grouper.last, Rule.NEXT, sub_batch, 0)
-    return _plan("mbs-fs", training, batch_per_core, [grouper.squeeze(grouper.group(whole))])
+    return _full_serialization(Grouper(training, accelerator, batch_per_core, choices))[1]
 
 
-def mbs1(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int) -> Plan:
+def mbs1(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Layer groups, each with its own sub-batch; never worse than `il` or `mbs-fs`, whose plans compete."""
-    grouper = Grouper(training, accelerator, batch_per_core, NORMALIZATION_PASSES)
-    return _cheapest("mbs1", training, accelerator, [
-        *_grouped("mbs1", grouper, [Rule.NEXT]),
-        full_serialization(training, accelerator, batch_per_core),
-        interlayer(training, accelerator, batch_per_core),
-    ])
+    grouper = Grouper(training, accelerator, batch_per_core, choices)
+    return _cheapest("mbs1", _mbs1(grouper))
 
 
-def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int) -> Plan:
-    """`mbs1` with inter-branch reuse in every group where that saves traffic."""
-    grouper = Grouper(training, accelerator, batch_per_core, NORMALIZATION_PASSES)
+def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
+    """`mbs1` with inter-branch reuse in every group where that saves traffic; groups are made of whole blocks."""
+    grouper = Grouper(training, accelerator, batch_per_core, choices)
     rules = [Rule.BRANCHES, Rule.BRANCHES_AND_SAVED, Rule.NEXT]
-    return _cheapest("mbs2", training, accelerator, [
-        *_grouped("mbs2", grouper, rules),
-        mbs1(training, accelerator, batch_per_core),
-    ])
+    return _cheapest("mbs2", [_grouped(grouper, rules, training.blocks), *_mbs1(grouper)])
 
 
-def _grouped(name: str, grouper: Grouper, rules: Sequence[Rule]) -> list[Plan]:
-    """The greedy grouping of single units, and that of whole blocks: either may be stuck where the other is not."""
+def _mbs1(grouper: Grouper) -> list[Scored]:
     units = [(unit, unit) for unit in range(grouper.last + 1)]
-    plans = []
-    for pieces in (units, grouper.training.blocks):
-        groups = [grouper.group(candidate, hold=True) for candidate in grouper.merge(rules, pieces)]
-        plans.append(_plan(name, grouper.training, grouper.batch, groups))
-    return plans
+    candidates = interlayer_groups(grouper)
+    interlayer = _plan(grouper, [grouper.group(candidate) for candidate in candidates])
+    return [
+        _grouped(grouper, [Rule.NEXT], units),
+        _grouped(grouper, [Rule.NEXT], grouper.training.blocks),
+        _full_serialization(grouper),
+        (sum(candidate.dram_bytes for candidate in candidates), interlayer),
+    ]
 
 
-def _plan(name: str, training: TrainingGraph, batch_per_core: int, groups: Sequence[Group]) -> Plan:
-    return Plan(training.name, name, batch_per_core, True, tuple(groups), NORMALIZATION_PASSES)
+def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[tuple[int, int]]) -> Scored:
+    candidates = grouper.merge(rules, pieces)
+    groups = [grouper.group(candidate, hold=True) for candidate in candidates]
+    moved = sum(candidate.dram_bytes for candidate in candidates)
+    return moved - sum(map(grouper.saved_bytes, groups)), _plan(grouper, groups)
 
 
-def _cheapest(name: str, training: TrainingGraph, accelerator: Accelerator, plans: Sequence[Plan]) -> Plan:
+def _full_serialization(grouper: Grouper) -> Scored:
+    whole = grouper.cost(0, grouper.last, Rule.NEXT)
+    if whole is not None:
+        return whole.dram_bytes, _plan(grouper, [grouper.group(whole)], "mbs-fs")
+    group = grouper.squeeze(grouper.group(Candidate(0, grouper.last, Rule.NEXT, 1, 0)))
+    plan = _plan(grouper, [group], "mbs-fs")
+    return grouper.plan_bytes(plan), plan
+
+
+def _plan(grouper: Grouper, groups: Sequence[Group], name: str = "") -> Plan:
+    return Plan(grouper.training.name, name, grouper.batch, True, tuple(groups), grouper.choices.normalization_passes)
+
+
+def _cheapest(name: str, plans: Sequence[Scored]) -> Plan:
     """The plan that moves the fewest DRAM bytes, the first of equals."""
-    best = min(plans, key=lambda plan: plan_traffic(training, plan, accelerator).total())
-    return replace(best, schedule=name)
+    return replace(min(plans, key=lambda scored: scored[0])[1], schedule=name)
 
 
 SCHEDULES = {

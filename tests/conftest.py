@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-Golden = Callable[[str, str], None]
+Golden = Callable[[str, str], Path]
 
 settings.register_profile("wavecore", deadline=None)
 settings.load_profile("wavecore")
@@ -18,14 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """``golden("plans/x.toml", text)``: the file of that path beside the test holds exactly this text."""
+    """``golden("plans/x.toml", text)``: the file beside the test, which holds exactly this text."""
 
-    def compare(name: str, text: str) -> None:
+    def compare(name: str, text: str) -> Path:
         path = Path(request.path).parent / name
         if request.config.getoption("--update-golden"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
         assert path.exists(), f"there is no {name}; run pytest --update-golden"
-        assert path.read_text(encoding="utf-8") == text, f"{name} differs; if it should, run pytest --update-golden"
+        same = path.read_text(encoding="utf-8") == text
+        assert same, f"{name} differs; if that is meant, run pytest --update-golden"
+        return path
 
     return compare

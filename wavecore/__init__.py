@@ -1,1 +1,97 @@
-"""What one training step of a network costs on a systolic accelerator."""
+"""What one training step of a network costs on a systolic accelerator.
+
+::
+
+    import wavecore as wc
+    run = wc.simulate(wc.workload("resnet50"), schedule="mbs2", accelerator="wavecore")
+    run.dram_bytes.total, run.step_seconds, run.energy_joules.total
+    run.layers            # pandas.DataFrame, one row a layer and phase
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wavecore.catalog import Workload, workload, workload_names
+    from wavecore.config import load_accelerator
+    from wavecore.errors import InputError, InvariantError, WavecoreError
+    from wavecore.ir import LayerGraph, Network
+    from wavecore.plan import Group, Plan, Residency, Schedule
+    from wavecore.planfile import load_plan, plan_text, save_plan
+    from wavecore.results import Run, to_dict
+    from wavecore.simulate import make_plan, schedule_names, simulate
+    from wavecore.specs import Accelerator
+    from wavecore.training import TrainingGraph, training_graph
+
+    __version__: str
+
+__all__ = [
+    "Accelerator",
+    "Group",
+    "InputError",
+    "InvariantError",
+    "LayerGraph",
+    "Network",
+    "Plan",
+    "Residency",
+    "Run",
+    "Schedule",
+    "TrainingGraph",
+    "WavecoreError",
+    "Workload",
+    "__version__",
+    "load_accelerator",
+    "load_plan",
+    "make_plan",
+    "plan_text",
+    "save_plan",
+    "schedule_names",
+    "simulate",
+    "to_dict",
+    "training_graph",
+    "workload",
+    "workload_names",
+]
+
+_HOMES = {
+    "catalog": ("Workload", "workload", "workload_names"),
+    "config": ("load_accelerator",),
+    "errors": ("InputError", "InvariantError", "WavecoreError"),
+    "ir": ("LayerGraph", "Network"),
+    "plan": ("Group", "Plan", "Residency", "Schedule"),
+    "planfile": ("load_plan", "plan_text", "save_plan"),
+    "results": ("Run", "to_dict"),
+    "simulate": ("make_plan", "schedule_names", "simulate"),
+    "specs": ("Accelerator",),
+    "training": ("TrainingGraph", "training_graph"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("wavecore.simulate").package_version()
+    if name in _HOME:
+        return getattr(import_module(f"wavecore.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'wavecore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps ``wavecore.simulate`` the function, which importing the module of that name would replace."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -126,19 +126,6 @@ def needs(placed: PlacedOperation, array: ArraySpec) -> tuple[Need, ...]:
     return whole, Need("panels", parts.streamed, parts.base + parts.panel)
 
 
-def largest_sub_batch(placed: PlacedOperation, array: ArraySpec, space_bytes: int) -> int | None:
-    """Most samples at which every operand is still read once in ``space_bytes``; None if any number is."""
-    best = 0
-    for need in needs(placed, array):
-        per_sample = placed.live_bytes + need.per_sample_bytes
-        if need.fixed_bytes > space_bytes:
-            continue
-        if per_sample == 0:
-            return None
-        best = max(best, (space_bytes - need.fixed_bytes) // per_sample)
-    return best
-
-
 def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking:
     """Choose how ``placed`` runs over ``samples`` samples in ``space_bytes`` of the buffer.
 
@@ -178,9 +165,7 @@ def _cheap(depth: Blocking, placed: PlacedOperation, array: ArraySpec, samples: 
     return gradient_bytes(placed) * depth.blocks <= (parts.streamed + parts.stationary) * samples
 
 
-def _many_passes(
-    placed: PlacedOperation, array: ArraySpec, samples: int, free: int
-) -> list[tuple[int, Blocking]]:
+def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> list[tuple[int, Blocking]]:
     """Orders that read an operand more than once, each with the bytes that it reads."""
     parts = operands(placed, array)
     a_bytes = parts.streamed * samples
@@ -201,7 +186,12 @@ def _many_passes(
     row_tiles = sum(-(-gemm.m * samples // array.tile_rows) for gemm in placed.operation.gemms)
     fewest = tile_pair + parts.base
     if free >= fewest + parts.window:
-        choices.append((a_bytes + b_bytes * row_tiles, Blocking("row_blocks", fewest + parts.window, 1, row_tiles, row_tiles)))
+        choices.append(
+            (
+                a_bytes + b_bytes * row_tiles,
+                Blocking("row_blocks", fewest + parts.window, 1, row_tiles, row_tiles),
+            )
+        )
     room = free - parts.base - parts.panel
     if a_bytes and room >= parts.window:
         blocks = -(-a_bytes // room)

@@ -55,9 +55,7 @@ def _keys(spec: type) -> dict[str, _Key]:
     return keys
 
 
-_SPECS: dict[str, type] = {
-    part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part != "name"
-}
+_SPECS: dict[str, type] = {part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part != "name"}
 _SECTIONS = {section: _keys(spec) for section, spec in _SPECS.items()}
 
 # A plain number is from 1 to this; a quantity is positive and at most the ceiling of its unit.
@@ -175,9 +173,7 @@ def _read_accelerator(machine: _Machine, document: Document, bases: tuple[str, .
             raise ConfigError(place(document, key), "expected a section", f"[{key}]")
         else:
             kind = "section" if isinstance(value, dict) and "value" not in value else "key"
-            raise ConfigError(
-                place(document, key), f"unknown {kind}", _choices(key, ["name", "base", *_SECTIONS])
-            )
+            raise ConfigError(place(document, key), f"unknown {kind}", _choices(key, ["name", "base", *_SECTIONS]))
 
 
 def _read_section(
@@ -233,9 +229,7 @@ def _literal(text: str, section: str, key: str) -> object:
 
 def _choices(name: str, allowed: Iterable[str]) -> str:
     """Return where a misplaced key belongs, or the nearest of the allowed names, or all of them."""
-    elsewhere = [
-        f"{section}.{name}" for section, keys in _SECTIONS.items() if name in keys and name != "name"
-    ]
+    elsewhere = [f"{section}.{name}" for section, keys in _SECTIONS.items() if name in keys and name != "name"]
     return " or ".join(elsewhere or nearest(name, allowed)) or "one of " + ", ".join(allowed)
 
 
@@ -252,9 +246,7 @@ def _setting(machine: _Machine, document: Document, path: str, value: object) ->
         value, source = table["value"], table.get("source", source)
         if not isinstance(source, str) or not source.strip():
             raise ConfigError(where, "the source is not a text", '{ value = "...", source = "..." }')
-    return _Setting(
-        value=value, where=where, source=str(source), layer=machine.layer, by_user=document.by_user
-    )
+    return _Setting(value=value, where=where, source=str(source), layer=machine.layer, by_user=document.by_user)
 
 
 def _name(setting: _Setting | None, label: str) -> str:
@@ -349,9 +341,7 @@ def _check(machine: specs.Accelerator, collected: _Machine) -> None:
     }
     for key, (needed, formula) in _local_buffers(machine.array).items():
         if held[key] < needed:
-            fail(
-                f"local_buffer.{key}", f"{held[key]} B is too small: {formula} = {needed} B", f'"{needed} B"'
-            )
+            fail(f"local_buffer.{key}", f"{held[key]} B is too small: {formula} = {needed} B", f'"{needed} B"')
     memory = machine.memory
     if memory.interleave_bytes % memory.burst_bytes:
         what = f"{memory.interleave_bytes} B is not a multiple of memory.burst = {memory.burst_bytes} B"
@@ -360,9 +350,7 @@ def _check(machine: specs.Accelerator, collected: _Machine) -> None:
         what = f"{memory.row_bytes} B is not a multiple of memory.interleave = {memory.interleave_bytes} B"
         fail("memory.row", what, f'"{memory.interleave_bytes} B"')
     if memory.trfc_seconds >= memory.trefi_seconds:
-        refresh, interval = (
-            units.format_seconds(time) for time in (memory.trfc_seconds, memory.trefi_seconds)
-        )
+        refresh, interval = (units.format_seconds(time) for time in (memory.trfc_seconds, memory.trefi_seconds))
         fail(
             "memory.trfc",
             f"a refresh of {refresh} every memory.trefi = {interval} leaves no time",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wavecore.operations import Phase, TensorClass
-from wavecore.program import Command, Program
+from wavecore.program import Command, Program, transfers_of
 
 RowKey = tuple[str, Phase]
 
@@ -44,7 +44,12 @@ def executions(program: Program) -> Iterator[tuple[Command, Mapping[str, int], i
             for body, times in segment.bodies:
                 opens = body is segment.iterations[0][1]
                 closes = body is segment.iterations[-1][1]
-                runs = {"always": times, "first": int(opens), "after_first": times - opens, "last": int(closes)}
+                runs = {
+                    "always": times,
+                    "first": int(opens),
+                    "after_first": times - opens,
+                    "last": int(closes),
+                }
                 if not count:
                     continue
                 for command in body:
@@ -67,10 +72,10 @@ def count(program: Program) -> dict[RowKey, RowCounts]:
         row.buffer_read_bytes += work.buffer_read_bytes * times
         row.buffer_write_bytes += work.buffer_write_bytes * times
         row.interconnect_bytes += work.interconnect_bytes * times
-        for move in (*command.loads, *command.stores):
-            nbytes = move.transfer.nbytes * runs[move.transfer.when]
-            row.dram_bytes[move.transfer.tensor.tensor_class, move.transfer.write] += nbytes
-            if move.transfer.write:
+        for transfer in transfers_of(command):
+            nbytes = transfer.nbytes * runs[transfer.when]
+            row.dram_bytes[transfer.traffic_class, transfer.write] += nbytes
+            if transfer.write:
                 row.buffer_read_bytes += nbytes
             else:
                 row.buffer_write_bytes += nbytes

@@ -152,7 +152,7 @@ def _presets(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 @functools.cache
 def _roots() -> tuple[tuple[str, Traversable], ...]:
     """Return the folders of presets, each with the name of what it comes from."""
-    from importlib.metadata import entry_points  # noqa: PLC0415 (28 ms; only when presets are read)
+    from importlib.metadata import entry_points
 
     roots: list[tuple[str, Traversable]] = [("wavecore", files("wavecore").joinpath("presets"))]
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
@@ -161,9 +161,7 @@ def _roots() -> tuple[tuple[str, Traversable], ...]:
             folder = Path(point.load())
         except Exception as problem:  # another package's module may fail in any way at all
             hint = "repairing or uninstalling the package that registers it"
-            raise ConfigError(
-                where, f"cannot be loaded: {type(problem).__name__}: {problem}", hint
-            ) from problem
+            raise ConfigError(where, f"cannot be loaded: {type(problem).__name__}: {problem}", hint) from problem
         if not folder.is_dir():
             raise ConfigError(where, f"{folder} is not a folder", "the path of a folder of presets")
         roots.append((point.name, folder))

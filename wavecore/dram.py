@@ -138,9 +138,7 @@ def _check(memory: MemorySpec, timing: _Timing) -> None:
             raise ConfigError(where, f"{field} is {getattr(memory, field)}", "a positive number")
     for field in ("interleave_bytes", "row_bytes"):
         if getattr(memory, field) % memory.burst_bytes:
-            what = (
-                f"{field} is {getattr(memory, field)}, not a whole number of {memory.burst_bytes}-byte bursts"
-            )
+            what = f"{field} is {getattr(memory, field)}, not a whole number of {memory.burst_bytes}-byte bursts"
             raise ConfigError(where, what, f"a multiple of {memory.burst_bytes}")
     turnaround = timing.to_read + timing.to_write + 2 * timing.switch + ceil(burst_ps(memory))
     if timing.refi <= timing.closed + turnaround:

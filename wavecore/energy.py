@@ -31,7 +31,7 @@ class EnergyJoules:
     @property
     def total(self) -> float:
         """The sum of all components."""
-        return sum(getattr(self, part.name) for part in fields(self))
+        return float(sum(getattr(self, part.name) for part in fields(self)))
 
 
 def static_watts(accelerator: Accelerator) -> float:
@@ -59,6 +59,4 @@ def energy(counts: RowCounts, cycles: int, accelerator: Accelerator) -> EnergyJo
 
 def add(parts: list[EnergyJoules]) -> EnergyJoules:
     """The sum of several, component by component."""
-    return EnergyJoules(
-        **{part.name: sum(getattr(item, part.name) for item in parts) for part in fields(EnergyJoules)}
-    )
+    return EnergyJoules(**{part.name: sum(getattr(item, part.name) for item in parts) for part in fields(EnergyJoules)})

@@ -10,16 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 
-from wavecore.blocking import block, largest_sub_batch, least_bytes
+import numpy as np
+import numpy.typing as npt
+
+from wavecore.blocking import block, least_bytes, needs
 from wavecore.operations import TensorClass
-from wavecore.placement import Direction, PlacedOperation, place
-from wavecore.plan import Group, Residency
+from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
+from wavecore.plan import Choices, Group, Plan, Residency
 from wavecore.specs import Accelerator
-from wavecore.traffic import group_traffic, linear_traffic
+from wavecore.traffic import LinearTraffic, group_traffic, linear_traffic
 from wavecore.training import TrainingGraph
 
 DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
+_NEVER = 1 << 62  # bytes that no buffer has
 
 
 class Rule(StrEnum):
@@ -42,16 +47,38 @@ class Candidate:
     dram_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a group needs and moves, whatever the buffer's size.
+
+    ``per_sample_bytes`` and ``fixed_bytes`` have one row an operation and one column a way of running it with every
+    operand read once.
+    """
+
+    per_sample_bytes: npt.NDArray[np.int64]
+    fixed_bytes: npt.NDArray[np.int64]
+    units: npt.NDArray[np.int64]
+    traffic: tuple[LinearTraffic, ...]
+
+    def largest_sub_batches(self, space_bytes: int, most: int) -> npt.NDArray[np.int64]:
+        """The largest sub-batch of each operation, at most ``most``; 0 where not one sample fits."""
+        room = space_bytes - self.fixed_bytes
+        samples = np.where(self.per_sample_bytes > 0, room // np.maximum(self.per_sample_bytes, 1), most)
+        best: npt.NDArray[np.int64] = np.where(room >= 0, np.minimum(samples, most), 0).max(axis=1)
+        return best
+
+
 class Grouper:
-    """Costs groups of one training graph on one machine; what was costed once is remembered."""
+    """Costs groups of one training graph on one machine."""
 
     def __init__(
-        self, training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, normalization_passes: int
+        self, training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices
     ) -> None:
         self.training = training
         self.accelerator = accelerator
         self.batch = batch_per_core
-        self.normalization_passes = normalization_passes
+        self.choices = choices
+        self.normalization_passes = choices.normalization_passes
         self.space = accelerator.core.global_buffer_bytes
         self._costs: dict[tuple[int, int, Rule], Candidate | None] = {}
 
@@ -60,44 +87,49 @@ class Grouper:
         """Index of the last unit."""
         return len(self.training.units) - 1
 
-    def residency(self, rule: Rule, direction: Direction) -> Mapping[str, Residency]:
-        """The residency that a rule gives to every batched tensor."""
-        if rule is Rule.NONE:
-            return {}
-        kept = {
-            Rule.NEXT: (),
-            Rule.BRANCHES: (TensorClass.ACTIVATION, TensorClass.GRADIENT),
-            Rule.BRANCHES_AND_SAVED: (TensorClass.ACTIVATION, TensorClass.GRADIENT),
-        }[rule]
-        if direction is Direction.BACKWARD and rule is Rule.BRANCHES:
-            kept = (TensorClass.GRADIENT,)
-        return {
-            tensor.name: Residency.KEPT if tensor.tensor_class in kept else Residency.NEXT
-            for tensor in self.training.tensors.values()
-            if tensor.batched
-        }
+    @cached_property
+    def _residencies(self) -> Mapping[tuple[Rule, Direction], Mapping[str, Residency]]:
+        return {(rule, way): _residency(self.training, rule, way) for rule in Rule for way in DIRECTIONS}
 
     def placed(self, first: int, last: int, rule: Rule, direction: Direction) -> tuple[PlacedOperation, ...]:
         """Place a group under a rule."""
-        return place(
-            self.training, first, last, direction, self._residencies[rule, direction], self.normalization_passes
-        )
+        residency = self._residencies[rule, direction]
+        return place(self.training, first, last, direction, residency, self.normalization_passes)
 
-    @cached_property
-    def _residencies(self) -> Mapping[tuple[Rule, Direction], Mapping[str, Residency]]:
-        return {(rule, way): self.residency(rule, way) for rule in Rule for way in DIRECTIONS}
+    def footprint(self, first: int, last: int, rule: Rule) -> Footprint:
+        """Measure a group under a rule; remembered with the graph, since no buffer size enters."""
+        array = self.accelerator.array
+        size = (array.rows, array.columns, array.tile_rows)
+        key = ("footprint", first, last, rule, self.normalization_passes, size)
+        found: Footprint | None = self.training.memory.get(key)
+        if found is None:
+            found = self.training.memory[key] = self._measure(first, last, rule)
+        return found
+
+    def _measure(self, first: int, last: int, rule: Rule) -> Footprint:
+        index = self.training.unit_index
+        both = [self.placed(first, last, rule, direction) for direction in DIRECTIONS]
+        per_sample, fixed, units = [], [], []
+        for operation in (*both[0], *both[1]):
+            ways = needs(operation, self.accelerator.array)
+            sizes = [operation.live_bytes + way.per_sample_bytes for way in ways]
+            stages = [way.fixed_bytes for way in ways]
+            per_sample.append(sizes if len(ways) > 1 else [*sizes, 0])
+            fixed.append(stages if len(ways) > 1 else [*stages, _NEVER])
+            units.append(index[operation.operation.unit])
+        return Footprint(
+            np.array(per_sample, dtype=np.int64).reshape(-1, 2),
+            np.array(fixed, dtype=np.int64).reshape(-1, 2),
+            np.array(units, dtype=np.int64),
+            tuple(linear_traffic(placed) for placed in both),
+        )
 
     def largest_sub_batches(self, rule: Rule) -> list[int]:
         """Each unit's largest sub-batch inside the whole network, at most the mini-batch; 0 where none fits."""
-        limits = [self.batch] * (self.last + 1)
-        index = self.training.unit_index
-        for direction in DIRECTIONS:
-            for placed in self.placed(0, self.last, rule, direction):
-                limit = largest_sub_batch(placed, self.accelerator.array, self.space)
-                if limit is not None:
-                    unit = index[placed.operation.unit]
-                    limits[unit] = min(limits[unit], limit)
-        return limits
+        whole = self.footprint(0, self.last, rule)
+        limits = np.full(self.last + 1, self.batch, dtype=np.int64)
+        np.minimum.at(limits, whole.units, whole.largest_sub_batches(self.space, self.batch))
+        return [int(limit) for limit in limits]
 
     def cost(self, first: int, last: int, rule: Rule) -> Candidate | None:
         """Cost a group under a rule; None where not even one sample fits."""
@@ -107,36 +139,35 @@ class Grouper:
         return self._costs[key]
 
     def _serialized(self, first: int, last: int, rule: Rule) -> Candidate | None:
-        sub_batch = self.batch
-        total = []
-        for direction in DIRECTIONS:
-            placed = self.placed(first, last, rule, direction)
-            for operation in placed:
-                limit = largest_sub_batch(operation, self.accelerator.array, self.space)
-                if limit is not None:
-                    sub_batch = min(sub_batch, limit)
-            if sub_batch == 0:
-                return None
-            total.append(linear_traffic(placed))
+        footprint = self.footprint(first, last, rule)
+        limits = footprint.largest_sub_batches(self.space, self.batch)
+        sub_batch = int(limits.min(initial=self.batch))
+        if sub_batch == 0:
+            return None
         iterations = -(-self.batch // sub_batch)
-        nbytes = sum(traffic.total(self.batch, iterations) for traffic in total)
-        return Candidate(first, last, rule, sub_batch, nbytes)
+        nbytes = sum(traffic.total(self.batch, iterations) for traffic in footprint.traffic)
+        balanced = -(-self.batch // iterations)  # no more iterations, and room for other things
+        return Candidate(first, last, rule, balanced, nbytes)
 
     def _streamed(self, first: int, last: int) -> Candidate:
         """The whole mini-batch at once with every tensor in DRAM, as without serialization."""
+        footprint = self.footprint(first, last, Rule.NONE)
+        if footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch) == self.batch:
+            nbytes = sum(traffic.total(self.batch, 1) for traffic in footprint.traffic)
+            return Candidate(first, last, Rule.NONE, self.batch, nbytes)
         group = Group(self._names(first, last), self.batch)
         nbytes = 0
         for direction in DIRECTIONS:
-            placed = self.placed(first, last, Rule.NONE, direction)
+            placed = place_group(self.training, group, direction, self.normalization_passes)
             nbytes += group_traffic(group, placed, self.accelerator, self.batch).total()
         return Candidate(first, last, Rule.NONE, self.batch, nbytes)
 
     def _names(self, first: int, last: int) -> tuple[str, ...]:
         return tuple(unit.name for unit in self.training.units[first : last + 1])
 
-    def best(self, first: int, last: int, rules: Iterable[Rule]) -> Candidate | None:
-        """The cheapest rule for a group; a single unit may also stream the whole mini-batch."""
-        tried = [*rules, Rule.NONE] if first == last else list(rules)
+    def best(self, first: int, last: int, rules: Sequence[Rule]) -> Candidate | None:
+        """The cheapest rule for a group; a single unit has no branches but may also stream the whole mini-batch."""
+        tried = [rules[0], Rule.NONE] if first == last else rules
         found = [candidate for rule in tried if (candidate := self.cost(first, last, rule)) is not None]
         return min(found, key=lambda candidate: candidate.dram_bytes, default=None)
 
@@ -155,7 +186,7 @@ class Grouper:
             groups += self._one_or_many(pieces[start][0], pieces[stop][1], rules)
         while True:
             merges = []
-            for index, (left, right) in enumerate(zip(groups, groups[1:], strict=False)):
+            for index, (left, right) in enumerate(pairwise(groups)):
                 merged = self.best(left.first, right.last, rules)
                 if merged is not None:
                     merges.append((merged.dram_bytes - left.dram_bytes - right.dram_bytes, index, merged))
@@ -169,12 +200,8 @@ class Grouper:
         whole = self.best(first, last, rules)
         if whole is not None:
             return [whole]
-        return [self._must(unit, rules) for unit in range(first, last + 1)]
-
-    def _must(self, unit: int, rules: Iterable[Rule]) -> Candidate:
-        candidate = self.best(unit, unit, rules)
-        assert candidate is not None  # a single unit can always stream, or has raised SpaceError
-        return candidate
+        single = [self.best(unit, unit, rules) for unit in range(first, last + 1)]
+        return [candidate for candidate in single if candidate is not None]
 
     def group(self, candidate: Candidate, *, hold: bool = False) -> Group:
         """Write a candidate out as a group of a plan, naming only the tensors that stay on chip.
@@ -182,58 +209,95 @@ class Grouper:
         With ``hold``, room that is left in backward keeps weight gradients on chip over the iterations.
         """
         residency: list[dict[str, Residency]] = []
-        for direction in DIRECTIONS:
-            placed = self.placed(candidate.first, candidate.last, candidate.rule, direction)
+        both = [self.placed(candidate.first, candidate.last, candidate.rule, direction) for direction in DIRECTIONS]
+        for direction, placed in zip(DIRECTIONS, both, strict=True):
             table = self._residencies[candidate.rule, direction]
-            stay = sorted({name for operation in placed for name in operation.frees})
-            residency.append({name: table[name] for name in stay})
-        group = Group(
-            self._names(candidate.first, candidate.last), candidate.sub_batch, residency[0], residency[1]
-        )
-        return self._hold(group, candidate) if hold and group.iterations(self.batch) > 1 else group
+            residency.append({name: table[name] for name in sorted(set().union(*map(_present, placed)))})
+        names = self._names(candidate.first, candidate.last)
+        group = Group(names, candidate.sub_batch, residency[0], residency[1])
+        if hold and self.choices.hold_weight_gradients and group.iterations(self.batch) > 1:
+            return replace(group, held=self._hold(both[1], group.sub_batch))
+        return group
 
-    def _hold(self, group: Group, candidate: Candidate) -> Group:
-        """Hold the weight gradients that fit beside everything else, largest first."""
-        placed = self.placed(candidate.first, candidate.last, candidate.rule, Direction.BACKWARD)
+    def _hold(self, backward: Sequence[PlacedOperation], samples: int) -> frozenset[str]:
+        """The weight gradients that fit beside everything else, largest first."""
         gradients = sorted(
             {
                 (write.tensor.nbytes, write.tensor.name)
-                for operation in placed
+                for operation in backward
                 for write in operation.writes
                 if write.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT
             },
             reverse=True,
         )
-        slack = min(self._slack(operation, group.sub_batch) for operation in placed)
+        slack = min((self._slack(operation, samples) for operation in backward), default=0)
         held: set[str] = set()
         for nbytes, name in gradients:
             if nbytes <= slack:
                 held.add(name)
                 slack -= nbytes
-        return replace(group, held=frozenset(held))
+        return frozenset(held)
 
     def _slack(self, placed: PlacedOperation, samples: int) -> int:
+        """Room that an operation leaves in the buffer at a sub-batch."""
         stage = block(placed, self.accelerator.array, samples, self.space).stage_bytes
         return self.space - placed.live_bytes * samples - stage
 
+    def plan_bytes(self, plan: Plan) -> int:
+        """DRAM bytes of a plan's forward and backward on one core."""
+        return sum(
+            group_traffic(
+                group,
+                place_group(self.training, group, way, plan.normalization_passes),
+                self.accelerator,
+                self.batch,
+            ).total()
+            for group in plan.groups
+            for way in DIRECTIONS
+        )
+
+    def saved_bytes(self, group: Group) -> int:
+        """DRAM bytes that holding weight gradients saves: each is read and written once less an iteration."""
+        held = sum(self.training.tensors[name].nbytes for name in group.held)
+        return 2 * held * (group.iterations(self.batch) - 1)
+
     def squeeze(self, group: Group) -> Group:
         """Send tensors of a group through DRAM, the largest first, until every operation has room."""
-        forward, backward = dict(group.forward), dict(group.backward)
+        array = self.accelerator.array
         first, last = (self.training.unit_index[name] for name in (group.units[0], group.units[-1]))
-        for direction, residency in zip(DIRECTIONS, (forward, backward), strict=True):
+        squeezed: list[dict[str, Residency]] = []
+        for direction, tensors in zip(DIRECTIONS, (group.forward, group.backward), strict=True):
+            residency = dict(tensors)
             while True:
                 placed = place(self.training, first, last, direction, residency, self.normalization_passes)
-                tight = [op for op in placed if least_bytes(op, self.accelerator.array, group.sub_batch) > self.space]
+                tight = [op for op in placed if least_bytes(op, array, group.sub_batch) > self.space]
                 if not tight:
                     break
                 present = [name for name in _on_chip(placed, tight[0]) if name in residency]
                 if not present:
-                    block(tight[0], self.accelerator.array, group.sub_batch, self.space)  # raises
+                    block(tight[0], array, group.sub_batch, self.space)  # raises
                 del residency[max(present, key=lambda name: (self.training.tensors[name].nbytes, name))]
-        return replace(group, forward=forward, backward=backward)
+            squeezed.append(residency)
+        return replace(group, forward=squeezed[0], backward=squeezed[1])
 
 
-def _on_chip(placed: Sequence[PlacedOperation], at: PlacedOperation) -> list[str]:
+def _residency(training: TrainingGraph, rule: Rule, direction: Direction) -> Mapping[str, Residency]:
+    """The residency that a rule gives to every batched tensor."""
+    if rule is Rule.NONE:
+        return {}
+    kept: tuple[TensorClass, ...] = ()
+    if rule is not Rule.NEXT:
+        kept = (TensorClass.ACTIVATION, TensorClass.GRADIENT)
+    if rule is Rule.BRANCHES and direction is Direction.BACKWARD:
+        kept = (TensorClass.GRADIENT,)
+    return {
+        tensor.name: Residency.KEPT if tensor.tensor_class in kept else Residency.NEXT
+        for tensor in training.tensors.values()
+        if tensor.batched
+    }
+
+
+def _on_chip(placed: Iterable[PlacedOperation], at: PlacedOperation) -> list[str]:
     """Tensors that are on chip while ``at`` runs."""
     present: set[str] = set()
     for operation in placed:
@@ -245,6 +309,12 @@ def _on_chip(placed: Sequence[PlacedOperation], at: PlacedOperation) -> list[str
     return []
 
 
+def _present(placed: PlacedOperation) -> set[str]:
+    """Batched tensors that an operation finds or leaves on chip."""
+    found = {read.tensor.name for read in placed.reads if read.place is not Place.STREAMED and read.tensor.batched}
+    return found | {write.tensor.name for write in placed.writes if write.kept and write.tensor.batched}
+
+
 def _runs(values: Sequence[int]) -> list[tuple[int, int]]:
     """First and last index of each run of equal values; zeros stand alone."""
     runs: list[tuple[int, int]] = []
@@ -254,4 +324,3 @@ def _runs(values: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((index, index))
     return runs
-

@@ -144,7 +144,9 @@ class Network:
                     "to connect it or to leave it out",
                 )
         if KINDS[type(self._layers[last].kind)].role is not Role.UNIT or last == self.input:
-            raise GraphError(f"network {self.name}", f"ends with {last!r}, which is no loss", "a CrossEntropy at the end")
+            raise GraphError(
+                f"network {self.name}", f"ends with {last!r}, which is no loss", "a CrossEntropy at the end"
+            )
         return LayerGraph(self.name, tuple(self._layers.values()))
 
 

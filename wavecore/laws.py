@@ -19,7 +19,9 @@ def _rows_add_up(run: Run, accelerator: Accelerator, oracle: Traffic) -> str | N
         "DRAM reads": (sum(row.dram_read_bytes for row in run.rows), run.dram_bytes.read),
         "DRAM writes": (sum(row.dram_write_bytes for row in run.rows), run.dram_bytes.write),
     }
-    wrong = [f"{name} of the rows add up to {rows}, not {total}" for name, (rows, total) in sums.items() if rows != total]
+    wrong = [
+        f"{name} of the rows add up to {rows}, not {total}" for name, (rows, total) in sums.items() if rows != total
+    ]
     return wrong[0] if wrong else None
 
 

@@ -90,9 +90,7 @@ def _command(
 ) -> Command:
     op = placed.operation
     blocking = block(placed, accelerator.array, samples, space)
-    site = _Site(
-        placed, blocking, samples, paces(placed, blocking), _whole_stage(placed, blocking), written, stored
-    )
+    site = _Site(placed, blocking, samples, paces(placed, blocking), _whole_stage(placed, blocking), written, stored)
     work = command_work(placed, blocking, samples, accelerator)
     moves = tuple(transfers(placed, blocking, samples, held))
     blocks = outer_blocks(op.gemms, blocking, accelerator.array)
@@ -211,9 +209,10 @@ def _posts(site: _Site) -> tuple[Token, ...]:
 def _space(site: _Site) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
     """Resident tensors that come and that go with the command; one that is overwritten in place does neither."""
     placed, samples = site.placed, site.samples
-    sizes = {item.tensor.name: item.tensor.nbytes * samples for item in (*placed.reads, *placed.writes)}
+    sizes = {read.tensor.name: read.tensor.nbytes * samples for read in placed.reads}
+    sizes |= {write.tensor.name: write.tensor.nbytes * samples for write in placed.writes}
     comes = [read.tensor.name for read in placed.reads if read.place is Place.LOADED]
-    comes += [w.tensor.name for w in placed.writes if w.kept and w.tensor.batched and w.covers is None]
+    comes += [w.tensor.name for w in placed.writes if w.kept and w.tensor.batched and w.covers is None and not w.added]
     covered = {write.covers for write in placed.writes}
     goes = [name for name in placed.frees if name not in covered]
     return tuple((name, sizes[name]) for name in comes), tuple((name, sizes[name]) for name in goes)
@@ -248,9 +247,7 @@ def _update_command(placed: PlacedOperation, core: int, accelerator: Accelerator
         blocks=1,
         sweep_steps=0,
         order="sweeps",
-        loads=tuple(
-            Load(m, Flow(m.nbytes, Pace.EVEN), Pace.EVEN, after(m)) for m in moves if not m.write
-        ),
+        loads=tuple(Load(m, Flow(m.nbytes, Pace.EVEN), Pace.EVEN, after(m)) for m in moves if not m.write),
         stores=tuple(Store(m, Flow(m.nbytes, Pace.EVEN), True, Pace.EVEN) for m in moves if m.write),
         waits=(),
         overwrites=(),

@@ -92,8 +92,9 @@ class Operation:
     """One operation of the training step.
 
     ``unit`` is the layer whose row it counts for.  ``accumulates`` marks a weight gradient, which is added to
-    the partial sums of earlier sub-batches.  ``in_place`` names a tensor whose space the first written one may take
-    over, where its time on chip ends here.  ``lookahead`` is the share of a sample that must be there beyond the share
+    the partial sums of earlier sub-batches.  ``in_place`` names tensors whose space the first written one may take
+    over, where their time on chip ends here.  ``sums`` marks the
+    sum of gradients.  ``lookahead`` is the share of a sample that must be there beyond the share
     already computed: rows of a window over rows of an image, (1, 1) for a whole sample.
     """
 
@@ -105,7 +106,8 @@ class Operation:
     gemms: tuple[Gemm, ...] = ()
     passes: tuple[VectorPass, ...] = ()
     accumulates: bool = False
-    in_place: str | None = None
+    in_place: tuple[str, ...] = ()
+    sums: bool = False
     lookahead: tuple[int, int] = (1, 1)
 
     @property

@@ -86,7 +86,12 @@ def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, array: ArraySpec) 
 
 
 def step_counts(
-    placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...], samples: int, blocks: int, spare_bytes: int
+    placed: PlacedOperation,
+    work: Work,
+    moves: tuple[Transfer, ...],
+    samples: int,
+    blocks: int,
+    spare_bytes: int,
 ) -> tuple[int, int]:
     """(steps, steps of one sweep over one sample): fine enough to overlap and to fit, coarse enough to be quick.
 

@@ -6,7 +6,7 @@ Placing a group does not depend on the sub-batch; sizes are per sample.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from wavecore.operations import Operation, Role, Tensor
@@ -42,19 +42,23 @@ class PlacedRead:
 
 @dataclass(frozen=True, slots=True)
 class PlacedWrite:
-    """A write: ``kept`` on chip, ``stored`` to DRAM, or both; ``covers`` names what it overwrites in place."""
+    """A write: ``kept`` on chip, ``stored`` to DRAM, or both.
+
+    ``covers`` names what it overwrites in place; one that is ``added`` to a resident sum takes no space.
+    """
 
     tensor: Tensor
     kept: bool
     stored: bool
     covers: str | None = None
+    added: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PlacedOperation:
     """An operation with its tensors placed.
 
-    ``live_bytes`` per sample are on chip while it runs; ``frees`` leave when it is done.
+    ``live_bytes`` per sample are on chip while it runs; ``frees`` give their space back when it is done.
     """
 
     operation: Operation
@@ -103,9 +107,13 @@ def place(
         normalization_passes,
         held,
     )
+    added = _added(sequence, touches, spans)
+    stage = replace(stage, added=added)
     ends: dict[int, list[str]] = {}
     starts: dict[int, int] = {}
     for name, span in spans.items():
+        if name in added:
+            continue
         ends.setdefault(span.last, []).append(name)
         starts[span.first] = starts.get(span.first, 0) + training.tensors[name].nbytes
     placed = []
@@ -117,11 +125,18 @@ def place(
     return tuple(placed)
 
 
-def place_group(training: TrainingGraph, group: Group, direction: Direction, normalization_passes: int) -> tuple[PlacedOperation, ...]:
-    """Place a group of a plan."""
-    first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
-    residency = group.forward if direction is Direction.FORWARD else group.backward
-    return place(training, first, last, direction, residency, normalization_passes, group.held)
+def place_group(
+    training: TrainingGraph, group: Group, direction: Direction, normalization_passes: int
+) -> tuple[PlacedOperation, ...]:
+    """Place a group of a plan; the same group of the same graph gives the very same placement again."""
+    residency = group.backward if direction is Direction.BACKWARD else group.forward
+    key = ("placed", group.units, direction, tuple(residency.items()), normalization_passes, group.held)
+    found: tuple[PlacedOperation, ...] | None = training.memory.get(key)
+    if found is None:
+        first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
+        found = place(training, first, last, direction, residency, normalization_passes, group.held)
+        training.memory[key] = found
+    return found
 
 
 def _touches(training: TrainingGraph, sequence: Sequence[tuple[int, Operation]]) -> dict[str, list[int]]:
@@ -157,6 +172,26 @@ def _spans(
     return spans
 
 
+def _added(
+    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], spans: Mapping[str, _Span]
+) -> frozenset[str]:
+    """Branch gradients that drain straight into a sum on chip.
+
+    One is made by an operation and, in the very next, added to a tensor that is resident throughout and dies in
+    the sum: the vector unit adds it while it drains, and it never has space of its own.
+    """
+    added = set()
+    for position, (_, op) in enumerate(sequence):
+        if not op.sums:
+            continue
+        dying = [name for name in op.in_place if name in spans and spans[name].last == position]
+        fresh = [name for name in dying if touches[name] == [position - 1, position]]
+        there = [name for name in dying if name not in fresh and spans[name].first < position]
+        if fresh and there:
+            added.update(fresh)
+    return frozenset(added)
+
+
 def _read_elsewhere(
     training: TrainingGraph, names: Iterable[str], first: int, last: int, direction: Direction
 ) -> frozenset[str]:
@@ -178,6 +213,7 @@ class _Stage:
     elsewhere: frozenset[str]
     normalization_passes: int
     held: frozenset[str]
+    added: frozenset[str] = frozenset()
 
     def resident(self, name: str, position: int) -> bool:
         """Whether a batched tensor is on chip at a position."""
@@ -185,9 +221,7 @@ class _Stage:
         return span is not None and span.first <= position <= span.last
 
 
-def _place_one(
-    stage: _Stage, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]
-) -> PlacedOperation:
+def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]) -> PlacedOperation:
     tensors = stage.training.tensors
     reads = []
     for use in op.reads:
@@ -206,12 +240,14 @@ def _place_one(
 def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
     """A result stays on chip if it has a span, and goes to DRAM if anyone will read it from there.
 
-    It takes over the space of the operation's ``in_place`` tensor if that one's time on chip ends here.
+    It takes over the space of an ``in_place`` tensor of the operation whose time on chip ends here.
     """
     tensor = stage.training.tensors[name]
     span = stage.spans.get(name)
     kept = span is not None or name in stage.held
     end = span.last if span is not None else position
     stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
-    covers = op.in_place if span is not None and name == op.writes[0] and op.in_place in frees else None
-    return PlacedWrite(tensor, kept, stored, covers)
+    covers = None
+    if span is not None and name == op.writes[0]:
+        covers = next((old for old in op.in_place if old in frees), None)
+    return PlacedWrite(tensor, kept, stored, covers, name in stage.added)

@@ -6,9 +6,10 @@ the schedule nothing.  Schedules register through the entry-point group ``waveco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
@@ -61,9 +62,41 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """Modelling choices that a schedule leaves open; ``docs/headline.md`` shows what each moves.
+
+    ``normalization_passes``: see `Plan`.  ``hold_weight_gradients``: serialized groups keep the weight gradients
+    on chip that fit beside everything else, instead of adding to partial sums in DRAM.
+    """
+
+    normalization_passes: int = 2
+    hold_weight_gradients: bool = True
+
+
+class Policy(Protocol):
+    """Makes a plan for a training graph on a machine, for so many samples a core."""
+
+    def __call__(
+        self, training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices
+    ) -> Plan:
+        """Return the plan; SpaceError when a layer cannot run in the buffer at all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
-    """A registered policy: ``make(training, accelerator, batch_per_core)`` returns the plan."""
+    """A registered policy, under the name that users give."""
 
     name: str
     summary: str
-    make: Callable[[TrainingGraph, Accelerator, int], Plan]
+    policy: Policy
+
+    def make(
+        self,
+        training: TrainingGraph,
+        accelerator: Accelerator,
+        batch_per_core: int,
+        choices: Choices = Choices(),
+    ) -> Plan:
+        """Return the policy's plan.  Raises SpaceError when a layer cannot run in the buffer at all."""
+        return self.policy(training, accelerator, batch_per_core, choices)

@@ -240,25 +240,30 @@ def every_operation_fits(case: Case, accelerator: Accelerator) -> Iterator[Findi
             space = accelerator.core.global_buffer_bytes - held
             for samples in dict.fromkeys(sub_batches(group, batch)):
                 for operation in placed:
-                    try:
-                        block(operation, accelerator.array, samples, space)
-                    except SpaceError as error:
-                        beside = f" beside {held} that are held" if held else ""
+                    if error := _no_room(operation, accelerator, samples, space):
+                        beside = f" beside {held} bytes that are held" if held else ""
                         hint = _more_room(operation, direction, samples, accelerator, held)
                         yield Finding(f"{error.where}: {error.what}{beside}", hint, index)
 
 
-def _more_room(
-    placed: PlacedOperation, direction: Direction, samples: int, accelerator: Accelerator, held: int
-) -> str:
+def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, space_bytes: int) -> SpaceError | None:
+    """The error of an operation that cannot run over so many samples in this space; None if it can."""
+    try:
+        block(placed, accelerator.array, samples, space_bytes)
+    except SpaceError as error:
+        return error
+    return None
+
+
+def _more_room(placed: PlacedOperation, direction: Direction, samples: int, accelerator: Accelerator, held: int) -> str:
     """What would let an operation run: fewer samples, fewer tensors on chip, or a larger buffer."""
-    array, space = accelerator.array, accelerator.core.global_buffer_bytes - held
+    space = accelerator.core.global_buffer_bytes - held
     for fewer in range(samples - 1, 0, -1):
-        if least_bytes(placed, array, fewer) <= space:
+        if _no_room(placed, accelerator, fewer, space) is None:
             return f"sub_batch = {fewer}"
     if held:
         return "holding less"
     if placed.live_bytes:
         return f"keeping less on chip {direction}"
-    kibibytes = -(-least_bytes(placed, array, samples) // 1024)
+    kibibytes = -(-least_bytes(placed, accelerator.array, samples) // 1024)
     return f'--set core.global_buffer="{kibibytes} KiB" or more'

@@ -215,6 +215,11 @@ def due(flow: Flow, command: Command, step: int) -> int:
     return min(flow.total, boundary, done + flow.lookahead)
 
 
+def transfers_of(command: Command) -> list[Transfer]:
+    """Everything that a command may move over DRAM: its loads, then its stores."""
+    return [load.transfer for load in command.loads] + [store.transfer for store in command.stores]
+
+
 def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, int, Command]]:
     """All commands of one core in order: (segment, iteration, samples before it, command)."""
     for segment in program.cores[core]:

@@ -121,9 +121,7 @@ def parse_topology(path: str | Path) -> tuple[TopologyLayer, ...]:
     Byte-order mark, CRLF, blank lines, spaces and trailing commas are immaterial.  Raises FileError for
     a file that cannot be read as text or holds no layer, and GraphError, with the line, for a bad layer.
     """
-    lines = [
-        (number, cells) for number, line in enumerate(_read(path), start=1) if any(cells := _cells(line))
-    ]
+    lines = [(number, cells) for number, line in enumerate(_read(path), start=1) if any(cells := _cells(line))]
     if not lines:
         raise FileError(str(path), "the file is empty", "a header line, " + ", ".join(CONV_COLUMNS))
     (first, header), *rest = lines
@@ -162,9 +160,7 @@ def _kind(where: str, header: list[str]) -> TopologyKind:
     """Tell a convolution topology from a GEMM one by its header line."""
     titles = [cell.lower() for cell in header]
     if len(header) > 1 and all(_WHOLE_NUMBER.fullmatch(cell) for cell in header[1:4]):
-        hint = "first a line with " + ", ".join(
-            CONV_COLUMNS if len(header) > len(GEMM_COLUMNS) else GEMM_COLUMNS
-        )
+        hint = "first a line with " + ", ".join(CONV_COLUMNS if len(header) > len(GEMM_COLUMNS) else GEMM_COLUMNS)
         raise GraphError(where, "the header line is missing (SCALE-Sim would drop this layer)", hint)
     if set(titles[1:4]) == {"m", "n", "k"}:
         if titles[1:4] != ["m", "n", "k"]:

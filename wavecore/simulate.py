@@ -35,7 +35,10 @@ from wavecore.training import TrainingGraph, training_graph
 
 DEFAULT_BATCH_PER_CORE = 32
 
-ENGINES = {"event": ("wavecore.sim.event", "run_events"), "analytic": ("wavecore.sim.analytic", "run_analytic")}
+ENGINES = {
+    "event": ("wavecore.sim.event", "run_events"),
+    "analytic": ("wavecore.sim.analytic", "run_analytic"),
+}
 """Engine names and where they live; loaded when asked for, since SimPy takes time to import."""
 
 
@@ -46,9 +49,7 @@ def schedule_names() -> tuple[str, ...]:
 
 def find_schedule(name: str) -> Schedule:
     """The registered schedule called ``name``; `NameLookupError` if there is none."""
-    schedule: Schedule = registry.find(
-        "--schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule
-    )
+    schedule: Schedule = registry.find("--schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule)
     return schedule
 
 
@@ -72,9 +73,7 @@ def batch_per_core(batch: int, cores: int) -> int:
     return batch // cores
 
 
-def make_plan(
-    training: TrainingGraph, schedule: str, accelerator: Accelerator, samples_per_core: int
-) -> Plan:
+def make_plan(training: TrainingGraph, schedule: str, accelerator: Accelerator, samples_per_core: int) -> Plan:
     """Ask a registered schedule for its plan."""
     return find_schedule(schedule).make(training, accelerator, samples_per_core)
 
@@ -211,7 +210,9 @@ def assemble(
         energy_joules=add(parts),
         groups=tuple(
             GroupSummary(
-                layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(plan.batch_per_core)
+                layers=group.units,
+                sub_batch=group.sub_batch,
+                iterations=group.iterations(plan.batch_per_core),
             )
             for group in plan.groups
         ),

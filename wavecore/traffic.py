@@ -30,13 +30,22 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """``nbytes`` of a tensor between DRAM and the global buffer, over all passes of one command."""
+    """``nbytes`` of a tensor between DRAM and the global buffer, over all passes of one command.
+
+    It is reported under ``traffic_class``: the tensor's own, but everything that an update moves is `optimizer`.
+    """
 
     tensor: Tensor
     nbytes: int
     write: bool
     role: Role = Role.SIDE
     when: When = When.ALWAYS
+    update: bool = False
+
+    @property
+    def traffic_class(self) -> TensorClass:
+        """The class under which the bytes are reported."""
+        return TensorClass.OPTIMIZER if self.update else self.tensor.tensor_class
 
     def happens(self, iteration: int, iterations: int) -> bool:
         """Whether the transfer takes place in this iteration (from 0) of so many."""
@@ -53,7 +62,11 @@ def transfers(
     placed: PlacedOperation, blocking: Blocking, samples: int, held: frozenset[str] = frozenset()
 ) -> Iterator[Transfer]:
     """What one command moves over DRAM: its reads, then its writes."""
-    passes = {Role.STREAMED: blocking.streamed_passes, Role.STATIONARY: blocking.stationary_passes, Role.SIDE: 1}
+    passes = {
+        Role.STREAMED: blocking.streamed_passes,
+        Role.STATIONARY: blocking.stationary_passes,
+        Role.SIDE: 1,
+    }
     for read in placed.reads:
         size = read.tensor.nbytes * (samples if read.tensor.batched else 1)
         if read.tensor.name in held:
@@ -82,9 +95,9 @@ def update_transfers(placed: PlacedOperation, core: int, cores: int) -> Iterator
     for read in placed.reads:
         size = share(read.tensor.nbytes, core, cores)
         copies = cores if read.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT else 1
-        yield Transfer(read.tensor, size * copies, False)
+        yield Transfer(read.tensor, size * copies, False, update=True)
     for write in placed.writes:
-        yield Transfer(write.tensor, share(write.tensor.nbytes, core, cores), True)
+        yield Transfer(write.tensor, share(write.tensor.nbytes, core, cores), True, update=True)
 
 
 def sub_batches(group: Group, batch_per_core: int) -> list[int]:
@@ -95,7 +108,8 @@ def sub_batches(group: Group, batch_per_core: int) -> list[int]:
 
 def held_bytes(placed: Iterable[PlacedOperation], held: frozenset[str]) -> int:
     """Buffer space of the tensors that a direction of a group holds over its iterations."""
-    used = {item.tensor.name: item.tensor.nbytes for op in placed for item in (*op.reads, *op.writes)}
+    used = {read.tensor.name: read.tensor.nbytes for op in placed for read in op.reads}
+    used |= {write.tensor.name: write.tensor.nbytes for op in placed for write in op.writes}
     return sum(used[name] for name in held if name in used)
 
 
@@ -149,13 +163,11 @@ def group_traffic(
                 times = sum(
                     size == samples and transfer.happens(iteration, len(sizes)) for iteration, size in enumerate(sizes)
                 )
-                total[transfer.tensor.tensor_class, transfer.write] += transfer.nbytes * times
+                total[transfer.traffic_class, transfer.write] += transfer.nbytes * times
     return total
 
 
-def plan_traffic(
-    training: TrainingGraph, plan: Plan, accelerator: Accelerator
-) -> Counter[tuple[TensorClass, bool]]:
+def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Counter[tuple[TensorClass, bool]]:
     """DRAM bytes of a whole step, all cores together, by class and whether they are written."""
     cores = accelerator.chip.cores
     total: Counter[tuple[TensorClass, bool]] = Counter()
@@ -167,5 +179,5 @@ def plan_traffic(
         for operation in place_group(training, group, Direction.UPDATE, plan.normalization_passes):
             for core in range(cores):
                 for transfer in update_transfers(operation, core, cores):
-                    total[transfer.tensor.tensor_class, transfer.write] += transfer.nbytes
+                    total[transfer.traffic_class, transfer.write] += transfer.nbytes
     return total

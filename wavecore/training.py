@@ -7,9 +7,10 @@ are saved for backward follows from who reads them: what a forward operation wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import KINDS, Input
@@ -42,6 +43,11 @@ class TrainingGraph:
     tensors: Mapping[str, Tensor]
     forward_macs: int
     parameter_count: int
+
+    @cached_property
+    def memory(self) -> dict[Hashable, Any]:
+        """Results that follow from this graph, kept so that the next design point finds them."""
+        return {}
 
     @cached_property
     def saved(self) -> frozenset[str]:
@@ -114,6 +120,7 @@ class TrainingGraph:
         return "\n".join(lines)
 
 
+@lru_cache(maxsize=64)
 def training_graph(graph: LayerGraph, *, pairwise_sums: bool = True) -> TrainingGraph:
     """Unroll ``graph`` into the operations of one training step.
 
@@ -249,7 +256,7 @@ class _Unroller:
                 writes=tuple(writes),
                 gemms=work.gemms,
                 passes=_plus(work.passes, lane_operations),
-                in_place=draft.inputs[0] if work.in_place else None,
+                in_place=draft.inputs[:1] if work.in_place else (),
                 lookahead=work.lookahead,
             ),
         )
@@ -334,7 +341,7 @@ class _Unroller:
             gemms=work.gemms,
             passes=_plus(work.passes, masks),
             accumulates=work.writes_weight_gradient,
-            in_place=self.gradients[name] if work.in_place and wanted else None,
+            in_place=(self.gradients[name],) if work.in_place and wanted else (),
             lookahead=work.lookahead,
         )
 
@@ -351,9 +358,8 @@ class _Unroller:
         last = self.consumers[tensor][0] == draft.layer.name
         masked = last and self.drafts[tensor].masked
         operations = []
-        if len(parts) > 1 and (last or self.pairwise_sums):
-            operations.append(self._gradient_sum(tensor, draft, last, masked))
-        elif masked and not parts[0][1]:
+        due = len(parts) > 1 and (last or self.pairwise_sums)
+        if due or (masked and not parts[0][1]):
             operations.append(self._gradient_sum(tensor, draft, last, masked))
         if last:
             self.gradients[tensor] = self.contributions[tensor][0][0]
@@ -366,7 +372,6 @@ class _Unroller:
         total = f"{tensor}.gradient" if last else f"{tensor}.gradient+{unit}"
         reads = [Use(part) for part, _ in parts] + ([Use(f"{tensor}.mask")] if masked else [])
         self.contributions[tensor] = [(self._tensor(total, TensorClass.GRADIENT, nbytes), True)]
-        owned = [part for part, own in parts if own]
         return Operation(
             name=f"{total}.sum",
             unit=unit,
@@ -374,7 +379,8 @@ class _Unroller:
             reads=tuple(reads),
             writes=(total,),
             passes=(VectorPass(nbytes // ELEMENT_BYTES, len(parts) - 1 + masked),),
-            in_place=owned[-1] if owned else parts[-1][0],
+            in_place=tuple(part for part, _ in reversed(parts)),
+            sums=len(parts) > 1,
             lookahead=(0, 1),
         )
 

@@ -62,9 +62,7 @@ UNITS: dict[str, Unit] = {
     "watts_per_byte": Unit(symbol="W/B", examples=("mW/MiB", "W/MiB"), whole="no"),
 }
 
-_QUANTITY = re.compile(
-    r"([+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*)", re.ASCII | re.DOTALL
-)
+_QUANTITY = re.compile(r"([+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*)", re.ASCII | re.DOTALL)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)\b", re.IGNORECASE)
 _LONGEST = 64
 _LARGEST_EXPONENT = 40

@@ -70,11 +70,7 @@ def _gemm_work(
         fetched += costs[2] * gemm.count
         local += costs[3] * gemm.count
         registers += costs[4] * gemm.count
-    side = sum(
-        read.tensor.nbytes * samples
-        for read in placed.reads
-        if read.role == "side" and read.tensor.batched
-    )
+    side = sum(read.tensor.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
     operations, cycles = _vector(op.passes * rounds, samples, drained, accelerator)
     _, depth, columns = op.gemms[-1].at(samples)
@@ -93,13 +89,9 @@ def _gemm_work(
     )
 
 
-def _vector(
-    passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator
-) -> tuple[int, int]:
+def _vector(passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator) -> tuple[int, int]:
     """(lane operations, cycles) of sweeps that move ``port_bytes`` through the vector unit's buffer port."""
-    operations = sum(
-        sweep.elements * (samples if sweep.batched else 1) * sweep.lane_operations for sweep in passes
-    )
+    operations = sum(sweep.elements * (samples if sweep.batched else 1) * sweep.lane_operations for sweep in passes)
     lanes = -(-operations // accelerator.vector.lanes)
     port = -(-port_bytes // accelerator.core.vector_port_bytes_per_cycle)
     return operations, max(lanes, port) + accelerator.vector.startup_cycles

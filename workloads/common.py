@@ -23,9 +23,7 @@ def begin(name: str, image: int, width: float, least: int) -> Network:
     if not least <= image <= LARGEST_IMAGE:
         raise GraphError(f"network {name}", f"image is {image}", f"{least} to {LARGEST_IMAGE}")
     if not 0 < width <= LARGEST_WIDTH:
-        raise GraphError(
-            f"network {name}", f"width is {width}", f"above 0, up to {LARGEST_WIDTH}; 1 is as published"
-        )
+        raise GraphError(f"network {name}", f"width is {width}", f"above 0, up to {LARGEST_WIDTH}; 1 is as published")
     return Network(name, Shape(3, image, image))
 
 

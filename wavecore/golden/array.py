@@ -99,9 +99,7 @@ def cut_waves(a: Matrix, b: Matrix, array: ArraySpec) -> list[Wave]:
                     tile_a = _pad(tile_a, tile_a.shape[0], array.rows)
                     tile_b = _pad(tile_b, array.rows, array.columns)
                 finishes = depth + array.rows >= a.shape[1]
-                waves.append(
-                    Wave(a=tile_a, b=tile_b, row=row, column=column, product_columns=width, finishes=finishes)
-                )
+                waves.append(Wave(a=tile_a, b=tile_b, row=row, column=column, product_columns=width, finishes=finishes))
     return waves
 
 

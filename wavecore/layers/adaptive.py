@@ -38,9 +38,7 @@ def _expand(pool: AdaptiveAvgPool, inputs: tuple[Shape, ...], output: Shape) -> 
     rows = sum(map(len, windows(shape.height, output.height)))
     columns = sum(map(len, windows(shape.width, output.width)))
     sweep = (VectorPass(shape.channels * rows * columns, 1),)
-    return Expansion(
-        forward=Work(passes=sweep, reads_input=1), data_gradient=Work(passes=sweep, reads_gradient=1)
-    )
+    return Expansion(forward=Work(passes=sweep, reads_input=1), data_gradient=Work(passes=sweep, reads_gradient=1))
 
 
 RULES = LayerRules(Role.UNIT, _infer, expand=_expand)

@@ -110,9 +110,7 @@ def _infer_global(pool: GlobalAvgPool, inputs: tuple[Shape, ...]) -> Shape:
 
 def _expand_global(pool: GlobalAvgPool, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     sweep = (VectorPass(only(inputs).elements, 1),)
-    return Expansion(
-        forward=Work(passes=sweep, reads_input=1), data_gradient=Work(passes=sweep, reads_gradient=1)
-    )
+    return Expansion(forward=Work(passes=sweep, reads_input=1), data_gradient=Work(passes=sweep, reads_gradient=1))
 
 
 MAX_RULES = LayerRules(Role.UNIT, _infer, expand=_expand_max)

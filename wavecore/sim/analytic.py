@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from wavecore.counts import executions
 from wavecore.dram import sustained_bytes_per_second
 from wavecore.operations import Phase, TensorClass
-from wavecore.program import After, Command, Load, Pace, Program
+from wavecore.program import After, Command, Load, Pace, Program, transfers_of
 from wavecore.sim.memory import REQUEST_BYTES
 from wavecore.sim.timing import Progress, RowTiming, Timing
 from wavecore.specs import Accelerator
@@ -62,7 +62,7 @@ class _Core:
         memory = accelerator.memory
         self.latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
         self.dram = self.array = self.vector = self.frontier = 0.0
-        self.used = program.buffer_bytes - program.buffer_bytes
+        self.used = 0
         self.peak = 0
         self.releases: deque[tuple[float, int]] = deque()
         self.there: dict[str, tuple[float, float]] = {}  # tensor -> first and last results on chip
@@ -115,7 +115,7 @@ class _Core:
         arrived_last = begin + load + (self.latency if load else 0.0)
         ready_first, ready_last = self._ready(command)
         if cost.gemm:
-            start, end, first, last = self._multiply(cost, arrived_first, arrived_last, ready_first, ready_last)
+            first, last = self._multiply(cost, arrived_first, arrived_last, ready_first, ready_last)
         else:
             start = max(self.vector, arrived_first, ready_first)
             last = max(start + cost.vector, max(arrived_last, ready_last) + cost.tail * cost.vector)
@@ -128,8 +128,8 @@ class _Core:
 
     def _multiply(
         self, cost: _Cost, arrived_first: float, arrived_last: float, ready_first: float, ready_last: float
-    ) -> tuple[float, float, float, float]:
-        """A GEMM and its drain: (start, end on the array, first results, last results)."""
+    ) -> tuple[float, float]:
+        """A GEMM and its drain: when its first and its last results are there."""
         command, work, steps = cost.command, cost.command.work, cost.command.steps
         operands = max(arrived_first, ready_first)
         vector_wait = self.vector - 2 * cost.array / steps  # results wait in the accumulators
@@ -152,11 +152,9 @@ class _Core:
         last = max(drain_start + cost.vector, end + cost.vector / steps) + work.drain_cycles
         end = max(end, last - work.drain_cycles - 2 * cost.vector / steps)
         self.array, self.vector = end, last
-        if command.order == "panels":
-            lead = 1 - 1 / command.blocks + 1 / steps
-        else:
-            lead = 1 / steps
-        return start, end, start + lead * (last - start), last
+        skipped = 1 - 1 / command.blocks if command.order == "panels" else 0.0
+        lead = skipped + 1 / steps
+        return start + lead * (last - start), last
 
     def _ready(self, command: Command) -> tuple[float, float]:
         """When the first and the last of the resident operands are there."""
@@ -171,7 +169,8 @@ class _Core:
     def _after_stores(self, command: Command) -> float:
         """When DRAM first has what the command reads."""
         return max(
-            (self._stored_first(load) for load in command.loads if load.after is not After.NOTHING), default=0.0
+            (self._stored_first(load) for load in command.loads if load.after is not After.NOTHING),
+            default=0.0,
         )
 
     def _stored_first(self, load: Load) -> float:
@@ -256,7 +255,6 @@ def _moved(program: Program) -> Counter[tuple[TensorClass, bool]]:
     """DRAM bytes of all cores, counted command by command."""
     moved: Counter[tuple[TensorClass, bool]] = Counter()
     for command, runs, _ in executions(program):
-        for move in (*command.loads, *command.stores):
-            key = move.transfer.tensor.tensor_class, move.transfer.write
-            moved[key] += move.transfer.nbytes * runs[move.transfer.when]
+        for transfer in transfers_of(command):
+            moved[transfer.traffic_class, transfer.write] += transfer.nbytes * runs[transfer.when]
     return moved

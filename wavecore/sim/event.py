@@ -129,7 +129,9 @@ class _Machine:
         for index, core in enumerate(self.cores):
             if not core.finished:
                 raise InvariantError(
-                    f"core {index}", f"stopped at cycle {self.env.now}: {core.doing()}", "a report of this bug"
+                    f"core {index}",
+                    f"stopped at cycle {self.env.now}: {core.doing()}",
+                    "a report of this bug",
                 )
             if core.space.used:
                 raise InvariantError(f"core {index}", f"{core.space.used} bytes of the buffer were never freed")
@@ -145,9 +147,7 @@ class _Machine:
             for key, row in slowest.rows.items()
         }
         busy = sum(core.array_busy for core in self.cores) // count
-        dram, vector = (
-            sum(getattr(core.stalls, name) for core in self.cores) // count for name in ("dram", "vector")
-        )
+        dram, vector = (sum(getattr(core.stalls, name) for core in self.cores) // count for name in ("dram", "vector"))
         return Timing(
             step_cycles=step,
             rows=rows,
@@ -207,7 +207,7 @@ class _Core:
                     if not turn.happens(load):
                         continue
                     yield from self._await_store(turn, load, due)
-                    done = yield from self._transfer(nbytes, False, load.transfer.tensor.tensor_class)
+                    done = yield from self._transfer(nbytes, False, load.transfer.traffic_class)
                     last_done = max(last_done, done)
                     if load.posts:
                         self._later(last_done, self.on_chip[load.transfer.tensor.name], nbytes)
@@ -375,13 +375,7 @@ class _Core:
                     continue
                 if self.computed.value < sequence:
                     yield self.computed.reached(sequence)
-                for index, nbytes, staged, visible in table.stores[step]:
-                    store = command.stores[index]
-                    if turn.happens(store):
-                        yield from self._transfer(nbytes, True, store.transfer.tensor.tensor_class)
-                        self.in_dram[store.transfer.tensor.name].add(visible)
-                    if staged:
-                        self.space.give(staged)
+                yield from self._store(turn, step)
             if self.computed.value < sequence:
                 yield self.computed.reached(sequence)
             released = command.stage_bytes + sum(size for _, size in command.releases)
@@ -395,3 +389,13 @@ class _Core:
             self.machine.command_done()
         self.end = frontier
         self.finished = True
+
+    def _store(self, turn: _Turn, step: int) -> Process:
+        """Write the results of one step to DRAM."""
+        for index, nbytes, staged, visible in turn.table.stores[step]:
+            store = turn.command.stores[index]
+            if turn.happens(store):
+                yield from self._transfer(nbytes, True, store.transfer.traffic_class)
+                self.in_dram[store.transfer.tensor.name].add(visible)
+            if staged:
+                self.space.give(staged)

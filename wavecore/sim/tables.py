@@ -45,21 +45,41 @@ def _needs(command: Command, tokens: tuple[Token, ...]) -> list[list[tuple[str, 
 
 def step_table(command: Command) -> StepTable:
     """Spell out a command's steps."""
-    steps = range(command.steps)
     takes, gives = [0] * command.steps, [0] * command.steps
+    return StepTable(
+        _loads(command, takes, gives),
+        takes,
+        gives,
+        _needs(command, command.waits),
+        _needs(command, command.overwrites),
+        _posts(command),
+        _stores(command, takes),
+        _spread(command.work.array_cycles, command.steps),
+        _spread(command.work.vector_cycles, command.steps),
+    )
+
+
+def _loads(command: Command, takes: list[int], gives: list[int]) -> list[list[tuple[int, int, int]]]:
+    """The loads of each step; books the space that they take and give back."""
+    steps = range(command.steps)
     loads: list[list[tuple[int, int, int]]] = [[] for _ in steps]
     for index, load in enumerate(command.loads):
         dues = [due(load.flow, command, step) for step in steps]
-        for step, nbytes in enumerate(_deltas(dues)):
-            if nbytes:
-                loads[step].append((index, nbytes, dues[step]))
+        news = _deltas(dues)
+        for step in steps:
+            if news[step]:
+                loads[step].append((index, news[step], dues[step]))
         if load.freed is not None:
             freed = Flow(load.flow.total, load.freed)
-            for step, (taken, given) in enumerate(
-                zip(_deltas(dues), _deltas([progress(freed, command, s) for s in steps]), strict=True)
-            ):
-                takes[step] += taken
+            for step, given in enumerate(_deltas([progress(freed, command, step) for step in steps])):
+                takes[step] += news[step]
                 gives[step] += given
+    return loads
+
+
+def _stores(command: Command, takes: list[int]) -> list[list[tuple[int, int, int, int]]]:
+    """The stores of each step; books the space that staged results take."""
+    steps = range(command.steps)
     stores: list[list[tuple[int, int, int, int]]] = [[] for _ in steps]
     for index, store in enumerate(command.stores):
         sent = _deltas([progress(store.flow, command, step) for step in steps])
@@ -70,22 +90,15 @@ def step_table(command: Command) -> StepTable:
             takes[step] += staged
             if sent[step] or seen[step]:
                 stores[step].append((index, sent[step], staged, seen[step]))
+    return stores
+
+
+def _posts(command: Command) -> list[list[tuple[str, int]]]:
+    steps = range(command.steps)
     posts: list[list[tuple[str, int]]] = [[] for _ in steps]
     for token in command.posts:
         made = _deltas([progress(token.flow, command, step) for step in steps])
         for step in steps:
             if made[step]:
                 posts[step].append((token.tensor, made[step]))
-    return StepTable(
-        loads,
-        takes,
-        gives,
-        _needs(command, command.waits),
-        _needs(command, command.overwrites),
-        posts,
-        stores,
-        _spread(command.work.array_cycles, command.steps),
-        _spread(command.work.vector_cycles, command.steps),
-    )
-
-
+    return posts

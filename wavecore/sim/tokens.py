@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import simpy
 
 Event = simpy.Event
@@ -84,8 +82,3 @@ class Space:
 
     def __repr__(self) -> str:
         return f"<Space {self.used} of {self.capacity} B, peak {self.peak} B>"
-
-
-def describe_wait(waiting: dict[str, Any]) -> str:
-    """Say what each queue of a stuck machine was doing."""
-    return "; ".join(f"{queue} at {what}" for queue, what in waiting.items())

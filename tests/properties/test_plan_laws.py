@@ -1,0 +1,163 @@
+"""Which laws hold for the plans of all networks on all machines?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from strategies import machine, machines, networks
+
+from wavecore.blocking import block, least_bytes
+from wavecore.errors import SpaceError
+from wavecore.grouping import DIRECTIONS, Grouper, Rule
+from wavecore.ir import LayerGraph
+from wavecore.placement import place_group
+from wavecore.plan import Plan, Schedule
+from wavecore.planfile import load_plan, plan_text, save_plan
+from wavecore.registry import collect
+from wavecore.specs import Accelerator
+from wavecore.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
+from wavecore.training import TrainingGraph, training_graph
+from wavecore.verify import verify_graph, verify_plan, verify_training
+
+SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
+law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
+batches = st.integers(1, 32)
+schedules = st.sampled_from(sorted(SCHEDULES))
+
+
+def unrolled(network: LayerGraph, accelerator: Accelerator, batch: int) -> TrainingGraph:
+    """The training step of a network that this machine can run at all."""
+    training = training_graph(network)
+    try:
+        total(training, SCHEDULES["baseline"].make(training, accelerator, batch), accelerator)
+    except SpaceError:
+        assume(False)
+    return training
+
+
+def total(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> int:
+    return plan_traffic(training, plan, accelerator).total()
+
+
+@law(max_examples=150)
+@given(networks())
+def test_training_graphs_verify(network: LayerGraph) -> None:
+    verify_graph(network)
+    verify_training(training_graph(network))
+    verify_training(training_graph(network, pairwise_sums=False))
+
+
+@law(max_examples=150)
+@given(networks(), machines(), batches)
+def test_plans_verify_and_survive_a_file(network: LayerGraph, accelerator: Accelerator, batch: int) -> None:
+    training = unrolled(network, accelerator, batch)
+    for schedule in SCHEDULES.values():
+        plan = schedule.make(training, accelerator, batch)
+        verify_plan(training, plan, accelerator)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "plan.toml"
+            save_plan(plan, path)
+            again = load_plan(path, training, graph=network)
+        assert again == plan
+        assert plan_text(again) == plan_text(plan)
+
+
+@law(max_examples=150)
+@given(networks(), machines(), batches)
+def test_each_schedule_moves_no_more_than_what_it_builds_on(
+    network: LayerGraph, accelerator: Accelerator, batch: int
+) -> None:
+    training = unrolled(network, accelerator, batch)
+    moved = {
+        name: total(training, schedule.make(training, accelerator, batch), accelerator)
+        for name, schedule in SCHEDULES.items()
+    }
+    assert moved["baseline"] == moved["archopt"] >= moved["il"] >= moved["mbs1"] >= moved["mbs2"]
+    assert moved["mbs-fs"] >= moved["mbs1"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "slack"),
+    [("baseline", 0), ("archopt", 0), ("il", 0), ("mbs-fs", 0.01), ("mbs1", 0.01), ("mbs2", 0.01)],
+)
+@law(max_examples=60)
+@given(network=networks(), small=st.sampled_from([256, 512, 1024, 2048, 4096, 8192]), batch=batches)
+def test_twice_the_buffer_moves_no_more(
+    schedule: str, slack: float, network: LayerGraph, small: int, batch: int
+) -> None:
+    training = unrolled(network, machine(small), batch)
+    before, after = (
+        total(training, SCHEDULES[schedule].make(training, accelerator, batch), accelerator)
+        for accelerator in (machine(small), machine(2 * small))
+    )
+    assert after <= before * (1 + slack)
+
+
+@law(max_examples=200)
+@given(networks(), machines(), batches, st.sampled_from(Rule), st.integers(1, 2), st.data())
+def test_the_cost_of_a_group_is_its_traffic(
+    network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule, passes: int, data: st.DataObject
+) -> None:
+    training = unrolled(network, accelerator, batch)
+    grouper = Grouper(training, accelerator, batch, passes)
+    first = data.draw(st.integers(0, grouper.last), label="first unit")
+    last = data.draw(st.integers(first, grouper.last), label="last unit")
+    candidate = grouper.cost(first, last, rule)
+    if candidate is None:
+        return
+    for hold in (False, True):
+        group = grouper.group(candidate, hold=hold)
+        moved = sum(
+            group_traffic(group, place_group(training, group, way, passes), accelerator, batch).total()
+            for way in DIRECTIONS
+        )
+        assert moved <= candidate.dram_bytes if hold else moved == candidate.dram_bytes
+
+
+@law(max_examples=100)
+@given(networks(), machines(), batches, schedules)
+def test_what_is_saved_is_written_once(
+    network: LayerGraph, accelerator: Accelerator, batch: int, schedule: str
+) -> None:
+    training = unrolled(network, accelerator, batch)
+    plan = SCHEDULES[schedule].make(training, accelerator, batch)
+    written = samples_written(training, plan, accelerator)
+    assert all(written[name] == batch for name in training.saved)
+    assert all(samples <= batch for samples in written.values())
+
+
+def samples_written(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Counter[str]:
+    """How many samples of each batched tensor a core writes to DRAM."""
+    written: Counter[str] = Counter()
+    for group in plan.groups:
+        for way in DIRECTIONS:
+            placed = place_group(training, group, way, plan.normalization_passes)
+            space = accelerator.core.global_buffer_bytes - held_bytes(placed, group.held)
+            for samples in sub_batches(group, plan.batch_per_core):
+                for operation in placed:
+                    blocking = block(operation, accelerator.array, samples, space)
+                    for move in transfers(operation, blocking, samples, group.held):
+                        if move.write and move.tensor.batched:
+                            written[move.tensor.name] += move.nbytes // move.tensor.nbytes
+    return written
+
+
+@law(max_examples=100)
+@given(networks(), machines(), batches, st.sampled_from(Rule))
+def test_an_operation_runs_in_its_least_bytes_and_in_no_fewer(
+    network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule
+) -> None:
+    training = training_graph(network)
+    grouper = Grouper(training, accelerator, batch, 2)
+    for way in DIRECTIONS:
+        for operation in grouper.placed(0, grouper.last, rule, way):
+            least = least_bytes(operation, accelerator.array, batch)
+            block(operation, accelerator.array, batch, least)
+            with pytest.raises(SpaceError):
+                block(operation, accelerator.array, batch, least - 1)

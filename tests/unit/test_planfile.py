@@ -1,0 +1,148 @@
+"""What a plan's file holds, how it may be written by hand, and how it is written to disk."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wavecore.errors import FileError
+from wavecore.ir import Network
+from wavecore.layers import Add, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.plan import Group, Plan, Residency
+from wavecore.planfile import LINE_LENGTH, load_plan, plan_text, save_plan
+from wavecore.shapes import Shape
+from wavecore.training import TrainingGraph, training_graph
+
+
+def build() -> TrainingGraph:
+    net = Network("small", Shape(3, 8, 8))
+    x = net(Conv(8, 3, padding=1), net.input)
+    y = net(ReLU(), net(GroupNorm(4), x))
+    x = net(Flatten(), net(GlobalAvgPool(), net(Add(), net(Conv(8), y), x)))
+    net(CrossEntropy(), net(Linear(10), x))
+    return training_graph(net.build())
+
+
+TRAINING = build()
+PLAN = Plan(
+    workload="small",
+    schedule="by hand",
+    batch_per_core=7,
+    weight_double_buffering=False,
+    groups=(
+        Group(
+            ("conv1", "norm1", "conv2"),
+            3,
+            {"conv1": Residency.KEPT, "norm1": Residency.NEXT},
+            {"norm1.gradient": Residency.NEXT},
+            frozenset({"conv1.weight_gradient", "conv2.weight"}),
+        ),
+        Group(("add1", "global_avg_pool1", "linear1", "cross_entropy1"), 7),
+    ),
+    normalization_passes=1,
+)
+
+
+def lines(text: str) -> str:
+    """The text without its comments."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#")).strip()
+
+
+def test_text() -> None:
+    assert lines(plan_text(PLAN)) == """\
+schema = "wavecore.plan/1"
+workload = "small"
+schedule = "by hand"
+batch_per_core = 7
+weight_double_buffering = false
+normalization_passes = 1
+
+[[group]]
+units = ["conv1", "norm1", "conv2"]
+sub_batch = 3
+forward.next = ["norm1"]
+forward.kept = ["conv1"]
+backward.next = ["norm1.gradient"]
+held = ["conv1.weight_gradient", "conv2.weight"]
+
+[[group]]
+units = ["add1", "global_avg_pool1", "linear1", "cross_entropy1"]
+sub_batch = 7"""
+
+
+def test_every_key_is_explained() -> None:
+    comment = "\n".join(line for line in plan_text(PLAN).splitlines() if line.startswith("#"))
+    for key in tomllib.loads(plan_text(PLAN)):
+        assert key in comment or key in ("schema", "workload", "schedule")
+    for key in ("sub_batch", "forward.next", "forward.kept", "backward.next", "held"):
+        assert key in comment
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    save_plan(PLAN, tmp_path / "plan.toml")
+    assert load_plan(tmp_path / "plan.toml", TRAINING) == PLAN
+    assert (tmp_path / "plan.toml").read_text() == plan_text(PLAN)
+
+
+def test_the_order_of_a_table_does_not_change_the_text() -> None:
+    group = PLAN.groups[0]
+    turned = replace(group, forward=dict(reversed(group.forward.items())))
+    assert plan_text(replace(PLAN, groups=(turned, PLAN.groups[1]))) == plan_text(PLAN)
+
+
+@pytest.mark.parametrize("name", ['"', "\\", "a\nb", "\x7f\x00", "é€😀", "#", "x" * 200, "[", "]]", "'"])
+def test_any_name_can_be_written(name: str) -> None:
+    group = Group((name, "x" * 60, name + "2"), 1, {name: Residency.KEPT}, held=frozenset({name}))
+    data = tomllib.loads(plan_text(replace(PLAN, workload=name, groups=(group,))))
+    assert data["workload"] == name
+    assert data["group"][0] == {
+        "units": [name, "x" * 60, name + "2"], "sub_batch": 1, "forward": {"kept": [name]}, "held": [name]
+    }
+
+
+def test_long_lists_are_wrapped() -> None:
+    names = tuple(f"layer{index}" for index in range(100))
+    text = plan_text(replace(PLAN, groups=(Group(names, 1),)))
+    assert tomllib.loads(text)["group"][0]["units"] == list(names)
+    assert max(map(len, lines(text).splitlines())) <= LINE_LENGTH
+    assert len(lines(text).splitlines()) < 30
+
+
+def test_tables_may_be_written_in_any_way_of_toml(tmp_path: Path) -> None:
+    text = plan_text(PLAN)
+    text = text.replace('forward.next = ["norm1"]\nforward.kept = ["conv1"]\n', "")
+    text = text.replace("held = [", "forward = {kept = ['conv1'], next = ['norm1']}\nheld = [")
+    (tmp_path / "plan.toml").write_text(text.replace("\n", "\r\n"), newline="")
+    assert load_plan(tmp_path / "plan.toml", TRAINING) == PLAN
+
+
+def test_an_older_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text("old")
+    save_plan(PLAN, path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == plan_text(PLAN)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.toml").symlink_to(tmp_path / "plan.toml")
+    save_plan(PLAN, tmp_path / "link.toml")
+    assert (tmp_path / "link.toml").is_symlink()
+    assert (tmp_path / "plan.toml").read_text() == plan_text(PLAN)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text("old")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(FileError, match="cannot be written"):
+        save_plan(PLAN, path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old"

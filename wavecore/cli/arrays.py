@@ -1,0 +1,210 @@
+"""``wavecore gemm`` and ``wavecore scalesim``: the array alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wavecore.cli.inputs import Machine, array_size, load_machine, unknown_to
+from wavecore.cli.options import Json, MachineOptions, grouped
+from wavecore.cli.tables import amount, facts, heading, share, show, table
+from wavecore.errors import InputError, NameLookupError, unknown_name
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wavecore.scalesim import TopologyLayer
+    from wavecore.specs import ArraySpec
+
+LARGEST_SIZE = 10**12
+DATAFLOWS = ("ws", "os", "is")
+PARTS = ("gemm.fill_cycles", "gemm.stream_cycles", "gemm.weight_gap_cycles", "gemm.drain_cycles")
+FACTS = ("gemm.cycles", "gemm.seconds", "gemm.macs", "gemm.utilization", "gemm.waves", "gemm.output_tiles",
+         "gemm.first_output_cycle", "gemm.last_output_cycle")  # fmt: skip
+SCALESIM_COLUMNS = (
+    "scalesim.layer",
+    "scalesim.macs",
+    "scalesim.scalesim_cycles",
+    "scalesim.wavecore_cycles",
+    "scalesim.difference_cycles",
+    "scalesim.explanation",
+)
+
+ArraySize = Annotated[
+    str | None,
+    typer.Option("--array", metavar="ROWSxCOLUMNS", help="[default: the accelerator's]", show_default=False),
+]
+
+
+@grouped
+def gemm(
+    m: Annotated[int, typer.Argument(metavar="M", help="Rows of the streamed operand.")],
+    k: Annotated[int, typer.Argument(metavar="K", help="The dimension that is summed over.")],
+    n: Annotated[int, typer.Argument(metavar="N", help="Columns of the stationary operand.")],
+    machine: MachineOptions,
+    array: ArraySize = None,
+    schedule: Annotated[
+        str, typer.Option("--schedule", metavar="NAME", help="baseline has one weight register a PE.")
+    ] = "mbs2",
+    json: Json = False,
+) -> None:
+    """Time one product of M x K and K x N on one idle array, cycle by cycle in closed form."""
+    for name, size in (("M", m), ("K", k), ("N", n)):
+        if not 1 <= size <= LARGEST_SIZE:
+            raise InputError(name, f"{size} is out of range", f"1 to {LARGEST_SIZE}")
+    loaded = load_machine(_with_array(machine, array))
+    values = gemm_values(_array_of(loaded, schedule), loaded.accelerator.chip.clock_hz, m, k, n)
+    if json:
+        _print_json({"schema": "wavecore.gemm/1", **_about(loaded, schedule), **values})
+    else:
+        show(_gemm_tables(loaded, schedule, values))
+
+
+def gemm_values(array: ArraySpec, clock_hz: int, m: int, k: int, n: int) -> dict[str, Any]:
+    """What ``gemm.*`` says of a product, by the last part of the metrics' names."""
+    from wavecore.gemm import gemm_cycles, utilization
+
+    timed = gemm_cycles(array, m, k, n)
+    return {
+        "m": m,
+        "k": k,
+        "n": n,
+        "macs": timed.macs,
+        "waves": timed.tiles.waves,
+        "output_tiles": timed.tiles.output_tiles,
+        "cycles": timed.cycles,
+        "fill_cycles": timed.fill_cycles,
+        "stream_cycles": timed.stream_cycles,
+        "weight_gap_cycles": timed.weight_gap_cycles,
+        "drain_cycles": timed.drain_cycles,
+        "first_output_cycle": timed.first_output_cycle,
+        "last_output_cycle": timed.last_output_cycle,
+        "utilization": utilization(array, timed),
+        "seconds": timed.cycles / clock_hz,
+    }
+
+
+@grouped
+def scalesim(
+    topology: Annotated[
+        Path, typer.Argument(metavar="TOPOLOGY.csv", help="A SCALE-Sim topology file.", show_default=False)
+    ],
+    machine: MachineOptions,
+    array: ArraySize = None,
+    dataflow: Annotated[str, typer.Option("--dataflow", metavar="ws|os|is", help="SCALE-Sim's.")] = "ws",
+    json: Json = False,
+) -> None:
+    """Set SCALE-Sim's compute cycles beside wavecore's, layer by layer."""
+    from wavecore.scalesim import parse_topology
+
+    if dataflow not in DATAFLOWS:
+        raise unknown_name("--dataflow", "dataflow", dataflow, DATAFLOWS)
+    loaded = load_machine(_with_array(machine, array))
+    rows = [scalesim_values(layer, loaded.accelerator.array, dataflow) for layer in parse_topology(topology)]
+    if json:
+        _print_json(rows)
+    else:
+        show(_scalesim_tables(topology, loaded, dataflow, rows))
+
+
+def scalesim_values(layer: TopologyLayer, array: ArraySpec, dataflow: Any) -> dict[str, Any]:
+    """What ``scalesim.*`` says of a layer, by the last part of the metrics' names."""
+    from wavecore.gemm import gemm_cycles, issue_cycles
+    from wavecore.scalesim import gemm_of, repeats_of, scalesim_cycles, topology_macs
+
+    m, n, k = gemm_of(layer)
+    once = gemm_cycles(array, m, k, n)
+    repeats = repeats_of(layer)
+    ours = once.cycles + (repeats - 1) * issue_cycles(array, m, k, n)
+    theirs = scalesim_cycles(layer, array.rows, array.columns, dataflow)
+    streamed = once.stream_cycles * repeats
+    return {
+        "layer": layer.name,
+        "macs": topology_macs(layer),
+        "scalesim_cycles": theirs,
+        "wavecore_cycles": ours,
+        "difference_cycles": theirs - ours,
+        "explanation": _explanation(dataflow, theirs, ours, streamed),
+    }
+
+
+def _explanation(dataflow: str, theirs: int, ours: int, streamed: int) -> str:
+    """Both figures as streaming and what comes on top of it."""
+    if dataflow != "ws":
+        waits = ours - streamed
+        return f"SCALE-Sim streams another operand ({dataflow}); wavecore streams {streamed:,} and waits {waits:,}"
+    return (
+        f"both stream {streamed:,}; SCALE-Sim fills and drains the whole array in every fold: {theirs - streamed:,}; "
+        f"wavecore's fill, weight gaps and drain: {ours - streamed:,}"
+    )
+
+
+def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
+    """The same machine with another size of array."""
+    if array is None:
+        return machine
+    rows, columns = array_size(array)
+    return replace(machine, overrides=[*machine.overrides, f"array.rows={rows}", f"array.columns={columns}"])
+
+
+def _array_of(machine: Machine, schedule: str) -> ArraySpec:
+    """The array as ``schedule`` uses it: with one weight register or two, as it plans for a small network."""
+    from wavecore.ir import Network
+    from wavecore.layers import CrossEntropy, Flatten, Linear
+    from wavecore.shapes import Shape
+    from wavecore.simulate import find_schedule
+    from wavecore.training import training_graph
+
+    try:
+        policy = find_schedule(schedule)
+    except NameLookupError as error:
+        raise unknown_to(error, "--schedule") from error
+    net = Network("gemm", Shape(8, 1, 1))
+    net(CrossEntropy(), net(Linear(8), net(Flatten(), net.input)))
+    planned = policy.make(training_graph(net.build()), machine.accelerator, 1)
+    array = machine.accelerator.array
+    double = array.weight_double_buffering and planned.weight_double_buffering
+    return replace(array, weight_double_buffering=double)
+
+
+def _about(machine: Machine, schedule: str) -> dict[str, Any]:
+    array = machine.accelerator.array
+    return {
+        "accelerator": machine.accelerator.name,
+        "array": f"{array.rows}x{array.columns}",
+        "schedule": schedule,
+    }
+
+
+def _print_json(value: Any) -> None:
+    from wavecore.output import json_text
+
+    sys.stdout.write(json_text(value))
+
+
+def _gemm_tables(machine: Machine, schedule: str, values: dict[str, Any]) -> Iterator[RenderableType]:
+    about = _about(machine, schedule)
+    sizes = f"{values['m']} x {values['k']} times {values['k']} x {values['n']}"
+    yield f"{sizes} on one {about['array']} array of {about['accelerator']}, {schedule}"
+    rows = []
+    for name in (*PARTS, *FACTS):
+        value = values[name.removeprefix("gemm.")]
+        rows.append(
+            (heading(name), amount(name, value), share(value, values["cycles"]) if name in PARTS else "")
+        )
+    yield facts("cycles, from an idle array", rows)
+
+
+def _scalesim_tables(
+    topology: Path, machine: Machine, dataflow: str, rows: list[dict[str, Any]]
+) -> Iterator[RenderableType]:
+    array = machine.accelerator.array
+    columns = [heading(name) for name in SCALESIM_COLUMNS]
+    cells = [[amount(name, row[name.removeprefix("scalesim.")]) for name in SCALESIM_COLUMNS] for row in rows]
+    title = f"{topology} on {array.rows}x{array.columns}, SCALE-Sim's dataflow {dataflow}, batch 1"
+    yield table(title, columns, cells, right=columns[1:5])

@@ -1,0 +1,133 @@
+"""``wavecore check``: whether input files are right, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecore.cli.inputs import load_case, load_machine
+from wavecore.cli.messages import say_error
+from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
+from wavecore.errors import ConfigError, FileError, InputError
+
+if TYPE_CHECKING:
+    from wavecore.documents import Document
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="TOML or SCALE-Sim .csv files.", show_default=False)
+]
+Check = Callable[["Document", MachineOptions, NetworkOptions], None]
+
+SUFFIXES = (".toml", ".csv")
+
+
+@grouped
+def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> None:
+    """Check accelerators, memories, energy tables, plans and SCALE-Sim topologies.
+
+    A plan is checked against its workload and the machine, which the options choose as for a run.
+    """
+    from wavecore.cli import WRONG_INPUT
+
+    wrong = False
+    for path in files:
+        try:
+            print(f"{path}: ok, {check_file(path, machine, network)}", flush=True)
+        except InputError as error:
+            say_error(error)
+            wrong = True
+    if wrong:
+        raise typer.Exit(WRONG_INPUT)
+
+
+def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> str:
+    """Check one file and say what it is; raises the `InputError` of the first thing that is wrong."""
+    from wavecore.documents import read_document
+    from wavecore.scalesim import parse_topology
+
+    if path.suffix == ".csv":
+        layers = len(parse_topology(path))
+        return f"a SCALE-Sim topology of {layers} {'layer' if layers == 1 else 'layers'}"
+    document = read_document(path)
+    if path.suffix != ".toml":
+        raise FileError(str(path), "has no known suffix", " or ".join(SUFFIXES))
+    kind = _kind(document)
+    _CHECKS[kind](document, machine, network)
+    return kind
+
+
+def _kind(document: Document) -> str:
+    """Tell what a TOML file describes by the keys at its top; ConfigError if they are of nothing known."""
+    from wavecore import specs
+    from wavecore.planfile import SCHEMA
+
+    if document.data.get("schema") == SCHEMA or "group" in document.data:
+        return "a plan"
+    sections = {item.name for item in fields(specs.Accelerator)} - {"name"} | {"base"}
+    keys = {
+        "an accelerator": sections,
+        "a memory": {item.name for item in fields(specs.MemorySpec)} - {"name"},
+        "an energy table": {item.name for item in fields(specs.EnergySpec)},
+    }
+    found = {kind: sum(_names(key, names) for key in document.data) for kind, names in keys.items()}
+    best = max(found, key=lambda kind: found[kind])
+    if not found[best]:
+        known = "is no accelerator, memory, energy table or plan"
+        raise ConfigError(document.label, known, 'base = "wavecore" and what differs, for an accelerator')
+    return best
+
+
+def _names(key: str, names: set[str]) -> bool:
+    """Whether a TOML key is one of ``names`` without its unit."""
+    return any(name == key or name.startswith(f"{key}_") for name in names)
+
+
+def _location(document: Document) -> str:
+    """A path that cannot be taken for a registered name."""
+    return os.path.join(".", document.label)  # noqa: PTH118 (pathlib drops the leading dot)
+
+
+def _accelerator(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    load_machine(
+        MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides)
+    )
+
+
+def _memory(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    load_machine(MachineOptions(memory=_location(document)))
+
+
+def _energy(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    load_machine(MachineOptions(overrides=[f"energy={_location(document)}"]))
+
+
+def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    from wavecore.documents import place
+    from wavecore.errors import PlanError
+    from wavecore.planfile import parse_plan
+    from wavecore.verify import verify_plan
+
+    name = document.data.get("workload")
+    if not isinstance(name, str):
+        raise PlanError(place(document, "workload"), "does not name the workload", 'workload = "resnet50"')
+    try:
+        case = load_case(name, network)
+    except InputError as error:
+        if error.where not in ("workload", name):
+            raise
+        raise type(error)(place(document, "workload"), error.what, error.hint) from error
+    plan = parse_plan(document, case.training, graph=case.graph)
+    verify_plan(case.training, plan, load_machine(machine).accelerator, where=document.label)
+
+
+_CHECKS: dict[str, Check] = {
+    "an accelerator": _accelerator,
+    "a memory": _memory,
+    "an energy table": _energy,
+    "a plan": _plan,
+}

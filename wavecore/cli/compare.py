@@ -1,0 +1,165 @@
+"""``wavecore compare``: several schedules side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecore.cli.inputs import check_schedule, load_case, load_machine
+from wavecore.cli.messages import say
+from wavecore.cli.options import Batch, Engine, Force, Json, MachineOptions, NetworkOptions, grouped
+from wavecore.cli.progress import progress
+from wavecore.cli.run import run_case
+from wavecore.cli.tables import amount, heading, show, table
+from wavecore.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wavecore.results import Run
+
+Workloads = Annotated[
+    list[str], typer.Argument(metavar="WORKLOAD...", help="Registered networks.", show_default=False)
+]
+Schedules = Annotated[
+    str | None,
+    typer.Option(
+        "--schedules",
+        metavar="A,B,...",
+        help="Which, the reference first.  [default: all]",
+        show_default=False,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw bars into a .png, .svg or .pdf file.", show_default=False
+    ),
+]
+
+COLUMNS = (
+    "schedule",
+    "step_seconds",
+    "compare.speedup",
+    "dram_bytes.total",
+    "compare.dram_ratio",
+    "energy_joules.total",
+    "compare.energy_ratio",
+    "array_utilization",
+)
+
+
+@grouped
+def compare(  # noqa: PLR0913 (one argument an option)
+    workloads: Workloads,
+    machine: MachineOptions,
+    network: NetworkOptions,
+    schedules: Schedules = None,
+    batch: Batch = None,
+    engine: Engine = "event",
+    plot: Plot = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Run several schedules and set each against the first: traffic, time, energy."""
+    from wavecore.simulate import find_engine
+
+    find_engine(engine)
+    names = _names(schedules)
+    loaded = load_machine(machine)
+    cases = [load_case(name, network) for name in dict.fromkeys(workloads)]
+    if plot is not None:
+        _check_plot(plot, force)
+    with progress(len(cases) * len(names)) as shown:
+        runs = [run_case(case, loaded, name, batch, engine, shown)[0] for case in cases for name in names]
+    if plot is not None:
+        from wavecore.plots import draw_comparison
+
+        draw_comparison(runs, plot)
+        say(f"written to {plot}")
+    if json:
+        from wavecore.output import json_text
+        from wavecore.results import to_dict
+
+        sys.stdout.write(json_text([to_dict(run) for run in runs]))
+    else:
+        show(comparison([runs[at : at + len(names)] for at in range(0, len(runs), len(names))]))
+
+
+def _names(schedules: str | None) -> list[str]:
+    """The schedules to compare, each once; all registered ones if none are named."""
+    from wavecore.simulate import schedule_names
+
+    if schedules is None:
+        return list(schedule_names())
+    names = list(dict.fromkeys(name.strip() for name in schedules.split(",") if name.strip()))
+    if not names:
+        raise InputError("--schedules", "names no schedule", ",".join(schedule_names()))
+    for name in names:
+        check_schedule(name)
+    return names
+
+
+def _check_plot(path: Path, force: bool) -> None:
+    from wavecore.output import writable_file
+    from wavecore.plots import FORMATS
+
+    if path.suffix.lower() not in FORMATS:
+        raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem}.png")
+    writable_file(path, replace=force)
+
+
+def comparison(by_workload: list[list[Run]]) -> Iterator[RenderableType]:
+    """A table for each workload, with ratios to its first schedule, and the means where there are several."""
+    headings = _headings(by_workload[0][0].schedule)
+    for runs in by_workload:
+        first = runs[0]
+        title = (
+            f"{first.workload} on {first.accelerator} with {first.memory}: "
+            f"one training step of {first.batch} samples ({first.engine} engine)"
+        )
+        yield table(title, headings, [_row(run, first) for run in runs], right=headings[1:])
+    if len(by_workload) > 1:
+        yield _means(by_workload)
+    yield f"ratios are to {by_workload[0][0].schedule}; what a figure means: wavecore explain METRIC"
+
+
+def _headings(first: str) -> list[str]:
+    return [heading(name).replace("first", first) for name in COLUMNS]
+
+
+def ratios(run: Run, first: Run) -> dict[str, float]:
+    """What ``compare.*`` says of a run against the first of its workload."""
+    return {
+        "compare.speedup": first.step_seconds / run.step_seconds,
+        "compare.dram_ratio": run.dram_bytes.total / first.dram_bytes.total,
+        "compare.energy_ratio": run.energy_joules.total / first.energy_joules.total,
+    }
+
+
+def _row(run: Run, first: Run) -> list[str]:
+    values: dict[str, float] = {
+        "step_seconds": run.step_seconds,
+        "dram_bytes.total": run.dram_bytes.total,
+        "energy_joules.total": run.energy_joules.total,
+        "array_utilization": run.array_utilization,
+        **ratios(run, first),
+    }
+    return [run.schedule, *(amount(name, values[name]) for name in COLUMNS[1:])]
+
+
+def _means(by_workload: list[list[Run]]) -> RenderableType:
+    """Arithmetic means of the ratios over the workloads."""
+    names = ("compare.speedup", "compare.dram_ratio", "compare.energy_ratio")
+    rows = []
+    for at, run in enumerate(by_workload[0]):
+        each = [ratios(runs[at], runs[0]) for runs in by_workload]
+        rows.append(
+            [run.schedule, *(amount(name, sum(one[name] for one in each) / len(each)) for name in names)]
+        )
+    columns = ["schedule", "speed-up", "DRAM traffic", "energy"]
+    return table(f"mean ratios over {len(by_workload)} workloads", columns, rows, right=columns[1:])

@@ -1,0 +1,163 @@
+"""``wavecore list`` and ``wavecore explain``: what there is, and what figures mean."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from wavecore.cli.options import Json
+from wavecore.errors import unknown_name
+
+Rows = list[dict[str, Any]]
+
+KindName = Annotated[
+    str,
+    typer.Argument(
+        metavar="KIND",
+        help="workloads, schedules, accelerators, memories, engines or metrics.",
+        show_default=False,
+    ),
+]
+
+
+def list_registered(kind: KindName, json: Json = False) -> None:
+    """List what is registered: workloads, schedules, accelerators, memories, engines, metrics."""
+    if kind not in KINDS:
+        raise unknown_name("list", "kind", kind, KINDS)
+    rows = KINDS[kind]()
+    if json:
+        from wavecore.output import json_text
+
+        sys.stdout.write(json_text(rows))
+        return
+    from wavecore.cli.tables import show, table
+
+    columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]
+    numbers = [name for name in columns if isinstance(rows[0][name], int | float)]
+    show([table("", columns, [[_cell(row[name]) for name in columns] for row in rows], right=numbers)])
+
+
+def explain(
+    metric: Annotated[
+        str,
+        typer.Argument(metavar="METRIC", help="A metric, as in: wavecore list metrics.", show_default=False),
+    ],
+    json: Json = False,
+) -> None:
+    """Say what a figure means: definition, formula, unit."""
+    from wavecore.metrics import explain as look_up
+
+    found = look_up(metric)
+    if json:
+        from wavecore.output import json_text
+
+        sys.stdout.write(json_text([asdict(each) for each in found]))
+        return
+    for each in found:
+        unit = f" [{each.unit}]" if each.unit else ""
+        print(f"{each.name}{unit}\n    {each.definition}")
+        if each.formula:
+            print(f"    = {each.formula}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
+
+
+def _workloads() -> Rows:
+    from wavecore.catalog import broken_workloads, workload_info, workload_names, workload_options
+
+    for error in broken_workloads():
+        print(f"warning: {error.message}", file=sys.stderr)
+    rows = []
+    for name in workload_names():
+        info = workload_info(name)
+        rows.append(
+            {
+                "name": name,
+                "parameters": info.published.parameters if info.published else None,
+                "forward_gmacs": info.published.forward_gmacs if info.published else None,
+                "batch_per_core": info.batch_per_core,
+                "summary": info.summary,
+                "options": dict(workload_options(name)),
+            }
+        )
+    return rows
+
+
+def _schedules() -> Rows:
+    from wavecore.simulate import find_schedule, schedule_names
+
+    return [{"name": name, "summary": find_schedule(name).summary} for name in schedule_names()]
+
+
+def _accelerators() -> Rows:
+    from wavecore.config import available, load_accelerator
+    from wavecore.units import format_bytes, format_hz
+
+    rows = []
+    for name in available("accelerators"):
+        each = load_accelerator(name)
+        rows.append(
+            {
+                "name": name,
+                "cores": each.chip.cores,
+                "array": f"{each.array.rows}x{each.array.columns}",
+                "clock": format_hz(each.chip.clock_hz),
+                "global_buffer": format_bytes(each.core.global_buffer_bytes),
+                "memory": each.memory.name,
+            }
+        )
+    return rows
+
+
+def _memories() -> Rows:
+    from wavecore.config import available, load_accelerator
+    from wavecore.units import format_joules, format_rate
+
+    rows = []
+    for name in available("memories"):
+        each = load_accelerator(memory=name).memory
+        rows.append(
+            {
+                "name": name,
+                "bandwidth": format_rate(each.bandwidth_bytes_per_second),
+                "channels": each.channels,
+                "energy": f"{format_joules(each.energy_joules_per_bit)}/bit",
+            }
+        )
+    return rows
+
+
+def _engines() -> Rows:
+    return [
+        {"name": "event", "summary": "every tile, vector chunk and DRAM burst group as events, both cores"},
+        {
+            "name": "analytic",
+            "summary": "each operation in closed form; milliseconds, and the same DRAM bytes",
+        },
+    ]
+
+
+def _metrics() -> Rows:
+    from wavecore.metrics import METRICS
+
+    return [
+        {"name": each.name, "unit": each.unit, "definition": each.definition} for each in METRICS.values()
+    ]
+
+
+KINDS: dict[str, Callable[[], Rows]] = {
+    "workloads": _workloads,
+    "schedules": _schedules,
+    "accelerators": _accelerators,
+    "memories": _memories,
+    "engines": _engines,
+    "metrics": _metrics,
+}

@@ -1,0 +1,193 @@
+"""``wavecore plan`` and ``wavecore program``: what a schedule decides, and what the machine is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wavecore.cli.inputs import Case, Machine, check_schedule, load_case, load_machine, load_or_make_plan
+from wavecore.cli.messages import say
+from wavecore.cli.options import (
+    Batch,
+    Force,
+    Json,
+    MachineOptions,
+    NetworkOptions,
+    Schedule,
+    WorkloadName,
+    grouped,
+)
+from wavecore.cli.progress import progress
+from wavecore.cli.report import group_lines
+from wavecore.cli.tables import amount, facts, heading, share, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wavecore.plan import Plan
+    from wavecore.results import GroupSummary
+
+SCHEMA = "wavecore.plan/1"
+COLUMNS = (
+    "groups.layers",
+    "groups.sub_batch",
+    "groups.iterations",
+    "plan.kept_forward",
+    "plan.kept_backward",
+    "plan.held",
+)
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Write the plan as TOML, to be edited and run.", show_default=False
+    ),
+]
+
+
+@grouped
+def plan(  # noqa: PLR0913 (one argument an option)
+    workload: WorkloadName,
+    machine: MachineOptions,
+    network: NetworkOptions,
+    schedule: Schedule = "mbs2",
+    batch: Batch = None,
+    out: Out = None,
+    force: Force = False,
+    toml: Annotated[bool, typer.Option("--toml", help="Print the plan as TOML.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a schedule's plan: groups, sub-batches, and what stays on chip.
+
+    A plan that was saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
+    """
+    if out is not None:
+        from wavecore.output import writable_file
+
+        writable_file(out, replace=force)
+    case, loaded, made = _plan(workload, machine, network, schedule, batch)
+    if out is not None:
+        from wavecore.planfile import save_plan
+
+        save_plan(made, out)
+        say(f"written to {out}")
+    if json:
+        from wavecore.output import json_text
+
+        sys.stdout.write(json_text(_as_json(case, loaded, made)))
+    elif toml:
+        from wavecore.planfile import plan_text
+
+        sys.stdout.write(plan_text(made))
+    elif out is None:
+        show(_tables(case, loaded, made))
+
+
+@grouped
+def program(
+    workload: WorkloadName,
+    machine: MachineOptions,
+    network: NetworkOptions,
+    schedule: Schedule = "mbs2",
+    batch: Batch = None,
+) -> None:
+    """Print the program of core 0: what its queues load, compute, await and store."""
+    from wavecore.lower import lower
+    from wavecore.program import program_lines
+
+    case, loaded, made = _plan(workload, machine, network, schedule, batch)
+    for line in program_lines(lower(case.training, made, loaded.accelerator)):
+        print(line)
+
+
+def _plan(
+    workload: str, machine: MachineOptions, network: NetworkOptions, schedule: str, batch: int | None
+) -> tuple[Case, Machine, Plan]:
+    check_schedule(schedule)
+    loaded = load_machine(machine)
+    case = load_case(workload, network)
+    with progress() as shown:
+        shown.step(f"planning {workload} {schedule}")
+        return case, loaded, load_or_make_plan(schedule, case, loaded, batch)
+
+
+def _traffic(case: Case, machine: Machine, made: Plan) -> dict[str, int]:
+    """DRAM bytes of the plan by class, all cores together, as the run will count them."""
+    from wavecore.operations import TensorClass
+    from wavecore.traffic import plan_traffic
+
+    moved = plan_traffic(case.training, made, machine.accelerator)
+    classes = {kind.value: moved[kind, False] + moved[kind, True] for kind in TensorClass}
+    return {"total": sum(classes.values()), **classes}
+
+
+def _as_json(case: Case, machine: Machine, made: Plan) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "workload": made.workload,
+        "schedule": made.schedule,
+        "batch": made.batch_per_core * machine.accelerator.chip.cores,
+        "batch_per_core": made.batch_per_core,
+        "weight_double_buffering": made.weight_double_buffering,
+        "normalization_passes": made.normalization_passes,
+        "groups": [
+            {
+                "layers": list(group.units),
+                "sub_batch": group.sub_batch,
+                "iterations": group.iterations(made.batch_per_core),
+                "forward": {name: str(how) for name, how in sorted(group.forward.items())},
+                "backward": {name: str(how) for name, how in sorted(group.backward.items())},
+                "held": sorted(group.held),
+            }
+            for group in made.groups
+        ],
+        "dram_bytes": _traffic(case, machine, made),
+    }
+
+
+def _tables(case: Case, machine: Machine, made: Plan) -> Iterator[RenderableType]:
+    cores = machine.accelerator.chip.cores
+    yield f"plan of {made.workload}, {made.schedule}: {made.batch_per_core} samples on each of {cores} cores"
+    yield _groups(made)
+    moved = _traffic(case, machine, made)
+    rows = [(heading(f"dram_bytes.{name}"), amount("dram_bytes.total", value), share(value, moved["total"]))
+            for name, value in moved.items() if name != "total"]  # fmt: skip
+    total = ("total", amount("dram_bytes.total", moved["total"]), "")
+    yield facts(heading("dram_bytes.total"), [*rows, total])
+
+
+def _groups(made: Plan) -> RenderableType:
+    columns = [heading(name) for name in COLUMNS]
+    rows = []
+    at = 0
+    for line in group_lines(_summaries(made)):
+        groups = made.groups[at : at + line.groups]
+        at += line.groups
+        rows.append(
+            [
+                str(line),
+                amount("groups.sub_batch", line.sub_batch),
+                str(line.iterations),
+                *(str(sum(len(part(group)) for group in groups)) for part in _KEPT),
+            ]
+        )
+    title = f"{len(made.groups)} {'group' if len(made.groups) == 1 else 'groups'} of layers"
+    return table(title, columns, rows, right=columns[1:])
+
+
+_KEPT: Any = (lambda group: group.forward, lambda group: group.backward, lambda group: group.held)
+
+
+def _summaries(made: Plan) -> list[GroupSummary]:
+    from wavecore.results import GroupSummary
+
+    return [
+        GroupSummary(
+            layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(made.batch_per_core)
+        )
+        for group in made.groups
+    ]

@@ -1,0 +1,75 @@
+"""Progress on stderr: a bar with the time left, for whatever takes longer than a moment on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PATIENCE_SECONDS = 1.0
+
+
+class Progress:
+    """Shows what is being done.  `step` starts the next of ``steps`` equal parts; `share` says how far it is."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._step = -1
+        self._text = ""
+        self._started = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def step(self, text: str) -> Callable[[float], None]:
+        """Begin the next part and return the function that takes its share, 0 to 1."""
+        self._step += 1
+        self._text = text
+        self.share(0.0)
+        return self.share
+
+    def rename(self, text: str) -> None:
+        """Say what the present part does now."""
+        self._text = text
+        self.share(0.0)
+
+    def share(self, done: float) -> None:
+        """Show that so much of the present part is done."""
+        if self._bar is None:
+            if time.monotonic() - self._started < PATIENCE_SECONDS:
+                return
+            self._start()
+        self._bar.update(self._task, completed=(self._step + done) / self._steps, description=self._text)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(self._text, total=1.0)
+        self._bar.start()
+
+
+class _Silent(Progress):
+    """Shows nothing."""
+
+    def share(self, done: float) -> None:
+        """Show nothing."""
+
+
+@contextmanager
+def progress(steps: int = 1) -> Iterator[Progress]:
+    """Show progress while the block runs, if stderr is a terminal."""
+    shown = Progress(steps) if sys.stderr.isatty() else _Silent(steps)
+    try:
+        yield shown
+    finally:
+        shown.close()

@@ -1,0 +1,111 @@
+"""Tables for people.  Titles come from `metrics.METRICS`, so that ``wavecore explain`` knows each of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wavecore import units
+from wavecore.metrics import METRICS
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+WIDTH_OF_FILES = 100  # columns when stdout is no terminal
+
+
+def console() -> Console:
+    """The console on stdout: as wide as the terminal, or a fixed width where there is none."""
+    from rich.console import Console
+
+    return Console(
+        width=None if sys.stdout.isatty() else WIDTH_OF_FILES, highlight=False, markup=False, emoji=False
+    )
+
+
+def show(items: Iterable[RenderableType]) -> None:
+    """Print tables and lines of text, each followed by an empty line."""
+    out = console()
+    for item in items:
+        out.print(item)
+        out.print()
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> Table:
+    """A table with a title above it; the columns named in ``right`` are aligned to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(
+        title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for column in columns:
+        aligned: Any = "right" if column in right else "left"
+        made.add_column(column, justify=aligned, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def facts(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    """A small table of (what, how much, note) without a head."""
+    from rich.table import Table
+
+    made = Table(
+        title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
+    )
+    made.add_column(overflow="fold")
+    made.add_column(justify="right", no_wrap=True)
+    made.add_column(justify="right", style="dim", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def beside(items: Sequence[RenderableType]) -> RenderableType:
+    """The items side by side, as far as the width allows."""
+    from rich.columns import Columns
+
+    return Columns(items, padding=(1, 4))
+
+
+def heading(metric: str) -> str:
+    """The title of a metric."""
+    return METRICS[metric].title
+
+
+def amount(metric: str, value: float) -> str:
+    """Print a value of a metric for people, with its unit."""
+    return str(_PRINTERS[METRICS[metric].unit](value))
+
+
+def share(part: float, whole: float) -> str:
+    """Print a part as a percentage of a whole."""
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def _count(value: int) -> str:
+    """Print a large number in millions or milliards, 10^6 and 10^9."""
+    if value < 10**6:
+        return f"{value:,}"
+    return f"{value / 1e6:,.1f} M" if value < 10**9 else f"{value / 1e9:,.1f} G"
+
+
+_PRINTERS: dict[str, Any] = {
+    "bytes": units.format_bytes,
+    "s": units.format_seconds,
+    "J": units.format_joules,
+    "cycles": lambda value: f"{value:,}",
+    "cycle": lambda value: f"{value:,}",
+    "MACs": _count,
+    "operations": lambda value: f"{value:,}",
+    "samples": lambda value: f"{value:,}",
+    "samples/s": lambda value: f"{value:,.1f}/s",
+    "share": lambda value: f"{100 * value:.1f}%",
+    "ratio": lambda value: f"{value:.2f}x",
+    "": str,
+}

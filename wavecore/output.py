@@ -1,0 +1,129 @@
+"""One run, one folder: ``manifest.json``, ``run.json``, ``layers.csv`` and ``plan.toml``.
+
+A folder that is missing or holds none of these files takes the run; one that already holds a run is left as it is, and
+the run goes to the first free of ``DIR-2``, ``DIR-3``, ...  Files are written beside their place and moved there when
+all are complete, ``manifest.json`` last, so that a folder with a manifest is a whole run.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from wavecore.errors import FileError
+from wavecore.plan import Plan
+from wavecore.planfile import plan_text
+from wavecore.results import LayerRow, Run, to_dict
+
+MANIFEST_SCHEMA = "wavecore.manifest/1"
+FILES = ("run.json", "layers.csv", "plan.toml", "manifest.json")
+
+Write = Callable[[Run, Plan], Path]
+
+
+@contextmanager
+def run_folder(path: Path) -> Iterator[Write]:
+    """Make sure that a run can be written to ``path`` before it is made; yield the function that does.
+
+    The function takes the run and its plan and returns the folder that it wrote.  Raises `FileError` at once if
+    nothing can be written there.  If the block fails, nothing is left behind.
+    """
+    target = path.expanduser().absolute()
+    staging = _staging(target, path)
+    try:
+        yield lambda run, plan: _publish(run_files(run, plan), staging, target, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def run_files(run: Run, plan: Plan) -> dict[str, str]:
+    """Text of every file of a run's folder, by name."""
+    manifest = {
+        "schema": MANIFEST_SCHEMA,
+        **{key: getattr(run, key) for key in ("workload", "schedule", "accelerator", "memory", "engine", "batch")},
+        **asdict(run.manifest),
+    }
+    texts = {"run.json": json_text(to_dict(run)), "layers.csv": layers_csv(run), "plan.toml": plan_text(plan)}
+    return {**texts, "manifest.json": json_text(manifest)}
+
+
+def json_text(value: Any) -> str:
+    """Strict JSON, indented, with a newline at its end; ValueError for a number that is not finite."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def layers_csv(run: Run) -> str:
+    """Print the rows as CSV: the columns of `LayerRow`, fused layers with spaces between them."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(column.name for column in fields(LayerRow))
+    for row in run.rows:
+        values = asdict(row)
+        writer.writerow({**values, "fused": " ".join(values["fused"])}.values())
+    return text.getvalue()
+
+
+def writable_file(path: Path, *, replace: bool = False) -> None:
+    """Raise `FileError` if a file cannot be written at ``path``, or is there and may not be replaced."""
+    if path.is_dir():
+        raise FileError(str(path), "is a folder, not a file", "the path of a file in it")
+    if path.exists() and not replace:
+        raise FileError(str(path), "exists already", "--force to replace it, or another name")
+    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _staging(target: Path, path: Path) -> Path:
+    """Make an empty folder where the run will go, or in the nearest folder above it that exists."""
+    try:
+        folder = _free(target)
+        home = next(each for each in (folder, *folder.parents) if each.exists())
+        if not home.is_dir():
+            raise FileError(str(path), f"{home} is a file, not a folder", "the path of a folder")
+        staging = home / f".wavecore-{os.getpid()}-{os.urandom(4).hex()}"
+        staging.mkdir()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return staging
+
+
+def _publish(texts: dict[str, str], staging: Path, target: Path, path: Path) -> Path:
+    """Write the files into ``staging``, then move them to the first folder of ``target``'s name without a run."""
+    try:
+        for name in FILES:
+            (staging / name).write_text(texts[name], encoding="utf-8", newline="\n")
+        folder = _free(target)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (staging / name).replace(folder / name)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with suppress(ValueError):
+        return folder.relative_to(Path.cwd())
+    return folder
+
+
+def _free(target: Path) -> Path:
+    """The first of DIR, DIR-2, DIR-3, ... that holds no file of a run."""
+    number = 1
+    while True:
+        folder = target if number == 1 else target.with_name(f"{target.name}-{number}")
+        if not folder.exists() or (folder.is_dir() and not any((folder / name).exists() for name in FILES)):
+            return folder
+        number += 1
+
+
+def _unwritable(path: Path, error: OSError) -> FileError:
+    return FileError(str(path), f"cannot be written ({error.strerror})", "a folder that you may write to")
