@@ -16,17 +16,23 @@ def interlayer(training: TrainingGraph, accelerator: Accelerator, batch_per_core
 
 
 def interlayer_groups(grouper: Grouper) -> list[Candidate]:
-    """The groups of inter-layer reuse, with their costs."""
+    """The groups of inter-layer reuse, with their costs.
+
+    A run of layers that fit is one group as long as the mini-batch still fits all of them together.
+    """
     fits = [limit == grouper.batch for limit in grouper.largest_sub_batches(Rule.NEXT)]
     groups: list[Candidate] = []
-    first = 0
-    for index in range(len(fits)):
-        if index < grouper.last and fits[index] and fits[index + 1]:
-            continue
-        candidate = grouper.cost(first, index, Rule.NEXT if fits[index] else Rule.NONE)
-        assert candidate is not None and candidate.sub_batch == grouper.batch
-        groups.append(candidate)
-        first = index + 1
+    for index, fit in enumerate(fits):
+        if groups and fit and groups[-1].rule is Rule.NEXT:
+            longer = grouper.cost(groups[-1].first, index, Rule.NEXT)
+            if longer is not None and longer.sub_batch == grouper.batch:
+                groups[-1] = longer
+                continue
+        single = grouper.cost(index, index, Rule.NEXT) if fit else None
+        if single is None or single.sub_batch < grouper.batch:
+            single = grouper.cost(index, index, Rule.NONE)
+        assert single is not None  # streaming always works, or has raised SpaceError
+        groups.append(single)
     return groups
 
 

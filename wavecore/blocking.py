@@ -131,6 +131,18 @@ def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: 
 
     Raises SpaceError, which names the layer and what it needs, when no order fits.
     """
+    choice = _choose(placed, array, samples, space_bytes)
+    if choice is None:
+        raise _no_room(placed, array, samples, space_bytes)
+    return choice
+
+
+def fits(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> bool:
+    """Whether ``placed`` can run at all over ``samples`` samples in ``space_bytes``."""
+    return _choose(placed, array, samples, space_bytes) is not None
+
+
+def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking | None:
     free = space_bytes - placed.live_bytes * samples
     depth = _depth(placed, array, samples, free) if placed.operation.accumulates else None
     for need in needs(placed, array):
@@ -141,9 +153,7 @@ def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: 
     if depth is not None:
         return depth
     choices = _many_passes(placed, array, samples, free) if placed.operation.gemms else []
-    if not choices:
-        raise _no_room(placed, array, samples, space_bytes)
-    return min(choices, key=lambda choice: choice[0])[1]
+    return min(choices, key=lambda choice: choice[0])[1] if choices else None
 
 
 def _depth(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
@@ -204,18 +214,18 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
 
 
 def least_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
-    """The smallest buffer in which ``placed`` can run at all over ``samples`` samples."""
-    live = placed.live_bytes * samples
-    parts = operands(placed, array)
-    single = min(need.fixed_bytes + need.per_sample_bytes * samples for need in needs(placed, array))
-    if not placed.operation.gemms:
-        return live + single
-    if placed.operation.accumulates:
-        tiles = _gradient_tiles(placed, array)
-        many = parts.base + parts.window + _chunk(parts.stationary) + tiles + min(gradient_bytes(placed), tiles)
-    else:
-        many = parts.base + parts.window + min(2 * array.rows * array.columns * ELEMENT_BYTES, parts.stationary)
-    return live + min(single, many)
+    """The smallest buffer in which ``placed`` can run at all over ``samples`` samples, found by bisection."""
+    enough = 1
+    while not fits(placed, array, samples, enough):
+        enough *= 2
+    short = enough // 2
+    while enough - short > 1:
+        middle = (enough + short) // 2
+        if fits(placed, array, samples, middle):
+            enough = middle
+        else:
+            short = middle
+    return enough
 
 
 def _no_room(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> SpaceError:

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from wavecore.blocking import block, least_bytes, needs
+from wavecore.blocking import block, fits, needs
 from wavecore.operations import TensorClass
 from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
 from wavecore.plan import Choices, Group, Plan, Residency
@@ -58,6 +58,7 @@ class Footprint:
     per_sample_bytes: npt.NDArray[np.int64]
     fixed_bytes: npt.NDArray[np.int64]
     units: npt.NDArray[np.int64]
+    forward_operations: int
     traffic: tuple[LinearTraffic, ...]
 
     def largest_sub_batches(self, space_bytes: int, most: int) -> npt.NDArray[np.int64]:
@@ -66,6 +67,12 @@ class Footprint:
         samples = np.where(self.per_sample_bytes > 0, room // np.maximum(self.per_sample_bytes, 1), most)
         best: npt.NDArray[np.int64] = np.where(room >= 0, np.minimum(samples, most), 0).max(axis=1)
         return best
+
+    def backward_bytes(self, samples: int) -> int:
+        """What backward takes of the buffer at a sub-batch, at its fullest moment."""
+        rows = slice(self.forward_operations, None)
+        need = (self.per_sample_bytes[rows] * samples + self.fixed_bytes[rows]).min(axis=1)
+        return int(need.max(initial=0))
 
 
 class Grouper:
@@ -121,6 +128,7 @@ class Grouper:
             np.array(per_sample, dtype=np.int64).reshape(-1, 2),
             np.array(fixed, dtype=np.int64).reshape(-1, 2),
             np.array(units, dtype=np.int64),
+            len(both[0]),
             tuple(linear_traffic(placed) for placed in both),
         )
 
@@ -196,52 +204,59 @@ class Grouper:
             groups[index : index + 2] = [merged]
 
     def _one_or_many(self, first: int, last: int, rules: Sequence[Rule]) -> list[Candidate]:
-        """The units as one group, or one by one where no sample of the group fits."""
+        """The units as one group, or one by one where that moves less or no sample of the group fits."""
         whole = self.best(first, last, rules)
-        if whole is not None:
+        if first == last and whole is not None:
             return [whole]
-        single = [self.best(unit, unit, rules) for unit in range(first, last + 1)]
-        return [candidate for candidate in single if candidate is not None]
+        found = [self.best(unit, unit, rules) for unit in range(first, last + 1)]
+        single = [candidate for candidate in found if candidate is not None]
+        apart = sum(candidate.dram_bytes for candidate in single)
+        return single if whole is None or apart < whole.dram_bytes else [whole]
 
     def group(self, candidate: Candidate, *, hold: bool = False) -> Group:
         """Write a candidate out as a group of a plan, naming only the tensors that stay on chip.
 
         With ``hold``, room that is left in backward keeps weight gradients on chip over the iterations.
         """
-        residency: list[dict[str, Residency]] = []
-        both = [self.placed(candidate.first, candidate.last, candidate.rule, direction) for direction in DIRECTIONS]
-        for direction, placed in zip(DIRECTIONS, both, strict=True):
-            table = self._residencies[candidate.rule, direction]
-            residency.append({name: table[name] for name in sorted(set().union(*map(_present, placed)))})
-        names = self._names(candidate.first, candidate.last)
-        group = Group(names, candidate.sub_batch, residency[0], residency[1])
+        key = ("group", candidate.first, candidate.last, candidate.rule, self.normalization_passes)
+        found: Group | None = self.training.memory.get(key)
+        if found is None:
+            found = self.training.memory[key] = self._write_out(candidate)
+        group = replace(found, sub_batch=candidate.sub_batch)
         if hold and self.choices.hold_weight_gradients and group.iterations(self.batch) > 1:
-            return replace(group, held=self._hold(both[1], group.sub_batch))
+            return replace(group, held=self._hold(candidate))
         return group
 
-    def _hold(self, backward: Sequence[PlacedOperation], samples: int) -> frozenset[str]:
-        """The weight gradients that fit beside everything else, largest first."""
-        gradients = sorted(
-            {
-                (write.tensor.nbytes, write.tensor.name)
-                for operation in backward
-                for write in operation.writes
-                if write.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT
-            },
-            reverse=True,
-        )
-        slack = min((self._slack(operation, samples) for operation in backward), default=0)
+    def _write_out(self, candidate: Candidate) -> Group:
+        residency: list[dict[str, Residency]] = []
+        for direction in DIRECTIONS:
+            placed = self.placed(candidate.first, candidate.last, candidate.rule, direction)
+            table = self._residencies[candidate.rule, direction]
+            residency.append({name: table[name] for name in sorted(set().union(*map(_present, placed)))})
+        return Group(self._names(candidate.first, candidate.last), candidate.sub_batch, residency[0], residency[1])
+
+    def _hold(self, candidate: Candidate) -> frozenset[str]:
+        """The weight gradients that fit beside everything else in backward, largest first."""
+        footprint = self.footprint(candidate.first, candidate.last, candidate.rule)
+        slack = self.space - footprint.backward_bytes(candidate.sub_batch)
         held: set[str] = set()
-        for nbytes, name in gradients:
+        for nbytes, name in self._gradients(candidate.first, candidate.last):
             if nbytes <= slack:
                 held.add(name)
                 slack -= nbytes
         return frozenset(held)
 
-    def _slack(self, placed: PlacedOperation, samples: int) -> int:
-        """Room that an operation leaves in the buffer at a sub-batch."""
-        stage = block(placed, self.accelerator.array, samples, self.space).stage_bytes
-        return self.space - placed.live_bytes * samples - stage
+    def _gradients(self, first: int, last: int) -> list[tuple[int, str]]:
+        """Weight gradients of some units, largest first."""
+        tensors = self.training.tensors
+        written = (
+            tensors[name]
+            for unit in self.training.units[first : last + 1]
+            for op in unit.backward
+            for name in op.writes
+        )
+        gradients = [t for t in written if t.tensor_class is TensorClass.WEIGHT_GRADIENT]
+        return sorted(((t.nbytes, t.name) for t in gradients), reverse=True)
 
     def plan_bytes(self, plan: Plan) -> int:
         """DRAM bytes of a plan's forward and backward on one core."""
@@ -270,7 +285,7 @@ class Grouper:
             residency = dict(tensors)
             while True:
                 placed = place(self.training, first, last, direction, residency, self.normalization_passes)
-                tight = [op for op in placed if least_bytes(op, array, group.sub_batch) > self.space]
+                tight = [op for op in placed if not fits(op, array, group.sub_batch, self.space)]
                 if not tight:
                     break
                 present = [name for name in _on_chip(placed, tight[0]) if name in residency]

@@ -13,7 +13,7 @@ from wavecore.operations import Role, TensorClass
 from wavecore.pacing import Paces, outer_blocks, paces, step_counts, two_sweeps
 from wavecore.placement import Direction, Place, PlacedOperation, place_group
 from wavecore.plan import Group, Plan
-from wavecore.program import After, Command, Flow, Load, Pace, Program, Segment, Store, Token
+from wavecore.program import After, Command, Flow, Load, Pace, Program, Segment, Store, Token, token_name, transfers_of
 from wavecore.specs import Accelerator
 from wavecore.traffic import Transfer, held_bytes, sub_batches, transfers, update_transfers
 from wavecore.training import TrainingGraph
@@ -45,15 +45,33 @@ def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Prog
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """One operation on one sub-batch, with all that its command is made from."""
+    """One operation on one sub-batch; ``held`` and ``stored`` are what its group holds on chip and writes to DRAM."""
 
     placed: PlacedOperation
-    blocking: Blocking
     samples: int
+    held: frozenset[str]
+    stored: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flows:
+    """A site with what decides how its bytes flow; ``written`` are the tensors that commands of the step write."""
+
+    site: _Site
+    blocking: Blocking
     paces: Paces
     whole_stage: int
     written: frozenset[str]
-    stored: frozenset[str]
+
+    @property
+    def placed(self) -> PlacedOperation:
+        """The site's operation."""
+        return self.site.placed
+
+    @property
+    def samples(self) -> int:
+        """The site's sub-batch."""
+        return self.site.samples
 
 
 def _segment(
@@ -66,7 +84,7 @@ def _segment(
     stored = frozenset(write.tensor.name for operation in placed for write in operation.writes if write.stored)
     bodies = {
         samples: tuple(
-            _command(operation, samples, space, accelerator, group.held, training.written, stored)
+            _command(training, _Site(operation, samples, group.held, stored), space, accelerator)
             for operation in placed
         )
         for samples in dict.fromkeys(sizes)
@@ -79,42 +97,46 @@ def _segment(
     )
 
 
-def _command(
-    placed: PlacedOperation,
-    samples: int,
-    space: int,
-    accelerator: Accelerator,
-    held: frozenset[str],
-    written: frozenset[str],
-    stored: frozenset[str],
-) -> Command:
-    op = placed.operation
+def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Accelerator) -> Command:
+    """The command of one operation; one that differs from an earlier one only in its steps shares all else."""
+    placed, samples = site.placed, site.samples
     blocking = block(placed, accelerator.array, samples, space)
-    site = _Site(placed, blocking, samples, paces(placed, blocking), _whole_stage(placed, blocking), written, stored)
-    work = command_work(placed, blocking, samples, accelerator)
-    moves = tuple(transfers(placed, blocking, samples, held))
-    blocks = outer_blocks(op.gemms, blocking, accelerator.array)
+    parts = (accelerator.array, accelerator.vector, accelerator.core.array_port_bytes_per_cycle)
+    key = ("command", site, blocking, parts, accelerator.core.vector_port_bytes_per_cycle)
+    draft: Command | None = training.memory.get(key)
+    if draft is None:
+        draft = training.memory[key] = _draft(training, site, blocking, accelerator)
     spare = space - placed.live_bytes * samples - blocking.stage_bytes
-    steps, sweep = step_counts(placed, work, moves, samples, blocks, spare)
+    steps, sweep = step_counts(placed, draft.work, transfers_of(draft), samples, draft.blocks, spare)
+    return (
+        draft if (steps, sweep) == (draft.steps, draft.sweep_steps) else replace(draft, steps=steps, sweep_steps=sweep)
+    )
+
+
+def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, accelerator: Accelerator) -> Command:
+    """A command whose number of steps is still open."""
+    op, samples = site.placed.operation, site.samples
+    flows = _Flows(site, blocking, paces(site.placed, blocking), _whole_stage(site.placed, blocking), training.written)
+    moves = tuple(transfers(site.placed, blocking, samples, site.held))
     reserves, releases = _space(site)
     return Command(
         name=op.name,
         unit=op.unit,
         phase=op.phase,
         samples=samples,
-        steps=steps,
-        blocks=blocks,
-        sweep_steps=sweep,
+        steps=0,
+        blocks=outer_blocks(op.gemms, blocking, accelerator.array),
+        sweep_steps=0,
         order=blocking.order,
-        loads=tuple(_load(site, move) for move in moves if not move.write),
-        stores=tuple(_store(site, move) for move in moves if move.write),
-        waits=_waits(site),
-        overwrites=_overwrites(site),
-        posts=_posts(site),
+        loads=tuple(_load(flows, move) for move in moves if not move.write),
+        stores=tuple(_store(flows, move) for move in moves if move.write),
+        waits=_waits(flows),
+        overwrites=_overwrites(flows),
+        posts=_posts(flows),
         reserves=reserves,
         releases=releases,
-        stage_bytes=site.whole_stage,
-        work=work,
+        stage_bytes=flows.whole_stage,
+        work=command_work(site.placed, blocking, samples, accelerator),
     )
 
 
@@ -129,79 +151,81 @@ def _whole_stage(placed: PlacedOperation, blocking: Blocking) -> int:
     return gradient_bytes(placed) if blocking.order == "depth" else 0
 
 
-def _flow(site: _Site, total: int, sample_bytes: int, pace: Pace) -> Flow:
+def _flow(flows: _Flows, total: int, sample_bytes: int, pace: Pace) -> Flow:
     """A flow of samples, which runs ahead of the results by the rows of a window."""
-    ahead, rows = site.placed.operation.lookahead
+    ahead, rows = flows.placed.operation.lookahead
     runs_ahead = pace in (Pace.EVEN, Pace.FIRST_BLOCK)
     return Flow(total, pace, -(-sample_bytes * ahead // rows) if runs_ahead else 0, sample_bytes)
 
 
-def _load(site: _Site, move: Transfer) -> Load:
+def _load(flows: _Flows, move: Transfer) -> Load:
     """How a DRAM read flows: partial sums with the gradient, operands by the order, the rest evenly."""
-    op, tensor = site.placed.operation, move.tensor
-    after = After.OWN if tensor.name in site.written else After.NOTHING
-    covered = site.whole_stage > 0 and site.blocking.order != "depth"
+    op, tensor = flows.placed.operation, move.tensor
+    after = After.OWN if tensor.name in flows.written else After.NOTHING
+    covered = flows.whole_stage > 0 and flows.blocking.order != "depth"
     if tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
-        pace = site.paces.gradient
-        freed = None if site.whole_stage else pace
+        pace = flows.paces.gradient
+        freed = None if flows.whole_stage else pace
         return Load(move, Flow(move.nbytes, pace), freed, after)
-    place = next(read.place for read in site.placed.reads if read.tensor.name == tensor.name)
+    read = next(read for read in flows.placed.reads if read.tensor.name == tensor.name)
     sample_bytes = tensor.nbytes if tensor.batched else 0
-    if place is Place.LOADED:
-        pace = Pace.FIRST_SWEEP if two_sweeps(site.placed) else site.paces.resident
-        return Load(move, _flow(site, move.nbytes, sample_bytes, pace), None, after, posts=True)
-    freed = site.paces.stationary_freed
+    if read.place is Place.LOADED:
+        pace = Pace.FIRST_SWEEP if two_sweeps(flows.placed) else flows.paces.resident
+        return Load(
+            move, _flow(flows, move.nbytes, sample_bytes, pace), None, after, token_name(tensor.name, read.life)
+        )
+    freed = flows.paces.stationary_freed
     if not tensor.batched and not op.gemms:
         pace, freed = Pace.AT_ONCE, Pace.AT_END  # scales and shifts serve every sample
     elif move.role is Role.STREAMED:
-        pace, freed = site.paces.streamed, site.paces.streamed_freed
+        pace, freed = flows.paces.streamed, flows.paces.streamed_freed
     elif move.role is Role.STATIONARY:
-        pace = site.paces.stationary
+        pace = flows.paces.stationary
     else:
         pace, freed = Pace.EVEN, Pace.EVEN
-    whole = move.nbytes == sample_bytes * site.samples  # what is read again has no sample order
-    flow = _flow(site, move.nbytes, sample_bytes, pace) if whole else Flow(move.nbytes, pace)
+    whole = move.nbytes == sample_bytes * flows.samples  # what is read again has no sample order
+    flow = _flow(flows, move.nbytes, sample_bytes, pace) if whole else Flow(move.nbytes, pace)
     return Load(move, flow, None if covered else freed, after)
 
 
-def _store(site: _Site, move: Transfer) -> Store:
+def _store(flows: _Flows, move: Transfer) -> Store:
     """How a DRAM write flows: results as they are made, gradients when they are complete."""
-    write = next(write for write in site.placed.writes if write.tensor.name == move.tensor.name)
+    write = next(write for write in flows.placed.writes if write.tensor.name == move.tensor.name)
     if not move.tensor.batched:
-        pace = site.paces.gradient
-        return Store(move, Flow(move.nbytes, pace), not write.kept and not site.whole_stage, pace)
-    made = Pace.SECOND_SWEEP if two_sweeps(site.placed) else Pace.EVEN
-    return Store(move, Flow(move.nbytes, made, 0, move.tensor.nbytes), not write.kept, site.paces.results)
+        pace = flows.paces.gradient
+        return Store(move, Flow(move.nbytes, pace), not write.kept and not flows.whole_stage, pace)
+    made = Pace.SECOND_SWEEP if two_sweeps(flows.placed) else Pace.EVEN
+    return Store(move, Flow(move.nbytes, made, 0, move.tensor.nbytes), not write.kept, flows.paces.results)
 
 
-def _waits(site: _Site) -> tuple[Token, ...]:
+def _waits(flows: _Flows) -> tuple[Token, ...]:
     """Tokens on resident tensors, which earlier commands of the iteration made or loaded."""
     return tuple(
         Token(
-            read.tensor.name,
-            _flow(site, read.tensor.nbytes * site.samples, read.tensor.nbytes, site.paces.resident),
+            token_name(read.tensor.name, read.life),
+            _flow(flows, read.tensor.nbytes * flows.samples, read.tensor.nbytes, flows.paces.resident),
         )
-        for read in site.placed.reads
+        for read in flows.placed.reads
         if read.place is Place.RESIDENT and read.tensor.batched
     )
 
 
-def _overwrites(site: _Site) -> tuple[Token, ...]:
+def _overwrites(flows: _Flows) -> tuple[Token, ...]:
     """Tensors that must have left for DRAM before a result takes over their space."""
     return tuple(
         Token(
             write.covers,
-            Flow(write.tensor.nbytes * site.samples, site.paces.results, 0, write.tensor.nbytes),
+            Flow(write.tensor.nbytes * flows.samples, flows.paces.results, 0, write.tensor.nbytes),
         )
-        for write in site.placed.writes
-        if write.covers is not None and write.covers in site.stored
+        for write in flows.placed.writes
+        if write.covers is not None and write.covers in flows.site.stored
     )
 
 
-def _posts(site: _Site) -> tuple[Token, ...]:
+def _posts(flows: _Flows) -> tuple[Token, ...]:
     return tuple(
-        Token(write.tensor.name, Flow(write.tensor.nbytes * site.samples, site.paces.results))
-        for write in site.placed.writes
+        Token(write.tensor.name, Flow(write.tensor.nbytes * flows.samples, flows.paces.results))
+        for write in flows.placed.writes
         if write.kept and write.tensor.batched
     )
 

@@ -1,8 +1,8 @@
-"""What every figure means: one definition, one formula and one unit for each key of JSON and each table's column.
+"""What every figure means: one definition, formula and unit for each key of JSON and each table's column.
 
-A formula is arithmetic over other metrics of the same run and over the accelerator's fields, named as in ``--set``
-and taken in base units (bytes, cycles, hertz, joules, watts); tests evaluate it.  Where a figure is counted and not
-computed, its definition says what is counted.
+A formula is arithmetic over other metrics of the same run and over the accelerator's fields, named as in
+``--set`` and taken in base units (bytes, cycles, hertz, joules, watts); tests evaluate it.  Where a figure is
+counted and not computed, its definition says what is counted.
 """
 
 from __future__ import annotations
@@ -33,78 +33,97 @@ _RUN = (
     Metric("memory", "memory", "", "Name of its DRAM."),
     Metric("engine", "engine", "", "What timed the run: event (simulated) or analytic (closed form)."),
     Metric("batch", "batch", "samples", "Mini-batch of one step, over all cores."),
-    Metric("step_cycles", "cycles", "cycles", "Core clock cycles of one training step.", "sum(layers.cycles)"),
+    Metric("step_cycles", "cycles", "cycles",
+           "Core clock cycles of one training step.",
+           "sum(layers.cycles)"),
     Metric("step_seconds", "step time", "s", "Time of one training step.", "step_cycles / chip.clock"),
     Metric("samples_per_second", "throughput", "samples/s", "Training throughput.", "batch / step_seconds"),
-    Metric(
-        "macs", "MACs", "MACs",
-        "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no padding, no"
-        " inserted zeros.",
-        "sum(layers.macs)",
-    ),
-    Metric(
-        "array_utilization", "array utilization", "share",
-        "Useful multiply-accumulates over what all arrays could have done in the step.",
-        "macs / (step_cycles * array.rows * array.columns * chip.cores)",
-    ),
-    Metric(
-        "array_occupancy", "array occupancy", "share",
-        "Share of the step in which the array is not idle (loading weights, streaming or draining), mean over cores.",
-    ),
+    Metric("macs", "MACs", "MACs",
+           "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no "
+           "padding, no inserted zeros.",
+           "sum(layers.macs)"),
+    Metric("array_utilization", "array utilization", "share",
+           "Useful multiply-accumulates over what all arrays could have done in the step.",
+           "macs / (step_cycles * array.rows * array.columns * chip.cores)"),
+    Metric("array_occupancy", "array occupancy", "share",
+           "Share of the step in which the array is not idle (loading weights, streaming or draining), "
+           "mean over cores."),
 )  # fmt: skip
 
 _DRAM = (
-    Metric("dram_bytes.total", "DRAM traffic", "bytes", "All bytes to and from DRAM in a step, all cores.",
+    Metric("dram_bytes.total", "DRAM traffic", "bytes",
+           "All bytes to and from DRAM in a step, all cores.",
            "dram_bytes.read + dram_bytes.write"),
     Metric("dram_bytes.read", "read", "bytes", "Bytes read from DRAM.", "sum(layers.dram_read_bytes)"),
     Metric("dram_bytes.write", "write", "bytes", "Bytes written to DRAM.", "sum(layers.dram_write_bytes)"),
-    Metric("dram_bytes.weight", "weights", "bytes", "DRAM bytes of fp16 weights, read for GEMMs and norms, and written by the update."),
-    Metric("dram_bytes.activation", "activations", "bytes", "DRAM bytes of activations: between layers and saved for backward."),
+    Metric("dram_bytes.weight", "weights", "bytes",
+           "DRAM bytes of fp16 weights that forward and backward read."),
+    Metric("dram_bytes.activation", "activations", "bytes",
+           "DRAM bytes of activations: between layers and saved for backward."),
     Metric("dram_bytes.gradient", "gradients", "bytes", "DRAM bytes of gradients of activations."),
     Metric("dram_bytes.weight_gradient", "weight gradients", "bytes",
-           "DRAM bytes of fp32 weight gradients: partial sums of the iterations, and their reduction over the cores."),
-    Metric("dram_bytes.mask", "masks and indices", "bytes", "DRAM bytes of ReLU masks (1 bit) and pooling indices."),
-    Metric("dram_bytes.optimizer", "optimizer state", "bytes", "DRAM bytes of fp32 master weights and momentum, once a step."),
+           "DRAM bytes of fp32 weight gradients in backward: written once, and read and written again for the "
+           "partial sums of every further iteration."),
+    Metric("dram_bytes.mask", "masks and indices", "bytes",
+           "DRAM bytes of ReLU masks (1 bit) and pooling indices."),
+    Metric("dram_bytes.optimizer", "optimizer", "bytes",
+           "DRAM bytes of the update, once a step: every core's gradients, fp32 master weights and momentum, "
+           "and the new fp16 weights."),
 )  # fmt: skip
 
 _BUFFER_AND_STALLS = (
-    Metric("global_buffer_bytes.read", "global buffer reads", "bytes", "Bytes read from the global buffers, all cores.",
+    Metric("global_buffer_bytes.read", "global buffer reads", "bytes",
+           "Bytes read from the global buffers, all cores.",
            "sum(layers.global_buffer_read_bytes)"),
-    Metric("global_buffer_bytes.write", "global buffer writes", "bytes", "Bytes written to the global buffers, all cores.",
+    Metric("global_buffer_bytes.write", "global buffer writes", "bytes",
+           "Bytes written to the global buffers, all cores.",
            "sum(layers.global_buffer_write_bytes)"),
     Metric("global_buffer_bytes.peak", "global buffer peak", "bytes",
-           "Largest occupancy of any core's global buffer at any time of the step; at most core.global_buffer."),
-    Metric("stall_cycles.dram", "waits for DRAM", "cycles", "Cycles in which the array waits for data from DRAM, mean over cores."),
+           "Largest occupancy of any core's global buffer at any time of the step; at most "
+           "core.global_buffer."),
+    Metric("stall_cycles.dram", "waits for DRAM", "cycles",
+           "Cycles in which the array waits for data from DRAM, mean over cores."),
     Metric("stall_cycles.vector", "waits for vector unit", "cycles",
            "Cycles in which the array waits for the vector unit, mean over cores."),
     Metric("stall_cycles.dependency", "waits for results", "cycles",
-           "Cycles in which the array waits for anything else: other results, buffer space, the end of the step."),
+           "Cycles in which the array waits for anything else: other results, buffer space, the end of "
+           "the step."),
 )  # fmt: skip
 
 _ENERGY = (
-    Metric("energy_joules.total", "energy", "J", "Energy of one training step, all cores and DRAM.",
-           "energy_joules.array + energy_joules.local_buffer + energy_joules.global_buffer + energy_joules.vector"
-           " + energy_joules.dram + energy_joules.interconnect + energy_joules.static"),
+    Metric("energy_joules.total", "energy", "J",
+           "Energy of one training step, all cores and DRAM.",
+           "energy_joules.array + energy_joules.local_buffer + energy_joules.global_buffer + "
+           "energy_joules.vector + energy_joules.dram + energy_joules.interconnect + "
+           "energy_joules.static"),
     Metric("energy_joules.array", "arrays", "J",
-           "Multiply-accumulates x energy.mac, and bytes shifted through PE registers x energy.register."),
-    Metric("energy_joules.local_buffer", "local buffers", "J", "Bytes in and out of buffers A, B and C x energy.local_buffer."),
-    Metric("energy_joules.global_buffer", "global buffers", "J", "Bytes in and out of the global buffers.",
+           "Multiply-accumulates x energy.mac, and bytes shifted through PE registers x "
+           "energy.register."),
+    Metric("energy_joules.local_buffer", "local buffers", "J",
+           "Bytes in and out of buffers A, B and C x energy.local_buffer."),
+    Metric("energy_joules.global_buffer", "global buffers", "J",
+           "Bytes in and out of the global buffers.",
            "(global_buffer_bytes.read + global_buffer_bytes.write) * energy.global_buffer"),
-    Metric("energy_joules.vector", "vector units", "J", "Lane-operations of the vector units.",
+    Metric("energy_joules.vector", "vector units", "J",
+           "Lane-operations of the vector units.",
            "sum(layers.vector_operations) * energy.vector_operation"),
-    Metric("energy_joules.dram", "DRAM", "J", "DRAM transfers, and its background power over the step.",
+    Metric("energy_joules.dram", "DRAM", "J",
+           "DRAM transfers, and its background power over the step.",
            "dram_bytes.total * 8 * memory.energy + memory.background * step_seconds"),
     Metric("energy_joules.interconnect", "interconnect", "J",
            "Bits of weight gradients that cross from core to core x energy.interconnect."),
-    Metric("energy_joules.static", "leakage", "J", "Static power of cores and global buffers over the step.",
-           "chip.cores * (energy.static_per_core + energy.static_per_global_buffer_byte * core.global_buffer)"
-           " * step_seconds"),
+    Metric("energy_joules.static", "leakage", "J",
+           "Static power of cores and global buffers over the step.",
+           "chip.cores * (energy.static_per_core + energy.static_per_global_buffer_byte * "
+           "core.global_buffer) * step_seconds"),
 )  # fmt: skip
 
 _GROUPS = (
     Metric("groups.layers", "layers", "", "Layers of the group, in order."),
-    Metric("groups.sub_batch", "sub-batch", "samples", "Samples that pass through the group at a time, on one core."),
-    Metric("groups.iterations", "iterations", "", "Sub-batches that cover a core's samples, the last maybe smaller."),
+    Metric("groups.sub_batch", "sub-batch", "samples",
+           "Samples that pass through the group at a time, on one core."),
+    Metric("groups.iterations", "iterations", "",
+           "Sub-batches that cover a core's samples, the last maybe smaller."),
 )  # fmt: skip
 
 _LAYERS = (
@@ -113,36 +132,50 @@ _LAYERS = (
     Metric("layers.fused", "fused", "", "Elementwise layers that run in the same pass."),
     Metric("layers.phase", "phase", "", "forward, data_gradient, weight_gradient or update."),
     Metric("layers.cycles", "cycles", "cycles",
-           "By how much the completion of this layer and phase moved the end of the step; overlapped work counts once."),
-    Metric("layers.array_busy_cycles", "array busy", "cycles", "Cycles in which the array works for this row, mean over cores."),
-    Metric("layers.vector_busy_cycles", "vector busy", "cycles", "Cycles in which the vector unit works for this row, mean over cores."),
+           "By how much the completion of this layer and phase moved the end of the step; overlapped "
+           "work counts once."),
+    Metric("layers.array_busy_cycles", "array busy", "cycles",
+           "Cycles in which the array works for this row, mean over cores."),
+    Metric("layers.vector_busy_cycles", "vector busy", "cycles",
+           "Cycles in which the vector unit works for this row, mean over cores."),
     Metric("layers.macs", "MACs", "MACs", "Multiply-accumulates of this row, all cores."),
-    Metric("layers.vector_operations", "vector operations", "operations", "Lane-operations of the vector units, all cores."),
-    Metric("layers.dram_read_bytes", "DRAM read", "bytes", "Bytes that this row reads from DRAM, all cores."),
-    Metric("layers.dram_write_bytes", "DRAM write", "bytes", "Bytes that this row writes to DRAM, all cores."),
-    Metric("layers.global_buffer_read_bytes", "buffer read", "bytes", "Bytes that this row reads from the global buffers."),
-    Metric("layers.global_buffer_write_bytes", "buffer write", "bytes", "Bytes that this row writes to the global buffers."),
-    Metric("layers.energy_joules", "energy", "J", "Energy of this row: its counted events, and static power over its cycles."),
+    Metric("layers.vector_operations", "vector operations", "operations",
+           "Lane-operations of the vector units, all cores."),
+    Metric("layers.dram_read_bytes", "DRAM read", "bytes",
+           "Bytes that this row reads from DRAM, all cores."),
+    Metric("layers.dram_write_bytes", "DRAM write", "bytes",
+           "Bytes that this row writes to DRAM, all cores."),
+    Metric("layers.global_buffer_read_bytes", "buffer read", "bytes",
+           "Bytes that this row reads from the global buffers."),
+    Metric("layers.global_buffer_write_bytes", "buffer write", "bytes",
+           "Bytes that this row writes to the global buffers."),
+    Metric("layers.energy_joules", "energy", "J",
+           "Energy of this row: its counted events, and static power over its cycles."),
 )  # fmt: skip
 
 _MANIFEST = (
     Metric("manifest.version", "version", "", "Version of wavecore that made the run."),
-    Metric("manifest.hashes", "hashes", "", "SHA-256 of the workload, the plan and the accelerator, each as a whole."),
+    Metric("manifest.hashes", "hashes", "",
+           "SHA-256 of the workload, the plan and the accelerator, each as a whole."),
     Metric("manifest.sources", "sources", "", "Where every value of the accelerator comes from."),
     Metric("manifest.settings", "settings", "", "What the run was asked for."),
     Metric("manifest.events", "events", "", "Events that the engine processed."),
-    Metric("manifest.seconds_to_simulate", "simulated in", "s", "Wall-clock time of the simulation itself; the one figure that varies."),
+    Metric("manifest.seconds_to_simulate", "simulated in", "s",
+           "Wall-clock time of the simulation itself; the one figure that varies."),
 )  # fmt: skip
 
 _COMPARE = (
-    Metric("compare.speedup", "speed-up", "ratio", "Step time of the first schedule over this one's; above 1 is faster."),
+    Metric("compare.speedup", "speed-up", "ratio",
+           "Step time of the first schedule over this one's; above 1 is faster."),
     Metric("compare.dram_ratio", "of first", "ratio", "DRAM traffic over that of the first schedule."),
     Metric("compare.energy_ratio", "of first", "ratio", "Energy over that of the first schedule."),
 )  # fmt: skip
 
 _PLAN = (
-    Metric("plan.kept_forward", "kept forward", "", "Tensors that stay in the global buffer between layers, forward."),
-    Metric("plan.kept_backward", "kept backward", "", "Tensors that stay in the global buffer between layers, backward."),
+    Metric("plan.kept_forward", "kept forward", "",
+           "Tensors that stay in the global buffer between layers, forward."),
+    Metric("plan.kept_backward", "kept backward", "",
+           "Tensors that stay in the global buffer between layers, backward."),
     Metric("plan.held", "held", "", "Weights and weight gradients that stay on chip over all iterations."),
 )  # fmt: skip
 
@@ -152,28 +185,39 @@ _GEMM = (
     Metric("gemm.n", "N", "", "Columns of the stationary operand and of the product."),
     Metric("gemm.macs", "MACs", "MACs", "Multiply-accumulates of the product.", "gemm.m * gemm.k * gemm.n"),
     Metric("gemm.waves", "waves", "", "Tiles of the streamed operand that pass the array."),
-    Metric("gemm.output_tiles", "output tiles", "", "Tiles of the product, each accumulated over its waves."),
-    Metric("gemm.cycles", "cycles", "cycles", "From the first weight row into an idle array to the last output.",
+    Metric("gemm.output_tiles", "output tiles", "",
+           "Tiles of the product, each accumulated over its waves."),
+    Metric("gemm.cycles", "cycles", "cycles",
+           "From the first weight row into an idle array to the last output.",
            "gemm.fill_cycles + gemm.stream_cycles + gemm.weight_gap_cycles + gemm.drain_cycles"),
     Metric("gemm.fill_cycles", "fill", "cycles", "Loading the first weights into an idle array."),
-    Metric("gemm.stream_cycles", "stream", "cycles", "One cycle for each row of the streamed operand in every wave."),
-    Metric("gemm.weight_gap_cycles", "weight-load gap", "cycles", "What streaming waits for weights between waves."),
+    Metric("gemm.stream_cycles", "stream", "cycles",
+           "One cycle for each row of the streamed operand in every wave."),
+    Metric("gemm.weight_gap_cycles", "weight-load gap", "cycles",
+           "What streaming waits for weights between waves."),
     Metric("gemm.drain_cycles", "drain", "cycles", "From the last operand row's entry to the last output."),
-    Metric("gemm.first_output_cycle", "first output", "cycle", "When the first finished element leaves the array, from 0."),
-    Metric("gemm.last_output_cycle", "last output", "cycle", "When the last element leaves the array, from 0.", "gemm.cycles - 1"),
-    Metric("gemm.utilization", "utilization", "share", "Useful multiply-accumulates over all that the array could have done.",
+    Metric("gemm.first_output_cycle", "first output", "cycle",
+           "When the first finished element leaves the array, from 0."),
+    Metric("gemm.last_output_cycle", "last output", "cycle",
+           "When the last element leaves the array, from 0.",
+           "gemm.cycles - 1"),
+    Metric("gemm.utilization", "utilization", "share",
+           "Useful multiply-accumulates over all that the array could have done.",
            "gemm.macs / (gemm.cycles * array.rows * array.columns)"),
     Metric("gemm.seconds", "time", "s", "Time of the product on one core.", "gemm.cycles / chip.clock"),
 )  # fmt: skip
 
 _SCALESIM = (
     Metric("scalesim.layer", "layer", "", "Name of the layer in the topology file."),
-    Metric("scalesim.macs", "MACs", "MACs", "Multiply-accumulates that SCALE-Sim counts for the layer, batch 1."),
+    Metric("scalesim.macs", "MACs", "MACs",
+           "Multiply-accumulates that SCALE-Sim counts for the layer, batch 1."),
     Metric("scalesim.scalesim_cycles", "SCALE-Sim", "cycles",
-           "SCALE-Sim 3.0.0's compute cycles: every fold of the array takes the time of a full one, and none overlap."),
+           "SCALE-Sim 3.0.0's compute cycles: every fold of the array takes the time of a full one, and "
+           "none overlap."),
     Metric("scalesim.wavecore_cycles", "wavecore", "cycles",
            "The same GEMM on wavecore's weight-stationary array, whatever the dataflow of SCALE-Sim."),
-    Metric("scalesim.difference_cycles", "difference", "cycles", "What SCALE-Sim's figure has more than wavecore's.",
+    Metric("scalesim.difference_cycles", "difference", "cycles",
+           "What SCALE-Sim's figure has more than wavecore's.",
            "scalesim.scalesim_cycles - scalesim.wavecore_cycles"),
     Metric("scalesim.explanation", "why", "", "The terms that one counts and the other does not."),
 )  # fmt: skip

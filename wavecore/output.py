@@ -1,8 +1,8 @@
 """One run, one folder: ``manifest.json``, ``run.json``, ``layers.csv`` and ``plan.toml``.
 
-A folder that is missing or holds none of these files takes the run; one that already holds a run is left as it is, and
-the run goes to the first free of ``DIR-2``, ``DIR-3``, ...  Files are written beside their place and moved there when
-all are complete, ``manifest.json`` last, so that a folder with a manifest is a whole run.
+A folder that is missing or holds none of these files takes the run; one that already holds a run is left as it
+is, and the run goes to the first free of ``DIR-2``, ``DIR-3``, ...  Files are written beside their place and moved
+there when all are complete, ``manifest.json`` last, so that a folder with a manifest is a whole run.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Write = Callable[[Run, Plan], Path]
 def run_folder(path: Path) -> Iterator[Write]:
     """Make sure that a run can be written to ``path`` before it is made; yield the function that does.
 
-    The function takes the run and its plan and returns the folder that it wrote.  Raises `FileError` at once if
-    nothing can be written there.  If the block fails, nothing is left behind.
+    The function takes the run and its plan and returns the folder that it wrote.  Raises `FileError` at once
+    if nothing can be written there.  If the block fails, nothing is left behind.
     """
     target = path.expanduser().absolute()
     staging = _staging(target, path)
@@ -87,6 +87,8 @@ def writable_file(path: Path, *, replace: bool = False) -> None:
 
 def _staging(target: Path, path: Path) -> Path:
     """Make an empty folder where the run will go, or in the nearest folder above it that exists."""
+    if target.exists() and not target.is_dir():
+        raise FileError(str(path), "is a file, not a folder", "the path of a folder")
     try:
         folder = _free(target)
         home = next(each for each in (folder, *folder.parents) if each.exists())
@@ -100,7 +102,7 @@ def _staging(target: Path, path: Path) -> Path:
 
 
 def _publish(texts: dict[str, str], staging: Path, target: Path, path: Path) -> Path:
-    """Write the files into ``staging``, then move them to the first folder of ``target``'s name without a run."""
+    """Write the files into ``staging``, then move them to the first free folder of ``target``'s name."""
     try:
         for name in FILES:
             (staging / name).write_text(texts[name], encoding="utf-8", newline="\n")

@@ -32,12 +32,16 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlacedRead:
-    """A read and where it finds its tensor; ``passes`` counts only for streamed ones."""
+    """A read and where it finds its tensor.
+
+    ``passes`` counts only for streamed ones; ``life`` numbers the stays on chip of a tensor that comes back.
+    """
 
     tensor: Tensor
     role: Role
     place: Place
     passes: int
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,12 @@ def place(
     stage = replace(stage, added=added)
     ends: dict[int, list[str]] = {}
     starts: dict[int, int] = {}
-    for name, span in spans.items():
+    for name, lives in spans.items():
         if name in added:
             continue
-        ends.setdefault(span.last, []).append(name)
-        starts[span.first] = starts.get(span.first, 0) + training.tensors[name].nbytes
+        for span in lives:
+            ends.setdefault(span.last, []).append(name)
+            starts[span.first] = starts.get(span.first, 0) + training.tensors[name].nbytes
     placed = []
     live = 0
     for position, (_, op) in enumerate(sequence):
@@ -154,26 +159,34 @@ def _spans(
     sequence: Sequence[tuple[int, Operation]],
     touches: Mapping[str, list[int]],
     residency: Mapping[str, Residency],
-) -> dict[str, _Span]:
-    """How long each tensor with residency is on chip; a tensor with nothing to wait for is not kept at all."""
+) -> dict[str, tuple[_Span, ...]]:
+    """When each tensor with residency is on chip: it may come back from DRAM for a later use, and stay again.
+
+    Where there is nothing to stay for it is not kept at all.
+    """
     ranks = {unit: rank for rank, unit in enumerate(dict.fromkeys(unit for unit, _ in sequence))}
     turn = [ranks[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
-    spans = {}
+    spans: dict[str, tuple[_Span, ...]] = {}
     for name, positions in touches.items():
         how = residency.get(name)
         if how is None:
             continue
-        start = turn[positions[0]]
-        covered = [p for p in positions if how is Residency.KEPT or turn[p] - start <= 1]
-        first_op = sequence[positions[0]][1]
-        twice = any(use.tensor == name and use.passes > 1 for use in first_op.reads)
-        if len(covered) > 1 or twice:
-            spans[name] = _Span(covered[0], covered[-1])
+        found = []
+        rest = positions
+        while rest:
+            first = rest[0]
+            covered = [p for p in rest if how is Residency.KEPT or turn[p] - turn[first] <= 1]
+            twice = any(use.tensor == name and use.passes > 1 for use in sequence[first][1].reads)
+            if len(covered) > 1 or twice:
+                found.append(_Span(covered[0], covered[-1]))
+            rest = rest[len(covered) :]
+        if found:
+            spans[name] = tuple(found)
     return spans
 
 
 def _added(
-    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], spans: Mapping[str, _Span]
+    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], spans: Mapping[str, tuple[_Span, ...]]
 ) -> frozenset[str]:
     """Branch gradients that drain straight into a sum on chip.
 
@@ -184,9 +197,13 @@ def _added(
     for position, (_, op) in enumerate(sequence):
         if not op.sums:
             continue
-        dying = [name for name in op.in_place if name in spans and spans[name].last == position]
+        dying = [name for name in op.in_place if any(span.last == position for span in spans.get(name, ()))]
         fresh = [name for name in dying if touches[name] == [position - 1, position]]
-        there = [name for name in dying if name not in fresh and spans[name].first < position]
+        there = [
+            name
+            for name in dying
+            if name not in fresh and any(s.first < position and s.last == position for s in spans[name])
+        ]
         if fresh and there:
             added.update(fresh)
     return frozenset(added)
@@ -209,25 +226,28 @@ class _Stage:
 
     training: TrainingGraph
     touches: Mapping[str, list[int]]
-    spans: Mapping[str, _Span]
+    spans: Mapping[str, tuple[_Span, ...]]
     elsewhere: frozenset[str]
     normalization_passes: int
     held: frozenset[str]
     added: frozenset[str] = frozenset()
 
-    def resident(self, name: str, position: int) -> bool:
-        """Whether a batched tensor is on chip at a position."""
-        span = self.spans.get(name)
-        return span is not None and span.first <= position <= span.last
+    def life(self, name: str, position: int) -> tuple[int, _Span] | None:
+        """The number and span of a tensor's stay on chip at a position, or None."""
+        for number, span in enumerate(self.spans.get(name, ())):
+            if span.first <= position <= span.last:
+                return number, span
+        return None
 
 
 def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]) -> PlacedOperation:
     tensors = stage.training.tensors
     reads = []
     for use in op.reads:
-        if stage.resident(use.tensor, position):
-            first = stage.touches[use.tensor][0] == position
-            reads.append(PlacedRead(tensors[use.tensor], use.role, Place.LOADED if first else Place.RESIDENT, 1))
+        life = stage.life(use.tensor, position)
+        if life is not None:
+            place = Place.LOADED if life[1].first == position else Place.RESIDENT
+            reads.append(PlacedRead(tensors[use.tensor], use.role, place, 1, life[0]))
         else:
             there = Place.RESIDENT if use.tensor in stage.held else Place.STREAMED
             passes = min(use.passes, stage.normalization_passes)
@@ -243,11 +263,11 @@ def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: 
     It takes over the space of an ``in_place`` tensor of the operation whose time on chip ends here.
     """
     tensor = stage.training.tensors[name]
-    span = stage.spans.get(name)
-    kept = span is not None or name in stage.held
-    end = span.last if span is not None else position
+    life = stage.life(name, position)
+    kept = life is not None or name in stage.held
+    end = life[1].last if life is not None else position
     stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
     covers = None
-    if span is not None and name == op.writes[0]:
+    if life is not None and name == op.writes[0]:
         covers = next((old for old in op.in_place if old in frees), None)
     return PlacedWrite(tensor, kept, stored, covers, name in stage.added)

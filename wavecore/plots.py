@@ -1,4 +1,4 @@
-"""Figures.  A schedule has the same colour everywhere, from a palette that colour-blind readers can tell apart."""
+"""Figures: a schedule has the same colour everywhere, from a palette that the colour-blind can tell apart."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def draw_comparison(runs: Sequence[Run], path: Path) -> None:
 
 
 def comparison_figure(runs: Sequence[Run]) -> Figure:
-    """One panel a quantity, workloads side by side, a bar a schedule; the figure over a bar is its share of the first."""
+    """One panel a quantity, workloads side by side, a bar a schedule with its ratio to the first above it."""
     from matplotlib.figure import Figure
 
     workloads = list(dict.fromkeys(run.workload for run in runs))

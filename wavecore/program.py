@@ -61,14 +61,14 @@ class Load:
     """A DRAM read.
 
     Its space is taken as it comes and given back at the pace ``freed``, or is part of a reservation (None).
-    ``after`` says whose stores it waits for; with ``posts`` later commands wait for it to arrive.
+    ``after`` says whose stores it waits for; ``posts`` is the token under which later commands wait for it.
     """
 
     transfer: Transfer
     flow: Flow
     freed: Pace | None
     after: After = After.NOTHING
-    posts: bool = False
+    posts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,15 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A wait for, or a post of, bytes of a tensor on chip."""
+    """A wait for, or a post of, bytes of a tensor on chip; a later stay of the same tensor has a number behind it."""
 
     tensor: str
     flow: Flow
+
+
+def token_name(tensor: str, life: int) -> str:
+    """The name under which a stay of a tensor on chip is posted and awaited."""
+    return f"{tensor}#{life}" if life else tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +220,9 @@ def due(flow: Flow, command: Command, step: int) -> int:
     return min(flow.total, boundary, done + flow.lookahead)
 
 
-def transfers_of(command: Command) -> list[Transfer]:
+def transfers_of(command: Command) -> tuple[Transfer, ...]:
     """Everything that a command may move over DRAM: its loads, then its stores."""
-    return [load.transfer for load in command.loads] + [store.transfer for store in command.stores]
+    return (*(load.transfer for load in command.loads), *(store.transfer for store in command.stores))
 
 
 def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, int, Command]]:

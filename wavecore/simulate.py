@@ -112,7 +112,7 @@ def simulate(
         Manifest(
             version=package_version(),
             hashes={
-                "workload": content_hash(training),
+                "workload": _graph_hash(training),
                 "plan": content_hash(plan),
                 "accelerator": content_hash(machine),
             },
@@ -124,6 +124,13 @@ def simulate(
     )
     check_run(run, machine, plan_traffic(training, plan, machine))
     return run
+
+
+def _graph_hash(training: TrainingGraph) -> str:
+    """The content hash of a training graph, computed once."""
+    if "hash" not in training.memory:
+        training.memory["hash"] = content_hash(training)
+    return str(training.memory["hash"])
 
 
 def package_version() -> str:

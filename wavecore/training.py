@@ -142,6 +142,7 @@ class _Draft:
     fused: list[Layer]
     masked: bool = False
     parameters: int = 0
+    trained: bool = False  # it or something before it has parameters: gradients must come this far
 
 
 class _Unroller:
@@ -216,6 +217,7 @@ class _Unroller:
         )
         draft = _Draft(layer, expansion, flat, tuple(map(len, parts)), [], masked=rules.role is Role.ELEMENTWISE)
         draft.parameters = sum(parameter.elements for parameter in self.graph.parameters(layer))
+        draft.trained = draft.parameters > 0 or any(t in self.drafts and self.drafts[t].trained for t in flat)
         self.drafts[layer.name] = self.hosts[layer.name] = draft
         self.values[layer.name] = (layer.name,)
         self._tensor(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
@@ -238,10 +240,10 @@ class _Unroller:
         writes = [name] if name in self.consumers else []
         if not writes:
             del self.tensors[name]
-        if draft.masked:
+        if draft.masked and draft.trained:
             bits = draft.layer.shape.elements
             writes.append(self._tensor(f"{name}.mask", TensorClass.MASK, -(-bits // 8)))
-        for saved in draft.expansion.saved:
+        for saved in draft.expansion.saved if draft.trained else ():
             mask = TensorClass.MASK if saved.name == "indices" else TensorClass.ACTIVATION
             writes.append(self._tensor(f"{name}.{saved.name}", mask, -(-saved.bits // 8)))
         if draft.parameters:
@@ -286,10 +288,12 @@ class _Unroller:
         """
         name = draft.layer.name
         operations: list[Operation] = []
+        if not draft.trained:
+            return ()
         weight_work, data_work = draft.expansion.weight_gradient, draft.expansion.data_gradient
         if weight_work is not None:
             operations.append(self._weight_gradient(draft, weight_work))
-        wanted = [tensor for tensor in draft.inputs if tensor in self.drafts]
+        wanted = [tensor for tensor in draft.inputs if tensor in self.drafts and self.drafts[tensor].trained]
         if data_work is None and draft.expansion.weight_gradient is None:
             for tensor in wanted:
                 self._contribute(tensor, self.gradients[name], owned=False)

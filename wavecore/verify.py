@@ -14,9 +14,8 @@ from itertools import chain
 
 from wavecore import planrules
 from wavecore.errors import GraphError, InvariantError, PlanError
-from wavecore.ir import LayerGraph
+from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import KINDS, Input
-from wavecore.layers.base import Role
 from wavecore.operations import Operation, Phase, Tensor, TensorClass
 from wavecore.plan import Plan
 from wavecore.specs import Accelerator
@@ -112,8 +111,17 @@ def every_output_is_read(graph: LayerGraph) -> Iterator[Finding]:
         if layer.name not in read:
             what = "its output is read by no layer"
             yield Finding(_layer(graph, layer.name), what, "to connect it or to leave it out")
-    if KINDS[type(last.kind)].role is not Role.UNIT:
+    if not _starts_backward(graph, last):
         yield Finding("", f"ends with {last.name!r}, which is no loss", "a CrossEntropy at the end")
+
+
+def _starts_backward(graph: LayerGraph, layer: Layer) -> bool:
+    """Whether a layer makes its input's gradient out of nothing but what it saved, as a loss does."""
+    expand = KINDS[type(layer.kind)].expand
+    if expand is None:
+        return False
+    work = expand(layer.kind, graph.input_shapes(layer), layer.shape)
+    return work.data_gradient is not None and not work.data_gradient.reads_gradient
 
 
 GRAPH_RULES: tuple[Callable[[LayerGraph], Iterator[Finding]], ...] = (
@@ -208,10 +216,12 @@ def writes_are_read(training: TrainingGraph) -> Iterator[Finding]:
 
 
 def space_is_taken_over_from_a_read(training: TrainingGraph) -> Iterator[Finding]:
-    """An operation in place takes over the space of a tensor that it reads, and has a result to put there."""
+    """An operation takes over the space of tensors that it reads only."""
     for op in step(training):
-        if op.in_place is not None and not (op.writes and op.in_place in {use.tensor for use in op.reads}):
-            yield Finding(f"operation {op.name}", f"runs in place of {op.in_place!r}, which it does not read")
+        read = {use.tensor for use in op.reads}
+        for name in op.in_place:
+            if name not in read:
+                yield Finding(f"operation {op.name}", f"runs in place of {name!r}, which it does not read")
 
 
 def every_weight_is_updated(training: TrainingGraph) -> Iterator[Finding]:

@@ -15,11 +15,24 @@ from strategies import machine, machines, networks
 from wavecore.blocking import block, least_bytes
 from wavecore.errors import SpaceError
 from wavecore.grouping import DIRECTIONS, Grouper, Rule
-from wavecore.ir import LayerGraph
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import (
+    Add,
+    Concat,
+    Conv,
+    CrossEntropy,
+    Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    Linear,
+    MaxPool,
+    ReLU,
+)
 from wavecore.placement import place_group
-from wavecore.plan import Plan, Schedule
+from wavecore.plan import Choices, Plan, Schedule
 from wavecore.planfile import load_plan, plan_text, save_plan
 from wavecore.registry import collect
+from wavecore.shapes import Shape
 from wavecore.specs import Accelerator
 from wavecore.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
 from wavecore.training import TrainingGraph, training_graph
@@ -105,7 +118,7 @@ def test_the_cost_of_a_group_is_its_traffic(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule, passes: int, data: st.DataObject
 ) -> None:
     training = unrolled(network, accelerator, batch)
-    grouper = Grouper(training, accelerator, batch, passes)
+    grouper = Grouper(training, accelerator, batch, Choices(normalization_passes=passes))
     first = data.draw(st.integers(0, grouper.last), label="first unit")
     last = data.draw(st.integers(first, grouper.last), label="last unit")
     candidate = grouper.cost(first, last, rule)
@@ -154,10 +167,49 @@ def test_an_operation_runs_in_its_least_bytes_and_in_no_fewer(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule
 ) -> None:
     training = training_graph(network)
-    grouper = Grouper(training, accelerator, batch, 2)
+    grouper = Grouper(training, accelerator, batch, Choices())
     for way in DIRECTIONS:
         for operation in grouper.placed(0, grouper.last, rule, way):
             least = least_bytes(operation, accelerator.array, batch)
             block(operation, accelerator.array, batch, least)
             with pytest.raises(SpaceError):
                 block(operation, accelerator.array, batch, least - 1)
+
+
+# -- networks that have broken a law -------------------------------------------------------------------------
+
+
+def ended(net: Network, x: str) -> TrainingGraph:
+    net(CrossEntropy(), net(Linear(2, bias=False), net(Flatten(), net(GlobalAvgPool(), x))))
+    return training_graph(net.build())
+
+
+def test_a_branch_that_fits_in_the_network_and_not_in_its_group() -> None:
+    net = Network("two branches", Shape(1, 56, 56))
+    x = net(Conv(8), net.input)
+    x = net(Add(), net(ReLU(), net(Conv(64, stride=2), x)), net(Conv(64, stride=2), x))
+    training = ended(net, net(Conv(8), net(Conv(8), x)))
+    for schedule in SCHEDULES.values():
+        verify_plan(training, schedule.make(training, machine(2048), 17), machine(2048))
+
+
+def test_gradients_are_held_only_where_rounds_of_operands_still_fit() -> None:
+    net = Network("dense", Shape(3, 15, 15))
+    x = net(Conv(128, 5, padding=2), net.input)
+    x = net(Concat(), net(ReLU(), net(Conv(128, 5, padding=2), x)), net(Conv(128), x))
+    y = net(ReLU(), net(Conv(256, 3, padding=1), net(ReLU(), net(Conv(256, stride=2), x))))
+    training = ended(net, net(Add(), y, net(Conv(256, stride=2), x)))
+    for schedule in SCHEDULES.values():
+        verify_plan(training, schedule.make(training, machine(2506), 16), machine(2506))
+
+
+def test_a_larger_buffer_does_not_merge_what_was_better_apart() -> None:
+    net = Network("late reader", Shape(1, 56, 56))
+    x = net(MaxPool(3, 1, 1), net(Conv(8), net(Conv(8), net.input)))
+    training = ended(net, net(Concat(), net(GroupNorm(1), net(Conv(8), x)), net(Conv(8), x)))
+    for name in ("mbs1", "mbs2"):
+        small, large = (
+            total(training, SCHEDULES[name].make(training, machine(size), 5), machine(size))
+            for size in (512, 1024)
+        )
+        assert large <= 1.01 * small

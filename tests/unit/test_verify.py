@@ -104,8 +104,12 @@ GRAPH_MISTAKES = [
         "network small, layer relu1: its output is read by no layer; try: to connect it or to leave it out",
     ),
     (
-        LayerGraph("small", GRAPH.layers[:-3]),
+        LayerGraph("small", GRAPH.layers[:-2]),
         "network small: ends with 'flatten1', which is no loss; try: a CrossEntropy at the end",
+    ),
+    (
+        LayerGraph("small", GRAPH.layers[:-1]),
+        "network small: ends with 'linear1', which is no loss; try: a CrossEntropy at the end",
     ),
     (LayerGraph("small", ()), "network small: has no input; try: an Input as its first layer"),
 ]
@@ -185,7 +189,7 @@ TRAINING_MISTAKES = [
         "operation norm1.forward: writes 'norm1.mask', which no operation reads",
     ),
     (
-        with_backward("conv2", "weight_gradient", in_place="conv1"),
+        with_backward("conv2", "weight_gradient", in_place=("conv1",)),
         "operation conv2.weight_gradient: runs in place of 'conv1', which it does not read",
     ),
     (

@@ -65,7 +65,8 @@ def _invoke(arguments: list[str]) -> int:
     except typer.Abort as stopped:
         raise KeyboardInterrupt from stopped
     except UsageError as problem:
-        raise usage_error(problem) from problem
+        called = next((word for word in arguments if not word.startswith("-")), "")
+        raise usage_error(problem, f"wavecore {called}".strip()) from problem
     return DONE
 
 

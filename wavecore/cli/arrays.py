@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavecore.cli.inputs import Machine, array_size, load_machine, unknown_to
+from wavecore.cli.inputs import Machine, array_size, load_machine, whole_number
 from wavecore.cli.options import Json, MachineOptions, grouped
 from wavecore.cli.tables import amount, facts, heading, share, show, table
-from wavecore.errors import InputError, NameLookupError, unknown_name
+from wavecore.errors import unknown_name
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,9 +43,9 @@ ArraySize = Annotated[
 
 @grouped
 def gemm(
-    m: Annotated[int, typer.Argument(metavar="M", help="Rows of the streamed operand.")],
-    k: Annotated[int, typer.Argument(metavar="K", help="The dimension that is summed over.")],
-    n: Annotated[int, typer.Argument(metavar="N", help="Columns of the stationary operand.")],
+    m: Annotated[str, typer.Argument(metavar="M", help="Rows of the streamed operand.")],
+    k: Annotated[str, typer.Argument(metavar="K", help="The dimension that is summed over.")],
+    n: Annotated[str, typer.Argument(metavar="N", help="Columns of the stationary operand.")],
     machine: MachineOptions,
     array: ArraySize = None,
     schedule: Annotated[
@@ -54,11 +54,9 @@ def gemm(
     json: Json = False,
 ) -> None:
     """Time one product of M x K and K x N on one idle array, cycle by cycle in closed form."""
-    for name, size in (("M", m), ("K", k), ("N", n)):
-        if not 1 <= size <= LARGEST_SIZE:
-            raise InputError(name, f"{size} is out of range", f"1 to {LARGEST_SIZE}")
+    sizes = [whole_number(name, text, 1, LARGEST_SIZE) for name, text in (("M", m), ("K", k), ("N", n))]
     loaded = load_machine(_with_array(machine, array))
-    values = gemm_values(_array_of(loaded, schedule), loaded.accelerator.chip.clock_hz, m, k, n)
+    values = gemm_values(_array_of(loaded, schedule), loaded.accelerator.chip.clock_hz, *sizes)
     if json:
         _print_json({"schema": "wavecore.gemm/1", **_about(loaded, schedule), **values})
     else:
@@ -160,10 +158,7 @@ def _array_of(machine: Machine, schedule: str) -> ArraySpec:
     from wavecore.simulate import find_schedule
     from wavecore.training import training_graph
 
-    try:
-        policy = find_schedule(schedule)
-    except NameLookupError as error:
-        raise unknown_to(error, "--schedule") from error
+    policy = find_schedule(schedule)
     net = Network("gemm", Shape(8, 1, 1))
     net(CrossEntropy(), net(Linear(8), net(Flatten(), net.input)))
     planned = policy.make(training_graph(net.build()), machine.accelerator, 1)
@@ -194,9 +189,7 @@ def _gemm_tables(machine: Machine, schedule: str, values: dict[str, Any]) -> Ite
     rows = []
     for name in (*PARTS, *FACTS):
         value = values[name.removeprefix("gemm.")]
-        rows.append(
-            (heading(name), amount(name, value), share(value, values["cycles"]) if name in PARTS else "")
-        )
+        rows.append((heading(name), amount(name, value), share(value, values["cycles"]) if name in PARTS else ""))
     yield facts("cycles, from an idle array", rows)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import load_case, load_machine
+from wavecore.cli.inputs import hinting, load_case, load_machine
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.errors import ConfigError, FileError, InputError
@@ -37,7 +37,8 @@ def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> Non
     wrong = False
     for path in files:
         try:
-            print(f"{path}: ok, {check_file(path, machine, network)}", flush=True)
+            with hinting("a TOML description, a plan, or a SCALE-Sim topology .csv"):
+                print(f"{path}: ok, {check_file(path, machine, network)}", flush=True)
         except InputError as error:
             say_error(error)
             wrong = True
@@ -93,9 +94,7 @@ def _location(document: Document) -> str:
 
 
 def _accelerator(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    load_machine(
-        MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides)
-    )
+    load_machine(MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides))
 
 
 def _memory(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     from wavecore.results import Run
 
-Workloads = Annotated[
-    list[str], typer.Argument(metavar="WORKLOAD...", help="Registered networks.", show_default=False)
-]
+Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Registered networks.", show_default=False)]
 Schedules = Annotated[
     str | None,
     typer.Option(
@@ -36,9 +34,7 @@ Schedules = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option(
-        "--plot", metavar="FILE", help="Draw bars into a .png, .svg or .pdf file.", show_default=False
-    ),
+    typer.Option("--plot", metavar="FILE", help="Draw bars into a .png, .svg or .pdf file.", show_default=False),
 ]
 
 COLUMNS = (
@@ -54,7 +50,8 @@ COLUMNS = (
 
 
 @grouped
-def compare(  # noqa: PLR0913 (one argument an option)
+def compare(
+    *,
     workloads: Workloads,
     machine: MachineOptions,
     network: NetworkOptions,
@@ -100,7 +97,7 @@ def _names(schedules: str | None) -> list[str]:
     if not names:
         raise InputError("--schedules", "names no schedule", ",".join(schedule_names()))
     for name in names:
-        check_schedule(name)
+        check_schedule(name, "--schedules")
     return names
 
 
@@ -158,8 +155,6 @@ def _means(by_workload: list[list[Run]]) -> RenderableType:
     rows = []
     for at, run in enumerate(by_workload[0]):
         each = [ratios(runs[at], runs[0]) for runs in by_workload]
-        rows.append(
-            [run.schedule, *(amount(name, sum(one[name] for one in each) / len(each)) for name in names)]
-        )
+        rows.append([run.schedule, *(amount(name, sum(one[name] for one in each) / len(each)) for name in names)])
     columns = ["schedule", "speed-up", "DRAM traffic", "energy"]
     return table(f"mean ratios over {len(by_workload)} workloads", columns, rows, right=columns[1:])

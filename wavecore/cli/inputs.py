@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,7 @@ def _refuse_files(name: str) -> None:
 
 
 def _workload_options(name: str, given: NetworkOptions) -> dict[str, Option]:
-    """Read the options' texts as the types of their defaults; what does not fit stays text, and is refused later."""
+    """Read texts as the types of the options' defaults; what does not fit stays text, to be refused later."""
     from wavecore.catalog import workload_options
 
     defaults = workload_options(name)
@@ -105,26 +106,50 @@ def load_machine(options: MachineOptions) -> Machine:
     """Load the accelerator; an `InputError` for a name, a file or a value that is wrong."""
     from wavecore.config import load_accelerator, sources
 
-    chosen = {"memory": options.memory, "overrides": options.overrides}
-    return Machine(
-        load_accelerator(options.accelerator, **chosen),  # type: ignore[arg-type]
-        sources(options.accelerator, **chosen),  # type: ignore[arg-type]
-        {"accelerator": options.accelerator, "memory": options.memory, "set": options.overrides},
-    )
+    chosen: dict[str, Any] = {"memory": options.memory, "overrides": options.overrides}
+    with hinting("wavecore list accelerators, or memories, or a TOML file of your own"):
+        try:
+            accelerator = load_accelerator(options.accelerator, **chosen)
+        except NameLookupError as error:
+            if error.where in ("accelerator", "memory"):
+                raise NameLookupError(f"--{error.where}", error.what, error.hint) from error
+            raise
+    settings = {"accelerator": options.accelerator, "memory": options.memory, "set": options.overrides}
+    return Machine(accelerator, sources(options.accelerator, **chosen), settings)
 
 
-def samples_per_core(case: Case, machine: Machine, batch: int | None) -> int:
+@contextmanager
+def hinting(hint: str) -> Iterator[None]:
+    """Give an `InputError` that does not say what to try the ``hint``."""
+    try:
+        yield
+    except InputError as error:
+        if error.hint:
+            raise
+        raise type(error)(error.where, error.what, hint) from error
+
+
+def whole_number(where: str, text: str, least: int, most: int) -> int:
+    """Read a whole number within bounds; `InputError`, located at ``where``, if it is none."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,30}", text.strip()):
+        raise InputError(where, f"{text!r} is not a whole number", f"{least} to {most}")
+    number = int(text)
+    if not least <= number <= most:
+        raise InputError(where, f"{number} is out of range", f"{least} to {most}")
+    return number
+
+
+def samples_per_core(case: Case, machine: Machine, batch: str | None) -> int:
     """Samples of one core: the even share of ``batch``, or the workload's own number."""
     from wavecore.simulate import batch_per_core
 
     if batch is None:
         return case.info.batch_per_core
-    if batch > LARGEST_BATCH:
-        raise InputError("--batch", f"{batch} samples are out of range", f"at most {LARGEST_BATCH}")
-    return batch_per_core(batch, machine.accelerator.chip.cores)
+    cores = machine.accelerator.chip.cores
+    return batch_per_core(whole_number("--batch", batch, 1, LARGEST_BATCH), cores)
 
 
-def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: int | None) -> Plan:
+def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: str | None) -> Plan:
     """Read a saved plan, or ask a registered schedule for one.
 
     Raises `NameLookupError`, `FileError`, `PlanError` or `SpaceError`, and `InputError` for a mini-batch that does
@@ -137,7 +162,8 @@ def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: int | 
     if not is_plan_file(schedule):
         find_schedule(schedule)
         return make_plan(case.training, schedule, machine.accelerator, samples_per_core(case, machine, batch))
-    plan = load_plan(Path(schedule), case.training, graph=case.graph)
+    with hinting("wavecore plan WORKLOAD --out plan.toml, which writes a plan that is right"):
+        plan = load_plan(Path(schedule), case.training, graph=case.graph)
     planned = plan.batch_per_core
     if batch is not None and samples_per_core(case, machine, batch) != planned:
         whole = planned * machine.accelerator.chip.cores
@@ -146,12 +172,15 @@ def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: int | 
     return plan
 
 
-def check_schedule(schedule: str) -> None:
+def check_schedule(schedule: str, option: str = "--schedule") -> None:
     """Refuse a schedule that is neither registered nor a file, before anything is worked out."""
     from wavecore.simulate import find_schedule
 
     if not is_plan_file(schedule):
-        find_schedule(schedule)
+        try:
+            find_schedule(schedule)
+        except NameLookupError as error:
+            raise NameLookupError(option, error.what, error.hint) from error
     elif not Path(schedule).exists():
         raise FileError(schedule, "there is no such file", "wavecore plan WORKLOAD --out plan.toml")
 
@@ -170,8 +199,3 @@ def array_size(text: str) -> tuple[int, int]:
     if not (1 <= rows <= 4096 and 1 <= columns <= 4096):
         raise InputError("--array", f"{text} is out of range", "1x1 to 4096x4096")
     return rows, columns
-
-
-def unknown_to(error: NameLookupError, option: str) -> NameLookupError:
-    """The same error, said of an ``option``."""
-    return NameLookupError(option, error.what, error.hint)

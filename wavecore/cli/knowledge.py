@@ -148,9 +148,7 @@ def _engines() -> Rows:
 def _metrics() -> Rows:
     from wavecore.metrics import METRICS
 
-    return [
-        {"name": each.name, "unit": each.unit, "definition": each.definition} for each in METRICS.values()
-    ]
+    return [{"name": each.name, "unit": each.unit, "definition": each.definition} for each in METRICS.values()]
 
 
 KINDS: dict[str, Callable[[], Rows]] = {

@@ -12,18 +12,14 @@ import typer
 
 WorkloadName = Annotated[
     str,
-    typer.Argument(
-        metavar="WORKLOAD", help="A registered network: wavecore list workloads.", show_default=False
-    ),
+    typer.Argument(metavar="WORKLOAD", help="A registered network: wavecore list workloads.", show_default=False),
 ]
 Schedule = Annotated[
     str, typer.Option("--schedule", metavar="NAME|PLAN.toml", help="A registered schedule or a saved plan.")
 ]
-Engine = Annotated[
-    str, typer.Option("--engine", metavar="event|analytic", help="Event by event, or in closed form.")
-]
+Engine = Annotated[str, typer.Option("--engine", metavar="event|analytic", help="Event by event, or in closed form.")]
 Batch = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--batch",
         metavar="N",

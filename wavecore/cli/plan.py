@@ -43,14 +43,13 @@ COLUMNS = (
 
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="Write the plan as TOML, to be edited and run.", show_default=False
-    ),
+    typer.Option("--out", metavar="FILE", help="Write the plan as TOML, to be edited and run.", show_default=False),
 ]
 
 
 @grouped
-def plan(  # noqa: PLR0913 (one argument an option)
+def plan(
+    *,
     workload: WorkloadName,
     machine: MachineOptions,
     network: NetworkOptions,
@@ -105,7 +104,7 @@ def program(
 
 
 def _plan(
-    workload: str, machine: MachineOptions, network: NetworkOptions, schedule: str, batch: int | None
+    workload: str, machine: MachineOptions, network: NetworkOptions, schedule: str, batch: str | None
 ) -> tuple[Case, Machine, Plan]:
     check_schedule(schedule)
     loaded = load_machine(machine)
@@ -186,8 +185,6 @@ def _summaries(made: Plan) -> list[GroupSummary]:
     from wavecore.results import GroupSummary
 
     return [
-        GroupSummary(
-            layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(made.batch_per_core)
-        )
+        GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(made.batch_per_core))
         for group in made.groups
     ]

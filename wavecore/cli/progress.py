@@ -12,9 +12,10 @@ PATIENCE_SECONDS = 1.0
 
 
 class Progress:
-    """Shows what is being done.  `step` starts the next of ``steps`` equal parts; `share` says how far it is."""
+    """Shows what is being done: `step` starts the next of ``steps`` equal parts, `share` says how far it is."""
 
     def __init__(self, steps: int) -> None:
+        """Show nothing until the first part begins and some time has passed."""
         self._steps = steps
         self._step = -1
         self._text = ""

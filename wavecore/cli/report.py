@@ -75,9 +75,7 @@ def _energy(run: Run) -> RenderableType:
 def _parts(run: Run, names: list[str], whole: str) -> list[tuple[str, str, str]]:
     """Each part with its share of the whole, and the whole below."""
     total = _value(run, whole)
-    rows = [
-        (heading(name), amount(name, _value(run, name)), share(_value(run, name), total)) for name in names
-    ]
+    rows = [(heading(name), amount(name, _value(run, name)), share(_value(run, name), total)) for name in names]
     return [*rows, ("total", amount(whole, total), "")]
 
 

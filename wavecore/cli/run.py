@@ -32,7 +32,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Write manifest.json, run.json, layers.csv and plan.toml there; to DIR-2, ... if DIR holds a run.",
+        help="Write JSON, CSV and the plan there; to DIR-2, ... if DIR holds a run.",
         show_default=False,
     ),
 ]
@@ -65,7 +65,7 @@ def run(
 
 
 def run_case(
-    case: Case, machine: Machine, schedule: str, batch: int | None, engine: str, shown: Progress
+    case: Case, machine: Machine, schedule: str, batch: str | None, engine: str, shown: Progress
 ) -> tuple[Run, Plan]:
     """Plan and simulate one step; the run's manifest says what was asked for."""
     from wavecore.simulate import simulate
@@ -99,9 +99,7 @@ def _folder(out: Path) -> Any:
 
 
 def _say_where(folder: Path, asked: Path | None) -> None:
-    moved = (
-        "" if asked is None or folder.resolve() == asked.resolve() else f", since {asked} holds a run already"
-    )
+    moved = "" if asked is None or folder.resolve() == asked.resolve() else f", since {asked} holds a run already"
     say(f"written to {folder}{moved}")
 
 

@@ -20,9 +20,14 @@ def console() -> Console:
     """The console on stdout: as wide as the terminal, or a fixed width where there is none."""
     from rich.console import Console
 
-    return Console(
-        width=None if sys.stdout.isatty() else WIDTH_OF_FILES, highlight=False, markup=False, emoji=False
-    )
+    class Ours(Console):
+        """Leaves a reader that has gone to `wavecore.cli.main`, where rich would end the process."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    width = None if sys.stdout.isatty() else WIDTH_OF_FILES
+    return Ours(width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(items: Iterable[RenderableType]) -> None:
@@ -33,16 +38,12 @@ def show(items: Iterable[RenderableType]) -> None:
         out.print()
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
-) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
     """A table with a title above it; the columns named in ``right`` are aligned to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(
-        title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-    )
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         aligned: Any = "right" if column in right else "left"
         made.add_column(column, justify=aligned, overflow="fold")
@@ -55,9 +56,7 @@ def facts(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
     """A small table of (what, how much, note) without a head."""
     from rich.table import Table
 
-    made = Table(
-        title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
-    )
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
     made.add_column(overflow="fold")
     made.add_column(justify="right", no_wrap=True)
     made.add_column(justify="right", style="dim", no_wrap=True)

@@ -12,36 +12,33 @@ from wavecore.errors import InputError, nearest
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
-def usage_error(problem: Any) -> InputError:
-    """Translate a click ``UsageError``: where, what, and the nearest option or the help to read."""
+def usage_error(problem: Any, command: str) -> InputError:
+    """Translate a click ``UsageError``: where, what, and the nearest option or the help to read.
+
+    ``command`` is what was called, where the problem itself does not say it.
+    """
     context = problem.ctx
-    where = context.command_path if context is not None else "wavecore"
-    options = _options(context)
-    parameter = getattr(problem, "param", None)
-    option = getattr(problem, "option_name", None)
-    if parameter is not None:
-        return _parameter_error(where, parameter, problem)
-    if option is not None and option.startswith("-") and option not in options:
-        close = " or ".join(nearest(option, options)) or f"{where} --help"
+    where = context.command_path if context is not None else command
+    kind, option = type(problem).__name__, getattr(problem, "option_name", "")
+    if kind == "NoSuchOption":
+        close = " or ".join(nearest(option, _options(context))) or f"{where} --help"
         return InputError(where, f"there is no option {option}", close)
+    if kind == "BadOptionUsage":
+        return InputError(where, f"{option} has no value, or one too many", f"{where} --help")
+    if kind == "MissingParameter":
+        return InputError(where, f"{_name(problem.param)} is missing", f"{where} --help")
     return InputError(where, _sentence(problem.format_message()), f"{where} --help")
 
 
-def _parameter_error(where: str, parameter: Any, problem: Any) -> InputError:
-    """An argument or option that is missing or has a wrong value."""
-    option = parameter.param_type_name == "option"
-    name = max(parameter.opts, key=len) if option else parameter.human_readable_name.upper()
-    if not problem.message:
-        return InputError(where, f"{name} is missing", f"{where} --help")
-    return InputError(name, _sentence(problem.message), f"{where} --help")
+def _name(parameter: Any) -> str:
+    """What the help calls a parameter."""
+    return str(parameter.metavar or parameter.name.upper()).removesuffix("...")
 
 
 def _options(context: Any) -> list[str]:
     """All options of the command, long and short."""
     parameters = context.command.get_params(context) if context is not None else []
-    return [
-        name for each in parameters for name in (*each.opts, *each.secondary_opts) if name.startswith("-")
-    ]
+    return [name for each in parameters for name in (*each.opts, *each.secondary_opts) if name.startswith("-")]
 
 
 def _sentence(message: str) -> str:

@@ -196,7 +196,7 @@ class _Core:
             self.there[token.tensor] = (first, last)
         for load in command.loads:
             if load.posts:
-                self.there[load.transfer.tensor.name] = (first, last)
+                self.there[load.posts] = (first, last)
         for store in command.stores:
             self.stored[store.transfer.tensor.name] = (first, done)
         row = self.rows[command.unit, command.phase]

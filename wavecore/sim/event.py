@@ -210,7 +210,7 @@ class _Core:
                     done = yield from self._transfer(nbytes, False, load.transfer.traffic_class)
                     last_done = max(last_done, done)
                     if load.posts:
-                        self._later(last_done, self.on_chip[load.transfer.tensor.name], nbytes)
+                        self._later(last_done, self.on_chip[load.posts], nbytes)
                 self._later(last_done, self.loaded, 1)
 
     def _take(self, nbytes: int) -> Process:

@@ -1,0 +1,121 @@
+"""Every key of every output has a definition, and the formulas give the printed figures."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+
+from wavecore.catalog import workload
+from wavecore.cli import arrays, compare, plan, report
+from wavecore.config import load_accelerator
+from wavecore.errors import NameLookupError
+from wavecore.metrics import METRICS, RUN_METRICS, explain
+from wavecore.results import LayerRow, to_dict
+from wavecore.simulate import simulate
+
+OPEN = ("manifest.hashes", "manifest.sources", "manifest.settings")  # their keys differ from run to run
+MACHINE = load_accelerator()
+NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
+
+
+@pytest.fixture(scope="module")
+def run() -> dict[str, Any]:
+    return to_dict(simulate(workload("resnet18", image=64), "mbs2", MACHINE, batch=8, engine="analytic"))
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict) and path not in OPEN:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for item in value:
+            yield from leaves(item, path)
+    else:
+        yield path
+
+
+def machine_value(name: str) -> Any:
+    """A field of the accelerator by its dotted key, which lacks the field's unit."""
+    section, key = name.split(".")
+    values = asdict(MACHINE)[section]
+    (field,) = [each for each in values if re.fullmatch(rf"{key}(_(bytes|hz|watts|joules)(_per_(bit|byte|second))?)?", each)
+                or (key.startswith("static") and each.replace("_watts", "") == key)]  # fmt: skip
+    return values[field]
+
+
+def value_of(name: str, run: dict[str, Any]) -> Any:
+    if name.startswith("layers."):
+        return [row[name.removeprefix("layers.")] for row in run["layers"]]
+    if name.split(".", maxsplit=1)[0] in ("chip", "array", "core", "energy") or name in (
+        "memory.energy",
+        "memory.background",
+    ):
+        return machine_value(name)
+    value: Any = run
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def evaluate(formula: str, run: dict[str, Any]) -> Any:
+    names = sorted({name for name in NAME.findall(formula) if name != "sum"})
+    symbols = {name: f"v{index}" for index, name in enumerate(names)}
+    text = NAME.sub(lambda match: symbols.get(match[0], match[0]), formula)
+    return eval(text, {"sum": sum} | {symbols[name]: value_of(name, run) for name in names})
+
+
+def test_every_key_of_a_run_has_a_metric(run: dict[str, Any]) -> None:
+    assert set(leaves(run)) == set(RUN_METRICS)
+
+
+@pytest.mark.parametrize("name", [name for name, metric in RUN_METRICS.items() if metric.formula])
+def test_formula(name: str, run: dict[str, Any]) -> None:
+    assert value_of(name, run) == pytest.approx(evaluate(METRICS[name].formula, run), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, metric in METRICS.items() if name.startswith("gemm.") and metric.formula]
+)
+def test_formula_of_gemm(name: str) -> None:
+    values = {"gemm": arrays.gemm_values(MACHINE.array, MACHINE.chip.clock_hz, 300, 200, 100)}
+    assert value_of(name, values) == pytest.approx(evaluate(METRICS[name].formula, values))
+
+
+def test_keys_of_gemm_and_scalesim() -> None:
+    assert {f"gemm.{key}" for key in arrays.gemm_values(MACHINE.array, 1, 1, 1, 1)} == set(
+        name for name in METRICS if name.startswith("gemm.")
+    )
+    assert set(arrays.SCALESIM_COLUMNS) == {name for name in METRICS if name.startswith("scalesim.")}
+
+
+def test_every_column_of_a_table_has_a_metric() -> None:
+    shown = {*report.HEADLINE, *report.GROUP_COLUMNS, *report.LAYER_COLUMNS, *compare.COLUMNS, *plan.COLUMNS}
+    shown |= {f"layers.{column.name}" for column in fields(LayerRow)}
+    assert shown <= set(METRICS)
+
+
+def test_definitions_are_sentences() -> None:
+    for metric in METRICS.values():
+        assert metric.definition.endswith("."), metric.name
+        assert (metric.title and metric.definition[0].isupper()) or metric.definition.startswith("forward"), metric.name
+
+
+def test_explain_by_name_section_and_last_part() -> None:
+    assert [metric.name for metric in explain("macs")] == ["macs"]
+    assert [metric.name for metric in explain("stall_cycles")] == [
+        "stall_cycles.dram",
+        "stall_cycles.vector",
+        "stall_cycles.dependency",
+    ]
+    assert [metric.name for metric in explain("speedup")] == ["compare.speedup"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("array_utilisation", "array_utilization"), ("zzzz", "wavecore list metrics")]
+)
+def test_unknown_metric(name: str, hint: str) -> None:
+    with pytest.raises(NameLookupError) as caught:
+        explain(name)
+    assert caught.value.message.startswith(f"explain: there is no metric named '{name}'; try: {hint}")

@@ -1,0 +1,58 @@
+"""The public names of the package are what they should be, and loading it loads nothing else."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wavecore as wc
+
+NAMES = {
+    "Accelerator", "Group", "InputError", "InvariantError", "LayerGraph", "Network", "Plan", "Residency", "Run",
+    "Schedule", "TrainingGraph", "WavecoreError", "Workload", "__version__", "load_accelerator", "load_plan",
+    "make_plan", "plan_text", "save_plan", "schedule_names", "simulate", "to_dict", "training_graph", "workload",
+    "workload_names",
+}  # fmt: skip
+
+
+def test_the_public_names() -> None:
+    assert set(wc.__all__) == NAMES
+    assert set(dir(wc)) >= NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"__version__"}))
+def test_each_is_there(name: str) -> None:
+    assert getattr(wc, name).__name__ == name
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(wc.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen | {"__version__"} == NAMES
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(AttributeError, match="module 'wavecore' has no attribute 'simulat'"):
+        wc.simulat  # noqa: B018
+
+
+def test_the_function_is_not_hidden_by_its_module() -> None:
+    import wavecore.simulate  # noqa: F401
+
+    assert callable(wc.simulate)
+
+
+def test_loading_the_package_loads_no_other_module_of_it() -> None:
+    code = "import sys, wavecore; print([name for name in sys.modules if name.startswith('wavecore.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_run_from_three_names() -> None:
+    run = wc.simulate(wc.workload("resnet18", image=32), "mbs2", "wavecore", batch=4, engine="analytic")
+    assert list(run.layers.columns[:3]) == ["name", "kind", "fused"]
+    assert run.layers["cycles"].sum() == run.step_cycles
+    assert repr(run).startswith("<Run resnet18 mbs2 on wavecore: ")
