@@ -183,10 +183,9 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
     if placed.operation.accumulates:
         b_bytes = parts.stationary * samples
         c_bytes = gradient_bytes(placed)
-        tiles = _gradient_tiles(placed, array)
+        tiles = _gradient_tiles(placed, array) // 2  # a tile and its partial sums, not two
         room = free - parts.base - parts.window - _chunk(parts.stationary) - tiles
-        least = min(c_bytes, tiles)
-        if room >= least > 0:
+        if c_bytes and room >= min(c_bytes, tiles):
             blocks = -(-c_bytes // room)
             choices.append((a_bytes * blocks + b_bytes, Blocking("column_blocks", free, blocks, 1, blocks)))
             choices.append((a_bytes + b_bytes * blocks, Blocking("row_blocks", free, 1, blocks, blocks)))
@@ -235,5 +234,5 @@ def _no_room(placed: PlacedOperation, array: ArraySpec, samples: int, space_byte
         f"layer {op.unit}, {op.phase}",
         f"needs {least} bytes ({format_bytes(least)}) of the global buffer for {samples} sample{'s' * (samples > 1)}, "
         f"and has {space_bytes} ({format_bytes(space_bytes)})",
-        f'--set core.global_buffer="{format_bytes(2 * least)}" or more, or a smaller sub-batch',
+        f'--set core.global_buffer="{-(-least // 1024)} KiB" or more, or a smaller sub-batch',
     )

@@ -17,7 +17,8 @@ MACHINE = load_accelerator()
 
 CONTRACT = {
     "": "schema workload schedule accelerator engine batch step_cycles step_seconds samples_per_second macs"
-    " array_utilization array_occupancy dram_bytes global_buffer_bytes stall_cycles energy_joules groups layers manifest",
+    " array_utilization array_occupancy dram_bytes global_buffer_bytes stall_cycles energy_joules groups layers"
+    " manifest",
     "dram_bytes": "total read write weight activation gradient weight_gradient mask optimizer",
     "global_buffer_bytes": "read write peak",
     "stall_cycles": "dram vector dependency",

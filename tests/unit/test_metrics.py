@@ -17,6 +17,7 @@ from wavecore.simulate import simulate
 
 OPEN = ("manifest.hashes", "manifest.sources", "manifest.settings")  # their keys differ from run to run
 MACHINE = load_accelerator()
+UNIT = re.compile(r"_(bytes|hz|watts|joules)(_per_bit|_per_byte$|_per_second)?(?!_)|_watts")
 NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
 
 
@@ -39,10 +40,8 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
 def machine_value(name: str) -> Any:
     """A field of the accelerator by its dotted key, which lacks the field's unit."""
     section, key = name.split(".")
-    values = asdict(MACHINE)[section]
-    (field,) = [each for each in values if re.fullmatch(rf"{key}(_(bytes|hz|watts|joules)(_per_(bit|byte|second))?)?", each)
-                or (key.startswith("static") and each.replace("_watts", "") == key)]  # fmt: skip
-    return values[field]
+    (value,) = [value for field, value in asdict(getattr(MACHINE, section)).items() if UNIT.sub("", field) == key]
+    return value
 
 
 def value_of(name: str, run: dict[str, Any]) -> Any:
@@ -84,9 +83,9 @@ def test_formula_of_gemm(name: str) -> None:
 
 
 def test_keys_of_gemm_and_scalesim() -> None:
-    assert {f"gemm.{key}" for key in arrays.gemm_values(MACHINE.array, 1, 1, 1, 1)} == set(
+    assert {f"gemm.{key}" for key in arrays.gemm_values(MACHINE.array, 1, 1, 1, 1)} == {
         name for name in METRICS if name.startswith("gemm.")
-    )
+    }
     assert set(arrays.SCALESIM_COLUMNS) == {name for name in METRICS if name.startswith("scalesim.")}
 
 

@@ -31,7 +31,6 @@ LAYER_COLUMNS = (
     "layers.cycles",
     "layers.dram_read_bytes",
     "layers.dram_write_bytes",
-    "layers.energy_joules",
 )
 
 

@@ -1,0 +1,101 @@
+"""Small networks and hand-made commands that several tests share: ``from builders import chain, command, program``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from wavecore.config import load_accelerator
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import Add, Concat, Conv, CrossEntropy, ReLU
+from wavecore.operations import Phase, Tensor, TensorClass
+from wavecore.placement import Direction
+from wavecore.plan import Schedule
+from wavecore.program import After, Command, Flow, Load, Pace, Program, Segment, Store, Work
+from wavecore.registry import collect
+from wavecore.shapes import Shape
+from wavecore.specs import Accelerator
+from wavecore.traffic import Transfer
+
+SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
+ORDER = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")
+
+
+@cache
+def machine(*overrides: str) -> Accelerator:
+    """The default accelerator with some fields overridden."""
+    return load_accelerator(overrides=list(overrides))
+
+
+def chain() -> LayerGraph:
+    """Three units: a 3x3 convolution with its ReLU, a convolution over the whole image, and the loss."""
+    net = Network("chain", Shape(3, 8, 8))
+    x = net(ReLU(), net(Conv(4, 3, padding=1), net.input, name="one"))
+    net(CrossEntropy(), net(Conv(2, 8), x, name="two"), name="loss")
+    return net.build()
+
+
+def residual() -> LayerGraph:
+    """A stem that is read twice: by two convolutions in a row, and by the sum with what they make."""
+    net = Network("residual", Shape(3, 8, 8))
+    stem = net(Conv(4, 3, padding=1), net.input, name="stem")
+    x = net(Conv(4, 3, padding=1), net(Conv(4, 3, padding=1), stem, name="a"), name="b")
+    net(CrossEntropy(), net(Conv(2, 8), net(Add(), x, stem, name="sum"), name="head"), name="loss")
+    return net.build()
+
+
+def inception() -> LayerGraph:
+    """Three branches of one stem, concatenated."""
+    net = Network("inception", Shape(3, 8, 8))
+    stem = net(Conv(4, 3, padding=1), net.input, name="stem")
+    branches = [net(Conv(2, 1), stem, name=name) for name in "abc"]
+    net(CrossEntropy(), net(Conv(2, 8), net(Concat(), *branches, name="cat"), name="head"), name="loss")
+    return net.build()
+
+
+def transfer(nbytes: int, write: bool = False, name: str = "data", **options: Any) -> Transfer:
+    """A transfer of an activation of so many bytes."""
+    return Transfer(Tensor(name, TensorClass.ACTIVATION, nbytes), nbytes, write, **options)
+
+
+def load(nbytes: int, pace: Pace = Pace.EVEN, freed: Pace | None = Pace.EVEN, name: str = "data") -> Load:
+    """A DRAM read of so many bytes."""
+    return Load(transfer(nbytes, name=name), Flow(nbytes, pace), freed, After.NOTHING)
+
+
+def store(nbytes: int, pace: Pace = Pace.EVEN, name: str = "result") -> Store:
+    """A DRAM write of so many bytes, staged in the buffer."""
+    return Store(transfer(nbytes, True, name), Flow(nbytes, pace), True, pace)
+
+
+IDLE = Command(
+    name="idle",
+    unit="unit",
+    phase=Phase.FORWARD,
+    samples=1,
+    steps=1,
+    blocks=1,
+    sweep_steps=0,
+    order="rows",
+    loads=(),
+    stores=(),
+    waits=(),
+    overwrites=(),
+    posts=(),
+    reserves=(),
+    releases=(),
+    stage_bytes=0,
+    work=Work(),
+)
+
+
+def command(name: str = "unit", *, work: dict[str, int] | None = None, **changes: Any) -> Command:
+    """A command that does nothing but what is asked for."""
+    return replace(IDLE, name=name, unit=name, work=Work(**(work or {})), **changes)
+
+
+def program(*commands: Command, cores: int = 1, iterations: int = 1, buffer_bytes: int = 10 << 20) -> Program:
+    """The same commands on every core, so many times."""
+    segment = Segment("segment", Direction.FORWARD, ((1, commands),) * iterations)
+    return Program("hand-made", "none", buffer_bytes, ((segment,),) * cores)
