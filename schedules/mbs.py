@@ -23,13 +23,13 @@ def full_serialization(
 
 
 def mbs1(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
-    """Layer groups, each with its own sub-batch; never worse than `il` or `mbs-fs`, whose plans compete."""
+    """Layer groups, each with its own sub-batch; `il` and `mbs-fs` compete, so it is never worse than they are."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
     return _cheapest("mbs1", _mbs1(grouper))
 
 
 def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
-    """`mbs1` with inter-branch reuse in every group where that saves traffic; groups are made of whole blocks."""
+    """Groups of whole blocks with inter-branch reuse where that saves traffic; never worse than `mbs1`."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
     rules = [Rule.BRANCHES, Rule.BRANCHES_AND_SAVED, Rule.NEXT]
     return _cheapest("mbs2", [_grouped(grouper, rules, training.blocks), *_mbs1(grouper)])
@@ -41,14 +41,13 @@ def _mbs1(grouper: Grouper) -> list[Scored]:
     interlayer = _plan(grouper, [grouper.group(candidate) for candidate in candidates])
     return [
         _grouped(grouper, [Rule.NEXT], units),
-        _grouped(grouper, [Rule.NEXT], grouper.training.blocks),
         _full_serialization(grouper),
         (sum(candidate.dram_bytes for candidate in candidates), interlayer),
     ]
 
 
 def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[tuple[int, int]]) -> Scored:
-    candidates = grouper.merge(rules, pieces)
+    candidates = grouper.partition(pieces, rules)
     groups = [grouper.group(candidate, hold=True) for candidate in candidates]
     moved = sum(candidate.dram_bytes for candidate in candidates)
     return moved - sum(map(grouper.saved_bytes, groups)), _plan(grouper, groups)

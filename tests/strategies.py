@@ -47,9 +47,7 @@ def networks(draw: st.DrawFn, max_blocks: int = 4) -> LayerGraph:
     return net.build()
 
 
-def _conv(
-    draw: st.DrawFn, net: Network, x: str, channels: int | None = None, stride: int | None = None
-) -> str:
+def _conv(draw: st.DrawFn, net: Network, x: str, channels: int | None = None, stride: int | None = None) -> str:
     """A convolution that divides the image by its stride, maybe with normalization and ReLU."""
     kernel = draw(st.sampled_from([1, 3, 5]))
     conv = Conv(channels or draw(CHANNELS), kernel, stride or draw(st.integers(1, 2)), kernel // 2)

@@ -10,17 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from wavecore.blocking import block, fits, needs
 from wavecore.operations import TensorClass
-from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
+from wavecore.placement import Direction, Place, PlacedOperation, operations_of, place, place_group
 from wavecore.plan import Choices, Group, Plan, Residency
 from wavecore.specs import Accelerator
-from wavecore.traffic import LinearTraffic, group_traffic, linear_traffic
+from wavecore.traffic import group_traffic, linear_traffic
 from wavecore.training import TrainingGraph
 
 DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
@@ -47,25 +46,28 @@ class Candidate:
     dram_bytes: int
 
 
+Ints = npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a group needs and moves, whatever the buffer's size.
+    """What the operations of a group need and move, whatever the buffer's size.
 
     ``per_sample_bytes`` and ``fixed_bytes`` have one row an operation and one column a way of running it with every
-    operand read once.
+    operand read once; ``traffic`` has the three numbers of `linear_traffic`; ``units`` says whose row it is.
     """
 
-    per_sample_bytes: npt.NDArray[np.int64]
-    fixed_bytes: npt.NDArray[np.int64]
-    units: npt.NDArray[np.int64]
+    per_sample_bytes: Ints
+    fixed_bytes: Ints
+    traffic: Ints
+    units: Ints
     forward_operations: int
-    traffic: tuple[LinearTraffic, ...]
 
-    def largest_sub_batches(self, space_bytes: int, most: int) -> npt.NDArray[np.int64]:
+    def largest_sub_batches(self, space_bytes: int, most: int) -> Ints:
         """The largest sub-batch of each operation, at most ``most``; 0 where not one sample fits."""
         room = space_bytes - self.fixed_bytes
         samples = np.where(self.per_sample_bytes > 0, room // np.maximum(self.per_sample_bytes, 1), most)
-        best: npt.NDArray[np.int64] = np.where(room >= 0, np.minimum(samples, most), 0).max(axis=1)
+        best: Ints = np.where(room >= 0, np.minimum(samples, most), 0).max(axis=1)
         return best
 
     def backward_bytes(self, samples: int) -> int:
@@ -73,6 +75,14 @@ class Footprint:
         rows = slice(self.forward_operations, None)
         need = (self.per_sample_bytes[rows] * samples + self.fixed_bytes[rows]).min(axis=1)
         return int(need.max(initial=0))
+
+
+def _bytes(traffic: Ints, samples: int, iterations: Ints) -> Ints:
+    """DRAM bytes of groups, given the sums of their linear traffic (last axis) and their iterations."""
+    moved: Ints = (
+        traffic[..., 0] * samples + traffic[..., 1] * iterations + traffic[..., 2] * np.maximum(iterations - 1, 0)
+    )
+    return moved
 
 
 class Grouper:
@@ -88,6 +98,7 @@ class Grouper:
         self.normalization_passes = choices.normalization_passes
         self.space = accelerator.core.global_buffer_bytes
         self._costs: dict[tuple[int, int, Rule], Candidate | None] = {}
+        self._unit_costs: dict[tuple[int, int, Rule], tuple[Ints, Ints]] = {}
 
     @cached_property
     def last(self) -> int:
@@ -116,28 +127,38 @@ class Grouper:
     def _measure(self, first: int, last: int, rule: Rule) -> Footprint:
         index = self.training.unit_index
         both = [self.placed(first, last, rule, direction) for direction in DIRECTIONS]
-        per_sample, fixed, units = [], [], []
+        per_sample, fixed, traffic, units = [], [], [], []
         for operation in (*both[0], *both[1]):
             ways = needs(operation, self.accelerator.array)
             sizes = [operation.live_bytes + way.per_sample_bytes for way in ways]
             stages = [way.fixed_bytes for way in ways]
             per_sample.append(sizes if len(ways) > 1 else [*sizes, 0])
             fixed.append(stages if len(ways) > 1 else [*stages, _NEVER])
+            traffic.append(linear_traffic(operation))
             units.append(index[operation.operation.unit])
         return Footprint(
             np.array(per_sample, dtype=np.int64).reshape(-1, 2),
             np.array(fixed, dtype=np.int64).reshape(-1, 2),
+            np.array(traffic, dtype=np.int64).reshape(-1, 3),
             np.array(units, dtype=np.int64),
             len(both[0]),
-            tuple(linear_traffic(placed) for placed in both),
         )
+
+    def unit_costs(self, first: int, last: int, rule: Rule) -> tuple[Ints, Ints]:
+        """(largest sub-batch, linear traffic) of each unit of a group; 0 samples where none fits."""
+        key = (first, last, rule)
+        if key not in self._unit_costs:
+            group = self.footprint(first, last, rule)
+            limits = np.full(last - first + 1, self.batch, dtype=np.int64)
+            np.minimum.at(limits, group.units - first, group.largest_sub_batches(self.space, self.batch))
+            traffic = np.zeros((last - first + 1, 3), dtype=np.int64)
+            np.add.at(traffic, group.units - first, group.traffic)
+            self._unit_costs[key] = limits, traffic
+        return self._unit_costs[key]
 
     def largest_sub_batches(self, rule: Rule) -> list[int]:
         """Each unit's largest sub-batch inside the whole network, at most the mini-batch; 0 where none fits."""
-        whole = self.footprint(0, self.last, rule)
-        limits = np.full(self.last + 1, self.batch, dtype=np.int64)
-        np.minimum.at(limits, whole.units, whole.largest_sub_batches(self.space, self.batch))
-        return [int(limit) for limit in limits]
+        return [int(limit) for limit in self.unit_costs(0, self.last, rule)[0]]
 
     def cost(self, first: int, last: int, rule: Rule) -> Candidate | None:
         """Cost a group under a rule; None where not even one sample fits."""
@@ -148,70 +169,60 @@ class Grouper:
 
     def _serialized(self, first: int, last: int, rule: Rule) -> Candidate | None:
         footprint = self.footprint(first, last, rule)
-        limits = footprint.largest_sub_batches(self.space, self.batch)
-        sub_batch = int(limits.min(initial=self.batch))
+        sub_batch = int(footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch))
         if sub_batch == 0:
             return None
         iterations = -(-self.batch // sub_batch)
-        nbytes = sum(traffic.total(self.batch, iterations) for traffic in footprint.traffic)
+        moved = _bytes(footprint.traffic.sum(axis=0), self.batch, np.array(iterations))
         balanced = -(-self.batch // iterations)  # no more iterations, and room for other things
-        return Candidate(first, last, rule, balanced, nbytes)
+        return Candidate(first, last, rule, balanced, int(moved))
 
     def _streamed(self, first: int, last: int) -> Candidate:
         """The whole mini-batch at once with every tensor in DRAM, as without serialization."""
         footprint = self.footprint(first, last, Rule.NONE)
         if footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch) == self.batch:
-            nbytes = sum(traffic.total(self.batch, 1) for traffic in footprint.traffic)
-            return Candidate(first, last, Rule.NONE, self.batch, nbytes)
+            moved = int(_bytes(footprint.traffic.sum(axis=0), self.batch, np.array(1)))
+            return Candidate(first, last, Rule.NONE, self.batch, moved)
         group = Group(self._names(first, last), self.batch)
-        nbytes = 0
+        moved = 0
         for direction in DIRECTIONS:
             placed = place_group(self.training, group, direction, self.normalization_passes)
-            nbytes += group_traffic(group, placed, self.accelerator, self.batch).total()
-        return Candidate(first, last, Rule.NONE, self.batch, nbytes)
+            moved += group_traffic(group, placed, self.accelerator, self.batch).total()
+        return Candidate(first, last, Rule.NONE, self.batch, moved)
 
     def _names(self, first: int, last: int) -> tuple[str, ...]:
         return tuple(unit.name for unit in self.training.units[first : last + 1])
 
-    def best(self, first: int, last: int, rules: Sequence[Rule]) -> Candidate | None:
-        """The cheapest rule for a group; a single unit has no branches but may also stream the whole mini-batch."""
-        tried = [rules[0], Rule.NONE] if first == last else rules
-        found = [candidate for rule in tried if (candidate := self.cost(first, last, rule)) is not None]
-        return min(found, key=lambda candidate: candidate.dram_bytes, default=None)
+    def partition(self, pieces: Sequence[tuple[int, int]], rules: Sequence[Rule]) -> list[Candidate]:
+        """The cut of ``pieces``, single units or whole blocks, into groups that moves the fewest DRAM bytes.
 
-    def merge(self, rules: Sequence[Rule], pieces: Sequence[tuple[int, int]]) -> list[Candidate]:
-        """MBS grouping (MODEL.md section 5): equal iterations first, then the merge that saves most, and again.
-
-        ``pieces`` are what a group is made of, single units or whole blocks, as (first unit, last unit).
+        Shortest path over the places to cut; a single unit may also stream the whole mini-batch.  MODEL.md section 5
+        merges greedily; this is the optimum of the same costs.
         """
-        limits = self.largest_sub_batches(rules[0])
-        iterations = []
-        for first, last in pieces:
-            limit = min(limits[first : last + 1])
-            iterations.append(-(-self.batch // limit) if limit else 0)
-        groups: list[Candidate] = []
-        for start, stop in _runs(iterations):
-            groups += self._one_or_many(pieces[start][0], pieces[stop][1], rules)
-        while True:
-            merges = []
-            for index, (left, right) in enumerate(pairwise(groups)):
-                merged = self.best(left.first, right.last, rules)
-                if merged is not None:
-                    merges.append((merged.dram_bytes - left.dram_bytes - right.dram_bytes, index, merged))
-            if not merges or min(merges, key=lambda m: m[:2])[0] >= 0:
-                return groups
-            _, index, merged = min(merges, key=lambda m: m[:2])
-            groups[index : index + 2] = [merged]
-
-    def _one_or_many(self, first: int, last: int, rules: Sequence[Rule]) -> list[Candidate]:
-        """The units as one group, or one by one where that moves less or no sample of the group fits."""
-        whole = self.best(first, last, rules)
-        if first == last and whole is not None:
-            return [whole]
-        found = [self.best(unit, unit, rules) for unit in range(first, last + 1)]
-        single = [candidate for candidate in found if candidate is not None]
-        apart = sum(candidate.dram_bytes for candidate in single)
-        return single if whole is None or apart < whole.dram_bytes else [whole]
+        tables = [_LocalCosts(self, pieces, rule) for rule in rules]
+        count = len(pieces)
+        best: list[int | None] = [0, *[None] * count]
+        back: list[Candidate | None] = [None] * (count + 1)
+        for start in range(count):
+            reached = best[start]
+            if reached is None:
+                continue
+            first, last = pieces[start]
+            streamed = self.cost(first, last, Rule.NONE) if first == last else None
+            if streamed is not None:
+                _relax(best, back, start + 1, reached + streamed.dram_bytes, streamed)
+            for table in tables:
+                sub_batches, moved = table.groups_from(start)
+                for offset in range(len(moved)):
+                    end = start + offset + 1
+                    total = reached + int(moved[offset])
+                    known = best[end]
+                    if known is None or total < known:
+                        found = Candidate(
+                            first, pieces[end - 1][1], table.rule, int(sub_batches[offset]), int(moved[offset])
+                        )
+                        _relax(best, back, end, total, found)
+        return _walk_back(back, pieces)
 
     def group(self, candidate: Candidate, *, hold: bool = False) -> Group:
         """Write a candidate out as a group of a plan, naming only the tensors that stay on chip.
@@ -296,6 +307,111 @@ class Grouper:
         return replace(group, forward=squeezed[0], backward=squeezed[1])
 
 
+def _relax(best: list[int | None], back: list[Candidate | None], end: int, total: int, found: Candidate) -> None:
+    known = best[end]
+    if known is None or total < known:
+        best[end], back[end] = total, found
+
+
+def _walk_back(back: Sequence[Candidate | None], pieces: Sequence[tuple[int, int]]) -> list[Candidate]:
+    """The groups of the shortest path, first to last."""
+    ends = {last: index + 1 for index, (_, last) in enumerate(pieces)}
+    starts = {first: index for index, (first, _) in enumerate(pieces)}
+    groups: list[Candidate] = []
+    at = ends[pieces[-1][1]]
+    while at:
+        group = back[at]
+        assert group is not None  # a single unit can always stream
+        groups.append(group)
+        at = starts[group.first]
+    return groups[::-1]
+
+
+class _LocalCosts:
+    """Costs of all groups of pieces under one rule, put together from pieces.
+
+    What a piece needs and moves depends on the group only through which of its neighbours are in it: a block sees
+    the rest through one value, and a unit under the rule ``next`` sees no farther than the units beside it.  Pieces
+    without an operation in a direction are passed over, so the radius is one more than the longest run of them.
+    """
+
+    def __init__(self, grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule) -> None:
+        self.rule = rule
+        self._batch = grouper.batch
+        self._radius = 1 + _longest_idle_run(grouper.training, pieces)
+        reach = range(self._radius + 1)
+        tables = {
+            (left, right): _local_table(grouper, pieces, rule, left, right, self._radius)
+            for left in reach
+            for right in reach
+        }
+        self._limits = {key: table[0] for key, table in tables.items()}
+        self._traffic = {key: table[1] for key, table in tables.items()}
+
+    def _with_left(self, tables: Mapping[tuple[int, int], Ints], start: int, right: int) -> Ints:
+        """Rows of the pieces from ``start`` on in a group that begins there, all with ``right`` neighbours behind."""
+        rows = tables[self._radius, right][start:].copy()
+        for left in range(min(self._radius, len(rows))):
+            rows[left] = tables[left, right][start + left]
+        return rows
+
+    def groups_from(self, start: int) -> tuple[Ints, Ints]:
+        """(balanced sub-batch, DRAM bytes) of the groups from piece ``start`` to itself, the next, and so on.
+
+        Ends before the first group in which not one sample fits.
+        """
+        radius = self._radius
+        limits = np.minimum.accumulate(self._with_left(self._limits, start, radius))
+        traffic = np.cumsum(self._with_left(self._traffic, start, radius), axis=0)
+        group_limits = np.full(len(limits), self._batch, dtype=np.int64)
+        group_limits[radius:] = limits[:-radius] if len(limits) > radius else limits[:0]
+        group_traffic_ = np.zeros_like(traffic)
+        group_traffic_[radius:] = traffic[: max(len(traffic) - radius, 0)]
+        for behind in range(radius):
+            tail_limits = self._with_left(self._limits, start, behind)
+            tail_traffic = self._with_left(self._traffic, start, behind)
+            count = len(limits) - behind
+            if count > 0:
+                group_limits[behind:] = np.minimum(group_limits[behind:], tail_limits[:count])
+                group_traffic_[behind:] += tail_traffic[:count]
+        full = np.flatnonzero(limits == 0)
+        stop = int(full[0]) + radius if full.size else len(limits)
+        group_limits, group_traffic_ = group_limits[:stop], group_traffic_[:stop]
+        fits_ = group_limits > 0
+        iterations = -(-self._batch // np.maximum(group_limits, 1))
+        moved = np.where(fits_, _bytes(group_traffic_, self._batch, iterations), _NEVER)
+        return -(-self._batch // iterations), moved
+
+
+def _longest_idle_run(training: TrainingGraph, pieces: Sequence[tuple[int, int]]) -> int:
+    """The most neighbouring pieces that have nothing to do in one of the directions."""
+    longest = 0
+    for direction in DIRECTIONS:
+        run = 0
+        for first, last in pieces:
+            run = 0 if operations_of(training, first, last, direction) else run + 1
+            longest = max(longest, run)
+    return longest
+
+
+def _local_table(
+    grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, left: int, right: int, radius: int
+) -> tuple[Ints, Ints]:
+    """(largest sub-batch, linear traffic) of every piece with so many neighbours of its group on either side."""
+    limits = np.zeros(len(pieces), dtype=np.int64)
+    traffic = np.zeros((len(pieces), 3), dtype=np.int64)
+    for index, (first, last) in enumerate(pieces):
+        if index < left or index + right >= len(pieces):
+            continue
+        whole = left == radius and right == radius
+        window = (0, grouper.last) if whole else (pieces[index - left][0], pieces[index + right][1])
+        own_limits, own_traffic = grouper.unit_costs(*window, rule)
+        here = slice(first - window[0], last - window[0] + 1)
+        limits[index] = own_limits[here].min()
+        traffic[index] = own_traffic[here].sum(axis=0)
+    return limits, traffic
+
+
 def _residency(training: TrainingGraph, rule: Rule, direction: Direction) -> Mapping[str, Residency]:
     """The residency that a rule gives to every batched tensor."""
     if rule is Rule.NONE:
@@ -328,14 +444,3 @@ def _present(placed: PlacedOperation) -> set[str]:
     """Batched tensors that an operation finds or leaves on chip."""
     found = {read.tensor.name for read in placed.reads if read.place is not Place.STREAMED and read.tensor.batched}
     return found | {write.tensor.name for write in placed.writes if write.kept and write.tensor.batched}
-
-
-def _runs(values: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last index of each run of equal values; zeros stand alone."""
-    runs: list[tuple[int, int]] = []
-    for index, value in enumerate(values):
-        if runs and value and values[runs[-1][0]] == value:
-            runs[-1] = (runs[-1][0], index)
-        else:
-            runs.append((index, index))
-    return runs

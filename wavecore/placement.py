@@ -84,10 +84,14 @@ def operations_of(training: TrainingGraph, first: int, last: int, direction: Dir
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The operations, by position in the group, between which a tensor is on chip."""
+    """The operations, by position in the group, between which a tensor is on chip.
+
+    Uses after ``safe`` count on DRAM to have it, whether or not it happens to be on chip still.
+    """
 
     first: int
     last: int
+    safe: int
 
 
 def place(
@@ -174,12 +178,14 @@ def _spans(
         found = []
         rest = positions
         while rest:
-            first = rest[0]
-            covered = [p for p in rest if how is Residency.KEPT or turn[p] - turn[first] <= 1]
+            first, covered = rest[0], 1
+            while covered < len(rest) and (how is Residency.KEPT or turn[rest[covered]] - turn[rest[covered - 1]] <= 1):
+                covered += 1
+            near = [p for p in rest[:covered] if how is Residency.KEPT or turn[p] - turn[first] <= 1]
             twice = any(use.tensor == name and use.passes > 1 for use in sequence[first][1].reads)
-            if len(covered) > 1 or twice:
-                found.append(_Span(covered[0], covered[-1]))
-            rest = rest[len(covered) :]
+            if covered > 1 or twice:
+                found.append(_Span(first, rest[covered - 1], near[-1]))
+            rest = rest[covered:]
         if found:
             spans[name] = tuple(found)
     return spans
@@ -260,12 +266,13 @@ def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, fre
 def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
     """A result stays on chip if it has a span, and goes to DRAM if anyone will read it from there.
 
-    It takes over the space of an ``in_place`` tensor of the operation whose time on chip ends here.
+    A ``next`` tensor is written for every use beyond the next unit's, so that what a unit does depends on its
+    neighbours only.  A result takes over the space of an ``in_place`` tensor of the operation whose time on chip ends here.
     """
     tensor = stage.training.tensors[name]
     life = stage.life(name, position)
     kept = life is not None or name in stage.held
-    end = life[1].last if life is not None else position
+    end = life[1].safe if life is not None else position
     stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
     covers = None
     if life is not None and name == op.writes[0]:

@@ -18,8 +18,8 @@ from wavecore.training import TrainingGraph
 class Residency(StrEnum):
     """How long a tensor stays on chip once it is there.
 
-    ``next``: until the unit after the one that first touched it is done.  ``kept``: until its last use in the
-    group.  A tensor without residency goes through DRAM at every use.
+    ``next``: as long as the very next unit uses it again.  ``kept``: until its last use in the group.  A tensor
+    without residency goes through DRAM at every use.
     """
 
     NEXT = "next"

@@ -113,37 +113,26 @@ def held_bytes(placed: Iterable[PlacedOperation], held: frozenset[str]) -> int:
     return sum(used[name] for name in held if name in used)
 
 
-@dataclass(frozen=True, slots=True)
-class LinearTraffic:
-    """DRAM bytes of a group whose operands are each read once, as a function of how it is iterated."""
+def linear_traffic(placed: PlacedOperation) -> tuple[int, int, int]:
+    """DRAM bytes of an operation that `blocking` lets read everything once, when nothing is held.
 
-    per_sample: int
-    per_iteration: int
-    after_first: int
-
-    def total(self, samples: int, iterations: int) -> int:
-        """Bytes for so many samples in so many iterations."""
-        return self.per_sample * samples + self.per_iteration * iterations + self.after_first * (iterations - 1)
-
-
-def linear_traffic(placed: Iterable[PlacedOperation]) -> LinearTraffic:
-    """Sum a group's transfers when `blocking` reads everything once and nothing is held."""
+    (per sample, per iteration, in every iteration but the first).
+    """
     per_sample = per_iteration = after_first = 0
-    for operation in placed:
-        for read in operation.reads:
-            if read.place is not Place.RESIDENT:
-                size = read.tensor.nbytes * (read.passes if read.place is Place.STREAMED else 1)
-                if read.tensor.batched:
-                    per_sample += size
-                else:
-                    per_iteration += size
-        for write in operation.writes:
-            if write.tensor.batched:
-                per_sample += write.tensor.nbytes * write.stored
+    for read in placed.reads:
+        if read.place is not Place.RESIDENT:
+            size = read.tensor.nbytes * (read.passes if read.place is Place.STREAMED else 1)
+            if read.tensor.batched:
+                per_sample += size
             else:
-                per_iteration += write.tensor.nbytes
-                after_first += write.tensor.nbytes * operation.operation.accumulates
-    return LinearTraffic(per_sample, per_iteration, after_first)
+                per_iteration += size
+    for write in placed.writes:
+        if write.tensor.batched:
+            per_sample += write.tensor.nbytes * write.stored
+        else:
+            per_iteration += write.tensor.nbytes
+            after_first += write.tensor.nbytes * placed.operation.accumulates
+    return per_sample, per_iteration, after_first
 
 
 def group_traffic(

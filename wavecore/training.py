@@ -24,11 +24,15 @@ OPTIMIZER_BYTES = 2 * ACCUMULATOR_BYTES  # fp32 master weight and momentum
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a schedule moves about: one computing layer and the layers ``fused`` into it."""
+    """What a schedule moves about: one computing layer and the layers ``fused`` into it.
+
+    ``inputs`` are the tensors behind each input of the layer: several where it is a concatenation.
+    """
 
     name: str
     kind: str
     fused: tuple[str, ...]
+    inputs: tuple[tuple[str, ...], ...]
     forward: tuple[Operation, ...]
     backward: tuple[Operation, ...]
     update: tuple[Operation, ...]
@@ -80,24 +84,25 @@ class TrainingGraph:
         A block ends where everything still to be read is read together: a single tensor, or the parts of one
         concatenation.  A residual or an inception block is found as one; a chain is all blocks of one unit.
         """
-        readers: dict[str, list[int]] = {}
-        produced: dict[str, int] = {}
-        for index, unit in enumerate(self.units):
-            for op in unit.forward:
-                for use in op.reads:
-                    readers.setdefault(use.tensor, []).append(index)
-                produced.update(dict.fromkeys(op.writes, index))
+        last_reader = self.last_forward_reader
+        made = {name for unit in self.units for op in unit.forward for name in op.writes}
+        live = {name for name in last_reader if name not in made and self.tensors[name].batched}  # network inputs
         blocks, first = [], 0
-        for end in range(len(self.units)):
-            pending = {
-                tuple(index for index in readers[name] if index > end)
-                for name, made in produced.items()
-                if made <= end and name in readers
-            } - {()}
-            if len(pending) <= 1:
+        for end, unit in enumerate(self.units):
+            live |= {name for op in unit.forward for name in op.writes if last_reader.get(name, -1) > end}
+            live = {name for name in live if last_reader[name] > end}
+            if self._is_one_value(live, end):
                 blocks.append((first, end))
                 first = end + 1
         return tuple(blocks)
+
+    def _is_one_value(self, live: set[str], end: int) -> bool:
+        """Whether all units after ``end`` that read any of ``live`` read all of it as one input."""
+        if len(live) <= 1:
+            return True
+        return all(
+            live <= set(part) for unit in self.units[end + 1 :] for part in unit.inputs if not live.isdisjoint(part)
+        )
 
     @cached_property
     def unit_index(self) -> Mapping[str, int]:
@@ -138,7 +143,7 @@ class _Draft:
     layer: Layer
     expansion: Expansion
     inputs: tuple[str, ...]  # tensor names, concatenations resolved
-    positions: tuple[int, ...]  # how many tensors each graph input stands for
+    parts: tuple[tuple[str, ...], ...]  # the same for each input of the layer
     fused: list[Layer]
     masked: bool = False
     parameters: int = 0
@@ -172,6 +177,7 @@ class _Unroller:
                 name,
                 draft.layer.kind.kind,
                 tuple(layer.name for layer in draft.fused),
+                draft.parts,
                 forward[name],
                 backward[name],
                 self._update(draft),
@@ -215,7 +221,7 @@ class _Unroller:
         expansion = (
             rules.expand(layer.kind, shapes, layer.shape) if rules.expand else _elementwise(rules, layer.shape.elements)
         )
-        draft = _Draft(layer, expansion, flat, tuple(map(len, parts)), [], masked=rules.role is Role.ELEMENTWISE)
+        draft = _Draft(layer, expansion, flat, parts, [], masked=rules.role is Role.ELEMENTWISE)
         draft.parameters = sum(parameter.elements for parameter in self.graph.parameters(layer))
         draft.trained = draft.parameters > 0 or any(t in self.drafts and self.drafts[t].trained for t in flat)
         self.drafts[layer.name] = self.hosts[layer.name] = draft

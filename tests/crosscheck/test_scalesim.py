@@ -58,9 +58,7 @@ def test_closed_form_equals_the_measured_cycles(run: tuple[str, int, int, Datafl
 def test_every_layer_of_every_topology_was_measured() -> None:
     for (topology, rows, columns, dataflow), cycles in MEASURED.items():
         names = {layer.name for layer in parse_topology(DATA / f"{topology}.csv")}
-        divided_by_zero = (
-            {"unit"} if (topology, rows, columns, dataflow) == ("scalesim_gemm", 1, 1, "os") else set()
-        )
+        divided_by_zero = {"unit"} if (topology, rows, columns, dataflow) == ("scalesim_gemm", 1, 1, "os") else set()
         assert set(cycles) == names - divided_by_zero
     assert {run[3] for run in MEASURED} == set(DATAFLOWS)
 
@@ -132,9 +130,7 @@ def test_macs() -> None:
 def test_an_empty_array_is_refused(rows: int, columns: int) -> None:
     with pytest.raises(ConfigError) as caught:
         scalesim_cycles(conv(), rows, columns, "ws")
-    assert (
-        caught.value.message == f"array: an array of {rows}x{columns}; try: at least one row and one column"
-    )
+    assert caught.value.message == f"array: an array of {rows}x{columns}; try: at least one row and one column"
 
 
 def test_an_unknown_dataflow_is_refused() -> None:
@@ -183,9 +179,7 @@ def test_dp_in_the_name_means_depthwise(tmp_path: Path) -> None:
     assert (repeats_of(layer), gemm_of(layer)) == (7, (16, 1, 9))
 
 
-CONV_NAMES = (
-    "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides"
-)
+CONV_NAMES = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides"
 
 
 @pytest.mark.parametrize(
@@ -221,13 +215,11 @@ CONV_NAMES = (
         ),
         (
             CONV_HEADER + "a,8,8,9,3,3,5,1,\n",
-            ":2: layer 'a': filter height 9 is larger than the image's 8; "
-            "try: an image that includes its padding",
+            ":2: layer 'a': filter height 9 is larger than the image's 8; try: an image that includes its padding",
         ),
         (
             CONV_HEADER + "a,8,8,3,9,3,5,1,\n",
-            ":2: layer 'a': filter width 9 is larger than the image's 8; "
-            "try: an image that includes its padding",
+            ":2: layer 'a': filter width 9 is larger than the image's 8; try: an image that includes its padding",
         ),
         (CONV_HEADER + ",8,8,3,3,3,5,1,\n", ":2: the layer has no name; try: a name in the first column"),
         (
@@ -241,8 +233,7 @@ CONV_NAMES = (
         ),
         (
             "a,8,8,3,3,3,5,1,\n",
-            ":1: the header line is missing (SCALE-Sim would drop this layer); try: first a line with "
-            + CONV_NAMES,
+            ":1: the header line is missing (SCALE-Sim would drop this layer); try: first a line with " + CONV_NAMES,
         ),
         (
             "Name,A,B\na,1,2\n",

@@ -90,8 +90,7 @@ def test_quantity(text: object, unit: str, message: str) -> None:
         ),
         (
             BASE + '[local_buffer]\nb = "16 KiB"\n',
-            "F:4: local_buffer.b: 16384 B is too small: array.rows x array.columns x 2 bytes = 32768 B;"
-            ' try: "32768 B"',
+            'F:4: local_buffer.b: 16384 B is too small: array.rows x array.columns x 2 bytes = 32768 B; try: "32768 B"',
         ),
         (
             BASE + '[memory]\nburst = "64 B"\ninterleave = "32 B"\n',
@@ -103,8 +102,7 @@ def test_quantity(text: object, unit: str, message: str) -> None:
         ),
         (
             BASE + '[memory]\ntrfc = "4 us"\ntrefi = "3.9 us"\n',
-            "F:4: memory.trfc: a refresh of 4 us every memory.trefi = 3.9 us leaves no time;"
-            " try: a shorter one",
+            "F:4: memory.trfc: a refresh of 4 us every memory.trefi = 3.9 us leaves no time; try: a shorter one",
         ),
         ('name = "mine"\nbase = "F"\n', "F:2: base: the bases go in a circle: F -> F"),
         ('base = "wavecor"\n', "F:1: base: there is no accelerator named 'wavecor'; try: wavecore"),
@@ -188,8 +186,6 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_a_memory_file_lacks_a_field(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('name = "m"\nchannels = 1\n')
-    with pytest.raises(
-        ConfigError, match="memory lacks bandwidth, interleave, burst, row, banks, trcd"
-    ) as caught:
+    with pytest.raises(ConfigError, match="memory lacks bandwidth, interleave, burst, row, banks, trcd") as caught:
         config.load_accelerator(memory=str(tmp_path / "m.toml"))
     assert caught.value.where == f"{tmp_path}/m.toml"

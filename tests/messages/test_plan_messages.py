@@ -195,8 +195,7 @@ MISTAKES = [
     (
         '["conv1"]',
         '["linear1"]',
-        "F:14: group 1: forward.next: the group's forward neither reads nor writes 'linear1'; "
-        "try: leaving it out",
+        "F:14: group 1: forward.next: the group's forward neither reads nor writes 'linear1'; try: leaving it out",
     ),
     (
         '  "norm1",\n]\nheld',
@@ -216,8 +215,7 @@ MISTAKES = [
     (
         '["conv2.weight"]',
         '["conv2"]',
-        "F:18: group 1: held: 'conv2' grows with the samples and cannot be held; "
-        "try: forward.kept or backward.kept",
+        "F:18: group 1: held: 'conv2' grows with the samples and cannot be held; try: forward.kept or backward.kept",
     ),
     (
         '["conv2.weight"]',
@@ -228,8 +226,7 @@ MISTAKES = [
     (
         '["conv2.weight"]',
         '["linear1.weight"]',
-        "F:18: group 1: held: 'linear1.weight' is no weight or weight gradient of this group; "
-        "try: leaving it out",
+        "F:18: group 1: held: 'linear1.weight' is no weight or weight gradient of this group; try: leaving it out",
     ),
 ]
 

@@ -129,9 +129,7 @@ class Referee:
 
 @settings(deadline=None, max_examples=200)
 @given(memories, requests)
-def test_equals_the_burst_by_burst_referee(
-    memory: MemorySpec, trace: list[tuple[int, int, bool, int]]
-) -> None:
+def test_equals_the_burst_by_burst_referee(memory: MemorySpec, trace: list[tuple[int, int, bool, int]]) -> None:
     dram, referee = Dram(memory), Referee(memory)
     for request in sorted(trace, key=lambda r: r[0]):
         assert dram.serve(*request)[0] == referee.serve(*request)

@@ -121,7 +121,11 @@ def test_the_cost_of_a_group_is_its_traffic(
     grouper = Grouper(training, accelerator, batch, Choices(normalization_passes=passes))
     first = data.draw(st.integers(0, grouper.last), label="first unit")
     last = data.draw(st.integers(first, grouper.last), label="last unit")
-    candidate = grouper.cost(first, last, rule)
+    try:
+        candidate = grouper.cost(first, last, rule)
+    except SpaceError:  # a sample that is held between two sweeps may be more than a small buffer
+        assert passes == 1
+        return
     if candidate is None:
         return
     for hold in (False, True):
@@ -209,7 +213,6 @@ def test_a_larger_buffer_does_not_merge_what_was_better_apart() -> None:
     training = ended(net, net(Concat(), net(GroupNorm(1), net(Conv(8), x)), net(Conv(8), x)))
     for name in ("mbs1", "mbs2"):
         small, large = (
-            total(training, SCHEDULES[name].make(training, machine(size), 5), machine(size))
-            for size in (512, 1024)
+            total(training, SCHEDULES[name].make(training, machine(size), 5), machine(size)) for size in (512, 1024)
         )
         assert large <= 1.01 * small

@@ -19,9 +19,7 @@ from wavecore.specs import ArraySpec
 HERE = Path(__file__).parent
 pytestmark = [
     pytest.mark.rtl,
-    pytest.mark.skipif(
-        shutil.which("iverilog") is None, reason="Icarus Verilog is missing: apt-get install iverilog"
-    ),
+    pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is missing: apt-get install iverilog"),
 ]
 Outputs = dict[int, list[tuple[int, int]]]
 
@@ -38,9 +36,7 @@ def compiled(tmp_path_factory):
             for name, value in [("ROWS", rows), ("COLUMNS", columns), ("DOUBLE", int(double))]
         ]
         sources = [HERE / "array.v", HERE / "testbench.v"]
-        subprocess.run(
-            ["iverilog", "-g2012", "-Wall", "-Wno-timescale", "-o", program, *sizes, *sources], check=True
-        )
+        subprocess.run(["iverilog", "-g2012", "-Wall", "-Wno-timescale", "-o", program, *sizes, *sources], check=True)
         return program
 
     return build
@@ -110,9 +106,7 @@ SHAPES = [(1, 1, 1), (9, 4, 4), (3, 9, 5), (20, 17, 18), (2, 33, 3), (33, 3, 20)
 @pytest.mark.parametrize("double", [True, False], ids=["double", "single"])
 @pytest.mark.parametrize(("rows", "columns"), [(4, 4), (4, 7), (8, 8), (16, 5), (16, 16)])
 def test_verilog_equals_the_numpy_model(compiled, tmp_path, rows, columns, double, shape):
-    array = ArraySpec(
-        rows=rows, columns=columns, tile_rows=8, weight_double_buffering=double, weight_load="skewed"
-    )
+    array = ArraySpec(rows=rows, columns=columns, tile_rows=8, weight_double_buffering=double, weight_load="skewed")
     compare(compiled, tmp_path, array, *shape)
 
 
@@ -132,7 +126,5 @@ def test_verilog_equals_the_numpy_model_on_random_gemms(compiled, tmp_path, seed
 @pytest.mark.parametrize("double", [True, False], ids=["double", "single"])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 6), (6, 1)])
 def test_verilog_on_degenerate_arrays(compiled, tmp_path, rows, columns, double):
-    array = ArraySpec(
-        rows=rows, columns=columns, tile_rows=3, weight_double_buffering=double, weight_load="skewed"
-    )
+    array = ArraySpec(rows=rows, columns=columns, tile_rows=3, weight_double_buffering=double, weight_load="skewed")
     compare(compiled, tmp_path, array, 5, 7, 8)

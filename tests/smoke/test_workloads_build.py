@@ -63,8 +63,6 @@ def test_smallest_image(name: str, least: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "options", [{"image": 320, "classes": 7, "width": 0.3}, {"width": 1e-9}, {"image": 257}]
-)
+@pytest.mark.parametrize("options", [{"image": 320, "classes": 7, "width": 0.3}, {"width": 1e-9}, {"image": 257}])
 def test_builds_with_odd_options(name: str, options: dict[str, float]) -> None:
     assert workload(name, **options).parameter_count > 0

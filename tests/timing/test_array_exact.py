@@ -82,9 +82,7 @@ def test_cycles_and_product_on_larger_arrays(array, rows, columns, shape):
     ],
 )
 def test_edges(rows, columns, tile_rows, shape, double, load):
-    array = ArraySpec(
-        rows=rows, columns=columns, tile_rows=tile_rows, weight_double_buffering=double, weight_load=load
-    )
+    array = ArraySpec(rows=rows, columns=columns, tile_rows=tile_rows, weight_double_buffering=double, weight_load=load)
     check(array, *shape)
 
 
@@ -92,9 +90,7 @@ def test_edges(rows, columns, tile_rows, shape, double, load):
 @given(arrays, shapes)
 def test_issue_is_what_one_more_of_the_same_adds(array, shape):
     waves = cut_waves(*operands(*shape), array)
-    assert run_waves(waves * 2, array).cycles == gemm_cycles(array, *shape).cycles + issue_cycles(
-        array, *shape
-    )
+    assert run_waves(waves * 2, array).cycles == gemm_cycles(array, *shape).cycles + issue_cycles(array, *shape)
 
 
 @settings(EXACT, max_examples=100)

@@ -173,9 +173,7 @@ def test_sequential_bandwidth_is_the_closed_form() -> None:
     assert sustained_bytes_per_second(ROUND) == pytest.approx(usable * 128 / 1e-6, rel=1e-12)
     horizon = 200
     end, _ = Dram(ROUND).serve(RCD, 128 * usable * horizon, True, 0)
-    assert 128 * usable * horizon / (end * 1e-12) == pytest.approx(
-        sustained_bytes_per_second(ROUND), rel=1e-3
-    )
+    assert 128 * usable * horizon / (end * 1e-12) == pytest.approx(sustained_bytes_per_second(ROUND), rel=1e-3)
 
 
 @pytest.mark.parametrize("run", [1, 2, 8])

@@ -114,9 +114,7 @@ def test_a_file_states_only_its_differences(tmp_path: Path) -> None:
 
 def test_paths_start_at_the_file_that_states_them(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    memory = (
-        (PRESETS / "memories" / "hbm2.toml").read_text("utf-8").replace('value = "hbm2"', 'value = "mine"')
-    )
+    memory = (PRESETS / "memories" / "hbm2.toml").read_text("utf-8").replace('value = "hbm2"', 'value = "mine"')
     (tmp_path / "mine.toml").write_text(memory, "utf-8")
     (tmp_path / "deep" / "a.toml").write_text('base = "wavecore"\nmemory = "../mine.toml"\n')
     (tmp_path / "deep" / "b.toml").write_text('base = "./a.toml"\n')

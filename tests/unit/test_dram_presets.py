@@ -63,9 +63,7 @@ def test_a_preset_fills_every_field_and_each_value_has_a_source(name: str) -> No
         ("lpddr4", "239.2 GiB/s", 0.93, 0.95),
     ],
 )
-def test_a_preset_sustains_what_its_refresh_leaves(
-    name: str, bandwidth: str, low: float, high: float
-) -> None:
+def test_a_preset_sustains_what_its_refresh_leaves(name: str, bandwidth: str, low: float, high: float) -> None:
     assert read(name)["bandwidth"]["value"] == bandwidth
     spec = memory(name)
     refresh = 1 - (spec.trp_seconds + spec.trfc_seconds + spec.trcd_seconds) / spec.trefi_seconds
@@ -124,8 +122,7 @@ def test_an_empty_request_is_our_fault() -> None:
         ({"channels": 0}, "memory 'hbm2': channels is 0; try: a positive number"),
         (
             {"interleave_bytes": 100},
-            "memory 'hbm2': interleave_bytes is 100, not a whole number of 32-byte bursts; "
-            "try: a multiple of 32",
+            "memory 'hbm2': interleave_bytes is 100, not a whole number of 32-byte bursts; try: a multiple of 32",
         ),
         (
             {"trefi_seconds": 3e-7},

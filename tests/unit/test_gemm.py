@@ -135,9 +135,7 @@ def test_local_buffer_bytes_add_reads_and_writes():
     ],
 )
 def test_cycles_by_hand(double, m, k, n, fill, stream, gap, drain):
-    array = ArraySpec(
-        rows=128, columns=128, tile_rows=256, weight_double_buffering=double, weight_load="skewed"
-    )
+    array = ArraySpec(rows=128, columns=128, tile_rows=256, weight_double_buffering=double, weight_load="skewed")
     cycles = gemm.gemm_cycles(array, m, k, n)
     split = (cycles.fill_cycles, cycles.stream_cycles, cycles.weight_gap_cycles, cycles.drain_cycles)
     assert split == (fill, stream, gap, drain)

@@ -52,7 +52,9 @@ def lines(text: str) -> str:
 
 
 def test_text() -> None:
-    assert lines(plan_text(PLAN)) == """\
+    assert (
+        lines(plan_text(PLAN))
+        == """\
 schema = "wavecore.plan/1"
 workload = "small"
 schedule = "by hand"
@@ -71,6 +73,7 @@ held = ["conv1.weight_gradient", "conv2.weight"]
 [[group]]
 units = ["add1", "global_avg_pool1", "linear1", "cross_entropy1"]
 sub_batch = 7"""
+    )
 
 
 def test_every_key_is_explained() -> None:
@@ -99,7 +102,10 @@ def test_any_name_can_be_written(name: str) -> None:
     data = tomllib.loads(plan_text(replace(PLAN, workload=name, groups=(group,))))
     assert data["workload"] == name
     assert data["group"][0] == {
-        "units": [name, "x" * 60, name + "2"], "sub_batch": 1, "forward": {"kept": [name]}, "held": [name]
+        "units": [name, "x" * 60, name + "2"],
+        "sub_batch": 1,
+        "forward": {"kept": [name]},
+        "held": [name],
     }
 
 

@@ -126,15 +126,11 @@ def test_an_outside_workload_stands_beside_ours(install: Install) -> None:
 @pytest.mark.parametrize("more", ["must=None", "flag=True", "*others", "**others"])
 def test_an_option_without_a_simple_default_is_reported(install: Install, more: str) -> None:
     install("wavecore.workloads", tiny=OUTSIDE.format(more=more))
-    with pytest.raises(
-        ConfigError, match=r"workload tiny: its option '\w+' has no int, float or str as default"
-    ):
+    with pytest.raises(ConfigError, match=r"workload tiny: its option '\w+' has no int, float or str as default"):
         catalog.workload("tiny")
 
 
 def test_no_workload_is_imported_before_it_is_asked_for() -> None:
-    code = (
-        "import sys, wavecore.catalog; print([m for m in sys.modules if m.startswith('wavecore.workloads')])"
-    )
+    code = "import sys, wavecore.catalog; print([m for m in sys.modules if m.startswith('wavecore.workloads')])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

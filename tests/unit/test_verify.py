@@ -78,18 +78,15 @@ GRAPH_MISTAKES = [
     ),
     (
         with_layer("conv1", inputs=("relu1",)),
-        "network small, layer conv1: reads 'relu1', which runs no earlier; "
-        "try: each layer after all that it reads",
+        "network small, layer conv1: reads 'relu1', which runs no earlier; try: each layer after all that it reads",
     ),
     (
         with_layer("conv1", inputs=("conv1",)),
-        "network small, layer conv1: reads 'conv1', which runs no earlier; "
-        "try: each layer after all that it reads",
+        "network small, layer conv1: reads 'conv1', which runs no earlier; try: each layer after all that it reads",
     ),
     (
         with_layer("conv1", inputs=("nobody",)),
-        "network small, layer conv1: reads 'nobody', which does not exist; "
-        "try: each layer after all that it reads",
+        "network small, layer conv1: reads 'nobody', which does not exist; try: each layer after all that it reads",
     ),
     (
         with_layer("conv2", shape=Shape(8, 5, 4)),

@@ -138,9 +138,7 @@ def test_a_residual_block_adds_its_main_branch_first(name: str) -> None:
 
 
 def test_a_bottlenecks_stride_is_in_its_3x3() -> None:
-    strided = [
-        layer for layer in workload("resnet50") if isinstance(layer.kind, Conv) and layer.kind.stride == 2
-    ]
+    strided = [layer for layer in workload("resnet50") if isinstance(layer.kind, Conv) and layer.kind.stride == 2]
     assert [layer.name for layer in strided] == ["conv1"] + [
         f"layer{stage}.0.{part}" for stage in (2, 3, 4) for part in ("conv2", "downsample.0")
     ]
@@ -161,10 +159,7 @@ def test_inception_towers_run_one_after_the_other() -> None:
     names = [layer.name for layer in workload("inception_v3") if layer.name.startswith("Mixed_7b")]
     branches = [re.sub(r"(_\d[ab]?)?\.(conv|norm|relu)$", "", name) for name in names]
     assert list(dict.fromkeys(branches)) == [
-        *(
-            f"Mixed_7b.{branch}"
-            for branch in ("branch1x1", "branch3x3", "branch3x3dbl", "pool", "branch_pool")
-        ),
+        *(f"Mixed_7b.{branch}" for branch in ("branch1x1", "branch3x3", "branch3x3dbl", "pool", "branch_pool")),
         "Mixed_7b.concat",
     ]
     assert names[-1] == "Mixed_7b.concat"
@@ -228,9 +223,7 @@ def test_width_scales_every_layer(name: str) -> None:
     assert min(conv.out_channels for conv in convolutions(workload(name, width=0.001))) == 8
 
 
-@pytest.mark.parametrize(
-    ("width", "channels"), [(0.5, 32), (0.56, 32), (0.57, 40), (0.9, 56), (1.0, 64), (1.1, 72)]
-)
+@pytest.mark.parametrize(("width", "channels"), [(0.5, 32), (0.56, 32), (0.57, 40), (0.9, 56), (1.0, 64), (1.1, 72)])
 def test_width_is_rounded_to_a_multiple_of_eight(width: float, channels: int) -> None:
     assert workload("resnet50", width=width).by_name["conv1"].shape.channels == channels
 

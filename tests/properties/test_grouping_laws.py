@@ -1,0 +1,47 @@
+"""What a group costs, put together from its pieces, is what it costs when it is measured whole."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import machines, networks
+
+from wavecore.catalog import workload
+from wavecore.config import load_accelerator
+from wavecore.grouping import Grouper, Rule, _LocalCosts
+from wavecore.ir import LayerGraph
+from wavecore.plan import Choices
+from wavecore.specs import Accelerator
+from wavecore.training import training_graph
+
+
+def check(grouper: Grouper, rule: Rule, start: int) -> None:
+    units = [(unit, unit) for unit in range(grouper.last + 1)]
+    pieces = units if rule is Rule.NEXT else grouper.training.blocks
+    start %= len(pieces)
+    sub_batches, moved = _LocalCosts(grouper, pieces, rule).groups_from(start)
+    for offset, (sub_batch, nbytes) in enumerate(zip(sub_batches, moved, strict=True)):
+        whole = grouper.cost(pieces[start][0], pieces[start + offset][1], rule)
+        if whole is None:
+            assert nbytes >= 1 << 62
+        else:
+            assert (sub_batch, nbytes) == (whole.sub_batch, whole.dram_bytes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks(), machines(), st.integers(1, 20), st.sampled_from([Rule.NEXT, Rule.BRANCHES]), st.integers(0, 99))
+def test_pieces_add_up_to_the_group(
+    network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule, start: int
+) -> None:
+    check(Grouper(training_graph(network), accelerator, batch, Choices()), rule, start)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(["resnet18", "googlenet", "mobilenet_v2", "vgg11"]),
+    st.sampled_from([Rule.NEXT, Rule.BRANCHES, Rule.BRANCHES_AND_SAVED]),
+    st.integers(0, 200),
+)
+def test_pieces_of_real_networks_add_up(name: str, rule: Rule, start: int) -> None:
+    grouper = Grouper(training_graph(workload(name)), load_accelerator(), 32, Choices())
+    check(grouper, rule, start)

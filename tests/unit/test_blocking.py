@@ -1,0 +1,166 @@
+"""Are operands read as often as a hand count says, in the order that fits?"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from builders import chain, machine
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import networks
+
+from wavecore.blocking import Blocking, block, gradient_bytes, least_bytes, operands
+from wavecore.errors import SpaceError
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import Conv, CrossEntropy
+from wavecore.placement import Direction, PlacedOperation, place
+from wavecore.plan import Residency
+from wavecore.shapes import Shape
+from wavecore.traffic import transfers
+from wavecore.training import training_graph
+
+KIB = 1024
+ARRAY = machine().array
+BACKWARD = Direction.BACKWARD
+
+
+def streamed(network: LayerGraph, direction: Direction = Direction.FORWARD) -> dict[str, PlacedOperation]:
+    """All operations of one direction with nothing on chip."""
+    training = training_graph(network)
+    placed = place(training, 0, len(training.units) - 1, direction, {})
+    return {op.operation.name: op for op in placed}
+
+
+@cache
+def dense() -> LayerGraph:
+    """A 1x1 convolution of 1024 to 512 channels on 16x16: 512 KiB of input a sample, 1 MiB of weights.
+
+    Its weight gradient is 2 MiB (fp32), its output and the gradient of that 256 KiB a sample.
+    """
+    net = Network("dense", Shape(1024, 16, 16))
+    net(CrossEntropy(), net(Conv(2, 16), net(Conv(512), net.input, name="dense")))
+    return net.build()
+
+
+def moved(op: PlacedOperation, blocking: Blocking, samples: int) -> int:
+    return sum(move.nbytes for move in transfers(op, blocking, samples) if not move.write)
+
+
+# -- forward -------------------------------------------------------------------------------------------------
+
+
+def test_what_the_dense_layer_needs() -> None:
+    """A window of the input is 2 of 16 rows (one, and one where a tile ends inside a row) and two chunks."""
+    parts = operands(streamed(dense())["dense.forward"], ARRAY)
+    assert (parts.streamed, parts.stationary) == (512 * KIB, 1024 * KIB)
+    assert parts.window == 2 * 32 * KIB + 32 * KIB
+    assert parts.panel == 1024 * 128 * 2
+    assert parts.base == 32 * KIB  # two chunks of the output
+
+
+def test_rows_hold_all_weights_while_the_input_passes() -> None:
+    """1 MiB of weights + 96 KiB window + 32 KiB for the output."""
+    op = streamed(dense())["dense.forward"]
+    assert block(op, ARRAY, 64, (1024 + 96 + 32) * KIB) == Blocking("rows", (1024 + 96 + 32) * KIB)
+
+
+def test_panels_hold_all_samples_while_the_weights_pass() -> None:
+    """One sample of 512 KiB + a panel of 256 KiB + 32 KiB; a byte less, and a sample is one row of tiles."""
+    op = streamed(dense())["dense.forward"]
+    assert block(op, ARRAY, 1, 800 * KIB) == Blocking("panels", 800 * KIB)
+    assert block(op, ARRAY, 1, 800 * KIB - 1) == Blocking("row_blocks", 192 * KIB)
+
+
+@pytest.mark.parametrize("space", [1151, 1000, 900, 800, 700, 600, 500, 400])
+def test_blocks_read_the_other_operand_once_each(space: int) -> None:
+    """Four samples of 2 MiB against 1 MiB of weights: the fewest bytes of both loop orders."""
+    op = streamed(dense())["dense.forward"]
+    found = block(op, ARRAY, 4, space * KIB)
+    rows = -(-2048 // (space - 32 - 256))  # blocks of A beside a panel of B
+    columns = -(-1024 // (space - 32 - 96))  # blocks of B beside a window of A
+    by_rows, by_columns = 2048 + 1024 * rows, 2048 * columns + 1024
+    assert moved(op, found, 4) == min(by_rows, by_columns, 2048 + 1024 * 4) * KIB
+
+
+def test_tile_by_tile_is_the_last_resort() -> None:
+    """Two B tiles of 128x128 fp16, the window and the output: weights once for each of ceil(256*4/256) row tiles."""
+    op = streamed(dense())["dense.forward"]
+    least = (64 + 96 + 32) * KIB
+    assert least_bytes(op, ARRAY, 4) == least
+    assert block(op, ARRAY, 4, least) == Blocking("row_blocks", least, 1, 4, 4)
+    with pytest.raises(SpaceError) as caught:
+        block(op, ARRAY, 4, least - 1)
+    assert str(caught.value) == (
+        "layer dense, forward: needs 196608 bytes (192 KiB) of the global buffer for 4 samples, "
+        'and has 196607 (192 KiB); try: --set core.global_buffer="192 KiB" or more, or a smaller sub-batch'
+    )
+
+
+# -- weight gradient -----------------------------------------------------------------------------------------
+
+
+def test_depth_holds_the_gradient_while_samples_pass() -> None:
+    """2 MiB of gradient, 0.5 MiB of its tiles twice over, and rounds of the operands, two of them at a time."""
+    op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
+    assert gradient_bytes(op) == 2048 * KIB
+    found = block(op, ARRAY, 32, 10 * KIB * KIB)
+    assert (found.order, found.streamed_passes, found.stationary_passes) == ("depth", 1, 1)
+    operands_bytes = (512 + 256) * KIB * 32
+    room = 10 * KIB * KIB - found.stage_bytes
+    assert found.blocks == -(-2 * operands_bytes // room)
+    assert 2 * -(-operands_bytes // found.blocks) <= room + 1
+
+
+def test_tiles_hold_the_samples_while_the_gradient_passes() -> None:
+    """One sample is 768 KiB; the gradient would not fit beside it."""
+    op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
+    tiles = 4 * 256 * 128 * 4 // KIB  # two finished tiles and the partial sums they are added to
+    assert block(op, ARRAY, 1, (768 + tiles) * KIB) == Blocking("tiles", (768 + tiles) * KIB)
+
+
+@pytest.mark.parametrize(("space", "blocks"), [(1600, 2), (1400, 3), (900, 4), (640, 8)])
+def test_gradient_blocks_read_the_smaller_operand_again_for_each(space: int, blocks: int) -> None:
+    """Beside a block of the 2 MiB: a window of 96 KiB, two chunks, a finished tile and its partial sums."""
+    op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
+    assert blocks == -(-2048 // (space - 96 - 32 - 256))
+    found = block(op, ARRAY, 8, space * KIB)
+    assert found == Blocking("row_blocks", space * KIB, 1, blocks, blocks)
+    assert moved(op, found, 8) - 2048 * KIB == 8 * (512 + 256 * blocks) * KIB  # and partial sums of earlier rounds
+
+
+def test_on_chip_operands_need_no_room() -> None:
+    training = training_graph(chain())
+    kept = {name: Residency.KEPT for name in ("two.gradient", "one.gradient", "one")}
+    ops = {op.operation.name: op for op in place(training, 0, 2, BACKWARD, kept)}
+    parts = operands(ops["two.data_gradient"], ARRAY)
+    assert (parts.streamed, parts.window) == (0, 0)
+
+
+# -- laws ----------------------------------------------------------------------------------------------------
+
+directions = st.sampled_from([Direction.FORWARD, Direction.BACKWARD])
+
+
+@given(networks(), directions, st.integers(1, 32), st.integers(64, 4096), st.integers(1, 4096))
+def test_more_space_never_reads_more(
+    network: LayerGraph, way: Direction, samples: int, kib: int, more_kib: int
+) -> None:
+    for op in streamed(network, way).values():
+        if least_bytes(op, ARRAY, samples) > kib * KIB:
+            continue
+        before, after = (moved(op, block(op, ARRAY, samples, size * KIB), samples) for size in (kib, kib + more_kib))
+        assert after <= before
+
+
+@given(networks(), directions, st.integers(1, 32), st.integers(64, 16384))
+def test_a_stage_fits_its_space_and_passes_are_blocks(
+    network: LayerGraph, way: Direction, samples: int, kib: int
+) -> None:
+    fitting = [op for op in streamed(network, way).values() if least_bytes(op, ARRAY, samples) <= kib * KIB]
+    assume(fitting)
+    for op in fitting:
+        found = block(op, ARRAY, samples, kib * KIB)
+        assert found.stage_bytes + op.live_bytes * samples <= kib * KIB
+        assert 1 in (found.streamed_passes, found.stationary_passes)
+        assert max(found.streamed_passes, found.stationary_passes) in (1, found.blocks)

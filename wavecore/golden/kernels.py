@@ -1,0 +1,348 @@
+"""What each layer kind computes on real numbers, forward and backward: one table, written from the definitions.
+
+Arrays are (samples, channels, height, width).  Convolutions are im2col GEMMs; group normalization uses
+``EPSILON``; average pooling divides by the window inside the padded image; the maximum of a window is its first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavecore.ir import Layer
+from wavecore.layers import (
+    Add,
+    AdaptiveAvgPool,
+    AvgPool,
+    Conv,
+    CrossEntropy,
+    Dropout,
+    GlobalAvgPool,
+    GroupNorm,
+    LayerKind,
+    Linear,
+    MaxPool,
+    ReLU,
+)
+from wavecore.layers.adaptive import windows
+from wavecore.layers.base import pair
+from wavecore.shapes import Shape
+
+Array = npt.NDArray[Any]
+
+EPSILON = 1e-5  # added to the variance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operands:
+    """What one operation of a layer reads.
+
+    ``weight`` is flat, all parameters of the layer one after the other; ``gradient`` is of the layer's output;
+    ``saved`` is what its forward returned beside the output; ``labels`` and the ``batch`` over which the loss is
+    averaged are for the loss alone.
+    """
+
+    kind: Any
+    output: Shape
+    inputs: Sequence[Array] = ()
+    input_shapes: Sequence[Shape] = ()
+    weight: Array | None = None
+    gradient: Array | None = None
+    saved: Mapping[str, Array] = field(default_factory=dict)
+    labels: Array | None = None
+    batch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """A kind's three phases: (output, saved), gradients of the inputs, gradient of the flat weight."""
+
+    forward: Callable[[Operands], tuple[Array, dict[str, Array]]]
+    data_gradient: Callable[[Operands], list[Array]] | None = None
+    weight_gradient: Callable[[Operands], Array] | None = None
+
+
+def _present(value: Array | None) -> Array:
+    assert value is not None
+    return value
+
+
+# -- windows ---------------------------------------------------------------------------------------------
+
+
+def _taps(kind: Conv | MaxPool | AvgPool, output: Shape) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Each position of the window, row by row: its number, and where in the padded image all windows have it."""
+    (height, width), (down, across) = pair(kind.kernel), pair(kind.stride)
+    for number, (y, x) in enumerate(product(range(height), range(width))):
+        rows = slice(y, y + down * (output.height - 1) + 1, down)
+        yield number, (rows, slice(x, x + across * (output.width - 1) + 1, across))
+
+
+def _padded_size(kind: Conv | MaxPool | AvgPool, shape: Shape, output: Shape) -> tuple[int, int]:
+    """Rows and columns that the windows reach over, at least the padded image."""
+    kernel, stride, padding = pair(kind.kernel), pair(kind.stride), pair(kind.padding)
+    reach = [stride[axis] * (count - 1) + kernel[axis] for axis, count in enumerate((output.height, output.width))]
+    return max(reach[0], shape.height + 2 * padding[0]), max(reach[1], shape.width + 2 * padding[1])
+
+
+def _pad(kind: Conv | MaxPool | AvgPool, image: Array, output: Shape, fill: float = 0.0) -> Array:
+    height, width = image.shape[2:]
+    top, left = pair(kind.padding)
+    size = _padded_size(kind, Shape(image.shape[1], height, width), output)
+    padded = np.full((*image.shape[:2], *size), fill, dtype=image.dtype)
+    padded[:, :, top : top + height, left : left + width] = image
+    return padded
+
+
+def _columns(kind: Conv | MaxPool | AvgPool, image: Array, output: Shape, fill: float = 0.0) -> Array:
+    """im2col: (samples, channels, taps, output height, output width)."""
+    padded = _pad(kind, image, output, fill)
+    return np.stack([padded[:, :, rows, columns] for _, (rows, columns) in _taps(kind, output)], axis=2)
+
+
+def _image(kind: Conv | MaxPool | AvgPool, columns: Array, shape: Shape, output: Shape) -> Array:
+    """The transpose of `_columns`: add every tap to the pixel that it came from."""
+    top, left = pair(kind.padding)
+    size = _padded_size(kind, shape, output)
+    padded = np.zeros((*columns.shape[:2], *size), dtype=columns.dtype)
+    for number, (rows, across) in _taps(kind, output):
+        padded[:, :, rows, across] += columns[:, :, number]
+    return padded[:, :, top : top + shape.height, left : left + shape.width]
+
+
+# -- GEMMs -----------------------------------------------------------------------------------------------
+
+
+def _conv_matrices(conv: Conv, weight: Array, channels: int) -> tuple[Array, Array | None]:
+    """The weight as (groups, outputs a group, inputs a group x taps), and the bias."""
+    depth = channels // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
+    count = conv.out_channels * depth
+    matrix = weight[:count].reshape(conv.groups, conv.out_channels // conv.groups, depth)
+    return matrix, weight[count:] if conv.bias else None
+
+
+def _grouped(array: Array, groups: int, rows: int) -> Array:
+    """(samples, groups, rows, pixels)."""
+    return array.reshape(array.shape[0], groups, rows, -1)
+
+
+def _conv_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    (image,) = o.inputs
+    matrix, bias = _conv_matrices(o.kind, _present(o.weight), image.shape[1])
+    columns = _grouped(_columns(o.kind, image, o.output), o.kind.groups, matrix.shape[2])
+    result = np.matmul(matrix, columns).reshape(-1, o.output.channels, o.output.height, o.output.width)
+    return result if bias is None else result + bias[:, None, None], {}
+
+
+def _conv_data_gradient(o: Operands) -> list[Array]:
+    (shape,) = o.input_shapes
+    matrix, _ = _conv_matrices(o.kind, _present(o.weight), shape.channels)
+    gradient = _grouped(_present(o.gradient), o.kind.groups, matrix.shape[1])
+    columns = np.matmul(matrix.transpose(0, 2, 1), gradient)
+    columns = columns.reshape(len(gradient), shape.channels, -1, o.output.height, o.output.width)
+    return [_image(o.kind, columns, shape, o.output)]
+
+
+def _conv_weight_gradient(o: Operands) -> Array:
+    (image,) = o.inputs
+    conv, gradient = o.kind, _present(o.gradient)
+    depth = image.shape[1] // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
+    columns = _grouped(_columns(conv, image, o.output), conv.groups, depth)
+    results = _grouped(gradient, conv.groups, conv.out_channels // conv.groups)
+    weight = np.matmul(results, columns.transpose(0, 1, 3, 2)).sum(axis=0).ravel()
+    return np.concatenate([weight, gradient.sum(axis=(0, 2, 3))]) if conv.bias else weight
+
+
+def _linear_matrix(o: Operands) -> Array:
+    features = o.input_shapes[0].channels
+    return _present(o.weight)[: o.kind.out_features * features].reshape(o.kind.out_features, features)
+
+
+def _linear_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    matrix = _linear_matrix(o)
+    result = o.inputs[0][:, :, 0, 0] @ matrix.T
+    if o.kind.bias:
+        result = result + _present(o.weight)[matrix.size :]
+    return result[:, :, None, None], {}
+
+
+def _linear_data_gradient(o: Operands) -> list[Array]:
+    return [(_present(o.gradient)[:, :, 0, 0] @ _linear_matrix(o))[:, :, None, None]]
+
+
+def _linear_weight_gradient(o: Operands) -> Array:
+    gradient = _present(o.gradient)[:, :, 0, 0]
+    weight = (gradient.T @ o.inputs[0][:, :, 0, 0]).ravel()
+    return np.concatenate([weight, gradient.sum(axis=0)]) if o.kind.bias else weight
+
+
+# -- normalization ---------------------------------------------------------------------------------------
+
+
+def _normalized(o: Operands, statistics: Array) -> tuple[Array, Array]:
+    """(x_hat, reciprocal deviation), both as (samples, groups, elements of a group)."""
+    image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
+    pairs = statistics.reshape(len(image), o.kind.groups, 2, 1)
+    return (image - pairs[:, :, 0]) * pairs[:, :, 1], pairs[:, :, 1]
+
+
+def _norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
+    statistics = np.stack([image.mean(axis=2), 1 / np.sqrt(image.var(axis=2) + EPSILON)], axis=2)
+    scale, shift = np.split(_present(o.weight), 2)
+    x_hat = _normalized(o, statistics)[0].reshape(o.inputs[0].shape)
+    return x_hat * scale[:, None, None] + shift[:, None, None], {"statistics": statistics}
+
+
+def _norm_data_gradient(o: Operands) -> list[Array]:
+    x_hat, deviation = _normalized(o, o.saved["statistics"])
+    scale = np.split(_present(o.weight), 2)[0]
+    scaled = (_present(o.gradient) * scale[:, None, None]).reshape(x_hat.shape)
+    projection = (scaled * x_hat).mean(axis=2, keepdims=True)
+    result = deviation * (scaled - scaled.mean(axis=2, keepdims=True) - x_hat * projection)
+    return [result.reshape(o.inputs[0].shape)]
+
+
+def _norm_weight_gradient(o: Operands) -> Array:
+    x_hat = _normalized(o, o.saved["statistics"])[0].reshape(o.inputs[0].shape)
+    gradient = _present(o.gradient)
+    return np.concatenate([(gradient * x_hat).sum(axis=(0, 2, 3)), gradient.sum(axis=(0, 2, 3))])
+
+
+# -- pooling ---------------------------------------------------------------------------------------------
+
+
+def _max_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    columns = _columns(o.kind, o.inputs[0], o.output, -np.inf)
+    indices = columns.argmax(axis=2)
+    return np.take_along_axis(columns, indices[:, :, None], axis=2)[:, :, 0], {"indices": indices}
+
+
+def _max_data_gradient(o: Operands) -> list[Array]:
+    gradient = _present(o.gradient)
+    height, width = pair(o.kind.kernel)
+    columns = np.zeros((*gradient.shape[:2], height * width, *gradient.shape[2:]), dtype=gradient.dtype)
+    indices = o.saved["indices"].astype(np.int64).reshape(gradient.shape)
+    np.put_along_axis(columns, indices[:, :, None], gradient[:, :, None], axis=2)
+    return [_image(o.kind, columns, o.input_shapes[0], o.output)]
+
+
+def _divisors(o: Operands) -> Array:
+    """Positions of each window inside the padded image, (output height, output width)."""
+    shape, kernel, stride, padding = o.input_shapes[0], pair(o.kind.kernel), pair(o.kind.stride), pair(o.kind.padding)
+    counts = []
+    for axis, (size, count) in enumerate(((shape.height, o.output.height), (shape.width, o.output.width))):
+        starts = np.arange(count) * stride[axis] - padding[axis]
+        counts.append(np.minimum(starts + kernel[axis], size + padding[axis]) - starts)
+    return np.outer(counts[0], counts[1])
+
+
+def _average_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    total = _columns(o.kind, o.inputs[0], o.output).sum(axis=2)
+    return total / _divisors(o).astype(total.dtype), {}
+
+
+def _average_data_gradient(o: Operands) -> list[Array]:
+    gradient = _present(o.gradient)
+    height, width = pair(o.kind.kernel)
+    shared = gradient / _divisors(o).astype(gradient.dtype)
+    columns = np.repeat(shared[:, :, None], height * width, axis=2)
+    return [_image(o.kind, columns, o.input_shapes[0], o.output)]
+
+
+def _cells(shape: Shape, output: Shape) -> Iterator[tuple[int, int, slice, slice]]:
+    """Each output of adaptive pooling, with the rows and columns whose mean it is."""
+    for (y, rows), (x, columns) in product(
+        enumerate(windows(shape.height, output.height)), enumerate(windows(shape.width, output.width))
+    ):
+        yield y, x, slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+
+
+def _adaptive_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    (image,) = o.inputs
+    result = np.empty((*image.shape[:2], o.output.height, o.output.width), dtype=image.dtype)
+    for y, x, rows, columns in _cells(o.input_shapes[0], o.output):
+        result[:, :, y, x] = image[:, :, rows, columns].mean(axis=(2, 3))
+    return result, {}
+
+
+def _adaptive_data_gradient(o: Operands) -> list[Array]:
+    gradient, shape = _present(o.gradient), o.input_shapes[0]
+    result = np.zeros((len(gradient), shape.channels, shape.height, shape.width), dtype=gradient.dtype)
+    for y, x, rows, columns in _cells(shape, o.output):
+        count = (rows.stop - rows.start) * (columns.stop - columns.start)
+        result[:, :, rows, columns] += gradient[:, :, y, x][:, :, None, None] / count
+    return [result]
+
+
+# -- the rest --------------------------------------------------------------------------------------------
+
+
+def _loss_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    """The loss of each sample (not yet averaged), and the probabilities."""
+    scores = o.inputs[0][:, :, 0, 0]
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    logarithm = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    each = logarithm[:, 0] - shifted[np.arange(len(shifted)), _present(o.labels)]
+    return each, {"probabilities": np.exp(shifted - logarithm)}
+
+
+def _loss_data_gradient(o: Operands) -> list[Array]:
+    result = o.saved["probabilities"].reshape(-1, o.output.channels).copy()
+    result[np.arange(len(result)), _present(o.labels)] -= 1
+    return [(result / o.batch)[:, :, None, None]]
+
+
+def _add_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    return np.sum(np.stack(list(o.inputs)), axis=0), {}
+
+
+def _pass_on(o: Operands) -> tuple[Array, dict[str, Array]]:
+    return o.inputs[0], {}
+
+
+KERNELS: Mapping[type[LayerKind], Kernels] = {
+    Conv: Kernels(_conv_forward, _conv_data_gradient, _conv_weight_gradient),
+    Linear: Kernels(_linear_forward, _linear_data_gradient, _linear_weight_gradient),
+    GroupNorm: Kernels(_norm_forward, _norm_data_gradient, _norm_weight_gradient),
+    MaxPool: Kernels(_max_forward, _max_data_gradient),
+    AvgPool: Kernels(_average_forward, _average_data_gradient),
+    GlobalAvgPool: Kernels(_adaptive_forward, _adaptive_data_gradient),
+    AdaptiveAvgPool: Kernels(_adaptive_forward, _adaptive_data_gradient),
+    Add: Kernels(_add_forward),
+    CrossEntropy: Kernels(_loss_forward, _loss_data_gradient),
+    ReLU: Kernels(_pass_on),  # elementwise kinds act through `elementwise`, fused or not
+    Dropout: Kernels(_pass_on),
+}
+
+
+def elementwise(layers: Sequence[Layer], value: Array, kept: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Apply elementwise ``layers`` in order; returns the result and where its gradient passes.
+
+    ``value`` is (samples, elements); ``kept`` gives the elements that each dropout keeps.
+    """
+    mask = np.ones(value.shape, dtype=bool)
+    for layer in layers:
+        if isinstance(layer.kind, Dropout):
+            passes = kept[layer.name]
+            value = value * passes / (1 - layer.kind.rate)
+        else:
+            ceiling = np.inf if layer.kind.ceiling is None else layer.kind.ceiling  # type: ignore[attr-defined]
+            passes = (value > 0) & (value < ceiling)
+            value = np.clip(value, 0, ceiling)
+        mask &= passes
+    return value, mask
+
+
+def mask_scale(layers: Sequence[Layer]) -> float:
+    """The factor on the gradient where the mask of `elementwise` lets it pass."""
+    scale = 1.0
+    for layer in layers:
+        if isinstance(layer.kind, Dropout):
+            scale /= 1 - layer.kind.rate
+    return scale

@@ -1,0 +1,65 @@
+"""How much of what a command reads its results depend on, step by step: the causality that tokens must respect.
+
+Images lie row by row.  A window needs the rows under it, an elementwise operation the same share of a sample, and
+everything else (normalization, linear layers, global and adaptive pooling, the loss) whole samples.  What a weight
+gradient needs is asked only of the last step, which needs everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wavecore.golden.semantics import Semantics
+from wavecore.layers import AvgPool, Conv, MaxPool
+from wavecore.layers.base import pair
+from wavecore.operations import Operation, Phase
+from wavecore.program import Command, Flow, progress
+
+WINDOWS = (Conv, MaxPool, AvgPool)
+
+
+def needs(meaning: Semantics, op: Operation, command: Command) -> list[dict[str, int]]:
+    """For each step, the bytes of every batched tensor that the results of all steps so far depend on."""
+    tensors = meaning.training.tensors
+    reads = [use.tensor for use in op.reads if tensors[use.tensor].batched]
+    flows = list(_results(command))
+    table = []
+    for step in range(command.steps):
+        if step == command.steps - 1:
+            table.append({name: tensors[name].nbytes * command.samples for name in reads})
+            continue
+        need = dict.fromkeys(reads, 0)
+        for made, flow in flows:
+            whole, part = divmod(progress(flow, command, step), tensors[made].nbytes)
+            for name in reads:
+                within = _within(meaning, op, name, part, tensors[made].nbytes) if part else 0
+                need[name] = max(need[name], whole * tensors[name].nbytes + within)
+        table.append(need)
+    return table
+
+
+def _results(command: Command) -> Iterator[tuple[str, Flow]]:
+    """Batched results and when they are complete."""
+    for token in command.posts:
+        yield token.tensor, token.flow
+    for store in command.stores:
+        if store.transfer.tensor.batched:
+            yield store.transfer.tensor.name, Flow(store.flow.total, store.visible)
+
+
+def _within(meaning: Semantics, op: Operation, name: str, part: int, nbytes: int) -> int:
+    """Bytes of one sample of ``name`` for ``part`` of the ``nbytes`` of one sample of a result."""
+    size = meaning.training.tensors[name].nbytes
+    layer = meaning.units[op.unit].layer
+    pointwise = len(op.passes) == 1 and not op.gemms and layer.kind.kind in ("add", "relu", "dropout")
+    if op.name in meaning.sums or pointwise or name.endswith(".mask"):
+        return size * part // nbytes
+    if not isinstance(layer.kind, WINDOWS):
+        return size
+    kind, rows_in, rows_out = layer.kind, meaning.graph.input_shapes(layer)[0].height, layer.shape.height
+    kernel, stride, padding = pair(kind.kernel)[0], pair(kind.stride)[0], pair(kind.padding)[0]
+    if op.phase is Phase.FORWARD:
+        rows = -(-part * rows_out // nbytes)
+        return size * min(rows_in, max(0, (rows - 1) * stride - padding + kernel)) // rows_in
+    rows = -(-part * rows_in // nbytes)
+    return size * min(rows_out, (rows - 1 + padding) // stride + 1) // rows_out
