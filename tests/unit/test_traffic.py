@@ -75,8 +75,9 @@ RESIDUAL = {
     # gradients written: head, sum, a, a's part of stem, stem; read: head twice, sum (b twice, sum of stem),
     # a twice, the part, stem
     "baseline": ((384 + 5 * 512 + 4 + 4 + 3 * 512 + 384, 4 * 512 + 8), (8 + 7 * 512, 4 + 4 * 512)),
-    # stem lasts until a is done and is read again for the sum; so does the sum's gradient for the sum of stem's
-    "il": ((384 + 512 + 4 + 3 * 512 + 384, 3 * 512 + 4), (512, 512)),
+    # stem lasts until a is done and is read again for the sum; the sum's gradient is used by head, b and a, one unit
+    # after the other, and is written for the use beyond the next unit's
+    "il": ((384 + 512 + 4 + 3 * 512 + 384, 3 * 512 + 4), (0, 512)),
     # both stay until their last branch has read them
     "mbs2": ((384 + 4 + 3 * 512 + 384, 3 * 512 + 4), (0, 0)),
 }

@@ -1,0 +1,89 @@
+"""Does the shared memory serve its queues in turn, and lose nothing to rounding?"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import simpy
+from builders import machine
+
+from wavecore.dram import sustained_bytes_per_second
+from wavecore.sim.memory import REQUEST_BYTES, SharedMemory
+
+CLOCK_HZ = machine().chip.clock_hz
+Served = list[tuple[int, int]]  # (queue, cycle at which the bus was free again)
+
+
+def backlog(env: simpy.Environment, memory: SharedMemory, queue: int, sizes: list[int], write: bool, log: Served) -> None:
+    """A queue that asks for its next transfer as soon as the last one is done."""
+
+    def process() -> object:
+        for nbytes in sizes:
+            yield memory.request(queue, nbytes, write)
+            log.append((queue, int(env.now)))
+
+    env.process(process())  # type: ignore[arg-type]
+
+
+def serve(queues: int, *backlogs: tuple[int, list[int], bool], settings: tuple[str, ...] = ()) -> Served:
+    env = simpy.Environment()
+    memory = SharedMemory(env, machine(*settings), queues)
+    log: Served = []
+    for queue, sizes, write in backlogs:
+        backlog(env, memory, queue, sizes, write, log)
+    env.run()
+    assert memory.requests == sum(len(sizes) for _, sizes, _ in backlogs)
+    return log
+
+
+def test_turns_go_round() -> None:
+    sizes = [REQUEST_BYTES] * 3
+    served = serve(4, (2, sizes, True), (0, sizes, False), (1, sizes, False))
+    assert [queue for queue, _ in served][1:] == [0, 1, 2, 0, 1, 2, 0, 1]  # the first to come was served at once
+
+
+def test_a_queue_that_has_nothing_to_ask_is_passed_over() -> None:
+    served = serve(4, (3, [REQUEST_BYTES] * 2, True), (0, [REQUEST_BYTES], False))
+    assert [queue for queue, _ in served] == [3, 0, 3]
+
+
+@pytest.mark.parametrize("size", [REQUEST_BYTES, 8192, 5000, 100, 32])
+def test_a_stream_runs_at_the_sustained_bandwidth_whatever_its_pieces(size: int) -> None:
+    total = 4 << 20
+    ((_, end), *_) = reversed(serve(2, (0, [size] * (total // size), False)))
+    expected = total / sustained_bytes_per_second(machine().memory) * CLOCK_HZ
+    assert end == pytest.approx(expected, rel=0.03)
+
+
+def test_data_arrive_after_the_bus_is_free() -> None:
+    """A read's last data come tCL and the controller's latency after its last slot: 34 ns, 24 cycles."""
+    env = simpy.Environment()
+    memory = SharedMemory(env, machine(), 2)
+    got: list[tuple[int, int]] = []
+
+    def process() -> object:
+        for write in (False, True):
+            done = yield memory.request(int(write), REQUEST_BYTES, write)
+            got.append((int(env.now), done))
+
+    env.process(process())  # type: ignore[arg-type]
+    env.run()
+    read, write = got
+    assert read[1] - read[0] == pytest.approx(34e-9 * CLOCK_HZ, abs=1)
+    assert write[1] == write[0]
+
+
+def test_reads_and_writes_in_turn_pay_for_every_turnaround() -> None:
+    pure = serve(2, (0, [REQUEST_BYTES] * 64, False))[-1][1]
+    mixed = serve(2, (0, [REQUEST_BYTES] * 32, False), (1, [REQUEST_BYTES] * 32, True))[-1][1]
+    memory = machine().memory
+    turnaround = 32 * (memory.tcl_seconds + memory.trtw_seconds + memory.twtr_seconds) * CLOCK_HZ
+    assert pure + 0.9 * turnaround <= mixed <= pure + 1.3 * turnaround + 0.1 * pure  # refreshes hide or add some
+
+
+def test_queues_share_evenly() -> None:
+    served = serve(2, (0, [REQUEST_BYTES] * 50, False), (1, [REQUEST_BYTES] * 50, False))
+    ends = {queue: cycle for queue, cycle in served}
+    burst = Fraction(REQUEST_BYTES, machine().memory.bandwidth_bytes_per_second) * CLOCK_HZ
+    assert abs(ends[0] - ends[1]) <= 1.2 * burst
