@@ -28,6 +28,7 @@ from wavecore.placement import Place, PlacedOperation
 from wavecore.specs import ArraySpec
 from wavecore.units import format_bytes
 
+MOST_ROUNDS = 8  # more rounds start sooner, but each adds to the whole gradient
 CHUNK_BYTES = 16 * 1024  # the least piece in which a tensor streams; two of them are in flight
 
 
@@ -117,7 +118,7 @@ def needs(placed: PlacedOperation, array: ArraySpec) -> tuple[Need, ...]:
         tiles = Need("tiles", parts.streamed + parts.stationary, parts.base + _gradient_tiles(placed, array))
         if not parts.streamed and not parts.stationary:
             return (tiles,)
-        fixed = parts.base + gradient_bytes(placed) + _gradient_tiles(placed, array)
+        fixed = parts.base + gradient_bytes(placed)  # partial sums of earlier iterations are added there too
         # a quarter of the operands is in use while the next quarter arrives
         return tiles, Need("depth", (parts.streamed + parts.stationary + 1) // 2, fixed)
     whole = Need("rows", 0, parts.base + parts.window + parts.stationary)
@@ -162,11 +163,13 @@ def _depth(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -
     total = (parts.streamed + parts.stationary) * samples
     if not placed.operation.gemms or not total:
         return None
-    stage = parts.base + gradient_bytes(placed) + _gradient_tiles(placed, array)
+    stage = parts.base + gradient_bytes(placed)
     room = free - stage
     if room < 2 * (parts.window + _chunk(parts.stationary)):
         return None
-    return Blocking("depth", stage, blocks=max(2, -(-2 * total // room)))
+    least = -(-2 * total // room)
+    cheap = min(MOST_ROUNDS, total // max(1, gradient_bytes(placed)))
+    return Blocking("depth", stage, blocks=max(2, least, cheap))
 
 
 def _cheap(depth: Blocking, placed: PlacedOperation, array: ArraySpec, samples: int) -> bool:

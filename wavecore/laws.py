@@ -58,11 +58,18 @@ def _buffer_holds(run: Run, accelerator: Accelerator, oracle: Traffic) -> str | 
 
 
 def _energy_is_there(run: Run, accelerator: Accelerator, oracle: Traffic) -> str | None:
-    energy = run.energy_joules
-    needed = ["local_buffer", "global_buffer", "vector", "dram", "static", "array"]
-    needed += ["interconnect"] if accelerator.chip.cores > 1 else []
-    for part in needed:
-        if getattr(energy, part) <= 0:
+    energy, table = run.energy_joules, accelerator.energy
+    constants = {
+        "array": table.mac_joules,
+        "local_buffer": table.local_buffer_joules_per_byte,
+        "global_buffer": table.global_buffer_joules_per_byte,
+        "vector": table.vector_operation_joules,
+        "dram": accelerator.memory.energy_joules_per_bit,
+        "static": table.static_watts_per_core,
+        "interconnect": table.interconnect_joules_per_bit if accelerator.chip.cores > 1 else 0.0,
+    }
+    for part, constant in constants.items():
+        if constant > 0 and getattr(energy, part) <= 0:
             return f"no energy in {part}"
     rows = sum(row.energy_joules for row in run.rows)
     return None if abs(rows - energy.total) <= 1e-9 * energy.total else f"rows have {rows} J of {energy.total} J"

@@ -116,7 +116,9 @@ def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Acce
 def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, accelerator: Accelerator) -> Command:
     """A command whose number of steps is still open."""
     op, samples = site.placed.operation, site.samples
-    flows = _Flows(site, blocking, paces(site.placed, blocking), _whole_stage(site.placed, blocking), training.written)
+    blocks = outer_blocks(op.gemms, blocking, samples, accelerator.array)
+    chosen = paces(site.placed, blocking, blocks)
+    flows = _Flows(site, blocking, chosen, _whole_stage(site.placed, blocking), training.written)
     moves = tuple(transfers(site.placed, blocking, samples, site.held))
     reserves, releases = _space(site)
     return Command(
@@ -125,7 +127,7 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, accelerator
         phase=op.phase,
         samples=samples,
         steps=0,
-        blocks=outer_blocks(op.gemms, blocking, accelerator.array),
+        blocks=blocks,
         sweep_steps=0,
         order=blocking.order,
         loads=tuple(_load(flows, move) for move in moves if not move.write),

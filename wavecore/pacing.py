@@ -13,6 +13,7 @@ from wavecore.traffic import Transfer
 
 STEP_BYTES = 128 * 1024  # DRAM bytes of a step, unless the buffer has room only for less
 STEP_CYCLES = 4096  # array or vector cycles of a step
+MOST_BLOCKS = 16
 LEAST_STEPS = 8  # so that a consumer can follow its producer closely even through a short operation
 
 
@@ -69,8 +70,17 @@ def two_sweeps(placed: PlacedOperation) -> bool:
     return len(placed.operation.passes) > 1 and not placed.operation.gemms
 
 
-def paces(placed: PlacedOperation, blocking: Blocking) -> Paces:
-    """The paces of an operation under its blocking."""
+def paces(placed: PlacedOperation, blocking: Blocking, blocks: int) -> Paces:
+    """The paces of an operation under its blocking and its `outer_blocks`.
+
+    In the orders ``rows`` and ``tiles`` the operand that every outer block reads whole arrives while the first
+    one runs, if that is long enough to be told from the start of the command.
+    """
+    if blocks > 1 and blocking.order == "rows":
+        return replace(_BY_ORDER["rows"], stationary=Pace.FIRST_BLOCK)
+    if blocks > 1 and blocking.order == "tiles":
+        first = Pace.FIRST_BLOCK
+        return replace(_BY_ORDER["tiles"], streamed=first, stationary=first, resident=first)
     if two_sweeps(placed):
         return _TWO_SWEEPS
     if placed.operation.accumulates and blocking.order in ("row_blocks", "column_blocks"):
@@ -78,11 +88,21 @@ def paces(placed: PlacedOperation, blocking: Blocking) -> Paces:
     return _BY_ORDER[blocking.order]
 
 
-def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, array: ArraySpec) -> int:
-    """Blocks of the outer loop: in the order ``panels``, the column blocks of the widest GEMM."""
-    if blocking.order != "panels":
+def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, array: ArraySpec) -> int:
+    """Blocks of the outer loop: row tiles, output tiles or column blocks, as the order has it.
+
+    More than `MOST_BLOCKS` row or output tiles count as one: the first is then too short to matter.
+    """
+    if blocking.order == "panels":
+        return max(-(-gemm.n // array.columns) for gemm in gemms)
+    if blocking.order not in ("rows", "tiles") or not gemms:
         return blocking.blocks
-    return max(-(-gemm.n // array.columns) for gemm in gemms)
+    counts = 0
+    for gemm in gemms:
+        m, _, n = gemm.at(samples)
+        rows = -(-m // array.tile_rows)
+        counts += gemm.count * (rows if blocking.order == "rows" else rows * -(-n // array.columns))
+    return counts if counts <= MOST_BLOCKS else 1
 
 
 def step_counts(

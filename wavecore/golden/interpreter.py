@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wavecore.golden.kernels import Array
+from wavecore.golden.numbers import Outcome, StepData
 from wavecore.golden.reach import needs
 from wavecore.golden.semantics import Given, Semantics, evaluate, semantics, update
 from wavecore.golden.stores import Buffer, Cell, Key, Resident, broken
@@ -38,31 +39,6 @@ from wavecore.traffic import When
 ACCUMULATED_STEPS = 2  # finished steps that the accumulators hold
 BURSTS = (1, 3, 20, 1 << 30)  # steps that a queue may go before another has its turn
 HELD = -1  # the iteration of what is held over all of them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepData:
-    """The numbers of one training step.
-
-    ``images`` (samples, channels, height, width), ``labels`` (samples,), flat ``weights`` and ``momentum`` by unit, and
-    for each dropout the elements that it keeps, (samples, elements).  All arrays of reals have one dtype.
-    """
-
-    images: Array
-    labels: Array
-    weights: dict[str, Array]
-    momentum: dict[str, Array]
-    kept: dict[str, Array]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a step yields: the mean loss, and by unit the gradient of the weights and their values and momentum."""
-
-    loss: float
-    gradients: dict[str, Array]
-    weights: dict[str, Array]
-    momentum: dict[str, Array]
 
 
 def interpret(
@@ -181,8 +157,7 @@ class _Machine:
                 raise broken(name, f"{cell.ready_bytes} of {self.tensors[name].nbytes} bytes were updated")
         units = list(self.data.weights)
         gradients = {
-            unit: np.sum([core.dram[f"{unit}.weight_gradient"].values for core in self.cores], axis=0)
-            for unit in units
+            unit: np.sum([core.dram[f"{unit}.weight_gradient"].values for core in self.cores], axis=0) for unit in units
         }
         return Outcome(
             loss=float(sum(core.loss for core in self.cores)) / self.batch,
@@ -335,7 +310,6 @@ class _Core:
                     continue
                 if resident.space_bytes != nbytes:
                     raise broken(turn.where, f"{name} takes the place of {old}, which is not of its size")
-                resident.taken_by = turn.name
                 turn.covered.append(turn.key(old))
                 self.buffer.add(turn.where, turn.key(name), nbytes, resident.space_bytes)
                 return
@@ -475,7 +449,9 @@ class _Core:
                 self._check_awaited(turn, name, streams)
                 there = self.buffer.find(turn.where, turn.key(name), turn.name).ready_bytes
             if there < needed:
-                raise broken(f"{turn.where}, step {step}", f"reads {needed} bytes of {name}, of which {there} are there")
+                raise broken(
+                    f"{turn.where}, step {step}", f"reads {needed} bytes of {name}, of which {there} are there"
+                )
 
     def _check_awaited(self, turn: _Turn, name: str, load: Load | None) -> None:
         """A tensor that a command finds on chip is one that it has waited for, whole."""
@@ -495,11 +471,7 @@ class _Core:
             for step in range(command.steps):
                 sequence += 1
                 gemm_steps += gemm
-                while (
-                    self.multiplied < gemm_steps
-                    if gemm
-                    else self.loaded < sequence or not self._tokens(turn, step)
-                ):
+                while self.multiplied < gemm_steps if gemm else self.loaded < sequence or not self._tokens(turn, step):
                     yield False
                 if not gemm:
                     self._check_reads(turn, step)
@@ -519,7 +491,8 @@ class _Core:
             resident = self.buffer.find(turn.where, turn.key(token.tensor))
             resident.ready_bytes += new
             for key in turn.covered:
-                if token.tensor == turn.operation.writes[0]:
+                if new and token.tensor == turn.operation.writes[0]:
+                    self.buffer.residents[key].taken_by = turn.name
                     self.buffer.residents[key].taken_bytes += new
         if step < command.steps - 1:
             return
@@ -634,7 +607,8 @@ class _Core:
             cell.values[..., mine] = value[..., mine]
         elif self.tensors[name].batched:
             if cell.values is None:
-                cell.values = np.full((self.machine.per_core, value.shape[1]), np.nan).astype(value.dtype)
+                empty = np.nan if value.dtype.kind == "f" else 0
+                cell.values = np.full((self.machine.per_core, value.shape[1]), empty, dtype=value.dtype)
             cell.values[turn.samples] = value
         else:
             held = store.transfer.when is When.LAST

@@ -67,9 +67,7 @@ class Semantics:
 def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
     """Resolve views, fused layers, and the gradients that additions pass on."""
     values = _values(graph, training)
-    inputs = {
-        unit.name: tuple(values[name] for name in graph.by_name[unit.name].inputs) for unit in training.units
-    }
+    inputs = {unit.name: tuple(values[name] for name in graph.by_name[unit.name].inputs) for unit in training.units}
     gradients, sums = _gradients(graph, training, inputs)
     units = {}
     for unit in training.units:

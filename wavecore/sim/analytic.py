@@ -29,6 +29,7 @@ class _Cost:
     command: Command
     gemm: bool
     first_load: float
+    early_load: float  # arrives while the first outer block runs
     partial_load: float
     load: float
     store: float
@@ -94,6 +95,7 @@ class _Core:
             command=command,
             gemm=work.array_cycles > 0,
             first_load=min(first, always) / rate,
+            early_load=(whole + sum(load.flow.total for load in flowing if load.flow.pace is Pace.FIRST_BLOCK)) / rate,
             partial_load=partial / rate,
             load=always / rate,
             store=sum(store.flow.total for store in command.stores) / rate,
@@ -115,7 +117,8 @@ class _Core:
         arrived_last = begin + load + (self.latency if load else 0.0)
         ready_first, ready_last = self._ready(command)
         if cost.gemm:
-            first, last = self._multiply(cost, arrived_first, arrived_last, ready_first, ready_last)
+            arrived_early = begin + cost.early_load
+            first, last = self._multiply(cost, arrived_first, arrived_early, arrived_last, (ready_first, ready_last))
         else:
             start = max(self.vector, arrived_first, ready_first)
             last = max(start + cost.vector, max(arrived_last, ready_last) + cost.tail * cost.vector)
@@ -127,9 +130,10 @@ class _Core:
         self._settle(cost, first, last, done)
 
     def _multiply(
-        self, cost: _Cost, arrived_first: float, arrived_last: float, ready_first: float, ready_last: float
+        self, cost: _Cost, arrived_first: float, arrived_early: float, arrived_last: float, ready: tuple[float, float]
     ) -> tuple[float, float]:
         """A GEMM and its drain: when its first and its last results are there."""
+        ready_first, ready_last = ready
         command, work, steps = cost.command, cost.command.work, cost.command.steps
         operands = max(arrived_first, ready_first)
         vector_wait = self.vector - 2 * cost.array / steps  # results wait in the accumulators
@@ -142,6 +146,7 @@ class _Core:
                 self.stall_vector += gap
             start += work.fill_cycles
         late = max(arrived_last, ready_last) + cost.array * cost.tail
+        late = max(late, arrived_early + cost.array * (1 - 1 / command.blocks))
         end = max(start + cost.array, late)
         if late > start + cost.array:
             if arrived_last >= ready_last:

@@ -1,0 +1,67 @@
+"""The numbers that a training step begins with, and those that it yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavecore.golden.kernels import Array
+from wavecore.ir import Layer, LayerGraph
+from wavecore.layers import Dropout, GroupNorm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepData:
+    """The numbers of one training step.
+
+    ``images`` (samples, channels, height, width), ``labels`` (samples,), flat ``weights`` and ``momentum`` by unit, and
+    for each dropout the elements that it keeps, (samples, elements).  All arrays of reals have one dtype.
+    """
+
+    images: Array
+    labels: Array
+    weights: dict[str, Array]
+    momentum: dict[str, Array]
+    kept: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a step yields: the mean loss, and by unit the gradient of the weights and their values and momentum."""
+
+    loss: float
+    gradients: dict[str, Array]
+    weights: dict[str, Array]
+    momentum: dict[str, Array]
+
+
+def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int = 0) -> StepData:
+    """Random images, labels, masks, and weights of a size that lets activations through (He's initialization)."""
+    draw = np.random.default_rng(seed)
+    classes = graph.layers[-1].shape.channels
+    shape = graph.layers[0].shape
+    weights = {layer.name: _weight(graph, layer, draw) for layer in graph if graph.parameters(layer)}
+    return StepData(
+        images=draw.standard_normal((batch, shape.channels, shape.height, shape.width)).astype(dtype),
+        labels=draw.integers(classes, size=batch),
+        weights={name: weight.astype(dtype) for name, weight in weights.items()},
+        momentum={name: (0.01 * draw.standard_normal(weight.size)).astype(dtype) for name, weight in weights.items()},
+        kept={
+            layer.name: draw.random((batch, layer.shape.elements)) >= layer.kind.rate
+            for layer in graph
+            if isinstance(layer.kind, Dropout)
+        },
+    )
+
+
+def _weight(graph: LayerGraph, layer: Layer, draw: np.random.Generator) -> npt.NDArray[Any]:
+    main, *rest = graph.parameters(layer)
+    noise = draw.standard_normal(main.elements + sum(parameter.elements for parameter in rest))
+    if isinstance(layer.kind, GroupNorm):
+        return 0.1 * noise + np.repeat([1.0, 0.0], main.elements)
+    noise[: main.elements] *= np.sqrt(2 * layer.shape.channels / main.elements)
+    noise[main.elements :] *= 0.1
+    return noise

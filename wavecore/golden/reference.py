@@ -1,0 +1,130 @@
+"""The referee: the same network and the same numbers through PyTorch's autograd and `torch.optim.SGD`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wavecore.errors import InputError
+from wavecore.golden.kernels import EPSILON
+from wavecore.golden.numbers import Outcome, StepData
+from wavecore.golden.semantics import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
+from wavecore.ir import Layer, LayerGraph
+from wavecore.layers import (
+    Add,
+    AdaptiveAvgPool,
+    AvgPool,
+    Concat,
+    Conv,
+    CrossEntropy,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    LayerKind,
+    Linear,
+    MaxPool,
+    ReLU,
+)
+from wavecore.layers.base import pair
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    Tensor = Any
+
+Forward = Callable[[Any, Any, Sequence[Tensor], "Tensor | None"], Tensor]
+
+
+def import_torch() -> Any:
+    """Return the module ``torch``; InputError, which says what to install, where it is missing."""
+    try:
+        import torch
+    except ImportError:
+        raise InputError("wavecore verify", "PyTorch is not installed", 'pip install "wavecore[torch]"') from None
+    return torch
+
+
+def _conv(f: Any, conv: Conv, inputs: Sequence[Tensor], weight: Any) -> Any:
+    channels = inputs[0].shape[1]  # type: ignore[union-attr]
+    shape = (conv.out_channels, channels // conv.groups, *pair(conv.kernel))
+    count = int(np.prod(shape))
+    bias = weight[count:] if conv.bias else None
+    stride, padding = pair(conv.stride), pair(conv.padding)
+    return f.conv2d(inputs[0], weight[:count].view(shape), bias, stride, padding, groups=conv.groups)
+
+
+def _linear(f: Any, linear: Linear, inputs: Sequence[Tensor], weight: Any) -> Any:
+    flat: Any = inputs[0].flatten(1)  # type: ignore[union-attr]
+    count = linear.out_features * flat.shape[1]
+    bias = weight[count:] if linear.bias else None
+    return f.linear(flat, weight[:count].view(linear.out_features, -1), bias)[:, :, None, None]
+
+
+def _norm(f: Any, norm: GroupNorm, inputs: Sequence[Tensor], weight: Any) -> Any:
+    scale, shift = weight.chunk(2)
+    return f.group_norm(inputs[0], norm.groups, scale, shift, EPSILON)
+
+
+def _relu(f: Any, relu: ReLU, inputs: Sequence[Tensor], weight: Any) -> Any:
+    return f.relu(inputs[0]) if relu.ceiling is None else f.hardtanh(inputs[0], 0.0, relu.ceiling)
+
+
+def _max_pool(f: Any, pool: MaxPool, inputs: Sequence[Tensor], weight: Any) -> Any:
+    sizes = pair(pool.kernel), pair(pool.stride), pair(pool.padding)
+    return f.max_pool2d(inputs[0], *sizes, ceil_mode=pool.round_up)
+
+
+def _avg_pool(f: Any, pool: AvgPool, inputs: Sequence[Tensor], weight: Any) -> Any:
+    return f.avg_pool2d(inputs[0], pair(pool.kernel), pair(pool.stride), pair(pool.padding), pool.round_up)
+
+
+FORWARD: Mapping[type[LayerKind], Any] = {
+    Conv: _conv,
+    Linear: _linear,
+    GroupNorm: _norm,
+    ReLU: _relu,
+    MaxPool: _max_pool,
+    AvgPool: _avg_pool,
+    GlobalAvgPool: lambda f, kind, inputs, weight: inputs[0].mean((2, 3), keepdim=True),
+    AdaptiveAvgPool: lambda f, kind, inputs, weight: f.adaptive_avg_pool2d(inputs[0], pair(kind.size)),
+    Add: lambda f, kind, inputs, weight: sum(inputs[1:], inputs[0]),
+    Flatten: lambda f, kind, inputs, weight: inputs[0].flatten(1)[:, :, None, None],
+}
+
+
+def reference(graph: LayerGraph, data: StepData) -> Outcome:
+    """Run one training step of ``graph`` on ``data`` in PyTorch; InputError where it is not installed."""
+    torch = import_torch()
+    weights = {unit: torch.tensor(value, requires_grad=True) for unit, value in data.weights.items()}
+    values: dict[str, Any] = {graph.layers[0].name: torch.tensor(data.images)}
+    loss: Any = None
+    for layer in graph.layers[1:]:
+        inputs = [values[name] for name in layer.inputs]
+        if isinstance(layer.kind, CrossEntropy):
+            loss = torch.nn.functional.cross_entropy(inputs[0].flatten(1), torch.tensor(data.labels))
+        else:
+            values[layer.name] = _forward(torch, layer, inputs, weights.get(layer.name), data)
+    loss.backward()
+    gradients = {unit: weight.grad.numpy().copy() for unit, weight in weights.items()}
+    optimizer = torch.optim.SGD(weights.values(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    for unit, weight in weights.items():
+        optimizer.state[weight]["momentum_buffer"] = torch.tensor(data.momentum[unit])
+    optimizer.step()
+    return Outcome(
+        loss=loss.item(),
+        gradients=gradients,
+        weights={unit: weight.detach().numpy() for unit, weight in weights.items()},
+        momentum={unit: optimizer.state[weight]["momentum_buffer"].numpy() for unit, weight in weights.items()},
+    )
+
+
+def _forward(torch: Any, layer: Layer, inputs: list[Any], weight: Any, data: StepData) -> Any:
+    if isinstance(layer.kind, Concat):
+        return torch.cat(inputs, 1)
+    if isinstance(layer.kind, Dropout):
+        kept = torch.tensor(data.kept[layer.name]).view_as(inputs[0])
+        return inputs[0] * kept / (1 - layer.kind.rate)
+    return FORWARD[type(layer.kind)](torch.nn.functional, layer.kind, inputs, weight)

@@ -1,0 +1,98 @@
+"""Does the program compute the right thing?  The interpreter's numbers beside autograd's, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wavecore.golden.interpreter import interpret
+from wavecore.golden.numbers import Outcome, random_data
+from wavecore.golden.reference import import_torch, reference
+from wavecore.ir import LayerGraph
+from wavecore.lower import lower
+from wavecore.plan import Plan
+from wavecore.simulate import batch_per_core, make_plan
+from wavecore.specs import Accelerator
+from wavecore.training import training_graph
+
+DType = Literal["float64", "float32"]
+
+TOLERANCES: dict[str, float] = {"float64": 1e-9, "float32": 2e-3}
+"""The largest relative error that passes: rounding, as it adds up through a hundred layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorError:
+    """The largest error of a tensor's elements, relative to its largest element."""
+
+    name: str
+    error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """Every tensor that a step yields, compared: the loss, weight gradients, updated weights and momentum."""
+
+    workload: str
+    schedule: str
+    dtype: str
+    tensors: tuple[TensorError, ...]
+    largest_error: float
+    passed: bool
+
+
+def verify_workload(
+    graph: LayerGraph,
+    schedule: str | Plan,
+    accelerator: Accelerator,
+    batch: int,
+    dtype: DType = "float64",
+    *,
+    seed: int = 0,
+) -> Verification:
+    """Run one step of ``graph`` as lowered and in PyTorch, from the same random numbers, and compare.
+
+    ``batch`` is the mini-batch of the whole chip; ``seed`` chooses the numbers and the order of the queues.
+    Raises InputError where PyTorch is missing or something does not fit together, InvariantError where the program
+    reads what is not there.
+    """
+    import_torch()
+    samples = batch_per_core(batch, accelerator.chip.cores)
+    training = training_graph(graph)
+    plan = make_plan(training, schedule, accelerator, samples) if isinstance(schedule, str) else schedule
+    data = random_data(graph, batch, np.dtype(dtype), seed)
+    ours = interpret(graph, training, lower(training, plan, accelerator), data, seed=seed)
+    tensors = tuple(compare(ours, reference(graph, data)))
+    largest = max(tensor.error for tensor in tensors)
+    return Verification(
+        workload=graph.name,
+        schedule=plan.schedule,
+        dtype=dtype,
+        tensors=tensors,
+        largest_error=largest,
+        passed=bool(largest <= TOLERANCES[dtype]),
+    )
+
+
+def compare(ours: Outcome, theirs: Outcome) -> Iterator[TensorError]:
+    """The error of each tensor of ``ours``; infinite where one is not a number."""
+    yield TensorError("loss", _error(np.array(ours.loss), np.array(theirs.loss)))
+    kinds = {
+        "weight_gradient": (ours.gradients, theirs.gradients),
+        "weight": (ours.weights, theirs.weights),
+        "momentum": (ours.momentum, theirs.momentum),
+    }
+    for unit in ours.weights:
+        for kind, (mine, right) in kinds.items():
+            yield TensorError(f"{unit}.{kind}", _error(mine[unit], right[unit]))
+
+
+def _error(ours: np.ndarray, theirs: np.ndarray) -> float:
+    difference = float(np.abs(ours - theirs).max())
+    largest = float(np.abs(theirs).max())
+    if not np.isfinite(difference):
+        return float("inf")
+    return difference / largest if largest else difference
