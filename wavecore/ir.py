@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wavecore.errors import GraphError
-from wavecore.layers import KINDS, Input, LayerKind
+from wavecore.layers import KINDS, Input, LayerKind, Outlet
 from wavecore.layers.base import Parameter, Role
 from wavecore.shapes import Shape
 
@@ -132,18 +132,22 @@ class Network:
         return name
 
     def build(self) -> LayerGraph:
-        """Return the finished network; `GraphError` if a layer's output is used by nobody but the last's."""
+        """Return the finished network; `GraphError` if an output is read by no layer and left to no `Outlet`.
+
+        It ends with its loss, or with an `Outlet` if the loss is not described.
+        """
         used = {name for layer in self._layers.values() for name in layer.inputs}
         *others, last = self._layers
         for name in others:
-            if name not in used:
-                layer = self._layers[name]
+            layer = self._layers[name]
+            if name not in used and not isinstance(layer.kind, Outlet):
                 raise GraphError(
                     f"network {self.name}, layer {name} ({layer.source})",
                     "its output is read by no layer",
                     "to connect it or to leave it out",
                 )
-        if KINDS[type(self._layers[last].kind)].role is not Role.UNIT or last == self.input:
+        end = self._layers[last].kind
+        if KINDS[type(end)].role is not Role.UNIT and not isinstance(end, Outlet):
             raise GraphError(
                 f"network {self.name}", f"ends with {last!r}, which is no loss", "a CrossEntropy at the end"
             )

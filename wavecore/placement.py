@@ -221,9 +221,10 @@ def _read_elsewhere(
     """Those of ``names`` that a later group of this direction, or backward after forward, reads from DRAM."""
     if direction is Direction.FORWARD:
         reader = training.last_forward_reader
-        return frozenset(name for name in names if name in training.saved or reader.get(name, -1) > last)
+        kept = training.saved | training.sent
+        return frozenset(name for name in names if name in kept or reader.get(name, -1) > last)
     reader = training.last_backward_reader
-    return frozenset(name for name in names if reader.get(name, first) < first)
+    return frozenset(name for name in names if name in training.sent or reader.get(name, first) < first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import KINDS, Input
+from wavecore.layers import KINDS, Inlet, Input, Outlet
 from wavecore.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, LayerRules, Role, Work
 from wavecore.operations import Operation, Phase, Tensor, TensorClass, Use, VectorPass
 from wavecore.operations import Role as UseRole
@@ -40,13 +40,19 @@ class Unit:
 
 @dataclass(frozen=True)
 class TrainingGraph:
-    """One training step: the units in forward order, and every tensor by name."""
+    """One training step: the units in forward order, and every tensor by name.
+
+    ``sent`` are the tensors that the outside reads from DRAM: values at outlets, gradients at inlets.  ``received`` are
+    the gradients at outlets, which are in DRAM when backward begins.
+    """
 
     name: str
     units: tuple[Unit, ...]
     tensors: Mapping[str, Tensor]
     forward_macs: int
     parameter_count: int
+    sent: frozenset[str] = frozenset()
+    received: frozenset[str] = frozenset()
 
     @cached_property
     def memory(self) -> dict[Hashable, Any]:
@@ -86,9 +92,11 @@ class TrainingGraph:
         """
         last_reader = self.last_forward_reader
         made = {name for unit in self.units for op in unit.forward for name in op.writes}
-        live = {name for name in last_reader if name not in made and self.tensors[name].batched}  # network inputs
+        inputs = {name for name in last_reader if name not in made and self.tensors[name].batched}
+        live: set[str] = set()
         blocks, first = [], 0
         for end, unit in enumerate(self.units):
+            live |= {use.tensor for op in unit.forward for use in op.reads} & inputs
             live |= {name for op in unit.forward for name in op.writes if last_reader.get(name, -1) > end}
             live = {name for name in live if last_reader[name] > end}
             if self._is_one_value(live, end):
@@ -163,6 +171,9 @@ class _Unroller:
         self.consumers: dict[str, list[str]] = {}  # tensor -> units that read it, in order
         self.contributions: dict[str, list[tuple[str, bool]]] = {}  # tensor -> (gradient part, owned?)
         self.gradients: dict[str, str] = {}  # tensor -> tensor that holds its gradient
+        self.inlets: set[str] = set()  # tensors whose gradients are wanted outside
+        self.outlets: dict[str, tuple[str, ...]] = {}  # outlet -> tensors that it hands on
+        self.received: set[str] = set()
 
     def run(self) -> TrainingGraph:
         for layer in self.graph:
@@ -170,6 +181,9 @@ class _Unroller:
         for draft in self.drafts.values():
             for tensor in draft.inputs:
                 self.consumers.setdefault(tensor, []).append(draft.layer.name)
+        for outlet, handed in self.outlets.items():
+            for tensor in handed:
+                self._receive(tensor, outlet)
         forward = {name: self._forward(draft) for name, draft in self.drafts.items()}
         backward = {name: self._backward(draft) for name, draft in reversed(self.drafts.items())}
         units = tuple(
@@ -190,25 +204,52 @@ class _Unroller:
             self.tensors,
             self.graph.forward_macs,
             self.graph.parameter_count,
+            frozenset(tensor for handed in self.outlets.values() for tensor in handed if tensor in self.drafts)
+            | {self.gradients[tensor] for tensor in self.inlets if tensor in self.gradients},
+            frozenset(self.received),
         )
 
     def _tensor(self, name: str, tensor_class: TensorClass, nbytes: int, batched: bool = True) -> str:
         self.tensors[name] = Tensor(name, tensor_class, nbytes, batched)
         return name
 
+    def _same_size(self, tensor: str, others: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of ``others`` whose space ``tensor`` fills exactly; one that holds a concatenation is larger."""
+        nbytes = self.tensors[tensor].nbytes
+        return tuple(other for other in others if self.tensors[other].nbytes == nbytes)
+
+    def _trained(self, tensor: str) -> bool:
+        """Whether the gradient of a tensor is wanted."""
+        return tensor in self.inlets or (tensor in self.drafts and self.drafts[tensor].trained)
+
+    def _masked(self, tensor: str) -> bool:
+        return tensor in self.drafts and self.drafts[tensor].masked
+
+    def _receive(self, tensor: str, outlet: str) -> None:
+        """Let an outlet read a tensor, and contribute a gradient that comes from outside."""
+        self.consumers.setdefault(tensor, []).append(outlet)
+        if self._trained(tensor):
+            part = self._tensor(f"{tensor}.gradient@{outlet}", TensorClass.GRADIENT, self.tensors[tensor].nbytes)
+            self._contribute(tensor, part, owned=not self._masked(tensor))
+            self.received.add(part)
+
     # -- forward ---------------------------------------------------------------------------------------
 
     def _place(self, layer: Layer) -> None:
         """Turn a layer into a unit, fuse it into one, or make it a view."""
         rules = KINDS[type(layer.kind)]
-        if isinstance(layer.kind, Input):
+        if isinstance(layer.kind, Input | Inlet):
             self._tensor(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
             self.values[layer.name] = (layer.name,)
+            if isinstance(layer.kind, Inlet):
+                self.inlets.add(layer.name)
             return
         parts = tuple(self.values[name] for name in layer.inputs)
         flat = tuple(tensor for part in parts for tensor in part)
         if rules.role is Role.VIEW:
             self.values[layer.name] = flat
+            if isinstance(layer.kind, Outlet):
+                self.outlets[layer.name] = flat
             return
         host = self._fusion_host(layer) if rules.role is Role.ELEMENTWISE else None
         if host is not None:
@@ -223,7 +264,7 @@ class _Unroller:
         )
         draft = _Draft(layer, expansion, flat, parts, [], masked=rules.role is Role.ELEMENTWISE)
         draft.parameters = sum(parameter.elements for parameter in self.graph.parameters(layer))
-        draft.trained = draft.parameters > 0 or any(t in self.drafts and self.drafts[t].trained for t in flat)
+        draft.trained = draft.parameters > 0 or any(map(self._trained, flat))
         self.drafts[layer.name] = self.hosts[layer.name] = draft
         self.values[layer.name] = (layer.name,)
         self._tensor(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
@@ -264,7 +305,7 @@ class _Unroller:
                 writes=tuple(writes),
                 gemms=work.gemms,
                 passes=_plus(work.passes, lane_operations),
-                in_place=draft.inputs[:1] if work.in_place else (),
+                in_place=self._same_size(name, draft.inputs[:1]) if work.in_place else (),
                 lookahead=work.lookahead,
             ),
         )
@@ -296,17 +337,19 @@ class _Unroller:
         operations: list[Operation] = []
         if not draft.trained:
             return ()
+        if self.consumers.get(name, [""])[0] in self.outlets:  # nothing in the network reads it
+            operations += self._gather(name, draft, last=True)
         weight_work, data_work = draft.expansion.weight_gradient, draft.expansion.data_gradient
         if weight_work is not None:
             operations.append(self._weight_gradient(draft, weight_work))
-        wanted = [tensor for tensor in draft.inputs if tensor in self.drafts and self.drafts[tensor].trained]
+        wanted = [tensor for tensor in draft.inputs if self._trained(tensor)]
         if data_work is None and draft.expansion.weight_gradient is None:
             for tensor in wanted:
                 self._contribute(tensor, self.gradients[name], owned=False)
         elif data_work is not None and (wanted or data_work.writes_weight_gradient):
             operations.append(self._data_gradient(draft, data_work, wanted))
         for tensor in dict.fromkeys(wanted):
-            operations += self._gather(tensor, draft)
+            operations += self._gather(tensor, draft, last=self.consumers[tensor][0] == name)
         return tuple(operations)
 
     def _weight_gradient(self, draft: _Draft, work: Work) -> Operation:
@@ -337,7 +380,7 @@ class _Unroller:
             part = f"{tensor}.gradient" if direct else f"{tensor}.gradient@{name}"
             writes.append(self._tensor(part, TensorClass.GRADIENT, self.tensors[tensor].nbytes))
             self._contribute(tensor, part, owned=True)
-            if direct and self.drafts[tensor].masked:
+            if direct and self._masked(tensor):
                 reads.append(Use(f"{tensor}.mask"))
                 masks = 1
         if work.writes_weight_gradient:
@@ -351,22 +394,21 @@ class _Unroller:
             gemms=work.gemms,
             passes=_plus(work.passes, masks),
             accumulates=work.writes_weight_gradient,
-            in_place=(self.gradients[name],) if work.in_place and wanted else (),
+            in_place=self._same_size(name, (self.gradients[name], *draft.inputs)) if work.in_place and wanted else (),
             lookahead=work.lookahead,
         )
 
     def _contribute(self, tensor: str, part: str, owned: bool) -> None:
         self.contributions.setdefault(tensor, []).append((part, owned))
 
-    def _gather(self, tensor: str, draft: _Draft) -> list[Operation]:
+    def _gather(self, tensor: str, draft: _Draft, last: bool) -> list[Operation]:
         """Add up the gradients that have reached ``tensor`` so far; its first reader, last in reverse, ends that.
 
         Branches' gradients are added as they come, as automatic differentiation does; a mask is applied with the
         last sum, or in a sweep of its own where a lone gradient was passed on by an addition.
         """
         parts = self.contributions[tensor]
-        last = self.consumers[tensor][0] == draft.layer.name
-        masked = last and self.drafts[tensor].masked
+        masked = last and self._masked(tensor)
         operations = []
         due = len(parts) > 1 and (last or self.pairwise_sums)
         if due or (masked and not parts[0][1]):
@@ -380,7 +422,9 @@ class _Unroller:
         parts = self.contributions[tensor]
         unit, nbytes = draft.layer.name, self.tensors[tensor].nbytes
         total = f"{tensor}.gradient" if last else f"{tensor}.gradient+{unit}"
-        reads = [Use(part) for part, _ in parts] + ([Use(f"{tensor}.mask")] if masked else [])
+        reads = [Use(part) for part in dict.fromkeys(part for part, _ in parts)] + (
+            [Use(f"{tensor}.mask")] if masked else []
+        )
         self.contributions[tensor] = [(self._tensor(total, TensorClass.GRADIENT, nbytes), True)]
         return Operation(
             name=f"{total}.sum",
@@ -389,7 +433,7 @@ class _Unroller:
             reads=tuple(reads),
             writes=(total,),
             passes=(VectorPass(nbytes // ELEMENT_BYTES, len(parts) - 1 + masked),),
-            in_place=tuple(part for part, _ in reversed(parts)),
+            in_place=self._same_size(tensor, tuple(part for part, _ in reversed(parts))),
             sums=len(parts) > 1,
             lookahead=(0, 1),
         )
@@ -421,7 +465,7 @@ def _elementwise(rules: LayerRules, elements: int) -> Expansion:
     Its mask is applied where the gradient of its output is produced, so its own backward only passes it on.
     """
     sweep = VectorPass(elements, rules.lane_operations)
-    return Expansion(forward=Work(passes=(sweep,), reads_input=1, lookahead=(0, 1)))
+    return Expansion(forward=Work(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
 
 
 def _plus(passes: tuple[VectorPass, ...], lane_operations: int) -> tuple[VectorPass, ...]:

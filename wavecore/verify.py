@@ -15,7 +15,7 @@ from itertools import chain
 from wavecore import planrules
 from wavecore.errors import GraphError, InvariantError, PlanError
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import KINDS, Input
+from wavecore.layers import KINDS, Input, Outlet
 from wavecore.operations import Operation, Phase, Tensor, TensorClass
 from wavecore.plan import Plan
 from wavecore.specs import Accelerator
@@ -101,17 +101,17 @@ def shapes_follow_from_inputs(graph: LayerGraph) -> Iterator[Finding]:
 
 
 def every_output_is_read(graph: LayerGraph) -> Iterator[Finding]:
-    """Every output is read, but the last layer's, which is the loss."""
+    """Every output is read or left to the outside, but the last layer's if that is the loss."""
     if not any(isinstance(layer.kind, Input) for layer in graph):
         yield Finding("", "has no input", "an Input as its first layer")
         return
     read = {name for layer in graph for name in layer.inputs}
     *others, last = graph.layers
     for layer in others:
-        if layer.name not in read:
+        if layer.name not in read and not isinstance(layer.kind, Outlet):
             what = "its output is read by no layer"
             yield Finding(_layer(graph, layer.name), what, "to connect it or to leave it out")
-    if not _starts_backward(graph, last):
+    if not (isinstance(last.kind, Outlet) or _starts_backward(graph, last)):
         yield Finding("", f"ends with {last.name!r}, which is no loss", "a CrossEntropy at the end")
 
 
@@ -190,7 +190,7 @@ def _writes(training: TrainingGraph) -> Iterator[tuple[Operation, str]]:
 
 
 def reads_follow_writes(training: TrainingGraph) -> Iterator[Finding]:
-    """What is read was written before, or is the network's input, a weight or optimizer state."""
+    """What is read was written before, or is there from the start: input, weight, optimizer state, received gradient."""
     written = {name for name, tensor in training.tensors.items() if _there_at_start(training, tensor)}
     for op in step(training):
         for use in op.reads:
@@ -203,12 +203,12 @@ def _there_at_start(training: TrainingGraph, tensor: Tensor) -> bool:
     """Whether the step finds a tensor in DRAM when it begins."""
     if tensor.tensor_class is TensorClass.ACTIVATION:
         return tensor.name not in training.written and tensor.name not in training.unit_index
-    return tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER)
+    return tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER) or tensor.name in training.received
 
 
 def writes_are_read(training: TrainingGraph) -> Iterator[Finding]:
-    """What forward and backward write is read: nothing is computed, or saved, for nobody."""
-    read = {use.tensor for op in step(training) for use in op.reads}
+    """What forward and backward write is read, here or outside: nothing is computed, or saved, for nobody."""
+    read = {use.tensor for op in step(training) for use in op.reads} | training.sent
     for op in step(training):
         for name in op.writes:
             if name not in read:

@@ -97,10 +97,10 @@ def _gradients(
     sums: dict[str, tuple[str, tuple[Part, ...]]] = {}
     found: dict[str, Part] = {}
     for unit in reversed(training.units):
-        if unit.name in waiting:
+        if waiting.get(unit.name):
             (found[unit.name],) = waiting[unit.name]
         targets = [name for part in inputs[unit.name] for name in part]
-        if _passes_on(graph, unit):
+        if unit.name in found and _passes_on(graph, unit):
             for name, part in _shares(graph, inputs[unit.name], found[unit.name]):
                 waiting.setdefault(name, []).append(part)
         whole = {name: (0, graph.by_name[name].shape.elements) for name in targets}

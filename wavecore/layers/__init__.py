@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from wavecore.layers import adaptive, convolution, elementwise, ends, linear, merge, normalization, pooling
+from wavecore.layers import adaptive, boundary, convolution, elementwise, ends, linear, merge, normalization, pooling
 from wavecore.layers.adaptive import AdaptiveAvgPool
 from wavecore.layers.base import LayerKind, LayerRules
+from wavecore.layers.boundary import Inlet, Outlet
 from wavecore.layers.convolution import Conv
 from wavecore.layers.elementwise import Dropout, ReLU
 from wavecore.layers.ends import CrossEntropy, Flatten, Input
@@ -28,6 +29,8 @@ KINDS: dict[type[LayerKind], LayerRules] = {
     Concat: merge.CONCAT_RULES,
     Flatten: ends.FLATTEN_RULES,
     CrossEntropy: ends.LOSS_RULES,
+    Inlet: boundary.INLET_RULES,
+    Outlet: boundary.OUTLET_RULES,
 }
 
 __all__ = [
@@ -42,10 +45,12 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool",
     "GroupNorm",
+    "Inlet",
     "Input",
     "LayerKind",
     "LayerRules",
     "Linear",
     "MaxPool",
+    "Outlet",
     "ReLU",
 ]

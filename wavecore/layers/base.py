@@ -54,7 +54,8 @@ class Work:
     """What one phase of a layer computes and reads.
 
     ``reads_*`` count the passes over the layer's inputs, over its output's gradient and over its weights;
-    a phase that writes the gradients of its weights says so.  ``lookahead``: see `Operation`.
+    a phase that writes the gradients of its weights says so.  ``in_place``: each result may go where an element of
+    equal place was read, so it may take over a tensor's space.  ``lookahead``: see `Operation`.
     """
 
     gemms: tuple[Gemm, ...] = ()

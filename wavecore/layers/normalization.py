@@ -43,7 +43,9 @@ def _parameters(norm: GroupNorm, inputs: tuple[Shape, ...]) -> tuple[Parameter, 
 def _expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     elements = output.elements
     return Expansion(
-        forward=Work(passes=(VectorPass(elements, 2), VectorPass(elements, 1)), reads_input=2, reads_weight=True),
+        forward=Work(
+            passes=(VectorPass(elements, 2), VectorPass(elements, 1)), reads_input=2, reads_weight=True, in_place=True
+        ),
         data_gradient=Work(
             passes=(VectorPass(elements, 3), VectorPass(elements, 2)),
             reads_input=2,
