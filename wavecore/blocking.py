@@ -62,7 +62,7 @@ class Operands:
 
     ``streamed`` and ``stationary`` are the bytes of GEMM operands that are not on chip, per sample where they are
     batched; ``window`` must be there of the streamed operand before its first row can run; ``panel`` is one column
-    panel of the stationary operand; ``base`` are the chunks of everything that just passes by.
+    panel of the stationary operand; ``base`` are the chunks and windows of everything that just passes by.
     """
 
     streamed: int
@@ -92,7 +92,9 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
             stationary += nbytes
         else:
             held_sample = use.passes > read.passes
+            runs_ahead = read.tensor.batched and use.passes == 1
             base += nbytes if held_sample else _chunk(nbytes)
+            base += min(nbytes, -(-nbytes * ahead // rows)) if runs_ahead else 0
     base += sum(_chunk(write.tensor.nbytes) for write in placed.writes if not write.kept and write.tensor.batched)
     panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
     return Operands(streamed, stationary, window, min(panel, stationary), base)

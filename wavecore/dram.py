@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO, get_args
 
 from wavecore.errors import ConfigError, InvariantError
 
@@ -41,6 +41,7 @@ STREAM_BYTES = 1 << 30
 """The part of the address space that each stream owns in an exported trace."""
 
 TraceFormat = Literal["ramulator2", "dramsim3"]
+TRACE_FORMATS: tuple[TraceFormat, ...] = get_args(TraceFormat)
 
 
 def picoseconds(seconds: float) -> int:

@@ -73,6 +73,9 @@ class Choices:
     hold_weight_gradients: bool = True
 
 
+DEFAULT_CHOICES = Choices()
+
+
 class Policy(Protocol):
     """Makes a plan for a training graph on a machine, for so many samples a core."""
 
@@ -96,7 +99,7 @@ class Schedule:
         training: TrainingGraph,
         accelerator: Accelerator,
         batch_per_core: int,
-        choices: Choices = Choices(),
+        choices: Choices = DEFAULT_CHOICES,
     ) -> Plan:
         """Return the policy's plan.  Raises SpaceError when a layer cannot run in the buffer at all."""
         return self.policy(training, accelerator, batch_per_core, choices)

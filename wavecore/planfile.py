@@ -37,7 +37,7 @@ _HEADER = """\
 # into a unit goes with it, and a view, such as a concatenation, is in no group.
 #
 # sub_batch                samples at a time; there are batch_per_core / sub_batch iterations, rounded up
-# forward.next             tensors that stay on chip until the unit after their first one is done
+# forward.next             tensors that stay on chip as long as the very next unit uses them again
 # forward.kept             tensors that stay on chip until their last use in the group
 # backward.next, .kept     the same in backward; what is not named goes through DRAM at every use
 # held                     weights and weight gradients that stay on chip over all iterations

@@ -216,8 +216,10 @@ def due(flow: Flow, command: Command, step: int) -> int:
         return min(done, flow.total)
     if not flow.sample_bytes:
         return min(flow.total, done + flow.lookahead)
-    boundary = -(-done // flow.sample_bytes) * flow.sample_bytes
-    return min(flow.total, boundary, done + flow.lookahead)
+    blocks = command.blocks if flow.pace is Pace.FIRST_BLOCK else 1
+    begun = min(flow.total, -(-flow.total * (step + 1) * blocks // command.steps))  # part of a byte needs its sample
+    boundary = -(-begun // flow.sample_bytes) * flow.sample_bytes
+    return min(flow.total, boundary, begun + flow.lookahead)
 
 
 def transfers_of(command: Command) -> tuple[Transfer, ...]:

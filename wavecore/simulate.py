@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,7 +19,7 @@ from wavecore.ir import LayerGraph
 from wavecore.laws import check_run
 from wavecore.lower import lower
 from wavecore.operations import TensorClass
-from wavecore.plan import Plan, Schedule
+from wavecore.plan import DEFAULT_CHOICES, Choices, Plan, Schedule
 from wavecore.results import (
     BufferBytes,
     DramBytes,
@@ -28,7 +29,7 @@ from wavecore.results import (
     Run,
     StallCycles,
 )
-from wavecore.sim.timing import Engine, Progress, Timing
+from wavecore.sim.timing import DramProbe, Engine, Progress, Timing
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
 from wavecore.training import TrainingGraph, training_graph
@@ -53,13 +54,22 @@ def find_schedule(name: str) -> Schedule:
     return schedule
 
 
-def find_engine(name: str) -> Engine:
-    """The engine called ``name``; `NameLookupError` if there is none."""
+def find_engine(name: str, dram_probe: DramProbe | None = None) -> Engine:
+    """The engine called ``name``, watched by ``dram_probe``.
+
+    Raises `NameLookupError` if there is none, `InputError` if it makes no requests that could be watched.
+    """
     if name not in ENGINES:
         raise unknown_name("--engine", "engine", name, ENGINES)
     module, function = ENGINES[name]
-    engine: Engine = getattr(import_module(module), function)
-    return engine
+    if dram_probe is None:
+        engine: Engine = getattr(import_module(module), function)
+        return engine
+    if name != "event":
+        raise InputError("--dram-trace", f"the {name} engine makes no requests to DRAM", "--engine event")
+    from wavecore.sim.event import run_events
+
+    return partial(run_events, probe=dram_probe)
 
 
 def batch_per_core(batch: int, cores: int) -> int:
@@ -73,9 +83,37 @@ def batch_per_core(batch: int, cores: int) -> int:
     return batch // cores
 
 
-def make_plan(training: TrainingGraph, schedule: str, accelerator: Accelerator, samples_per_core: int) -> Plan:
-    """Ask a registered schedule for its plan."""
-    return find_schedule(schedule).make(training, accelerator, samples_per_core)
+def make_plan(
+    training: TrainingGraph,
+    schedule: str,
+    accelerator: Accelerator,
+    samples_per_core: int,
+    choices: Choices = DEFAULT_CHOICES,
+) -> Plan:
+    """Ask a registered schedule for its plan, under its modelling choices."""
+    return find_schedule(schedule).make(training, accelerator, samples_per_core, choices)
+
+
+_CHOICES: Mapping[str, Mapping[str, Any]] = {
+    "normalization_passes": {"1": 1, "2": 2},
+    "hold_weight_gradients": {"true": True, "false": False},
+}
+
+
+def parse_choices(texts: Sequence[str]) -> Choices:
+    """Read ``key=value`` texts as `Choices`; an `InputError` for a key or a value that does not exist."""
+    given: dict[str, Any] = {}
+    for text in texts:
+        where = f"--choice {text}"
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise InputError(where, "there is no '='", "normalization_passes=1")
+        if key not in _CHOICES:
+            raise unknown_name(where, "choice", key, _CHOICES)
+        if value not in _CHOICES[key]:
+            raise InputError(where, f"{value!r} is no value of {key}", " or ".join(_CHOICES[key]))
+        given[key] = _CHOICES[key][value]
+    return Choices(**given)
 
 
 def simulate(
@@ -84,22 +122,26 @@ def simulate(
     accelerator: Accelerator | str = "wavecore",
     *,
     batch: int | None = None,
+    choices: Choices = DEFAULT_CHOICES,
     engine: str = "event",
     progress: Progress | None = None,
     sources: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
+    dram_probe: DramProbe | None = None,
 ) -> Run:
     """Simulate one training step.
 
     ``schedule`` is a registered name or a plan; ``batch`` is the mini-batch of the whole chip (by default 32 samples
-    a core, or the plan's); ``progress`` is called with the share that is done.  Raises an `InputError` for what
-    does not fit together, `InvariantError` if the result breaks a law.
+    a core, or the plan's); ``choices`` are the schedule's modelling choices; ``progress`` is called with the share
+    that is done, ``dram_probe`` (event engine only) with every request to DRAM.
+
+    Raises an `InputError` for what does not fit together, `InvariantError` if the result breaks a law.
     """
     started = time.perf_counter()
-    run_engine = find_engine(engine)
+    run_engine = find_engine(engine, dram_probe)
     machine = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     training = workload if isinstance(workload, TrainingGraph) else training_graph(workload)
-    plan = _plan(training, schedule, machine, batch)
+    plan = _plan(training, schedule, machine, batch, choices)
     program = lower(training, plan, machine)
     timing = run_engine(program, machine, progress)
     run = assemble(
@@ -141,7 +183,9 @@ def package_version() -> str:
         return "unknown (not installed)"
 
 
-def _plan(training: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None) -> Plan:
+def _plan(
+    training: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None, choices: Choices
+) -> Plan:
     cores = machine.chip.cores
     if isinstance(schedule, Plan):
         if batch is not None and batch_per_core(batch, cores) != schedule.batch_per_core:
@@ -149,7 +193,7 @@ def _plan(training: TrainingGraph, schedule: str | Plan, machine: Accelerator, b
             raise InputError("--batch", f"is {batch}, and the plan is made for {planned} samples", str(planned))
         return schedule
     samples = DEFAULT_BATCH_PER_CORE if batch is None else batch_per_core(batch, cores)
-    return make_plan(training, schedule, machine, samples)
+    return make_plan(training, schedule, machine, samples, choices)
 
 
 def assemble(

@@ -5,8 +5,8 @@ it.  The rule, in which nothing is invented:
 
 * a layer reads the output of the layer above it where the two agree: as many channels, and an image of that
   size, or larger by a padding that its filter can have (SCALE-Sim's images include their padding);
-* any other layer reads an `Inlet`: what it reads comes from DRAM, and the gradient of that goes there.  So does
-  an output that no layer reads (`Outlet`);
+* any other layer reads an `Inlet`: its image, padding included, comes from DRAM, and the gradient of that goes there;
+* an output that no layer reads goes to DRAM, and its gradient comes from there (`Outlet`);
 * the first layer reads the data, whose gradient nobody wants;
 * one line is SCALE-Sim's GEMM for each sample of the mini-batch.  A partial window at the border counts as a whole one,
   as it does there: zeros are added to the image, not to the traffic;

@@ -179,10 +179,10 @@ class _Unroller:
         for layer in self.graph:
             self._place(layer)
         for draft in self.drafts.values():
-            for tensor in draft.inputs:
+            for tensor in dict.fromkeys(draft.inputs):
                 self.consumers.setdefault(tensor, []).append(draft.layer.name)
         for outlet, handed in self.outlets.items():
-            for tensor in handed:
+            for tensor in dict.fromkeys(handed):
                 self._receive(tensor, outlet)
         forward = {name: self._forward(draft) for name, draft in self.drafts.items()}
         backward = {name: self._backward(draft) for name, draft in reversed(self.drafts.items())}
@@ -394,7 +394,7 @@ class _Unroller:
             gemms=work.gemms,
             passes=_plus(work.passes, masks),
             accumulates=work.writes_weight_gradient,
-            in_place=self._same_size(name, (self.gradients[name], *draft.inputs)) if work.in_place and wanted else (),
+            in_place=self._same_size(writes[0], (self.gradients[name], *draft.inputs)) if work.in_place and wanted else (),
             lookahead=work.lookahead,
         )
 

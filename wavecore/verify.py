@@ -190,7 +190,7 @@ def _writes(training: TrainingGraph) -> Iterator[tuple[Operation, str]]:
 
 
 def reads_follow_writes(training: TrainingGraph) -> Iterator[Finding]:
-    """What is read was written before, or is there from the start: input, weight, optimizer state, received gradient."""
+    """What is read was written before, or is there from the start, as inputs, weights and optimizer state are."""
     written = {name for name, tensor in training.tensors.items() if _there_at_start(training, tensor)}
     for op in step(training):
         for use in op.reads:

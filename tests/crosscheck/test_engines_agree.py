@@ -42,7 +42,10 @@ def check(name: str, schedule: str) -> None:
     assert analytic.groups == event.groups
     assert analytic.array_occupancy * analytic.step_cycles == pytest.approx(event.array_occupancy * event.step_cycles)
     counted = [
-        [(row.name, row.phase, row.macs, row.vector_operations, row.dram_read_bytes, row.dram_write_bytes) for row in r.rows]
+        [
+            (row.name, row.phase, row.macs, row.vector_operations, row.dram_read_bytes, row.dram_write_bytes)
+            for row in r.rows
+        ]
         for r in (event, analytic)
     ]
     assert counted[0] == counted[1]

@@ -104,7 +104,7 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
         (
             ("run", "net.onnx"),
             "error: net.onnx: there is no such file, and no workload of that name\n"
-            "  try: a registered name: wavecore list workloads\n",
+            "  try: a registered name (wavecore list workloads) or a SCALE-Sim topology .csv\n",
         ),
         (
             (*RUN, "--schedule", "plan.toml"),

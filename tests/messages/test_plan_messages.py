@@ -320,8 +320,8 @@ def test_a_plan_without_a_file() -> None:
     [
         (
             one_group(8, forward={"conv1": Residency.KEPT, "norm1": Residency.KEPT}),
-            16,
-            "layer norm1, forward: needs N of the global buffer for 8 samples, and has N; try: sub_batch = 7",
+            10,
+            "layer conv3, forward: needs N of the global buffer for 8 samples, and has N; try: sub_batch = 7",
         ),
         (
             one_group(1, forward={"conv1": Residency.KEPT, "norm1": Residency.KEPT}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from statistics import fmean
 
 import pytest
 from builders import ORDER, machine
@@ -14,6 +15,7 @@ from wavecore.training import TrainingGraph, training_graph
 
 GIB = 1 << 30
 DEEP = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "googlenet")
+PAPER = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "alexnet")
 RESNETS = ("resnet50", "resnet101", "resnet152")
 BUFFERS = (1, 2.5, 5, 10, 20, 40)
 
@@ -83,35 +85,29 @@ def test_mbs2_hardly_cares_about_the_memory(name: str) -> None:
         schedule: run(name, schedule, "memory=lpddr4").step_seconds / run(name, schedule).step_seconds
         for schedule in ("baseline", "mbs2")
     }
-    assert slower["mbs2"] < 1.25
-    assert slower["baseline"] > 1.5
-    assert slower["baseline"] > slower["mbs2"] + 0.4
+    assert slower["mbs2"] < 1.1
+    assert slower["baseline"] > 1.3
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", ["resnet50", "googlenet", "inception_v3"])
 def test_a_small_buffer_with_mbs2_beats_a_large_one_with_il(name: str) -> None:
     assert total(name, "mbs2", "core.global_buffer=5 MiB") < total(name, "il", "core.global_buffer=40 MiB")
 
 
-@pytest.mark.parametrize("schedule", ORDER[1:])
-@pytest.mark.parametrize("name", ["alexnet", "googlenet", "mobilenet_v2", "resnet18", "resnet50", "vgg16"])
-def test_a_larger_buffer_never_moves_more(name: str, schedule: str) -> None:
-    slack = 1.01 if schedule in ("mbs-fs", "mbs1", "mbs2") else 1
-    sizes = [total(name, schedule, f"core.global_buffer={mib} MiB") for mib in BUFFERS]
-    assert all(larger <= slack * smaller for index, smaller in enumerate(sizes) for larger in sizes[index + 1 :])
-
-
-def changes(of: str) -> tuple[float, float]:
-    """Mean ratio of ``of`` over the deep networks: the figure of baseline, the figure of mbs2."""
-    pairs = [(getattr(run(name, "baseline"), of), getattr(run(name, "mbs2"), of)) for name in DEEP[:-1]]
-    first, second = (sum(each[index] for each in pairs) for index in (0, 1))
-    return first, second
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "mobilenet_v2", "resnet18", "resnet50"])
+def test_a_larger_buffer_never_moves_more(name: str) -> None:
+    for schedule in ORDER[1:]:
+        slack = 1.01 if schedule.startswith("mbs") else 1
+        sizes = [total(name, schedule, f"core.global_buffer={mib} MiB") for mib in BUFFERS]
+        for index, smaller in enumerate(sizes):
+            assert all(larger <= slack * smaller for larger in sizes[index + 1 :]), (schedule, sizes)
 
 
 def test_mbs2_is_faster_and_saves_energy_as_the_abstract_says_in_kind() -> None:
     """The abstract: 45 to 53% faster, 24 to 26% less energy; the checks of this project: +35..+70%, -18..-32%."""
-    before, after = changes("step_seconds")
-    assert 1.35 <= before / after <= 1.70
-    energies = [(run(n, "baseline").energy_joules.total, run(n, "mbs2").energy_joules.total) for n in DEEP[:-1]]
-    saved = 1 - sum(after / before for before, after in energies) / len(energies)
-    assert 0.18 <= saved <= 0.32
+    pairs = [(run(name, "baseline"), run(name, "mbs2")) for name in PAPER]
+    assert 1.35 <= fmean(before.step_seconds / after.step_seconds for before, after in pairs) <= 1.70
+    energy = fmean(after.energy_joules.total / before.energy_joules.total for before, after in pairs)
+    assert 0.68 <= energy <= 0.82
+    traffic = fmean(moved(name, "mbs2") / moved(name, "baseline") for name in PAPER)
+    assert 0.20 <= traffic <= 0.40

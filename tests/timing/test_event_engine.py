@@ -131,7 +131,9 @@ def test_one_core_is_bound_by_its_memory_port(port: int) -> None:
 def test_refresh_is_visible() -> None:
     """The time lost is that around a refresh: 378 of 3900 ns by default, 29 with a tRFC of one."""
     rare = machine("core.memory_port=64 KiB/cycle", "memory.trfc=1 ns")
-    streams = [run(command(steps=64, loads=(load(64 * MIB),)), accelerator=each).step_cycles for each in (FAST_PORT, rare)]
+    streams = [
+        run(command(steps=64, loads=(load(64 * MIB),)), accelerator=each).step_cycles for each in (FAST_PORT, rare)
+    ]
     assert streams[0] / streams[1] == pytest.approx((1 - 29 / 3900) / (1 - 378 / 3900), rel=0.01)
 
 
@@ -171,7 +173,9 @@ def test_the_next_operands_load_while_the_array_works() -> None:
 
 def test_they_do_not_where_the_buffer_holds_one_only() -> None:
     """Every load waits for the one before to be done: nothing overlaps."""
-    found = run(*(held(f"{index}", 4 * MIB, 10000) for index in range(5)), buffer=7 * MIB, accelerator=QUIET).step_cycles
+    found = run(
+        *(held(f"{index}", 4 * MIB, 10000) for index in range(5)), buffer=7 * MIB, accelerator=QUIET
+    ).step_cycles
     assert found == pytest.approx(5 * (8192 + 128 + 10000 + 254), rel=0.01)
 
 

@@ -174,9 +174,14 @@ def test_the_order_of_a_mapping_does_not_count() -> None:
     assert config.content_hash({"a": 1, "b": 2}) == config.content_hash({"b": 2, "a": 1})
 
 
-def test_a_set_has_no_content_hash() -> None:
-    with pytest.raises(TypeError, match="cannot hash a set"):
-        config.content_hash({"a": {1, 2}})
+def test_a_set_hashes_alike_in_any_order() -> None:
+    names = [f"name{number}" for number in range(50)]
+    assert config.content_hash(frozenset(names)) == config.content_hash(frozenset(reversed(names)))
+
+
+def test_what_has_no_content_has_no_hash() -> None:
+    with pytest.raises(TypeError, match="cannot hash a object"):
+        config.content_hash({"a": object()})
 
 
 def test_hashes_are_the_same_in_other_processes() -> None:

@@ -62,7 +62,9 @@ def test_a_smaller_last_sub_batch_counts_as_what_it_is() -> None:
 
 def test_the_counts_of_the_chain() -> None:
     """MACs of both cores; the update's lanes: four operations a parameter, half of them a core."""
-    rows = count(lower(training_graph(chain()), SCHEDULES["mbs2"].make(training_graph(chain()), machine(), 4), machine()))
+    rows = count(
+        lower(training_graph(chain()), SCHEDULES["mbs2"].make(training_graph(chain()), machine(), 4), machine())
+    )
     assert {key: row.macs for key, row in rows.items() if row.macs} == {
         ("one", "forward"): 8 * 108 * 64,
         ("two", "forward"): 8 * 512,

@@ -74,7 +74,7 @@ def test_forward_and_weight_gradient_macs_are_those_of_the_loops(case: tuple[Con
     padded = np.pad(image, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
     weights = np.zeros((conv.out_channels, shape.channels // conv.groups, kernel_y, kernel_x))
     loops = 0
-    for y in range(0, padded.shape[1] - kernel_y + 1, stride_y):
+    for _ in range(0, padded.shape[1] - kernel_y + 1, stride_y):
         for _ in range(0, padded.shape[2] - kernel_x + 1, stride_x):
             loops += weights.size
     expansion = expand(conv, shape)

@@ -115,9 +115,7 @@ def test_a_chain_on_chip_is_ordered_by_tokens() -> None:
 
 def test_a_chain_through_dram_is_ordered_by_stores() -> None:
     each = by_name(lowered(chain(), "baseline"))
-    after = {
-        (name, load.transfer.tensor.name): load.after for name, command in each.items() for load in command.loads
-    }
+    after = {(name, load.transfer.tensor.name): load.after for name, command in each.items() for load in command.loads}
     assert after["one.forward", "input"] is After.NOTHING
     assert after["one.forward", "one.weight"] is After.NOTHING
     assert after["two.forward", "one"] is After.OWN

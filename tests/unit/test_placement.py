@@ -118,7 +118,7 @@ def test_what_has_one_reader_in_a_group_is_streamed_whatever_its_residency() -> 
 
 
 def test_results_are_stored_for_later_groups_and_for_backward_only() -> None:
-    kept = {name: KEPT for name in ("one", "two")}
+    kept = dict.fromkeys(("one", "two"), KEPT)
     ops = placed(chain(), FORWARD, kept)
     assert written(ops["one.forward"]) == {"one": (True, True), "one.mask": (False, True)}  # saved
     assert written(ops["two.forward"]) == {"two": (True, False)}  # read here by the loss alone

@@ -178,7 +178,7 @@ def test_a_relu_beside_another_reader_is_not_fused() -> None:
 def test_a_relu_of_the_input_is_a_pass_of_its_own() -> None:
     net = Network("first", Shape(3, 8, 8))
     training = ended(net, net(Conv(4), net(ReLU(), net.input, name="relu")))
-    assert [unit.name for unit in training.units][0] == "relu"
+    assert training.units[0].name == "relu"
     assert training.units[0].forward[0].passes[0].lane_operations == 1
     assert training.units[0].backward == ()  # its mask is applied where its output's gradient is made
 
@@ -281,7 +281,7 @@ def test_normalization_reads_twice_and_saves_statistics() -> None:
     ("network", "blocks"),
     [
         (chain, [["one"], ["two"], ["loss"]]),
-        (residual, [["stem"], ["a", "b"], ["sum"], ["head"], ["loss"]]),
+        (residual, [["stem"], ["a", "b", "sum"], ["head"], ["loss"]]),
         (inception, [["stem"], ["a", "b", "c"], ["head"], ["loss"]]),
     ],
 )

@@ -14,6 +14,7 @@ from wavecore.cli.compare import compare
 from wavecore.cli.knowledge import explain, list_registered
 from wavecore.cli.plan import plan, program
 from wavecore.cli.run import run
+from wavecore.cli.verify import verify
 from wavecore.errors import unknown_name
 
 HELP = """What one training step of a CNN costs on a WaveCore-class systolic accelerator.
@@ -64,6 +65,6 @@ def command() -> Any:
     for function in (run, compare, plan, program):
         app.command()(function)
     app.command("list")(list_registered)
-    for function in (explain, check, gemm, scalesim):
+    for function in (explain, check, gemm, verify, scalesim):
         app.command()(function)
     return get_command(app)

@@ -49,13 +49,32 @@ class Machine:
 
 
 def load_case(name: str, options: NetworkOptions) -> Case:
-    """Build the workload called ``name``; an `InputError` for a name, an option or a size that is wrong."""
+    """Build the workload called ``name``, a registered network or a SCALE-Sim topology file.
+
+    Raises an `InputError` for a name, a file, an option or a size that is wrong.
+    """
     from wavecore.catalog import workload, workload_info
 
+    if name.endswith(".csv") and Path(name).is_file():
+        return _topology_case(name, options)
     _refuse_files(name)
     info = workload_info(name)
     chosen = _workload_options(name, options)
     return Case(info, chosen, workload(name, **chosen))
+
+
+def _topology_case(path: str, options: NetworkOptions) -> Case:
+    """Read a topology; it has no options."""
+    from wavecore.catalog import Workload
+    from wavecore.topology import topology_workload
+
+    given = ["--image", "--classes", "--width"]
+    given = [option for option in given if getattr(options, option[2:]) is not None]
+    given += [f"--option {pair}" for pair in options.others]
+    if given:
+        raise InputError(given[0], f"{path} says all sizes itself", "no such option, or a registered network")
+    graph = topology_workload(path)
+    return Case(Workload(name=path, build=lambda: graph, summary="a SCALE-Sim topology"), {}, graph)
 
 
 def _refuse_files(name: str) -> None:
@@ -65,7 +84,7 @@ def _refuse_files(name: str) -> None:
     path = Path(name)
     if name in workload_names() or not (path.suffix or "/" in name):
         return
-    hint = "a registered name: wavecore list workloads"
+    hint = "a registered name (wavecore list workloads) or a SCALE-Sim topology .csv"
     if path.is_dir():
         raise FileError(name, "is a folder, not a workload", hint)
     if not path.exists():

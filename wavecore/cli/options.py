@@ -12,7 +12,11 @@ import typer
 
 WorkloadName = Annotated[
     str,
-    typer.Argument(metavar="WORKLOAD", help="A registered network: wavecore list workloads.", show_default=False),
+    typer.Argument(
+        metavar="WORKLOAD",
+        help="A registered network (wavecore list workloads) or a SCALE-Sim topology .csv.",
+        show_default=False,
+    ),
 ]
 Schedule = Annotated[
     str, typer.Option("--schedule", metavar="NAME|PLAN.toml", help="A registered schedule or a saved plan.")

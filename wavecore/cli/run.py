@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from wavecore.cli.messages import say
 from wavecore.cli.options import (
     Batch,
     Engine,
+    Force,
     Json,
     MachineOptions,
     NetworkOptions,
@@ -22,10 +23,12 @@ from wavecore.cli.options import (
     grouped,
 )
 from wavecore.cli.progress import Progress, progress
+from wavecore.errors import unknown_name
 
 if TYPE_CHECKING:
     from wavecore.plan import Plan
     from wavecore.results import Run
+    from wavecore.sim.trace import DramTrace
 
 Out = Annotated[
     Path | None,
@@ -38,6 +41,20 @@ Out = Annotated[
 ]
 
 
+Trace = Annotated[
+    Path | None,
+    typer.Option(
+        "--dram-trace",
+        metavar="FILE",
+        help="Write every DRAM access there, 64 bytes a line: gigabytes for a large network.",
+        show_default=False,
+    ),
+]
+TraceFormat = Annotated[
+    str, typer.Option("--dram-trace-format", metavar="ramulator2|dramsim3", help="For which simulator.")
+]
+
+
 @grouped
 def run(
     workload: WorkloadName,
@@ -47,6 +64,9 @@ def run(
     batch: Batch = None,
     engine: Engine = "event",
     out: Out = None,
+    dram_trace: Trace = None,
+    dram_trace_format: TraceFormat = "ramulator2",
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Simulate one training step: time, DRAM traffic, utilization and energy."""
@@ -56,16 +76,27 @@ def run(
     check_schedule(schedule)
     loaded = load_machine(machine)
     case = load_case(workload, network)
-    with nullcontext() if out is None else _folder(out) as write:
+    with ExitStack() as files:
+        trace = None if dram_trace is None else files.enter_context(_trace(dram_trace, dram_trace_format, force))
+        find_engine(engine, trace)
+        write = None if out is None else files.enter_context(_folder(out))
         with progress() as shown:
-            result, plan = run_case(case, loaded, schedule, batch, engine, shown)
+            result, plan = run_case(case, loaded, schedule, batch, engine, shown, trace)
         if write is not None:
             _say_where(write(result, plan), out)
+    if trace is not None:
+        say(f"written to {dram_trace}: {trace.accesses} accesses of 64 bytes")
     _print(result, json)
 
 
 def run_case(
-    case: Case, machine: Machine, schedule: str, batch: str | None, engine: str, shown: Progress
+    case: Case,
+    machine: Machine,
+    schedule: str,
+    batch: str | None,
+    engine: str,
+    shown: Progress,
+    trace: DramTrace | None = None,
 ) -> tuple[Run, Plan]:
     """Plan and simulate one step; the run's manifest says what was asked for."""
     from wavecore.simulate import simulate
@@ -88,8 +119,22 @@ def run_case(
         progress=share,
         sources=machine.sources,
         settings=settings,
+        dram_probe=trace,
     )
     return result, plan
+
+
+def _trace(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
+    """A trace that will be written to ``path``; InputError at once if it cannot be."""
+    from wavecore.dram import TRACE_FORMATS
+    from wavecore.output import writable_file
+    from wavecore.sim.trace import dram_trace
+
+    known = {name: name for name in TRACE_FORMATS}
+    if trace_format not in known:
+        raise unknown_name("--dram-trace-format", "trace format", trace_format, known)
+    writable_file(path, replace=force)
+    return dram_trace(path, known[trace_format])
 
 
 def _folder(out: Path) -> Any:

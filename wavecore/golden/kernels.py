@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from wavecore.ir import Layer
 from wavecore.layers import (
-    Add,
     AdaptiveAvgPool,
+    Add,
     AvgPool,
     Conv,
     CrossEntropy,

@@ -61,7 +61,9 @@ def _weight(graph: LayerGraph, layer: Layer, draw: np.random.Generator) -> npt.N
     main, *rest = graph.parameters(layer)
     noise = draw.standard_normal(main.elements + sum(parameter.elements for parameter in rest))
     if isinstance(layer.kind, GroupNorm):
-        return 0.1 * noise + np.repeat([1.0, 0.0], main.elements)
+        noise = 0.1 * noise
+        noise[: main.elements] += 1
+        return noise
     noise[: main.elements] *= np.sqrt(2 * layer.shape.channels / main.elements)
     noise[main.elements :] *= 0.1
     return noise

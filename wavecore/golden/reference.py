@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from wavecore.golden.numbers import Outcome, StepData
 from wavecore.golden.semantics import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import (
-    Add,
     AdaptiveAvgPool,
+    Add,
     AvgPool,
     Concat,
     Conv,
@@ -30,13 +30,6 @@ from wavecore.layers import (
 )
 from wavecore.layers.base import pair
 
-if TYPE_CHECKING:
-    from torch import Tensor
-else:
-    Tensor = Any
-
-Forward = Callable[[Any, Any, Sequence[Tensor], "Tensor | None"], Tensor]
-
 
 def import_torch() -> Any:
     """Return the module ``torch``; InputError, which says what to install, where it is missing."""
@@ -47,8 +40,8 @@ def import_torch() -> Any:
     return torch
 
 
-def _conv(f: Any, conv: Conv, inputs: Sequence[Tensor], weight: Any) -> Any:
-    channels = inputs[0].shape[1]  # type: ignore[union-attr]
+def _conv(f: Any, conv: Conv, inputs: Sequence[Any], weight: Any) -> Any:
+    channels = inputs[0].shape[1]
     shape = (conv.out_channels, channels // conv.groups, *pair(conv.kernel))
     count = int(np.prod(shape))
     bias = weight[count:] if conv.bias else None
@@ -56,28 +49,28 @@ def _conv(f: Any, conv: Conv, inputs: Sequence[Tensor], weight: Any) -> Any:
     return f.conv2d(inputs[0], weight[:count].view(shape), bias, stride, padding, groups=conv.groups)
 
 
-def _linear(f: Any, linear: Linear, inputs: Sequence[Tensor], weight: Any) -> Any:
-    flat: Any = inputs[0].flatten(1)  # type: ignore[union-attr]
+def _linear(f: Any, linear: Linear, inputs: Sequence[Any], weight: Any) -> Any:
+    flat: Any = inputs[0].flatten(1)
     count = linear.out_features * flat.shape[1]
     bias = weight[count:] if linear.bias else None
     return f.linear(flat, weight[:count].view(linear.out_features, -1), bias)[:, :, None, None]
 
 
-def _norm(f: Any, norm: GroupNorm, inputs: Sequence[Tensor], weight: Any) -> Any:
+def _norm(f: Any, norm: GroupNorm, inputs: Sequence[Any], weight: Any) -> Any:
     scale, shift = weight.chunk(2)
     return f.group_norm(inputs[0], norm.groups, scale, shift, EPSILON)
 
 
-def _relu(f: Any, relu: ReLU, inputs: Sequence[Tensor], weight: Any) -> Any:
+def _relu(f: Any, relu: ReLU, inputs: Sequence[Any], weight: Any) -> Any:
     return f.relu(inputs[0]) if relu.ceiling is None else f.hardtanh(inputs[0], 0.0, relu.ceiling)
 
 
-def _max_pool(f: Any, pool: MaxPool, inputs: Sequence[Tensor], weight: Any) -> Any:
+def _max_pool(f: Any, pool: MaxPool, inputs: Sequence[Any], weight: Any) -> Any:
     sizes = pair(pool.kernel), pair(pool.stride), pair(pool.padding)
     return f.max_pool2d(inputs[0], *sizes, ceil_mode=pool.round_up)
 
 
-def _avg_pool(f: Any, pool: AvgPool, inputs: Sequence[Tensor], weight: Any) -> Any:
+def _avg_pool(f: Any, pool: AvgPool, inputs: Sequence[Any], weight: Any) -> Any:
     return f.avg_pool2d(inputs[0], pair(pool.kernel), pair(pool.stride), pair(pool.padding), pool.round_up)
 
 

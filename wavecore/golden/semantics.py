@@ -15,7 +15,7 @@ from wavecore.golden.kernels import KERNELS, Array, Operands, elementwise, mask_
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import KINDS, Input
 from wavecore.layers.base import Role
-from wavecore.operations import Operation, Phase, TensorClass
+from wavecore.operations import Operation, Phase
 from wavecore.training import TrainingGraph, Unit
 
 LEARNING_RATE = 0.1
@@ -233,8 +233,3 @@ def update(gradient: Array, master: Array, momentum: Array) -> tuple[Array, Arra
     """One step of SGD with momentum and weight decay, as `torch.optim.SGD`: (weight, momentum)."""
     velocity = MOMENTUM * momentum + (gradient + WEIGHT_DECAY * master)
     return master - LEARNING_RATE * velocity, velocity
-
-
-def parts_of(training: TrainingGraph, tensor_class: TensorClass) -> list[str]:
-    """Names of the tensors of a class, in the order of the graph."""
-    return [tensor.name for tensor in training.tensors.values() if tensor.tensor_class is tensor_class]

@@ -31,6 +31,25 @@ class Cell:
     samples: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What has been read of a cell: ``samples`` of it, or all.
+
+    Its bytes are known to be there; its numbers are looked up when they are first computed with, since those of
+    a batched tensor are worked out a command at a time.
+    """
+
+    cell: Cell
+    samples: slice | None = None
+
+    def fetch(self, where: str, name: str) -> Array:
+        """The numbers; InvariantError if nobody has made them."""
+        values = self.cell.values
+        if values is None:
+            raise broken(where, f"reads {name}, where nothing has been stored")
+        return values if self.samples is None else values[self.samples]
+
+
 @dataclass
 class Resident:
     """A tensor of one iteration in the buffer; ``space_bytes`` are 0 while it drains straight into a sum."""
@@ -40,7 +59,7 @@ class Resident:
     space_bytes: int
     ready_bytes: int = 0
     left_bytes: int = 0  # stored to DRAM
-    values: Array | None = None
+    values: Copy | None = None
     samples: int = 0
     taken_by: str = ""  # the command that writes over it
     taken_bytes: int = 0

@@ -114,10 +114,11 @@ def window(size: int, kernel: int, stride: int, padding: int, round_up: bool = F
 def forward_lookahead(shape: Shape, kernel: int, padding: int) -> tuple[int, int]:
     """Rows of the input that a window needs beyond the share of the image already produced.
 
-    Output row y reads input rows up to y*stride - padding + kernel - 1; at y = 0 the lead over the even share is
-    largest, at most kernel - padding rows, and one more where a tile ends inside a row.
+    Output row y reads input rows up to y*stride - padding + kernel - 1.  The lead over the even share is at most
+    kernel - padding rows, at y = 0, or with so much padding that the image grows at most padding rows, where the last
+    input row is read first; and one more where a tile ends inside a row.
     """
-    return min(shape.height, max(kernel - padding, 0) + 1), shape.height
+    return min(shape.height, max(kernel - padding, padding) + 1), shape.height
 
 
 def backward_lookahead(output: Shape, padding: int, stride: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from wavecore.operations import Phase, TensorClass
 from wavecore.program import After, Command, Load, Program, Segment, Store
 from wavecore.sim.memory import REQUEST_BYTES, SharedMemory
 from wavecore.sim.tables import StepTable, step_table
-from wavecore.sim.timing import Progress, RowTiming, Timing
+from wavecore.sim.timing import DramProbe, Progress, RowTiming, Timing
 from wavecore.sim.tokens import Counter, Space
 from wavecore.specs import Accelerator
 
@@ -62,10 +62,15 @@ class _Turn:
         return move.transfer.happens(self.iteration, len(self.segment.iterations))
 
 
-def run_events(program: Program, accelerator: Accelerator, progress: Progress | None = None) -> Timing:
-    """Run ``program`` event by event.  Raises InvariantError if it comes to a halt before its end."""
+def run_events(
+    program: Program, accelerator: Accelerator, progress: Progress | None = None, probe: DramProbe | None = None
+) -> Timing:
+    """Run ``program`` event by event; ``probe`` is told of every request to DRAM.
+
+    Raises InvariantError if it comes to a halt before its end.
+    """
     env = simpy.Environment()
-    machine = _Machine(env, program, accelerator, progress)
+    machine = _Machine(env, program, accelerator, progress, probe)
     env.run()
     return machine.timing()
 
@@ -74,13 +79,18 @@ class _Machine:
     """All cores, their memory, and what they have in common."""
 
     def __init__(
-        self, env: simpy.Environment, program: Program, accelerator: Accelerator, progress: Progress | None
+        self,
+        env: simpy.Environment,
+        program: Program,
+        accelerator: Accelerator,
+        progress: Progress | None,
+        probe: DramProbe | None,
     ) -> None:
         self.env = env
         self.program = program
         self.accelerator = accelerator
         count = len(program.cores)
-        self.memory = SharedMemory(env, accelerator, 2 * count)
+        self.memory = SharedMemory(env, accelerator, 2 * count, probe)
         self.moved: Tally[tuple[TensorClass, bool]] = Tally()
         self.tables: dict[int, StepTable] = {}
         self.cores = [_Core(self, index) for index in range(count)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import simpy
 
 from wavecore.dram import PS_PER_SECOND, Dram
+from wavecore.sim.timing import DramProbe
 from wavecore.specs import Accelerator
 
 REQUEST_BYTES = 64 * 1024  # a queue's turn: it lets others in after so many bytes
@@ -17,7 +18,9 @@ class SharedMemory:
     with reads and writes with writes.
     """
 
-    def __init__(self, env: simpy.Environment, accelerator: Accelerator, queues: int) -> None:
+    def __init__(
+        self, env: simpy.Environment, accelerator: Accelerator, queues: int, probe: DramProbe | None = None
+    ) -> None:
         self._env = env
         self._dram = Dram(accelerator.memory)
         self._clock_hz = accelerator.chip.clock_hz
@@ -28,6 +31,7 @@ class SharedMemory:
         self._offset = [0] * queues
         self._done_ps = [0] * queues
         self._busy = False
+        self._probe = probe
         self.requests = 0
 
     def request(self, queue: int, nbytes: int, write: bool) -> simpy.Event:
@@ -72,6 +76,8 @@ class SharedMemory:
         if slots:
             free_ps, self._done_ps[queue] = self._dram.serve(arrived_ps, slots, write, queue)
         self.requests += 1
+        if self._probe is not None:
+            self._probe(int(self._env.now), queue, nbytes, write)
         done = self._cycles(self._done_ps[queue])
         release = self._env.timeout(max(0, self._cycles(free_ps) - int(self._env.now)))
         assert release.callbacks is not None

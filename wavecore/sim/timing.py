@@ -13,6 +13,10 @@ Progress = Callable[[float], None]
 """Called now and then with the share of the simulation that is done, 0 to 1."""
 
 
+DramProbe = Callable[[int, int, int, bool], None]
+"""Told of each request to DRAM as it is granted: chip cycle, queue, bytes, whether it writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowTiming:
     """One layer and phase: how far its completion moved the end of the step, and how long each unit worked."""

@@ -1,0 +1,132 @@
+"""The claims of docs/validation.md, and the tests that hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the page, and the tests that hold it, as ``file::test`` under ``tests/``."""
+
+    text: str
+    tests: tuple[str, ...]
+
+
+EXACT = (
+    Claim(
+        "Cycles of a GEMM on the array, its first and its last output: a register-level model in numpy",
+        ("timing/test_array_exact.py::test_cycles_and_product", "timing/test_array_exact.py::test_edges"),
+    ),
+    Claim(
+        "... which loses no cycle: started one cycle earlier, any wave meets a hazard",
+        ("timing/test_array_exact.py::test_no_wave_could_start_one_cycle_earlier",),
+    ),
+    Claim(
+        "... and is the array in Verilog, cycle for cycle (needs Icarus Verilog)",
+        (
+            "rtl/test_rtl_array.py::test_verilog_equals_the_numpy_model",
+            "rtl/test_rtl_array.py::test_verilog_equals_the_numpy_model_on_random_gemms",
+        ),
+    ),
+    Claim(
+        "DRAM bytes of every tensor: counted by hand on small networks, and the same in plan, program and both engines",
+        (
+            "unit/test_traffic.py::test_the_chain_through_dram",
+            "unit/test_traffic.py::test_the_chain_on_chip",
+            "unit/test_traffic.py::test_a_residual_block",
+            "properties/test_engine_laws.py::test_bytes_bounds_space_and_sums",
+        ),
+    ),
+    Claim(
+        "The program computes the right thing: run on real numbers, buffer space included, it yields PyTorch's loss, "
+        "weight gradients and updated weights under all six schedules, in any order of its queues (needs PyTorch)",
+        (
+            "crosscheck/test_interpreter.py::test_every_gradient_is_autograds",
+            "crosscheck/test_interpreter.py::test_any_order_of_the_queues_gives_the_same_numbers",
+        ),
+    ),
+    Claim(
+        "Every DRAM constraint is met at the legal picosecond and not one earlier; a referee moves single bursts",
+        (
+            "timing/test_dram.py::test_no_slot_overlaps_the_refresh",
+            "timing/test_dram.py::test_read_to_write_waits_for_the_data_and_the_turnaround",
+            "properties/test_dram_laws.py::test_equals_the_burst_by_burst_referee",
+        ),
+    ),
+    Claim(
+        "Parameters and multiply-accumulates of the networks: published counts",
+        ("paper/test_published_counts.py::test_parameters", "paper/test_published_counts.py::test_forward_macs"),
+    ),
+    Claim(
+        "Two runs are identical, in one process and in two",
+        (
+            "properties/test_engine_laws.py::test_two_runs_are_identical",
+            "smoke/test_cli.py::test_two_processes_print_the_same",
+        ),
+    ),
+    Claim(
+        "The exported DRAM trace has every byte of the run, in order",
+        (
+            "unit/test_trace.py::test_dramsim3_lines_are_the_bytes_of_the_run_in_order",
+            "unit/test_trace.py::test_the_probe_is_told_of_every_byte_and_changes_nothing",
+        ),
+    ),
+)
+
+LAWS = (
+    Claim(
+        "Checked after every run: bytes are the plan's, no unit overworked, not below the roofline, buffer never "
+        "overfull, rows and energy add up",
+        ("unit/test_laws.py::test_a_doctored_run_is_caught", "unit/test_laws.py::test_every_law_is_tried"),
+    ),
+    Claim(
+        "Faster hardware is never slower under one plan; a larger buffer moves no more",
+        (
+            "properties/test_engine_laws.py::test_faster_hardware_is_never_slower",
+            "properties/test_plan_laws.py::test_twice_the_buffer_moves_no_more",
+        ),
+    ),
+    Claim(
+        "A further layer or iteration costs what the last one did; cores may be exchanged",
+        (
+            "properties/test_engine_laws.py::test_each_further_layer_costs_the_same",
+            "properties/test_engine_laws.py::test_twice_the_iterations_cost_twice",
+            "properties/test_engine_laws.py::test_cores_may_be_exchanged",
+        ),
+    ),
+    Claim(
+        "The event engine on commands whose time can be worked out by hand: fill, drain, overlap, DRAM-bound streams",
+        (
+            "timing/test_event_engine.py::test_a_gemm_alone_fills_issues_and_drains",
+            "timing/test_event_engine.py::test_a_stream_is_bound_by_dram",
+            "timing/test_event_engine.py::test_the_next_operands_load_while_the_array_works",
+        ),
+    ),
+)
+
+ENGINES = Claim(
+    "The engines share the program and nothing of its timing; bytes, counts and busy cycles are equal",
+    ("crosscheck/test_engines_agree.py::test_small_networks", "crosscheck/test_engines_agree.py::test_resnet50"),
+)
+PEER = (
+    Claim(
+        "SCALE-Sim's cycles follow a closed form, equal to what was measured for every layer, array and dataflow",
+        (
+            "crosscheck/test_scalesim.py::test_closed_form_equals_the_measured_cycles",
+            "crosscheck/test_scalesim.py::test_closed_form_equals_scalesim_live",
+        ),
+    ),
+    Claim(
+        "A topology file that runs as a workload has the multiply-accumulates that SCALE-Sim counts",
+        ("unit/test_topology.py::test_any_topology_has_the_macs_that_scalesim_counts",),
+    ),
+)
+BANDWIDTH = Claim(
+    "Sustained bandwidth is the closed form",
+    (
+        "timing/test_dram.py::test_sequential_bandwidth_is_the_closed_form",
+        "timing/test_dram.py::test_mixed_bandwidth_is_the_closed_form",
+        "timing/test_dram.py::test_scattered_bandwidth_is_the_closed_form",
+    ),
+)

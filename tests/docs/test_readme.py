@@ -1,0 +1,130 @@
+"""Does what README.md and ARCHITECTURE.md say still hold: commands, code, files and links?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wavecore.cli import app, main
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = ("README.md", "ARCHITECTURE.md")
+TOPOLOGY = "Layer,M,N,K,\nfirst,100,64,27,\nsecond,100,32,64,\n"
+OPERATORS = ("|", "&&", ";", ">")
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text(page), re.MULTILINE | re.DOTALL)
+
+
+def wavecore_calls(line: str) -> Iterator[list[str]]:
+    """The words after each ``wavecore`` that begins a command of a line of shell."""
+    call: list[str] = []
+    for word in [*shlex.split(line, comments=True), ";"]:
+        if word not in OPERATORS:
+            call.append(word)
+            continue
+        if call[:1] == ["wavecore"]:
+            yield call[1:]
+        call = []
+
+
+def commands(page: str) -> list[list[str]]:
+    """Every call of wavecore in the page's blocks of shell."""
+    return [call for block in blocks(page, "bash") for line in block.splitlines() for call in wavecore_calls(line)]
+
+
+def mentioned(page: str) -> list[list[str]]:
+    """Every call of wavecore in running text, words in capitals being placeholders."""
+    found = re.findall(r"`(wavecore [^`]*)`", text(page))
+    return [call for one in found for call in wavecore_calls(one)]
+
+
+CALLS = [call for page in PAGES for call in commands(page)]
+
+
+def test_the_first_two_commands_are_marked() -> None:
+    marked = re.findall(r"^<!-- (\w+) command -->\n```bash\n(.*)\n```$", text("README.md"), re.MULTILINE)
+    assert [name for name, _ in marked] == ["main", "test"]
+    first, second = blocks("README.md", "bash")[:2]
+    assert [command for _, command in marked] == [first.strip(), second.strip()]
+    assert "wavecore " in first and "pytest" in second
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_a_command_parses(words: list[str]) -> None:
+    group = app.command()
+    with group.make_context("wavecore", list(words), resilient_parsing=False) as context:
+        name, command, rest = group.resolve_command(context, list(words))
+        command.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text_exist(page: str) -> None:
+    group = app.command()
+    for name, *words in mentioned(page):
+        command = group.commands[name]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, (name, words)
+
+
+def test_commands_run_in_the_order_of_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the analytic engine; a command may use what an earlier one wrote."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "topology.csv").write_text(TOPOLOGY)
+    for words in CALLS:
+        quick = ["--engine", "analytic"] if words[0] in ("run", "compare") and "--engine" not in words else []
+        assert main([*words, *quick]) == 0, words
+        said = capsys.readouterr()
+        assert said.out or said.err.startswith("written to "), words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("README.md", "python"))
+def test_python_runs(block: str) -> None:
+    exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text(page))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def folder_map() -> set[str]:
+    """The names in the first column of ARCHITECTURE.md's map."""
+    (block,) = [block for block in blocks("ARCHITECTURE.md", "") if block.startswith("errors.py")]
+    columns = (re.split(r"\s{2,}", line, maxsplit=1)[0] for line in block.splitlines())
+    return {name for column in columns for name in re.split(r"[,\s]+", column)}
+
+
+def is_there(name: str) -> bool:
+    return any((folder / found).exists() for folder in (ROOT, ROOT / "wavecore") for found in (name, f"{name}.py"))
+
+
+def test_the_map_names_what_there_is() -> None:
+    assert [name for name in sorted(folder_map()) if not is_there(name)] == []
+
+
+def test_the_map_leaves_no_module_out() -> None:
+    named = {name.removesuffix("/").removesuffix(".py") for name in folder_map()}
+    there = {
+        path.stem for path in (ROOT / "wavecore").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - named - {"__init__", "__main__"} == set()
+
+
+def test_files_in_the_text_of_architecture_exist() -> None:
+    prose = re.sub(r"^```.*?^```", "", text("ARCHITECTURE.md"), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`((?:[\w-]+/)*[\w-]+(?:\.py|\.toml|\.md|/))`", prose)
+    assert named and [name for name in named if not is_there(name)] == []

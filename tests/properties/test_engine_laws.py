@@ -1,0 +1,254 @@
+"""Which laws hold for every run of every plan on every machine?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import pairwise
+
+import pytest
+from builders import SCHEDULES, machine
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from strategies import machine as buffer_of
+from strategies import networks
+
+from wavecore.errors import PlanError, SpaceError
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear
+from wavecore.lower import lower
+from wavecore.plan import Group, Plan, Residency
+from wavecore.program import Program
+from wavecore.shapes import Shape
+from wavecore.sim.analytic import run_analytic
+from wavecore.sim.event import run_events
+from wavecore.sim.memory import REQUEST_BYTES
+from wavecore.sim.timing import Timing
+from wavecore.simulate import simulate
+from wavecore.specs import Accelerator
+from wavecore.traffic import plan_traffic
+from wavecore.training import TrainingGraph, training_graph
+from wavecore.verify import verify_plan
+
+law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
+small_networks = networks(max_blocks=3)
+machines = st.builds(buffer_of, st.sampled_from([96, 192, 300, 512, 1024, 4096, 10240]))
+batches = st.integers(1, 6)
+schedules = st.sampled_from(sorted(SCHEDULES))
+
+
+def planned(network: LayerGraph, schedule: str, accelerator: Accelerator, batch: int) -> tuple[TrainingGraph, Plan]:
+    """A plan that this machine can run at all."""
+    training = training_graph(network)
+    try:
+        plan = SCHEDULES[schedule].make(training, accelerator, batch)
+        lower(training, plan, accelerator)
+    except SpaceError:
+        assume(False)
+    return training, plan
+
+
+@st.composite
+def any_plans(draw: st.DrawFn) -> tuple[TrainingGraph, Plan, Accelerator]:
+    """Plans that no schedule would make: any groups, any sub-batches, any residency that has room."""
+    training, batch, accelerator = training_graph(draw(small_networks)), draw(batches), draw(machines)
+    names = [unit.name for unit in training.units]
+    cuts = sorted({0, *draw(st.lists(st.integers(1, len(names)), max_size=3)), len(names)})
+    batched = [tensor.name for tensor in training.tensors.values() if tensor.batched]
+    residencies = st.dictionaries(st.sampled_from(batched), st.sampled_from(Residency), max_size=len(batched))
+    groups = tuple(
+        Group(tuple(names[first:last]), draw(st.integers(1, batch)), draw(residencies), draw(residencies))
+        for first, last in pairwise(cuts)
+    )
+    plan = Plan(training.name, "random", batch, draw(st.booleans()), groups, draw(st.integers(1, 2)))
+    try:
+        verify_plan(training, plan, accelerator)
+        lower(training, plan, accelerator)
+    except (PlanError, SpaceError):
+        assume(False)
+    return training, plan, accelerator
+
+
+def events(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Timing:
+    return run_events(lower(training, plan, accelerator), accelerator, None)
+
+
+def bounds(program: Program, accelerator: Accelerator) -> dict[str, float]:
+    """Cycles that the step cannot be shorter than: each unit's work on one core, and everybody's DRAM bytes."""
+    array = vector = loads = stores = 0
+    for segment in program.cores[0]:
+        count = len(segment.iterations)
+        for iteration, (_, body) in enumerate(segment.iterations):
+            for each in body:
+                array += each.work.array_cycles
+                vector += each.work.vector_cycles
+                loads += sum(l.flow.total for l in each.loads if l.transfer.happens(iteration, count))  # noqa: E741
+                stores += sum(s.flow.total for s in each.stores if s.transfer.happens(iteration, count))
+    port = accelerator.core.memory_port_bytes_per_cycle
+    peak = accelerator.memory.bandwidth_bytes_per_second / accelerator.chip.clock_hz
+    # one core's update may be a byte an operand smaller than the other's
+    everything = (loads + stores) * accelerator.chip.cores - 64 * len(program.cores[0][-1].iterations[0][1])
+    return {
+        "array": array,
+        "vector": vector,
+        "load port": loads / port,
+        "store port": stores / port,
+        "DRAM": everything / peak,
+    }
+
+
+def check(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> None:
+    program = lower(training, plan, accelerator)
+    event, analytic = run_events(program, accelerator, None), run_analytic(program, accelerator, None)
+    planned_bytes = +Counter(plan_traffic(training, plan, accelerator))
+    assert +Counter(event.dram_bytes) == +Counter(analytic.dram_bytes) == planned_bytes
+    for unit, least in bounds(program, accelerator).items():
+        assert event.step_cycles >= least, unit
+    assert max(event.buffer_peak_bytes, analytic.buffer_peak_bytes) <= accelerator.core.global_buffer_bytes
+    for timing in (event, analytic):
+        assert sum(row.cycles for row in timing.rows.values()) == timing.step_cycles
+        assert timing.array_busy_cycles == sum(row.array_busy_cycles for row in timing.rows.values())
+        stalls = (timing.stall_dram_cycles, timing.stall_vector_cycles, timing.stall_dependency_cycles)
+        assert timing.array_busy_cycles + sum(stalls) == timing.step_cycles
+        assert min(stalls) >= 0
+
+
+@law(max_examples=60)
+@given(small_networks, schedules, machines, batches)
+def test_bytes_bounds_space_and_sums(network: LayerGraph, schedule: str, accelerator: Accelerator, batch: int) -> None:
+    training, plan = planned(network, schedule, accelerator, batch)
+    check(training, plan, accelerator)
+
+
+@law(max_examples=60)
+@given(any_plans())
+def test_plans_that_no_schedule_makes_run_too(case: tuple[TrainingGraph, Plan, Accelerator]) -> None:
+    check(*case)
+
+
+@law(max_examples=20)
+@given(small_networks, schedules, machines, batches)
+def test_two_runs_are_identical(network: LayerGraph, schedule: str, accelerator: Accelerator, batch: int) -> None:
+    training, plan = planned(network, schedule, accelerator, batch)
+    assert events(training, plan, accelerator) == events(training, plan, accelerator)
+    fresh = training_graph.__wrapped__(network)  # nothing remembered
+    assert events(fresh, SCHEDULES[schedule].make(fresh, accelerator, batch), accelerator) == events(
+        training, plan, accelerator
+    )
+
+
+@law(max_examples=20)
+@given(small_networks, schedules, batches)
+def test_energy_and_rows_add_up(network: LayerGraph, schedule: str, batch: int) -> None:
+    run = simulate(network, schedule, machine(), batch=2 * batch)
+    assert sum(asdict(run.energy_joules).values()) == pytest.approx(run.energy_joules.total)
+    assert sum(row.energy_joules for row in run.rows) == pytest.approx(run.energy_joules.total)
+    for total, field in ((run.global_buffer_bytes.read, "read"), (run.global_buffer_bytes.write, "write")):
+        assert sum(getattr(row, f"global_buffer_{field}_bytes") for row in run.rows) == total
+    twice = machine("energy.mac=2.84 pJ")
+    more = simulate(network, schedule, twice, batch=2 * batch).energy_joules
+    assert more.array - run.energy_joules.array == pytest.approx(run.macs * 1.42e-12)
+    assert replace(more, array=0) == replace(run.energy_joules, array=0)
+
+
+# -- faster hardware is never slower ---------------------------------------------------------------------------
+#
+# The plan stays the same.  A faster unit changes who comes first where queues share DRAM: a write that is ready
+# earlier may now be served before a read that somebody waits for, which costs that read one request's turn and
+# a turnaround of the bus.  As in any list schedule (Graham's anomalies) such turns need not be won back, so half
+# a percent and some turns are allowed.
+
+TURNS = 8
+
+
+def allowed(cycles: int, accelerator: Accelerator) -> float:
+    memory = accelerator.memory
+    turn = REQUEST_BYTES / memory.bandwidth_bytes_per_second + memory.tcl_seconds + memory.twtr_seconds
+    refresh = memory.trfc_seconds + memory.trp_seconds + memory.trcd_seconds
+    return cycles * 1.005 + (TURNS * turn + refresh) * accelerator.chip.clock_hz
+
+
+FASTER = {
+    "bandwidth": ("memory.bandwidth=1200 GiB/s",),
+    "lanes": ("vector.lanes=512",),
+    "clock": ("chip.clock=1.4 GHz",),
+    "ports": ("core.memory_port=1024 B/cycle", "core.vector_port=2048 B/cycle", "core.array_port=1024 B/cycle"),
+}
+
+
+@pytest.mark.parametrize("change", FASTER)
+@law(max_examples=20)
+@given(network=small_networks, schedule=schedules, buffer=st.sampled_from([192, 512, 2048, 10240]), batch=batches)
+def test_faster_hardware_is_never_slower(
+    change: str, network: LayerGraph, schedule: str, buffer: int, batch: int
+) -> None:
+    size = f"core.global_buffer={buffer} KiB"
+    before, after = machine(size), machine(size, *FASTER[change])
+    training, plan = planned(network, schedule, before, batch)
+    slow, fast = (events(training, plan, accelerator).step_cycles for accelerator in (before, after))
+    assert fast * before.chip.clock_hz / after.chip.clock_hz <= allowed(slow, before)
+
+
+@law(max_examples=20)
+@given(small_networks, schedules, st.sampled_from([192, 512, 2048]), batches)
+def test_a_larger_buffer_under_the_same_plan_moves_no_more(
+    network: LayerGraph, schedule: str, buffer: int, batch: int
+) -> None:
+    before, after = (machine(f"core.global_buffer={size} KiB") for size in (buffer, 2 * buffer))
+    training, plan = planned(network, schedule, before, batch)
+    small, large = (events(training, plan, accelerator).dram_bytes for accelerator in (before, after))
+    assert sum(large.values()) <= sum(small.values())
+
+
+# -- more of the same costs as much more -----------------------------------------------------------------------
+
+
+def steps(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> int:
+    """Cycles without the update, which happens once whatever the batch."""
+    timing = events(training, plan, accelerator)
+    return sum(row.cycles for (_, phase), row in timing.rows.items() if phase != "update")
+
+
+@law(max_examples=10)
+@given(small_networks, st.sampled_from(["mbs-fs", "mbs1", "mbs2"]), st.sampled_from([512, 10240]), st.integers(1, 2))
+def test_twice_the_iterations_cost_twice(network: LayerGraph, schedule: str, buffer: int, sub_batch: int) -> None:
+    """Whole groups repeated: once the queues have filled, every eight more samples cost the same."""
+    accelerator = machine(f"core.global_buffer={buffer} KiB")
+    training, plan = planned(network, schedule, accelerator, sub_batch)
+    groups = tuple(replace(group, held=frozenset()) for group in plan.groups)
+    four, eight, twelve = (
+        steps(training, replace(plan, batch_per_core=2 * count, groups=groups), accelerator) for count in (4, 8, 12)
+    )
+    assert eight <= allowed(2 * four, accelerator)
+    assert twelve - eight == pytest.approx(eight - four, rel=0.03, abs=allowed(0, accelerator))
+
+
+def repeated(count: int) -> LayerGraph:
+    net = Network("repeated", Shape(64, 28, 28))
+    x = net.input
+    for _ in range(count):
+        x = net(Conv(64, 3, padding=1), x)
+    net(CrossEntropy(), net(Linear(10), net(Flatten(), net(GlobalAvgPool(), x))))
+    return net.build()
+
+
+@pytest.mark.parametrize("schedule", ["baseline", "archopt", "mbs2"])
+def test_each_further_layer_costs_the_same(schedule: str) -> None:
+    costs = [simulate(repeated(count), schedule, machine(), batch=16).step_cycles for count in (4, 8, 12, 16)]
+    growth = [after - before for before, after in pairwise(costs)]
+    assert growth == pytest.approx([growth[0]] * 3, rel=0.02)
+
+
+# -- two cores ---------------------------------------------------------------------------------------------------
+
+
+@law(max_examples=15)
+@given(small_networks, schedules, machines, batches)
+def test_cores_may_be_exchanged(network: LayerGraph, schedule: str, accelerator: Accelerator, batch: int) -> None:
+    training, plan = planned(network, schedule, accelerator, batch)
+    program = lower(training, plan, accelerator)
+    exchanged = replace(program, cores=program.cores[::-1])
+    there, back = (run_events(each, accelerator, None) for each in (program, exchanged))
+    assert +Counter(there.dram_bytes) == +Counter(back.dram_bytes)
+    assert there.step_cycles == pytest.approx(back.step_cycles, rel=0.002, abs=allowed(0, accelerator))

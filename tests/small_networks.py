@@ -1,0 +1,109 @@
+"""Small networks that hold every structure which decides how tensors move: ``from small_networks import NETWORKS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wavecore.config import load_accelerator
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import (
+    AdaptiveAvgPool,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    CrossEntropy,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    Linear,
+    MaxPool,
+    ReLU,
+)
+from wavecore.plan import Group, Plan
+from wavecore.shapes import Shape
+from wavecore.simulate import make_plan
+from wavecore.training import training_graph
+
+
+def _norm_relu(net: Network, x: str) -> str:
+    return net(ReLU(), net(GroupNorm(4), x))
+
+
+def _end(net: Network, x: str) -> LayerGraph:
+    net(CrossEntropy(), net(Linear(10), net(Flatten(), net(GlobalAvgPool(), x))))
+    return net.build()
+
+
+def chain() -> LayerGraph:
+    """Strides on odd sizes, bias, ReLU6, dropout, max-pooling, linear layers."""
+    net = Network("chain", Shape(3, 13, 13))
+    x = _norm_relu(net, net(Conv(16, 3, 2, 1), net.input))
+    x = net(MaxPool(3, 2, 1), x)
+    x = net(Dropout(0.3), net(ReLU(6.0), net(Conv(24, 3, 1, 1, bias=True), x)))
+    x = net(Flatten(), net(AdaptiveAvgPool(3), x))
+    x = net(Dropout(), net(ReLU(), net(Linear(24), x)))
+    net(CrossEntropy(), net(Linear(10, bias=False), x))
+    return net.build()
+
+
+def residual() -> LayerGraph:
+    """Blocks with identity and with projection, the first of which halves an even image."""
+    net = Network("residual", Shape(3, 12, 12))
+    x = _norm_relu(net, net(Conv(16, 3, 1, 1), net.input))
+    for channels, stride in ((16, 1), (24, 2), (24, 1)):
+        y = _norm_relu(net, net(Conv(channels, 3, stride, 1), x))
+        y = net(GroupNorm(4), net(Conv(channels, 3, 1, 1), y))
+        if stride > 1:
+            x = net(GroupNorm(2), net(Conv(channels, 1, stride), x))
+        x = net(ReLU(), net(Add(), y, x))
+    return _end(net, x)
+
+
+def inception() -> LayerGraph:
+    """Three branches, one of them pooled; their concatenation read by a ReLU, then by an addition and a branch."""
+    net = Network("inception", Shape(3, 11, 11))
+    x = _norm_relu(net, net(Conv(16, 3, 2, 0), net.input))
+    one = _norm_relu(net, net(Conv(8), x))
+    two = net(Conv(8, (1, 3), 1, (0, 1)), _norm_relu(net, net(Conv(8, (3, 1), 1, (1, 0)), x)))
+    pooled = net(Conv(8), net(AvgPool(3, 1, 1), x))
+    joined = net(ReLU(), net(Concat(), one, two, pooled))
+    x = net(Add(), net(GroupNorm(4), net(Conv(24, 3, 1, 1), joined)), joined)
+    return _end(net, net(MaxPool(2, 2, 0, round_up=True), x))
+
+
+def depthwise() -> LayerGraph:
+    """Inverted residuals: a narrow input, wide depthwise convolutions, a grouped one, no ReLU at the addition."""
+    net = Network("depthwise", Shape(3, 14, 14))
+    x = _norm_relu(net, net(Conv(8, 3, 2, 1), net.input))
+    y = net(ReLU(6.0), net(GroupNorm(4), net(Conv(32), x)))
+    y = net(ReLU(6.0), net(GroupNorm(4), net(Conv(32, 3, 1, 1, groups=32), y)))
+    x = net(Add(), x, net(GroupNorm(4), net(Conv(8), y)))
+    x = net(AvgPool(3, 2, 1, round_up=True), net(Conv(16, 3, 2, 1, groups=4), x))
+    return _end(net, x)
+
+
+def twice() -> LayerGraph:
+    """The same tensor twice in an addition, and twice in a concatenation; a branch that is the input itself."""
+    net = Network("twice", Shape(4, 8, 8))
+    x = net(ReLU(), net(Conv(8, 5, 1, 2), net.input))
+    x = net(ReLU(), net(Add(), x, x))
+    x = net(GroupNorm(2), net(Concat(), x, x))
+    x = net(Concat(), net(Conv(8, 2, 2, 0), x), net(MaxPool(2, 2), x))
+    return _end(net, x)
+
+
+NETWORKS: dict[str, Callable[[], LayerGraph]] = {
+    network.__name__: network for network in (chain, residual, inception, depthwise, twice)
+}
+
+
+def serialized(graph: LayerGraph, batch_per_core: int, sub_batch: int) -> Plan:
+    """The whole network as one group, all of whose weight gradients stay on chip; it fits 2 MiB."""
+    training = training_graph(graph)
+    wide = make_plan(training, "mbs2", load_accelerator(overrides=["core.global_buffer=8 MiB"]), batch_per_core)
+    (group,) = wide.groups
+    held = frozenset(name for name in training.tensors if name.endswith(".weight_gradient"))
+    whole = Group(group.units, sub_batch, group.forward, group.backward, held)
+    return Plan(wide.workload, "by hand", batch_per_core, True, (whole,))

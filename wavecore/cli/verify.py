@@ -1,0 +1,131 @@
+"""``wavecore verify``: the lowered program computes what PyTorch's autograd computes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wavecore.cli.inputs import Case, Machine, check_schedule, is_plan_file, load_case, load_machine, load_or_make_plan
+from wavecore.cli.options import Batch, Json, MachineOptions, NetworkOptions, Schedule, WorkloadName, grouped
+from wavecore.cli.tables import facts, show, table
+from wavecore.errors import GraphError, SpaceError, unknown_name
+from wavecore.units import format_bytes
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wavecore.golden.verification import Verification
+    from wavecore.plan import Plan
+
+SCHEMA = "wavecore.verify/1"
+DTYPES = ("float64", "float32")
+IMAGES = (64, 80, 96, 128, 160, 192, 224, 299)  # the first that makes a network is taken
+SCALE = {"width": "0.125", "classes": "10"}
+SAMPLES_PER_CORE = 3  # so that sub-batches of two leave a remainder
+SMALLEST_BUFFER_KIB = 64
+LARGEST_BUFFER_KIB = 1 << 20
+SHOWN = 10  # rows of the table for people
+
+
+@grouped
+def verify(
+    *,
+    workload: WorkloadName,
+    machine: MachineOptions,
+    network: NetworkOptions,
+    schedule: Schedule = "mbs2",
+    batch: Batch = None,
+    dtype: Annotated[str, typer.Option("--dtype", metavar="float64|float32", help="Of all numbers.")] = "float64",
+    json: Json = False,
+) -> None:
+    """Run a scaled-down network's program on real numbers, and compare every gradient with PyTorch's autograd.
+
+    Unless told otherwise: an eighth of the channels, a small image, three samples a core, and so small a buffer that
+    the schedule has something to do.
+    """
+    from wavecore.golden.reference import import_torch
+    from wavecore.golden.verification import verify_workload
+
+    if dtype not in DTYPES:
+        raise unknown_name("--dtype", "dtype", dtype, DTYPES)
+    check_schedule(schedule)
+    import_torch()
+    case = scaled_down(workload, network)
+    loaded, plan = _fitted(case, machine, schedule, batch)
+    samples = plan.batch_per_core * loaded.accelerator.chip.cores
+    chosen: Any = dtype
+    verified = verify_workload(case.graph, plan, loaded.accelerator, samples, chosen)
+    if json:
+        from wavecore.output import json_text
+
+        sys.stdout.write(json_text({"schema": SCHEMA, **asdict(verified)}))
+    else:
+        show(_tables(case, loaded, plan, verified))
+    if not verified.passed:
+        raise typer.Exit(1)
+
+
+def scaled_down(workload: str, network: NetworkOptions) -> Case:
+    """The workload with few channels and a small image, as far as it has these options and they are not given."""
+    from wavecore.catalog import workload_names, workload_options
+
+    options = workload_options(workload) if workload in workload_names() else {}
+    free = {key for key in ("image", *SCALE) if key in options and getattr(network, key) is None}
+    free -= {pair.partition("=")[0].strip() for pair in network.others}
+    small = replace(network, **{key: value for key, value in SCALE.items() if key in free})
+    if "image" not in free:
+        return load_case(workload, small)
+    for image in IMAGES[:-1]:
+        try:
+            return load_case(workload, replace(small, image=str(image)))
+        except GraphError:
+            continue
+    return load_case(workload, replace(small, image=str(IMAGES[-1])))
+
+
+def _fitted(case: Case, options: MachineOptions, schedule: str, batch: str | None) -> tuple[Machine, Plan]:
+    """The machine, with the smallest buffer that the schedule can use, unless one is given, and the plan."""
+    from wavecore.lower import lower
+
+    loaded = load_machine(options)
+    samples = batch if batch or is_plan_file(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)
+    if is_plan_file(schedule) or any(pair.strip().startswith("core.global_buffer") for pair in options.overrides):
+        return loaded, load_or_make_plan(schedule, case, loaded, samples)
+    kib = SMALLEST_BUFFER_KIB
+    while True:
+        try:
+            tight = _with_buffer(options, kib)
+            plan = load_or_make_plan(schedule, case, tight, samples)
+            lower(case.training, plan, tight.accelerator)
+            return tight, plan
+        except SpaceError:
+            if kib >= LARGEST_BUFFER_KIB:
+                raise
+            kib *= 2
+
+
+def _with_buffer(options: MachineOptions, kib: int) -> Machine:
+    return load_machine(replace(options, overrides=[*options.overrides, f"core.global_buffer={kib} KiB"]))
+
+
+def _tables(case: Case, loaded: Machine, plan: Plan, verified: Verification) -> Iterator[RenderableType]:
+    sizes = "".join(f", {key} {value}" for key, value in case.options.items())
+    buffer = format_bytes(loaded.accelerator.core.global_buffer_bytes)
+    iterations = max(group.iterations(plan.batch_per_core) for group in plan.groups)
+    yield facts(
+        f"{verified.workload}{sizes}: {verified.schedule} against PyTorch's autograd, {verified.dtype}",
+        [
+            ("samples a core", str(plan.batch_per_core), ""),
+            ("global buffer", buffer, ""),
+            ("groups", str(len(plan.groups)), f"up to {iterations} iterations"),
+            ("tensors compared", str(len(verified.tensors)), "loss, gradients, weights, momentum"),
+            ("largest error", f"{verified.largest_error:.1e}", "passed" if verified.passed else "FAILED"),
+        ],
+    )
+    worst = sorted(verified.tensors, key=lambda tensor: -tensor.error)[:SHOWN]
+    rows = [(tensor.name, f"{tensor.error:.1e}") for tensor in worst]
+    yield table("largest relative errors", ("tensor", "error"), rows, right=("error",))

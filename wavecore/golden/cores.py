@@ -1,0 +1,84 @@
+"""The state of a chip that the interpreter runs a program on: what its queues see and change."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from wavecore.golden.kernels import Array
+from wavecore.golden.numbers import StepData
+from wavecore.golden.reach import needs
+from wavecore.golden.semantics import Semantics
+from wavecore.golden.stores import Buffer, Cell, broken
+from wavecore.golden.turns import Turn, turns_of
+from wavecore.program import Program
+
+
+class Chip:
+    """All cores, their DRAM, and the step's numbers."""
+
+    def __init__(self, meaning: Semantics, program: Program, data: StepData) -> None:
+        self.meaning, self.program, self.data = meaning, program, data
+        self.tensors = meaning.training.tensors
+        self.batch = len(data.images)
+        self.per_core = self.batch // len(program.cores)
+        self.operations = {
+            op.name: op for unit in meaning.training.units for op in (*unit.forward, *unit.backward, *unit.update)
+        }
+        self.shared: dict[str, Cell] = {}
+        for unit, weight in data.weights.items():
+            state = np.stack([weight, data.momentum[unit]])
+            self.shared[f"{unit}.weight"] = Cell(weight.copy())
+            self.shared[f"{unit}.optimizer"] = Cell(state)
+        self.updating: set[str] = set()
+        self._needs: dict[int, list[dict[str, int]]] = {}
+        self.cores = [Core(self, index) for index in range(len(program.cores))]
+
+    def needs(self, turn: Turn, step: int) -> dict[str, int]:
+        """What the results of a step depend on, worked out once a command."""
+        key = id(turn.command)
+        if key not in self._needs:
+            self._needs[key] = needs(self.meaning, turn.operation, turn.command)
+        return self._needs[key][step]
+
+
+class Core:
+    """One core: its buffer, its part of DRAM, its tokens, and how far its queues are."""
+
+    def __init__(self, chip: Chip, index: int) -> None:
+        self.chip, self.index = chip, index
+        self.tensors = chip.tensors
+        self.buffer = Buffer(chip.program.buffer_bytes)
+        self.dram: dict[str, Cell] = defaultdict(Cell)
+        self.on_chip: Counter[tuple[int, str]] = Counter()  # tokens, by segment and tensor
+        self.in_dram: Counter[str] = Counter()  # tokens
+        self.loaded = self.multiplied = self.drained = self.computed = 0
+        self.loss: float = 0.0
+        self.at: dict[str, str] = {}
+        first = index * chip.per_core
+        self.mine = slice(first, first + chip.per_core)
+        images = chip.data.images[self.mine]
+        name = chip.meaning.graph.layers[0].name
+        self.dram[name] = Cell(images.reshape(len(images), -1), self.tensors[name].nbytes * len(images))
+        self.turns = list(turns_of(chip.program, chip.operations, index, chip.per_core))
+        self.gradient_stores = Counter(
+            store.transfer.tensor.name for turn in self.turns for store in turn.command.stores if turn.happens(store)
+        )
+
+    def gradient(self, unit: str) -> Array:
+        """This core's gradient of a unit's weights, from DRAM."""
+        values = self.dram[f"{unit}.weight_gradient"].values
+        if values is None:
+            raise broken(f"core {self.index}", f"{unit}.weight_gradient is not in DRAM")
+        return values
+
+    def doing(self) -> str:
+        """Where each queue stands."""
+        return f"core {self.index}: " + ", ".join(f"{queue} queue in {what}" for queue, what in self.at.items())
+
+    def check_empty(self) -> None:
+        """Nothing is left in the buffer."""
+        left = ", ".join(self.buffer.left())
+        if left or self.buffer.used:
+            raise broken(f"core {self.index}", f"{self.buffer.used} bytes of the buffer were never freed: {left}")
