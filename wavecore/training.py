@@ -383,6 +383,7 @@ class _Unroller:
             if direct and self._masked(tensor):
                 reads.append(Use(f"{tensor}.mask"))
                 masks = 1
+        in_place = work.in_place and wanted
         if work.writes_weight_gradient:
             writes.append(self._weight_gradient_tensor(draft))
         return Operation(
@@ -394,7 +395,7 @@ class _Unroller:
             gemms=work.gemms,
             passes=_plus(work.passes, masks),
             accumulates=work.writes_weight_gradient,
-            in_place=self._same_size(writes[0], (self.gradients[name], *draft.inputs)) if work.in_place and wanted else (),
+            in_place=self._same_size(writes[0], (self.gradients[name], *draft.inputs)) if in_place else (),
             lookahead=work.lookahead,
         )
 

@@ -25,11 +25,12 @@ LARGEST_BATCH = 1 << 16
 
 @dataclass(frozen=True)
 class Case:
-    """A network, ready to be planned for, and what it was made with."""
+    """A network, ready to be planned for, and what it was made with; ``choices`` as they were given."""
 
     info: Workload
     options: Mapping[str, Option]
     graph: LayerGraph
+    choices: tuple[str, ...] = ()
 
     @cached_property
     def training(self) -> TrainingGraph:
@@ -60,7 +61,7 @@ def load_case(name: str, options: NetworkOptions) -> Case:
     _refuse_files(name)
     info = workload_info(name)
     chosen = _workload_options(name, options)
-    return Case(info, chosen, workload(name, **chosen))
+    return Case(info, chosen, workload(name, **chosen), tuple(options.choices))
 
 
 def _topology_case(path: str, options: NetworkOptions) -> Case:
@@ -74,7 +75,8 @@ def _topology_case(path: str, options: NetworkOptions) -> Case:
     if given:
         raise InputError(given[0], f"{path} says all sizes itself", "no such option, or a registered network")
     graph = topology_workload(path)
-    return Case(Workload(name=path, build=lambda: graph, summary="a SCALE-Sim topology"), {}, graph)
+    info = Workload(name=path, build=lambda: graph, summary="a SCALE-Sim topology")
+    return Case(info, {}, graph, tuple(options.choices))
 
 
 def _refuse_files(name: str) -> None:
@@ -175,12 +177,16 @@ def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: str | 
     not split over the cores or is not the plan's.
     """
     from wavecore.planfile import load_plan
-    from wavecore.simulate import find_schedule, make_plan
+    from wavecore.simulate import find_schedule, make_plan, parse_choices
     from wavecore.verify import verify_plan
 
+    choices = parse_choices(case.choices)
     if not is_plan_file(schedule):
         find_schedule(schedule)
-        return make_plan(case.training, schedule, machine.accelerator, samples_per_core(case, machine, batch))
+        samples = samples_per_core(case, machine, batch)
+        return make_plan(case.training, schedule, machine.accelerator, samples, choices)
+    if case.choices:
+        raise InputError(f"--choice {case.choices[0]}", f"{schedule} has made its choices", "to edit the plan")
     with hinting("wavecore plan WORKLOAD --out plan.toml, which writes a plan that is right"):
         plan = load_plan(Path(schedule), case.training, graph=case.graph)
     planned = plan.batch_per_core

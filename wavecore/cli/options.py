@@ -62,7 +62,7 @@ class MachineOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOptions:
-    """What a workload is built with."""
+    """What a workload is built with, and the modelling choices under which it is planned."""
 
     image: Annotated[
         str | None, typer.Option("--image", metavar="N", help="Side of the input image.", show_default=False)
@@ -80,6 +80,15 @@ class NetworkOptions:
             "--option",
             metavar="KEY=VALUE",
             help="Any option of the workload: norm=group.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list)
+    choices: Annotated[
+        list[str],
+        typer.Option(
+            "--choice",
+            metavar="KEY=VALUE",
+            help="A modelling choice of the schedules: normalization_passes=1, hold_weight_gradients=false.",
             show_default=False,
         ),
     ] = field(default_factory=list)

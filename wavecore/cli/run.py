@@ -109,6 +109,7 @@ def run_case(
         "options": dict(case.options),
         "schedule": schedule,
         "batch": batch,
+        "choices": list(case.choices),
         **machine.settings,
     }
     result = simulate(

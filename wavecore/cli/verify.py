@@ -25,7 +25,7 @@ SCHEMA = "wavecore.verify/1"
 DTYPES = ("float64", "float32")
 IMAGES = (64, 80, 96, 128, 160, 192, 224, 299)  # the first that makes a network is taken
 SCALE = {"width": "0.125", "classes": "10"}
-SAMPLES_PER_CORE = 3  # so that sub-batches of two leave a remainder
+SAMPLES_PER_CORE = 7  # a prime, so that sub-batches leave a remainder
 SMALLEST_BUFFER_KIB = 64
 LARGEST_BUFFER_KIB = 1 << 20
 SHOWN = 10  # rows of the table for people
@@ -44,7 +44,7 @@ def verify(
 ) -> None:
     """Run a scaled-down network's program on real numbers, and compare every gradient with PyTorch's autograd.
 
-    Unless told otherwise: an eighth of the channels, a small image, three samples a core, and so small a buffer that
+    Unless told otherwise: an eighth of the channels, a small image, seven samples a core, and so small a buffer that
     the schedule has something to do.
     """
     from wavecore.golden.reference import import_torch
@@ -76,7 +76,8 @@ def scaled_down(workload: str, network: NetworkOptions) -> Case:
     options = workload_options(workload) if workload in workload_names() else {}
     free = {key for key in ("image", *SCALE) if key in options and getattr(network, key) is None}
     free -= {pair.partition("=")[0].strip() for pair in network.others}
-    small = replace(network, **{key: value for key, value in SCALE.items() if key in free})
+    scale: dict[str, Any] = {key: value for key, value in SCALE.items() if key in free}
+    small = replace(network, **scale)
     if "image" not in free:
         return load_case(workload, small)
     for image in IMAGES[:-1]:
