@@ -11,9 +11,14 @@ from small_networks import NETWORKS, serialized
 from wavecore.config import load_accelerator
 from wavecore.errors import InputError
 from wavecore.golden.interpreter import interpret
+from wavecore.golden.kernels import KERNELS
 from wavecore.golden.numbers import random_data
 from wavecore.golden.verification import Verification, verify_workload
+from wavecore.ir import Network
+from wavecore.layers import KINDS, Conv, Outlet
+from wavecore.layers.base import Role
 from wavecore.lower import lower
+from wavecore.shapes import Shape
 from wavecore.simulate import make_plan
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
@@ -88,6 +93,23 @@ def test_the_buffers_size_decides_how_it_runs_and_not_what_comes_out() -> None:
     for unit, gradient in outcomes[0].gradients.items():
         for other in outcomes[1:]:
             np.testing.assert_allclose(other.gradients[unit], gradient, rtol=0, atol=1e-13)
+
+
+def test_every_kind_of_layer_has_kernels() -> None:
+    computed = {kind for kind, rules in KINDS.items() if rules.role is not Role.VIEW}
+    assert set(KERNELS) == computed
+
+
+def test_a_piece_of_a_network_has_no_gradients_to_compare() -> None:
+    needs_torch()
+    net = Network("piece", Shape(4, 8, 8))
+    net(Outlet(), net(Conv(8, 3), net.input))
+    with pytest.raises(InputError) as caught:
+        verify_workload(net.build(), "mbs2", machine(64), BATCH)
+    assert str(caught.value) == (
+        "workload piece: is a piece of a network without a loss, so it has no gradients of its own; "
+        "try: a whole network: wavecore list workloads"
+    )
 
 
 def test_a_missing_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

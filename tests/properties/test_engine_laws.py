@@ -210,18 +210,30 @@ def steps(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> int:
     return sum(row.cycles for (_, phase), row in timing.rows.items() if phase != "update")
 
 
-@law(max_examples=10)
-@given(small_networks, st.sampled_from(["mbs-fs", "mbs1", "mbs2"]), st.sampled_from([512, 10240]), st.integers(1, 2))
-def test_twice_the_iterations_cost_twice(network: LayerGraph, schedule: str, buffer: int, sub_batch: int) -> None:
-    """Whole groups repeated: once the queues have filled, every eight more samples cost the same."""
-    accelerator = machine(f"core.global_buffer={buffer} KiB")
+@pytest.mark.parametrize(("settings_", "tolerance"), [(("chip.cores=1", "memory.trefi=1 ms"), 0.01), ((), 0.06)])
+@law(max_examples=8)
+@given(
+    network=small_networks,
+    schedule=st.sampled_from(["mbs-fs", "mbs1", "mbs2"]),
+    buffer=st.sampled_from([512, 10240]),
+    sub_batch=st.integers(1, 2),
+)
+def test_more_iterations_cost_as_much_more(
+    settings_: tuple[str, ...], tolerance: float, network: LayerGraph, schedule: str, buffer: int, sub_batch: int
+) -> None:
+    """Whole groups repeated: once the queues have filled, every eight more samples cost the same.
+
+    On one core that no refresh interrupts to a percent.  Two cores with images of one pixel wait for latencies most
+    of the time, and how their requests interleave settles late.
+    """
+    accelerator = machine(f"core.global_buffer={buffer} KiB", *settings_)
     training, plan = planned(network, schedule, accelerator, sub_batch)
     groups = tuple(replace(group, held=frozenset()) for group in plan.groups)
-    four, eight, twelve = (
-        steps(training, replace(plan, batch_per_core=2 * count, groups=groups), accelerator) for count in (4, 8, 12)
+    one, two, three = (
+        steps(training, replace(plan, batch_per_core=8 * count, groups=groups), accelerator) for count in (1, 2, 3)
     )
-    assert eight <= allowed(2 * four, accelerator)
-    assert twelve - eight == pytest.approx(eight - four, rel=0.03, abs=allowed(0, accelerator))
+    assert two <= allowed(2 * one * (1 + tolerance), accelerator)
+    assert three - two == pytest.approx(two - one, rel=tolerance, abs=allowed(0, accelerator))
 
 
 def repeated(count: int) -> LayerGraph:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavecore.errors import InputError
 from wavecore.golden.kernels import KERNELS, Array, Operands, elementwise, mask_scale
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import KINDS, Input
+from wavecore.layers import KINDS, CrossEntropy, Input
 from wavecore.layers.base import Role
 from wavecore.operations import Operation, Phase
 from wavecore.training import TrainingGraph, Unit
@@ -65,7 +66,17 @@ class Semantics:
 
 
 def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
-    """Resolve views, fused layers, and the gradients that additions pass on."""
+    """Resolve views, fused layers, and the gradients that additions pass on.
+
+    Raises InputError for a network without a loss, or with a kind of layer that `KERNELS` does not compute.
+    """
+    if not isinstance(graph.layers[-1].kind, CrossEntropy):
+        what = "is a piece of a network without a loss, so it has no gradients of its own"
+        raise InputError(f"workload {graph.name}", what, "a whole network: wavecore list workloads")
+    for unit in training.units:
+        if type(graph.by_name[unit.name].kind) not in KERNELS:
+            known = ", ".join(sorted(kind.kind for kind in KERNELS))
+            raise InputError(f"layer {unit.name}", f"nothing computes a layer of kind {unit.kind!r}", f"one of {known}")
     values = _values(graph, training)
     inputs = {unit.name: tuple(values[name] for name in graph.by_name[unit.name].inputs) for unit in training.units}
     gradients, sums = _gradients(graph, training, inputs)
