@@ -91,7 +91,7 @@ LAWS = (
         "A further layer or iteration costs what the last one did; cores may be exchanged",
         (
             "properties/test_engine_laws.py::test_each_further_layer_costs_the_same",
-            "properties/test_engine_laws.py::test_twice_the_iterations_cost_twice",
+            "properties/test_engine_laws.py::test_more_iterations_cost_as_much_more",
             "properties/test_engine_laws.py::test_cores_may_be_exchanged",
         ),
     ),

@@ -87,7 +87,7 @@ def measure_steps(case: tuple[str, str, float]) -> int:
 
 def percent(value: float, sign: bool = True) -> str:
     """A share as people write it."""
-    return f"{value:{'+' if sign else ''}.1%}".replace("-", "\N{MINUS SIGN}").replace("%", " %")
+    return f"{value:{'+' if sign else ''}z.1%}".replace("-", "\N{MINUS SIGN}").replace("%", " %")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

@@ -89,11 +89,13 @@ def test_mbs2_hardly_cares_about_the_memory(name: str) -> None:
     assert slower["baseline"] > 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "inception_v3"])
 def test_a_small_buffer_with_mbs2_beats_a_large_one_with_il(name: str) -> None:
     assert total(name, "mbs2", "core.global_buffer=5 MiB") < total(name, "il", "core.global_buffer=40 MiB")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "googlenet", "mobilenet_v2", "resnet18", "resnet50"])
 def test_a_larger_buffer_never_moves_more(name: str) -> None:
     for schedule in ORDER[1:]:

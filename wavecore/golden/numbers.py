@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,16 @@ def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int =
             for layer in graph
             if isinstance(layer.kind, Dropout)
         },
+    )
+
+
+def in_double(data: StepData) -> StepData:
+    """The same numbers in float64."""
+    return replace(
+        data,
+        images=data.images.astype(np.float64),
+        weights={name: weight.astype(np.float64) for name, weight in data.weights.items()},
+        momentum={name: value.astype(np.float64) for name, value in data.momentum.items()},
     )
 
 

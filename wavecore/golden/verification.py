@@ -10,7 +10,7 @@ import numpy as np
 
 from wavecore.golden.interpreter import interpret
 from wavecore.golden.kernels import Array
-from wavecore.golden.numbers import Outcome, random_data
+from wavecore.golden.numbers import Outcome, in_double, random_data
 from wavecore.golden.reference import import_torch, reference
 from wavecore.ir import LayerGraph
 from wavecore.lower import lower
@@ -21,8 +21,12 @@ from wavecore.training import training_graph
 
 DType = Literal["float64", "float32"]
 
-TOLERANCES: dict[str, float] = {"float64": 1e-9, "float32": 2e-3}
-"""The largest relative error that passes: rounding, as it adds up through a hundred layers."""
+TOLERANCE = 1e-9
+"""The largest relative error that passes in float64: rounding, as it adds up through a hundred layers."""
+
+ROUNDING = 100
+"""How much further than PyTorch's float32 ours may be from the result in float64: in deep networks it is a matter of
+chance which ReLU and which maximum rounding tips over, and the error of a gradient is that of the worst."""
 
 NOISE = 1e-3
 """Share of the network's largest gradient below which a tensor is compared on that scale: where terms cancel, as under
@@ -46,6 +50,7 @@ class Verification:
     dtype: str
     tensors: tuple[TensorError, ...]
     largest_error: float
+    allowed_error: float
     passed: bool
 
 
@@ -60,6 +65,7 @@ def verify_workload(
 ) -> Verification:
     """Run one step of ``graph`` as lowered and in PyTorch, from the same random numbers, and compare.
 
+    Errors are against PyTorch in float64.  Float32 passes if it is about as near to that as PyTorch's own float32.
     ``batch`` is the mini-batch of the whole chip; ``seed`` chooses the numbers and the order of the queues.
     Raises InputError where PyTorch is missing or something does not fit together, InvariantError where the program
     reads what is not there.
@@ -70,15 +76,20 @@ def verify_workload(
     plan = make_plan(training, schedule, accelerator, samples) if isinstance(schedule, str) else schedule
     data = random_data(graph, batch, np.dtype(dtype), seed)
     ours = interpret(graph, training, lower(training, plan, accelerator), data, seed=seed)
-    tensors = tuple(compare(ours, reference(graph, data)))
+    exact = reference(graph, in_double(data))
+    tensors = tuple(compare(ours, exact))
     largest = max(tensor.error for tensor in tensors)
+    allowed = TOLERANCE
+    if dtype != "float64":
+        allowed = ROUNDING * max(tensor.error for tensor in compare(reference(graph, data), exact))
     return Verification(
         workload=graph.name,
         schedule=plan.schedule,
         dtype=dtype,
         tensors=tensors,
         largest_error=largest,
-        passed=bool(largest <= TOLERANCES[dtype]),
+        allowed_error=allowed,
+        passed=largest <= allowed,
     )
 
 
