@@ -20,6 +20,7 @@ Orders of a weight gradient, whose inner dimension is samples, with C = the grad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from wavecore.errors import SpaceError
 from wavecore.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
@@ -76,6 +77,7 @@ def _chunk(nbytes: int) -> int:
     return min(2 * CHUNK_BYTES, nbytes)
 
 
+@lru_cache(maxsize=1 << 15)
 def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
     """Measure what ``placed`` needs beside its resident tensors."""
     op = placed.operation
@@ -110,6 +112,7 @@ def _gradient_tiles(placed: PlacedOperation, array: ArraySpec) -> int:
     return min(4 * array.tile_rows * array.columns * ACCUMULATOR_BYTES, 2 * gradient_bytes(placed))
 
 
+@lru_cache(maxsize=1 << 15)
 def needs(placed: PlacedOperation, array: ArraySpec) -> tuple[Need, ...]:
     """The ways in which every operand is read only once, the one with the best overlap first."""
     op = placed.operation
@@ -120,8 +123,8 @@ def needs(placed: PlacedOperation, array: ArraySpec) -> tuple[Need, ...]:
         tiles = Need("tiles", parts.streamed + parts.stationary, parts.base + _gradient_tiles(placed, array))
         if not parts.streamed and not parts.stationary:
             return (tiles,)
-        fixed = parts.base + gradient_bytes(placed)  # partial sums of earlier iterations are added there too
-        # a quarter of the operands is in use while the next quarter arrives
+        # partial sums of earlier iterations are added where the gradient is; rounds need room for two windows
+        fixed = parts.base + gradient_bytes(placed) + 2 * (parts.window + _chunk(parts.stationary))
         return tiles, Need("depth", (parts.streamed + parts.stationary + 1) // 2, fixed)
     whole = Need("rows", 0, parts.base + parts.window + parts.stationary)
     if not parts.stationary:

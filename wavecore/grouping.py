@@ -98,12 +98,17 @@ class Grouper:
         self.normalization_passes = choices.normalization_passes
         self.space = accelerator.core.global_buffer_bytes
         self._costs: dict[tuple[int, int, Rule], Candidate | None] = {}
-        self._unit_costs: dict[tuple[int, int, Rule], tuple[Ints, Ints]] = {}
 
     @cached_property
     def last(self) -> int:
         """Index of the last unit."""
         return len(self.training.units) - 1
+
+    @cached_property
+    def array_size(self) -> tuple[int, int, int]:
+        """What of the array decides what operations need of the buffer."""
+        array = self.accelerator.array
+        return array.rows, array.columns, array.tile_rows
 
     @cached_property
     def _residencies(self) -> Mapping[tuple[Rule, Direction], Mapping[str, Residency]]:
@@ -116,9 +121,7 @@ class Grouper:
 
     def footprint(self, first: int, last: int, rule: Rule) -> Footprint:
         """Measure a group under a rule; remembered with the graph, since no buffer size enters."""
-        array = self.accelerator.array
-        size = (array.rows, array.columns, array.tile_rows)
-        key = ("footprint", first, last, rule, self.normalization_passes, size)
+        key = ("footprint", first, last, rule, self.normalization_passes, self.array_size)
         found: Footprint | None = self.training.memory.get(key)
         if found is None:
             found = self.training.memory[key] = self._measure(first, last, rule)
@@ -144,21 +147,12 @@ class Grouper:
             len(both[0]),
         )
 
-    def unit_costs(self, first: int, last: int, rule: Rule) -> tuple[Ints, Ints]:
-        """(largest sub-batch, linear traffic) of each unit of a group; 0 samples where none fits."""
-        key = (first, last, rule)
-        if key not in self._unit_costs:
-            group = self.footprint(first, last, rule)
-            limits = np.full(last - first + 1, self.batch, dtype=np.int64)
-            np.minimum.at(limits, group.units - first, group.largest_sub_batches(self.space, self.batch))
-            traffic = np.zeros((last - first + 1, 3), dtype=np.int64)
-            np.add.at(traffic, group.units - first, group.traffic)
-            self._unit_costs[key] = limits, traffic
-        return self._unit_costs[key]
-
     def largest_sub_batches(self, rule: Rule) -> list[int]:
         """Each unit's largest sub-batch inside the whole network, at most the mini-batch; 0 where none fits."""
-        return [int(limit) for limit in self.unit_costs(0, self.last, rule)[0]]
+        whole = self.footprint(0, self.last, rule)
+        limits = np.full(self.last + 1, self.batch, dtype=np.int64)
+        np.minimum.at(limits, whole.units, whole.largest_sub_batches(self.space, self.batch))
+        return [int(limit) for limit in limits]
 
     def cost(self, first: int, last: int, rule: Rule) -> Candidate | None:
         """Cost a group under a rule; None where not even one sample fits."""
@@ -339,14 +333,15 @@ class _LocalCosts:
         self.rule = rule
         self._batch = grouper.batch
         self._radius = 1 + _longest_idle_run(grouper.training, pieces)
-        reach = range(self._radius + 1)
-        tables = {
-            (left, right): _local_table(grouper, pieces, rule, left, right, self._radius)
-            for left in reach
-            for right in reach
-        }
-        self._limits = {key: table[0] for key, table in tables.items()}
-        self._traffic = {key: table[1] for key, table in tables.items()}
+        self._limits: dict[tuple[int, int], Ints] = {}
+        self._traffic: dict[tuple[int, int], Ints] = {}
+        for left in range(self._radius + 1):
+            for right in range(self._radius + 1):
+                local = _local_footprint(grouper, pieces, rule, left, right, self._radius)
+                limits = np.where(local.whole, grouper.batch, 0)
+                own = local.footprint.largest_sub_batches(grouper.space, grouper.batch)
+                np.minimum.at(limits, local.footprint.units, own)
+                self._limits[left, right], self._traffic[left, right] = limits, local.traffic
 
     def _with_left(self, tables: Mapping[tuple[int, int], Ints], start: int, right: int) -> Ints:
         """Rows of the pieces from ``start`` on in a group that begins there, all with ``right`` neighbours behind."""
@@ -394,22 +389,50 @@ def _longest_idle_run(training: TrainingGraph, pieces: Sequence[tuple[int, int]]
     return longest
 
 
-def _local_table(
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """All pieces, each in a group that reaches so far to either side.
+
+    The rows of ``footprint`` have pieces for units; ``whole`` says which pieces have so many neighbours at all.
+    """
+
+    footprint: Footprint
+    traffic: Ints
+    whole: npt.NDArray[np.bool_]
+
+
+def _local_footprint(
     grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, left: int, right: int, radius: int
-) -> tuple[Ints, Ints]:
-    """(largest sub-batch, linear traffic) of every piece with so many neighbours of its group on either side."""
-    limits = np.zeros(len(pieces), dtype=np.int64)
+) -> _Local:
+    """Measure every piece with so many neighbours of its group on either side; remembered with the graph."""
+    key = ("local", tuple(pieces), rule, left, right, radius, grouper.normalization_passes, grouper.array_size)
+    found: _Local | None = grouper.training.memory.get(key)
+    if found is not None:
+        return found
+    rows: list[tuple[Ints, Ints, Ints]] = []
     traffic = np.zeros((len(pieces), 3), dtype=np.int64)
+    whole = np.zeros(len(pieces), dtype=np.bool_)
     for index, (first, last) in enumerate(pieces):
         if index < left or index + right >= len(pieces):
             continue
-        whole = left == radius and right == radius
-        window = (0, grouper.last) if whole else (pieces[index - left][0], pieces[index + right][1])
-        own_limits, own_traffic = grouper.unit_costs(*window, rule)
-        here = slice(first - window[0], last - window[0] + 1)
-        limits[index] = own_limits[here].min()
-        traffic[index] = own_traffic[here].sum(axis=0)
-    return limits, traffic
+        inside = left == radius and right == radius
+        window = (0, grouper.last) if inside else (pieces[index - left][0], pieces[index + right][1])
+        group = grouper.footprint(*window, rule)
+        own = (group.units >= first) & (group.units <= last)
+        owner = np.full(int(own.sum()), index, dtype=np.int64)
+        rows.append((group.per_sample_bytes[own], group.fixed_bytes[own], owner))
+        traffic[index] = group.traffic[own].sum(axis=0)
+        whole[index] = True
+    empty = np.zeros((0, 2), dtype=np.int64)
+    footprint = Footprint(
+        np.concatenate([empty, *(row[0] for row in rows)]),
+        np.concatenate([empty, *(row[1] for row in rows)]),
+        np.zeros((0, 3), dtype=np.int64),
+        np.concatenate([empty[:, 0], *(row[2] for row in rows)]),
+        0,
+    )
+    found = grouper.training.memory[key] = _Local(footprint, traffic, whole)
+    return found
 
 
 def _residency(training: TrainingGraph, rule: Rule, direction: Direction) -> Mapping[str, Residency]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 
@@ -13,35 +13,32 @@ def content_hash(value: object) -> str:
     Equal trees hash alike in every process; class and field names count, the order of a mapping or a set does not.
     Raises TypeError for anything else.
     """
-    digest = hashlib.sha256()
-    for piece in _encode(value):
-        digest.update(piece)
-    return digest.hexdigest()
+    return hashlib.sha256(_encode(value)).hexdigest()
 
 
-def _encode(value: object) -> Iterator[bytes]:
-    """Yield an encoding in which no tree is the beginning of another."""
+def _encode(value: object) -> bytes:
+    """Return an encoding in which no tree is the beginning of another."""
     if value is None or isinstance(value, bool):
-        yield f"{value};".encode()
-    elif isinstance(value, int):
-        yield f"i{int(value):x};".encode()
-    elif isinstance(value, float):
-        yield f"f{float(value).hex()};".encode()
-    elif isinstance(value, str):
+        return f"{value};".encode()
+    if isinstance(value, str):
         text = value.encode("utf-8", "surrogatepass")
-        yield f"s{len(text)}:".encode() + text
-    elif isinstance(value, (tuple, list)):
-        yield f"t{len(value)}:".encode()
-        for item in value:
-            yield from _encode(item)
-    elif isinstance(value, (frozenset, set)):
-        yield f"e{len(value)}:".encode()
-        yield from sorted(b"".join(_encode(item)) for item in value)
-    elif isinstance(value, Mapping):
-        yield f"m{len(value)}:".encode()
-        yield from sorted(b"".join((*_encode(key), *_encode(item))) for key, item in value.items())
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield f"c{type(value).__qualname__}:".encode()
-        yield from _encode({each.name: getattr(value, each.name) for each in fields(value)})
-    else:
-        raise TypeError(f"cannot hash a {type(value).__name__}: {value!r}")
+        return b"s%d:%b" % (len(text), text)
+    if isinstance(value, int):
+        return f"i{int(value):x};".encode()
+    if isinstance(value, float):
+        return f"f{float(value).hex()};".encode()
+    return _encode_many(value)
+
+
+def _encode_many(value: object) -> bytes:
+    if isinstance(value, (tuple, list)):
+        return b"t%d:%b" % (len(value), b"".join(map(_encode, value)))
+    if isinstance(value, (frozenset, set)):
+        return b"e%d:%b" % (len(value), b"".join(sorted(map(_encode, value))))
+    if isinstance(value, Mapping):
+        items = sorted(_encode(key) + _encode(item) for key, item in value.items())
+        return b"m%d:%b" % (len(value), b"".join(items))
+    if is_dataclass(value) and not isinstance(value, type):
+        content = {each.name: getattr(value, each.name) for each in fields(value)}
+        return b"c%b:%b" % (type(value).__qualname__.encode(), _encode_many(content))
+    raise TypeError(f"cannot hash a {type(value).__name__}: {value!r}")

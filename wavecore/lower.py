@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from wavecore.blocking import Blocking, block, gradient_bytes
 from wavecore.operations import Role, TensorClass
 from wavecore.pacing import Paces, outer_blocks, paces, step_counts, two_sweeps
-from wavecore.placement import Direction, Place, PlacedOperation, place_group
+from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
 from wavecore.plan import Group, Plan
 from wavecore.program import After, Command, Flow, Load, Pace, Program, Segment, Store, Token, token_name, transfers_of
 from wavecore.specs import Accelerator
@@ -107,7 +107,7 @@ def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Acce
     if draft is None:
         draft = training.memory[key] = _draft(training, site, blocking, accelerator)
     spare = space - placed.live_bytes * samples - blocking.stage_bytes
-    steps, sweep = step_counts(placed, draft.work, transfers_of(draft), samples, draft.blocks, spare)
+    steps, sweep = step_counts(placed, draft.work, transfers_of(draft), samples, draft.blocks, spare, accelerator.array)
     return (
         draft if (steps, sweep) == (draft.steps, draft.sweep_steps) else replace(draft, steps=steps, sweep_steps=sweep)
     )
@@ -246,11 +246,14 @@ def _space(site: _Site) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, i
 
 def _update_segment(training: TrainingGraph, plan: Plan, core: int, accelerator: Accelerator) -> Segment:
     """Each core updates its share of every layer from the gradients of all cores."""
-    commands = tuple(
-        _update_command(operation, core, accelerator)
-        for group in plan.groups
-        for operation in place_group(training, group, Direction.UPDATE, plan.normalization_passes)
-    )
+    cores, vector, core_spec = accelerator.chip.cores, accelerator.vector, accelerator.core
+    key = ("update", core, cores, vector, core_spec, accelerator.array)
+    commands: tuple[Command, ...] | None = training.memory.get(key)
+    if commands is None:
+        commands = training.memory[key] = tuple(
+            _update_command(operation, core, accelerator)
+            for operation in place(training, 0, len(training.units) - 1, Direction.UPDATE, {})
+        )
     return Segment("update", Direction.UPDATE, ((plan.batch_per_core, commands),))
 
 
@@ -259,7 +262,7 @@ def _update_command(placed: PlacedOperation, core: int, accelerator: Accelerator
     moves = tuple(update_transfers(placed, core, cores))
     gradients = sum(m.nbytes for m in moves if m.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT)
     work = update_work(placed, moves, gradients * (cores - 1) // cores, accelerator)
-    steps, _ = step_counts(placed, work, moves, 1, 1, accelerator.core.global_buffer_bytes)
+    steps, _ = step_counts(placed, work, moves, 1, 1, accelerator.core.global_buffer_bytes, accelerator.array)
 
     def after(move: Transfer) -> After:
         return After.ALL if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT else After.NOTHING

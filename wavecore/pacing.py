@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from wavecore.blocking import CHUNK_BYTES, Blocking
-from wavecore.operations import Gemm
+from wavecore.layers.base import ACCUMULATOR_BYTES
+from wavecore.operations import Gemm, TensorClass
 from wavecore.placement import PlacedOperation
 from wavecore.program import Pace, Work
 from wavecore.specs import ArraySpec
@@ -112,20 +113,29 @@ def step_counts(
     samples: int,
     blocks: int,
     spare_bytes: int,
+    array: ArraySpec,
 ) -> tuple[int, int]:
     """(steps, steps of one sweep over one sample): fine enough to overlap and to fit, coarse enough to be quick.
 
-    ``spare_bytes`` is the room beyond two chunks of every stream.
+    ``spare_bytes`` is the room beyond the two pieces of every stream that `blocking` keeps free.
     """
     moved = sum(move.nbytes for move in moves)
-    chunk = CHUNK_BYTES + max(0, spare_bytes) // (2 * max(1, len(moves)))
-    largest = max((move.nbytes for move in moves), default=0)
+    share = max(0, spare_bytes) // (2 * max(1, len(moves)))
+    fitting = max((-(-move.nbytes // (_piece(move, array) + share)) for move in moves), default=1)
     cycles = max(work.array_cycles, work.vector_cycles)
-    wanted = max(-(-moved // STEP_BYTES), -(-cycles // STEP_CYCLES), -(-largest // chunk), LEAST_STEPS)
+    wanted = max(-(-moved // STEP_BYTES), -(-cycles // STEP_CYCLES), fitting, LEAST_STEPS)
     if two_sweeps(placed):
         sweep = -(-wanted // (2 * samples))
         return 2 * samples * sweep, sweep
     if placed.operation.gemms:
-        wanted = min(wanted, max(work.output_tiles, -(-moved // STEP_BYTES), -(-largest // chunk)))
+        wanted = min(wanted, max(work.output_tiles, -(-moved // STEP_BYTES), fitting))
     wanted = max(1, wanted)
     return -(-wanted // blocks) * blocks, 0
+
+
+def _piece(move: Transfer, array: ArraySpec) -> int:
+    """The most of a stream that may be in one step when the buffer has no room to spare."""
+    if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
+        return min(CHUNK_BYTES, array.tile_rows * array.columns * ACCUMULATOR_BYTES)
+    whole = move.tensor.nbytes if move.tensor.batched else move.nbytes
+    return max(1, min(CHUNK_BYTES, whole // 2))

@@ -268,7 +268,8 @@ def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: 
     """A result stays on chip if it has a span, and goes to DRAM if anyone will read it from there.
 
     A ``next`` tensor is written for every use beyond the next unit's, so that what a unit does depends on its
-    neighbours only.  A result takes over the space of an ``in_place`` tensor of the operation whose time on chip ends here.
+    neighbours only.  A result takes over the space of an ``in_place`` tensor of the operation whose time on chip
+    ends here.
     """
     tensor = stage.training.tensors[name]
     life = stage.life(name, position)

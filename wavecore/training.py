@@ -87,21 +87,22 @@ class TrainingGraph:
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """First and last unit of each block: a stretch that the rest of the network sees through one value.
 
-        A block ends where everything still to be read is read together: a single tensor, or the parts of one
-        concatenation.  A residual or an inception block is found as one; a chain is all blocks of one unit.
+        A block ends where everything still to be read was made in it and is read together: a single tensor, or the
+        parts of one concatenation.  A residual or an inception block is found as one, and so is a dense block, whose
+        first tensors are read to its end; a chain is all blocks of one unit.
         """
         last_reader = self.last_forward_reader
-        made = {name for unit in self.units for op in unit.forward for name in op.writes}
-        inputs = {name for name in last_reader if name not in made and self.tensors[name].batched}
         live: set[str] = set()
+        old: set[str] = set()  # from before the block, or the network's inputs
         blocks, first = [], 0
         for end, unit in enumerate(self.units):
-            live |= {use.tensor for op in unit.forward for use in op.reads} & inputs
-            live |= {name for op in unit.forward for name in op.writes if last_reader.get(name, -1) > end}
-            live = {name for name in live if last_reader[name] > end}
-            if self._is_one_value(live, end):
+            made = {name for op in unit.forward for name in op.writes}
+            read = {use.tensor for op in unit.forward for use in op.reads if self.tensors[use.tensor].batched}
+            old |= read - live
+            live = {name for name in live | made | read if last_reader.get(name, -1) > end}
+            if live.isdisjoint(old) and self._is_one_value(live, end):
                 blocks.append((first, end))
-                first = end + 1
+                first, old = end + 1, set(live)
         return tuple(blocks)
 
     def _is_one_value(self, live: set[str], end: int) -> bool:
