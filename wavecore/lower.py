@@ -108,9 +108,10 @@ def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Acce
         draft = training.memory[key] = _draft(training, site, blocking, accelerator)
     spare = space - placed.live_bytes * samples - blocking.stage_bytes
     steps, sweep = step_counts(placed, draft.work, transfers_of(draft), samples, draft.blocks, spare, accelerator.array)
-    return (
-        draft if (steps, sweep) == (draft.steps, draft.sweep_steps) else replace(draft, steps=steps, sweep_steps=sweep)
-    )
+    found: Command | None = training.memory.get((draft, steps, sweep))
+    if found is None:
+        found = training.memory[draft, steps, sweep] = replace(draft, steps=steps, sweep_steps=sweep)
+    return found
 
 
 def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, accelerator: Accelerator) -> Command:

@@ -119,7 +119,7 @@ class Work:
     interconnect_bytes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Command:
     """One operation on one sub-batch of one core.
 

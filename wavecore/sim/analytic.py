@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
+from functools import lru_cache
 
 from wavecore.counts import executions
 from wavecore.dram import sustained_bytes_per_second
 from wavecore.operations import Phase, TensorClass
-from wavecore.program import After, Command, Load, Pace, Program, transfers_of
+from wavecore.program import After, Command, Pace, Program, transfers_of
 from wavecore.sim.memory import REQUEST_BYTES
 from wavecore.sim.timing import Progress, RowTiming, Timing
 from wavecore.specs import Accelerator
@@ -22,23 +23,65 @@ from wavecore.specs import Accelerator
 _WHOLE = (Pace.AT_ONCE, Pace.ROUND_START)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Cost:
-    """A command reduced to numbers: DRAM cycles, compute cycles, space."""
+    """A command reduced to numbers: DRAM bytes, compute cycles, space, and whom it waits for."""
 
-    command: Command
-    gemm: bool
-    first_load: float
-    early_load: float  # arrives while the first outer block runs
-    partial_load: float
-    load: float
-    store: float
+    first_bytes: int
+    early_bytes: int  # arrive while the first outer block runs
+    partial_bytes: int
+    load_bytes: int
+    store_bytes: int
     array: int
     vector: int
     tail: float  # share of the compute time that is left when the last operand arrives
     lead: float  # share of the compute time after which the first result is there
     needs: int
     frees: int
+    stored: tuple[tuple[str, bool], ...]  # tensors that earlier commands store, and whether all of them is needed
+    awaited: tuple[tuple[str, bool], ...]  # the same for tensors on chip
+    posts: tuple[str, ...]
+    stores: tuple[str, ...]
+
+
+@lru_cache(maxsize=1 << 15)
+def _cost(command: Command) -> _Cost:
+    """Reduce a command to numbers."""
+    work, steps = command.work, command.steps
+    whole = sum(load.flow.total for load in command.loads if load.flow.pace in _WHOLE)
+    flowing = [load for load in command.loads if load.flow.pace not in _WHOLE]
+    always = sum(load.flow.total for load in command.loads if load.transfer.when != "after_first")
+    partial = sum(load.flow.total for load in command.loads if load.transfer.when == "after_first")
+    retained = sum(load.flow.total for load in command.loads if load.freed is Pace.AT_END)
+    if command.order == "depth":
+        whole //= command.blocks
+        rounds = sum(load.flow.total for load in command.loads if load.flow.pace is Pace.ROUND_START)
+        retained = 2 * rounds // command.blocks
+    first = whole + sum(load.flow.total // steps + load.flow.lookahead for load in flowing)
+    staged = sum(store.flow.total for store in command.stores if store.staged)
+    streaming = sum(load.flow.total for load in flowing if load.freed is not None) + staged
+    stage = retained + min(streaming, 2 * -(-streaming // steps))
+    lead = 1 / (2 * command.samples) + 1 / steps if command.sweep_steps else 1 / steps
+    loads = [load for load in command.loads if load.after is not After.NOTHING]
+    return _Cost(
+        first_bytes=min(first, always),
+        early_bytes=whole + sum(load.flow.total for load in flowing if load.flow.pace is Pace.FIRST_BLOCK),
+        partial_bytes=partial,
+        load_bytes=always,
+        store_bytes=sum(store.flow.total for store in command.stores),
+        array=work.array_cycles,
+        vector=work.vector_cycles,
+        tail=lead,
+        lead=lead,
+        needs=command.stage_bytes + sum(size for _, size in command.reserves) + stage,
+        frees=command.stage_bytes + sum(size for _, size in command.releases) + stage,
+        stored=tuple(
+            (load.transfer.tensor.name, load.after is After.ALL or load.flow.pace in _WHOLE) for load in loads
+        ),
+        awaited=tuple((token.tensor, token.flow.pace is Pace.AT_ONCE) for token in command.waits),
+        posts=(*(token.tensor for token in command.posts), *(load.posts for load in command.loads if load.posts)),
+        stores=tuple(store.transfer.tensor.name for store in command.stores),
+    )
 
 
 @dataclass(slots=True)
@@ -72,69 +115,40 @@ class _Core:
         self.stall_dram = self.stall_vector = 0.0
         self.array_busy = 0
 
-    def cost(self, command: Command) -> _Cost:
-        """Reduce a command to numbers."""
-        rate, work, steps = self.bytes_per_cycle, command.work, command.steps
-        whole = sum(load.flow.total for load in command.loads if load.flow.pace in _WHOLE)
-        flowing = [load for load in command.loads if load.flow.pace not in _WHOLE]
-        always = sum(load.flow.total for load in command.loads if load.transfer.when != "after_first")
-        partial = sum(load.flow.total for load in command.loads if load.transfer.when == "after_first")
-        if command.order == "depth":
-            whole //= command.blocks
-        first = whole + sum(load.flow.total // steps + load.flow.lookahead for load in flowing)
-        staged = sum(store.flow.total for store in command.stores if store.staged)
-        streaming = sum(load.flow.total for load in flowing if load.freed is not None) + staged
-        reserved = command.stage_bytes + sum(size for _, size in command.reserves)
-        retained = sum(load.flow.total for load in command.loads if load.freed is Pace.AT_END)
-        if command.order == "depth":
-            retained = 2 * sum(load.flow.total for load in command.loads if load.flow.pace is Pace.ROUND_START)
-            retained //= command.blocks
-        stage = retained + min(streaming, 2 * -(-streaming // steps))
-        sweeps = command.sweep_steps > 0
-        return _Cost(
-            command=command,
-            gemm=work.array_cycles > 0,
-            first_load=min(first, always) / rate,
-            early_load=(whole + sum(load.flow.total for load in flowing if load.flow.pace is Pace.FIRST_BLOCK)) / rate,
-            partial_load=partial / rate,
-            load=always / rate,
-            store=sum(store.flow.total for store in command.stores) / rate,
-            array=work.array_cycles,
-            vector=work.vector_cycles,
-            tail=1 / (2 * command.samples) + 1 / steps if sweeps else 1 / steps,
-            lead=1 / (2 * command.samples) + 1 / steps if sweeps else 1 / steps,
-            needs=reserved + stage,
-            frees=command.stage_bytes + sum(size for _, size in command.releases) + stage,
-        )
-
-    def run(self, cost: _Cost, iteration: int) -> None:
+    def run(self, command: Command, iteration: int) -> None:
         """Advance every queue by one command."""
-        command = cost.command
-        begin = self._space(cost)
-        begin = max(begin, self.dram, self._after_stores(command))
-        load = cost.load + (cost.partial_load if iteration else 0.0)
-        arrived_first = begin + cost.first_load + (self.latency if load else 0.0)
-        arrived_last = begin + load + (self.latency if load else 0.0)
-        ready_first, ready_last = self._ready(command)
-        if cost.gemm:
-            arrived_early = begin + cost.early_load
-            first, last = self._multiply(cost, arrived_first, arrived_early, arrived_last, (ready_first, ready_last))
+        cost, rate = _cost(command), self.bytes_per_cycle
+        begin = max(self._space(cost), self.dram, _latest(self.stored, cost.stored)[0])
+        load = (cost.load_bytes + (cost.partial_bytes if iteration else 0)) / rate
+        store = cost.store_bytes / rate
+        latency = self.latency if load else 0.0
+        arrived_first = begin + cost.first_bytes / rate + latency
+        arrived_last = begin + load + latency
+        ready = _latest(self.there, cost.awaited)
+        if cost.array:
+            early = begin + cost.early_bytes / rate
+            first, last = self._multiply(command, cost, arrived_first, early, arrived_last, ready)
         else:
-            start = max(self.vector, arrived_first, ready_first)
-            last = max(start + cost.vector, max(arrived_last, ready_last) + cost.tail * cost.vector)
+            start = max(self.vector, arrived_first, ready[0])
+            last = max(start + cost.vector, max(arrived_last, ready[1]) + cost.tail * cost.vector)
             first = start + cost.lead * (last - start)
             self.vector = last
-        moved = load + cost.store
-        self.dram = begin + moved
-        done = max(last, begin + moved, first + cost.store if cost.store else last)
-        self._settle(cost, first, last, done)
+        self.dram = begin + load + store
+        done = max(last, self.dram, first + store if store else last)
+        self._settle(command, cost, first, last, done)
 
     def _multiply(
-        self, cost: _Cost, arrived_first: float, arrived_early: float, arrived_last: float, ready: tuple[float, float]
+        self,
+        command: Command,
+        cost: _Cost,
+        arrived_first: float,
+        arrived_early: float,
+        arrived_last: float,
+        ready: tuple[float, float],
     ) -> tuple[float, float]:
         """A GEMM and its drain: when its first and its last results are there."""
         ready_first, ready_last = ready
-        command, work, steps = cost.command, cost.command.work, cost.command.steps
+        work, steps = command.work, command.steps
         operands = max(arrived_first, ready_first)
         vector_wait = self.vector - 2 * cost.array / steps  # results wait in the accumulators
         start = max(self.array, operands, vector_wait)
@@ -161,27 +175,6 @@ class _Core:
         lead = skipped + 1 / steps
         return start + lead * (last - start), last
 
-    def _ready(self, command: Command) -> tuple[float, float]:
-        """When the first and the last of the resident operands are there."""
-        first = last = 0.0
-        for token in command.waits:
-            produced = self.there.get(token.tensor, (0.0, 0.0))
-            whole = token.flow.pace is Pace.AT_ONCE
-            first = max(first, produced[1] if whole else produced[0])
-            last = max(last, produced[1])
-        return first, last
-
-    def _after_stores(self, command: Command) -> float:
-        """When DRAM first has what the command reads."""
-        return max(
-            (self._stored_first(load) for load in command.loads if load.after is not After.NOTHING),
-            default=0.0,
-        )
-
-    def _stored_first(self, load: Load) -> float:
-        first, last = self.stored.get(load.transfer.tensor.name, (0.0, 0.0))
-        return last if load.after is After.ALL or load.flow.pace in _WHOLE else first
-
     def _space(self, cost: _Cost) -> float:
         """Take the command's space; return when it is there."""
         time = 0.0
@@ -192,38 +185,44 @@ class _Core:
         self.peak = max(self.peak, min(self.used, self.program.buffer_bytes))
         return time
 
-    def _settle(self, cost: _Cost, first: float, last: float, done: float) -> None:
+    def _settle(self, command: Command, cost: _Cost, first: float, last: float, done: float) -> None:
         """Book what a finished command leaves behind."""
-        command = cost.command
-        done = max(done, self.releases[-1][0] if self.releases else 0.0)
+        if self.releases:
+            done = max(done, self.releases[-1][0])
         self.releases.append((done, cost.frees))
-        for token in command.posts:
-            self.there[token.tensor] = (first, last)
-        for load in command.loads:
-            if load.posts:
-                self.there[load.posts] = (first, last)
-        for store in command.stores:
-            self.stored[store.transfer.tensor.name] = (first, done)
+        for name in cost.posts:
+            self.there[name] = (first, last)
+        for name in cost.stores:
+            self.stored[name] = (first, done)
         row = self.rows[command.unit, command.phase]
         row.array += cost.array
         row.vector += cost.vector
-        row.cycles += max(0.0, done - self.frontier)
-        self.frontier = max(self.frontier, done)
+        if done > self.frontier:
+            row.cycles += done - self.frontier
+            self.frontier = done
         self.array_busy += cost.array
+
+
+def _latest(times: dict[str, tuple[float, float]], wanted: tuple[tuple[str, bool], ...]) -> tuple[float, float]:
+    """When the first and the last of what is wanted are there; of some, the first takes the whole."""
+    first = last = 0.0
+    for name, whole in wanted:
+        there = times.get(name)
+        if there is not None:
+            first = max(first, there[1] if whole else there[0])
+            last = max(last, there[1])
+    return first, last
 
 
 def run_analytic(program: Program, accelerator: Accelerator, progress: Progress | None = None) -> Timing:
     """Evaluate ``program`` command by command in closed form."""
     core = _Core(program, accelerator)
-    costs: dict[int, _Cost] = {}
     commands = 0
     for segment in program.cores[0]:
         core.used += segment.held_bytes
         for iteration, (_, body) in enumerate(segment.iterations):
             for command in body:
-                if id(command) not in costs:
-                    costs[id(command)] = core.cost(command)
-                core.run(costs[id(command)], iteration)
+                core.run(command, iteration)
                 commands += 1
         core.releases.append((core.frontier, segment.held_bytes))
     step = round(core.frontier)
