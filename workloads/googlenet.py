@@ -57,10 +57,7 @@ def googlenet(image: int = 224, classes: int = 1000, width: float = 1.0) -> Laye
     net = begin("googlenet", image, width, least=32)
     x = chain(net, net.input, STEM, width)
     for name, row in BLOCKS.items():
-        if isinstance(row, MaxPool):
-            x = net(row, x, name=name)
-        else:
-            x = block(net, x, name, inception(*row), width)
+        x = net(row, x, name=name) if isinstance(row, MaxPool) else block(net, x, name, inception(*row), width)
     return finish(net, x, classes, dropout=0.2)
 
 
