@@ -8,6 +8,7 @@ from dataclasses import replace
 from wavecore.schedules.interlayer import interlayer_groups
 
 from wavecore.grouping import Candidate, Grouper, Rule
+from wavecore.partition import partition
 from wavecore.plan import Choices, Group, Plan, Schedule
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
@@ -47,7 +48,7 @@ def _mbs1(grouper: Grouper) -> list[Scored]:
 
 
 def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[tuple[int, int]]) -> Scored:
-    candidates = grouper.partition(pieces, rules)
+    candidates = partition(grouper, pieces, rules)
     groups = [grouper.group(candidate, hold=True) for candidate in candidates]
     moved = sum(candidate.dram_bytes for candidate in candidates)
     return moved - sum(map(grouper.saved_bytes, groups)), _plan(grouper, groups)

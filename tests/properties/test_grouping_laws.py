@@ -8,8 +8,9 @@ from strategies import machines, networks
 
 from wavecore.catalog import workload
 from wavecore.config import load_accelerator
-from wavecore.grouping import Grouper, Rule, _LocalCosts
+from wavecore.grouping import Grouper, Rule
 from wavecore.ir import LayerGraph
+from wavecore.partition import LocalCosts
 from wavecore.plan import Choices
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
@@ -19,7 +20,7 @@ def check(grouper: Grouper, rule: Rule, start: int) -> None:
     units = [(unit, unit) for unit in range(grouper.last + 1)]
     pieces = units if rule is Rule.NEXT else grouper.training.blocks
     start %= len(pieces)
-    sub_batches, moved = _LocalCosts(grouper, pieces, rule).groups_from(start)
+    sub_batches, moved = LocalCosts(grouper, pieces, rule).groups_from(start)
     for offset, (sub_batch, nbytes) in enumerate(zip(sub_batches, moved, strict=True)):
         whole = grouper.cost(pieces[start][0], pieces[start + offset][1], rule)
         if whole is None:
