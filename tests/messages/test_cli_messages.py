@@ -79,7 +79,7 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
         ),
         (
             (*RUN, "--schedul", "mbs2"),
-            "error: wavecore run: there is no option --schedul\n  try: --schedule or --help or --set\n",
+            "error: wavecore run: there is no option --schedul\n  try: --schedule or --help or --choice\n",
         ),
         (
             (*RUN, "--batch"),
