@@ -19,11 +19,12 @@ from wavecore.ir import LayerGraph, Network
 from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear
 from wavecore.lower import lower
 from wavecore.plan import Group, Plan, Residency
-from wavecore.program import Program
+from wavecore.program import After, Program
 from wavecore.shapes import Shape
 from wavecore.sim.analytic import run_analytic
 from wavecore.sim.event import run_events
 from wavecore.sim.memory import REQUEST_BYTES
+from wavecore.sim.tables import step_table
 from wavecore.sim.timing import Timing
 from wavecore.simulate import simulate
 from wavecore.specs import Accelerator
@@ -72,6 +73,27 @@ def any_plans(draw: st.DrawFn) -> tuple[TrainingGraph, Plan, Accelerator]:
 
 def events(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Timing:
     return run_events(lower(training, plan, accelerator), accelerator, None)
+
+
+def critical_path(program: Program) -> int:
+    """Cycles of the longest chain of commands that wait for each other.
+
+    Of every command only its last step counts, and of every segment its last iteration: that step needs the last
+    step of whatever made its operands, on chip or by way of DRAM.
+    """
+    ends: dict[str, int] = {}
+    longest = 0
+    for segment in program.cores[0]:
+        for command in segment.iterations[-1][1]:
+            table = step_table(command)
+            read = [token.tensor for token in command.waits]
+            read += [load.transfer.tensor.name for load in command.loads if load.after is not After.NOTHING]
+            end = max((ends.get(name, 0) for name in read), default=0) + table.array[-1] + table.vector[-1]
+            ends |= {token.tensor: end for token in command.posts}
+            ends |= {load.posts: end for load in command.loads if load.posts}
+            ends |= {store.transfer.tensor.name: end for store in command.stores}
+            longest = max(longest, end)
+    return longest
 
 
 def bounds(program: Program, accelerator: Accelerator) -> dict[str, float]:
@@ -264,3 +286,13 @@ def test_cores_may_be_exchanged(network: LayerGraph, schedule: str, accelerator:
     there, back = (run_events(each, accelerator, None) for each in (program, exchanged))
     assert +Counter(there.dram_bytes) == +Counter(back.dram_bytes)
     assert there.step_cycles == pytest.approx(back.step_cycles, rel=0.002, abs=allowed(0, accelerator))
+
+
+@law(max_examples=40)
+@given(small_networks, machines, batches, schedules)
+def test_no_step_is_shorter_than_its_critical_path(
+    network: LayerGraph, accelerator: Accelerator, batch: int, schedule: str
+) -> None:
+    program = lower(*planned(network, schedule, accelerator, batch), accelerator)
+    path = critical_path(program)
+    assert 0 < path <= run_events(program, accelerator, None).step_cycles
