@@ -59,8 +59,7 @@ def _full_serialization(grouper: Grouper) -> Scored:
     if whole is not None:
         return whole.dram_bytes, _plan(grouper, [grouper.group(whole)], "mbs-fs")
     group = grouper.squeeze(grouper.group(Candidate(0, grouper.last, Rule.NEXT, 1, 0)))
-    plan = _plan(grouper, [group], "mbs-fs")
-    return grouper.plan_bytes(plan), plan
+    return grouper.group_bytes(group), _plan(grouper, [group], "mbs-fs")
 
 
 def _plan(grouper: Grouper, groups: Sequence[Group], name: str = "") -> Plan:

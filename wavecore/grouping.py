@@ -17,7 +17,7 @@ import numpy.typing as npt
 from wavecore.blocking import block, fits, needs
 from wavecore.operations import TensorClass
 from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
-from wavecore.plan import Choices, Group, Plan, Residency
+from wavecore.plan import Choices, Group, Residency
 from wavecore.specs import Accelerator
 from wavecore.traffic import group_traffic, linear_traffic
 from wavecore.training import TrainingGraph
@@ -177,11 +177,7 @@ class Grouper:
         if footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch) == self.batch:
             moved = int(linear_bytes(footprint.traffic.sum(axis=0), self.batch, np.array(1)))
             return Candidate(first, last, Rule.NONE, self.batch, moved)
-        group = Group(self._names(first, last), self.batch)
-        moved = 0
-        for direction in DIRECTIONS:
-            placed = place_group(self.training, group, direction, self.normalization_passes)
-            moved += group_traffic(group, placed, self.accelerator, self.batch).total()
+        moved = self.group_bytes(Group(self._names(first, last), self.batch))
         return Candidate(first, last, Rule.NONE, self.batch, moved)
 
     def _names(self, first: int, last: int) -> tuple[str, ...]:
@@ -232,18 +228,13 @@ class Grouper:
         gradients = [t for t in written if t.tensor_class is TensorClass.WEIGHT_GRADIENT]
         return sorted(((t.nbytes, t.name) for t in gradients), reverse=True)
 
-    def plan_bytes(self, plan: Plan) -> int:
-        """DRAM bytes of a plan's forward and backward on one core."""
-        return sum(
-            group_traffic(
-                group,
-                place_group(self.training, group, way, plan.normalization_passes),
-                self.accelerator,
-                self.batch,
-            ).total()
-            for group in plan.groups
-            for way in DIRECTIONS
-        )
+    def group_bytes(self, group: Group) -> int:
+        """DRAM bytes of a group's forward and backward on one core, however its operations have to be blocked."""
+        moved = 0
+        for direction in DIRECTIONS:
+            placed = place_group(self.training, group, direction, self.normalization_passes)
+            moved += group_traffic(group, placed, self.accelerator, self.batch).total()
+        return moved
 
     def saved_bytes(self, group: Group) -> int:
         """DRAM bytes that holding weight gradients saves: each is read and written once less an iteration."""
@@ -290,8 +281,7 @@ def _on_chip(placed: Iterable[PlacedOperation], at: PlacedOperation) -> list[str
     """Tensors that are on chip while ``at`` runs."""
     present: set[str] = set()
     for operation in placed:
-        present |= {read.tensor.name for read in operation.reads if read.place != "streamed" and read.tensor.batched}
-        present |= {write.tensor.name for write in operation.writes if write.kept and write.tensor.batched}
+        present |= _present(operation)
         if operation is at:
             return sorted(present)
         present -= set(operation.frees)
