@@ -33,6 +33,7 @@ from wavecore.sim.timing import DramProbe, Engine, Progress, Timing
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
 from wavecore.training import TrainingGraph, training_graph
+from wavecore.verify import verify_training
 
 DEFAULT_BATCH_PER_CORE = 32
 
@@ -141,6 +142,7 @@ def simulate(
     run_engine = find_engine(engine, dram_probe)
     machine = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     training = workload if isinstance(workload, TrainingGraph) else training_graph(workload)
+    graph_hash = _verified_hash(training)
     plan = _plan(training, schedule, machine, batch, choices)
     program = lower(training, plan, machine)
     timing = run_engine(program, machine, progress)
@@ -154,7 +156,7 @@ def simulate(
         Manifest(
             version=package_version(),
             hashes={
-                "workload": _graph_hash(training),
+                "workload": graph_hash,
                 "plan": content_hash(plan),
                 "accelerator": content_hash(machine),
             },
@@ -168,9 +170,10 @@ def simulate(
     return run
 
 
-def _graph_hash(training: TrainingGraph) -> str:
-    """The content hash of a training graph, computed once."""
+def _verified_hash(training: TrainingGraph) -> str:
+    """The content hash of a training graph, which is verified when it is first asked for."""
     if "hash" not in training.memory:
+        verify_training(training)
         training.memory["hash"] = content_hash(training)
     return str(training.memory["hash"])
 
