@@ -20,7 +20,7 @@ from wavecore.config import load_accelerator
 from wavecore.plan import DEFAULT_CHOICES, Choices
 from wavecore.plots import comparison_figure
 from wavecore.results import Run
-from wavecore.simulate import find_schedule, simulate
+from wavecore.simulation import find_schedule, simulate
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
 

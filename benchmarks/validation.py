@@ -24,7 +24,7 @@ from wavecore.config import load_accelerator
 from wavecore.dram import Dram, sustained_bytes_per_second
 from wavecore.gemm import gemm_cycles, issue_cycles
 from wavecore.scalesim import gemm_of, parse_topology, scalesim_cycles
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.specs import ArraySpec, MemorySpec
 from wavecore.training import training_graph
 

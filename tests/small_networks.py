@@ -23,7 +23,7 @@ from wavecore.layers import (
 )
 from wavecore.plan import Group, Plan
 from wavecore.shapes import Shape
-from wavecore.simulate import make_plan
+from wavecore.simulation import make_plan
 from wavecore.training import training_graph
 
 

@@ -12,9 +12,7 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from wavecore.plan import Group, Plan, Residency, Schedule
     from wavecore.planfile import load_plan, plan_text, save_plan
     from wavecore.results import Run, to_dict
-    from wavecore.simulate import make_plan, schedule_names, simulate
+    from wavecore.simulation import make_plan, schedule_names, simulate
     from wavecore.specs import Accelerator
     from wavecore.training import TrainingGraph, training_graph
 
@@ -67,7 +65,7 @@ _HOMES = {
     "plan": ("Group", "Plan", "Residency", "Schedule"),
     "planfile": ("load_plan", "plan_text", "save_plan"),
     "results": ("Run", "to_dict"),
-    "simulate": ("make_plan", "schedule_names", "simulate"),
+    "simulation": ("make_plan", "schedule_names", "simulate"),
     "specs": ("Accelerator",),
     "training": ("TrainingGraph", "training_graph"),
 }
@@ -76,7 +74,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module("wavecore.simulate").package_version()
+        return import_module("wavecore.simulation").package_version()
     if name in _HOME:
         return getattr(import_module(f"wavecore.{_HOME[name]}"), name)
     raise AttributeError(f"module 'wavecore' has no attribute {name!r}")
@@ -84,14 +82,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps ``wavecore.simulate`` the function, which importing the module of that name would replace."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

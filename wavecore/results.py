@@ -69,7 +69,8 @@ class LayerRow:
     """One layer in one phase, all cores together.
 
     ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``; busy
-    cycles are means over the cores and overlap with those of other rows.
+    cycles are means over the cores and overlap with those of other rows.  DRAM bytes are given by direction and,
+    once more, by class; energy in all and by component.
     """
 
     name: str
@@ -83,18 +84,35 @@ class LayerRow:
     vector_operations: int
     dram_read_bytes: int
     dram_write_bytes: int
+    dram_weight_bytes: int
+    dram_activation_bytes: int
+    dram_gradient_bytes: int
+    dram_weight_gradient_bytes: int
+    dram_mask_bytes: int
+    dram_optimizer_bytes: int
     global_buffer_read_bytes: int
     global_buffer_write_bytes: int
     energy_joules: float
+    energy_array_joules: float
+    energy_local_buffer_joules: float
+    energy_global_buffer_joules: float
+    energy_vector_joules: float
+    energy_dram_joules: float
+    energy_interconnect_joules: float
+    energy_static_joules: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What made these numbers: version, hashes of every stage's input, sources of constants, and the time it took."""
+    """What made these numbers: version, hashes of every stage's input, the machine, and the time it took.
+
+    ``machine`` is the accelerator in base units (`config.describe`), ``sources`` says where its values come from.
+    """
 
     version: str
     hashes: Mapping[str, str]
     sources: Mapping[str, str]
+    machine: Mapping[str, Any]
     settings: Mapping[str, Any]
     events: int
     seconds_to_simulate: float

@@ -10,7 +10,7 @@ from builders import ORDER, machine
 
 from wavecore.catalog import workload
 from wavecore.results import Run
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.training import TrainingGraph, training_graph
 
 SIZES: dict[str, tuple[dict[str, Any], int]] = {

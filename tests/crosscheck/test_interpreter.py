@@ -19,7 +19,7 @@ from wavecore.layers import KINDS, Conv, Outlet
 from wavecore.layers.base import Role
 from wavecore.lower import lower
 from wavecore.shapes import Shape
-from wavecore.simulate import make_plan
+from wavecore.simulation import make_plan
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
 

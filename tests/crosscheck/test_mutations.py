@@ -19,7 +19,7 @@ from wavecore.ir import LayerGraph
 from wavecore.lower import lower
 from wavecore.placement import Direction
 from wavecore.program import After, Command, Pace, Program, Segment
-from wavecore.simulate import make_plan
+from wavecore.simulation import make_plan
 from wavecore.training import TrainingGraph, training_graph
 
 BATCH = 10

@@ -12,7 +12,7 @@ from wavecore.config import load_accelerator
 from wavecore.errors import InvariantError
 from wavecore.plan import Plan
 from wavecore.planfile import plan_text
-from wavecore.simulate import make_plan
+from wavecore.simulation import make_plan
 from wavecore.training import training_graph
 
 Fails = Callable[..., str]

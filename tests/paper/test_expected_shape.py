@@ -10,7 +10,7 @@ from builders import ORDER, machine
 
 from wavecore.catalog import workload, workload_info, workload_names
 from wavecore.results import Run
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.training import TrainingGraph, training_graph
 
 GIB = 1 << 30

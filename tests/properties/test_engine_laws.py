@@ -26,7 +26,7 @@ from wavecore.sim.event import run_events
 from wavecore.sim.memory import REQUEST_BYTES
 from wavecore.sim.tables import step_table
 from wavecore.sim.timing import Timing
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
 from wavecore.training import TrainingGraph, training_graph

@@ -10,7 +10,7 @@ from wavecore.catalog import workload, workload_info, workload_names
 from wavecore.config import load_accelerator
 from wavecore.output import json_text
 from wavecore.results import to_dict
-from wavecore.simulate import schedule_names, simulate
+from wavecore.simulation import schedule_names, simulate
 from wavecore.training import TrainingGraph, training_graph
 
 MACHINE = load_accelerator()
@@ -73,9 +73,13 @@ def check_totals(run: dict[str, Any]) -> None:
     assert dram["read"] + dram["write"] == dram["total"]
     classes = ("weight", "activation", "gradient", "weight_gradient", "mask", "optimizer")
     assert sum(dram[key] for key in classes) == dram["total"]
+    for key in classes:
+        assert sum(row[f"dram_{key}_bytes"] for row in rows) == dram[key]
     energy = dict(run["energy_joules"])
     assert sum(row["energy_joules"] for row in rows) == pytest.approx(energy["total"])
     assert energy.pop("total") == pytest.approx(sum(energy.values()))
+    for part, joules in energy.items():
+        assert sum(row[f"energy_{part}_joules"] for row in rows) == pytest.approx(joules)
 
 
 def check_sense(run: dict[str, Any]) -> None:

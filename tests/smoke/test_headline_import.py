@@ -9,7 +9,7 @@ import pytest
 
 from wavecore.catalog import workload_names
 from wavecore.config import load_accelerator
-from wavecore.simulate import schedule_names
+from wavecore.simulation import schedule_names
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -15,7 +15,7 @@ from wavecore.shapes import Shape
 from wavecore.sim.event import run_events
 from wavecore.sim.memory import REQUEST_BYTES
 from wavecore.sim.timing import Timing
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
 

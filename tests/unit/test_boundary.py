@@ -10,7 +10,7 @@ from wavecore.ir import LayerGraph, Network
 from wavecore.layers import Add, Conv, CrossEntropy, Flatten, Inlet, Outlet, ReLU
 from wavecore.operations import TensorClass
 from wavecore.shapes import Shape
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.training import TrainingGraph, training_graph
 from wavecore.verify import verify_graph, verify_training
 

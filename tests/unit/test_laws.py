@@ -15,7 +15,7 @@ from wavecore.laws import LAWS, check_run
 from wavecore.operations import TensorClass
 from wavecore.plan import Plan
 from wavecore.results import Run
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.traffic import plan_traffic
 from wavecore.training import training_graph
 

@@ -13,9 +13,14 @@ from wavecore.config import load_accelerator
 from wavecore.errors import NameLookupError
 from wavecore.metrics import METRICS, RUN_METRICS, explain
 from wavecore.results import LayerRow, to_dict
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 
-OPEN = ("manifest.hashes", "manifest.sources", "manifest.settings")  # their keys differ from run to run
+OPEN = (
+    "manifest.hashes",
+    "manifest.machine",
+    "manifest.sources",
+    "manifest.settings",
+)  # their keys differ from run to run
 MACHINE = load_accelerator()
 UNIT = re.compile(r"_(bytes|hz|watts|joules)(_per_bit|_per_byte$|_per_second)?(?!_)|_watts")
 NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")

@@ -14,7 +14,7 @@ from wavecore.output import FILES, json_text, layers_csv, run_folder, writable_f
 from wavecore.plan import Plan
 from wavecore.planfile import load_plan
 from wavecore.results import Run, to_dict
-from wavecore.simulate import make_plan, simulate
+from wavecore.simulation import make_plan, simulate
 from wavecore.training import training_graph
 
 MACHINE = load_accelerator()

@@ -39,12 +39,6 @@ def test_an_unknown_name() -> None:
         wc.simulat  # noqa: B018
 
 
-def test_the_function_is_not_hidden_by_its_module() -> None:
-    import wavecore.simulate  # noqa: F401
-
-    assert callable(wc.simulate)
-
-
 def test_loading_the_package_loads_no_other_module_of_it() -> None:
     code = "import sys, wavecore; print([name for name in sys.modules if name.startswith('wavecore.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wavecore.layers import Conv, Linear
 from wavecore.scalesim import TopologyLayer, parse_topology, topology_macs
 from wavecore.shapes import Shape
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 from wavecore.topology import network_of, topology_workload
 from wavecore.training import training_graph
 from wavecore.verify import verify_graph, verify_training

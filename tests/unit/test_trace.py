@@ -14,7 +14,7 @@ from wavecore.dram import STREAM_BYTES, TRACE_FORMATS, TraceFormat
 from wavecore.errors import FileError, InputError
 from wavecore.results import Run
 from wavecore.sim.trace import ACCESS_BYTES, dram_trace
-from wavecore.simulate import simulate
+from wavecore.simulation import simulate
 
 TOPOLOGY = "Layer,M,N,K\nlayer,40,30,20\n"
 

@@ -42,7 +42,7 @@ class Commands(TyperGroup):
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from wavecore.simulate import package_version
+        from wavecore.simulation import package_version
 
         print(f"wavecore {package_version()}")
         raise typer.Exit

@@ -155,7 +155,7 @@ def _array_of(machine: Machine, schedule: str) -> ArraySpec:
     from wavecore.ir import Network
     from wavecore.layers import CrossEntropy, Flatten, Linear
     from wavecore.shapes import Shape
-    from wavecore.simulate import find_schedule
+    from wavecore.simulation import find_schedule
     from wavecore.training import training_graph
 
     policy = find_schedule(schedule)

@@ -63,7 +63,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Run several schedules and set each against the first: traffic, time, energy."""
-    from wavecore.simulate import find_engine
+    from wavecore.simulation import find_engine
 
     find_engine(engine)
     names = _names(schedules)
@@ -89,7 +89,7 @@ def compare(
 
 def _names(schedules: str | None) -> list[str]:
     """The schedules to compare, each once; all registered ones if none are named."""
-    from wavecore.simulate import schedule_names
+    from wavecore.simulation import schedule_names
 
     if schedules is None:
         return list(schedule_names())

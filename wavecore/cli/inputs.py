@@ -162,7 +162,7 @@ def whole_number(where: str, text: str, least: int, most: int) -> int:
 
 def samples_per_core(case: Case, machine: Machine, batch: str | None) -> int:
     """Samples of one core: the even share of ``batch``, or the workload's own number."""
-    from wavecore.simulate import batch_per_core
+    from wavecore.simulation import batch_per_core
 
     if batch is None:
         return case.info.batch_per_core
@@ -177,7 +177,7 @@ def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: str | 
     not split over the cores or is not the plan's.
     """
     from wavecore.planfile import load_plan
-    from wavecore.simulate import find_schedule, make_plan, parse_choices
+    from wavecore.simulation import find_schedule, make_plan, parse_choices
     from wavecore.verify import verify_plan
 
     choices = parse_choices(case.choices)
@@ -199,7 +199,7 @@ def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: str | 
 
 def check_schedule(schedule: str, option: str = "--schedule") -> None:
     """Refuse a schedule that is neither registered nor a file, before anything is worked out."""
-    from wavecore.simulate import find_schedule
+    from wavecore.simulation import find_schedule
 
     if not is_plan_file(schedule):
         try:

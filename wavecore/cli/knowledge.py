@@ -92,7 +92,7 @@ def _workloads() -> Rows:
 
 
 def _schedules() -> Rows:
-    from wavecore.simulate import find_schedule, schedule_names
+    from wavecore.simulation import find_schedule, schedule_names
 
     return [{"name": name, "summary": find_schedule(name).summary} for name in schedule_names()]
 

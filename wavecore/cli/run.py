@@ -70,7 +70,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Simulate one training step: time, DRAM traffic, utilization and energy."""
-    from wavecore.simulate import find_engine
+    from wavecore.simulation import find_engine
 
     find_engine(engine)
     check_schedule(schedule)
@@ -99,7 +99,7 @@ def run_case(
     trace: DramTrace | None = None,
 ) -> tuple[Run, Plan]:
     """Plan and simulate one step; the run's manifest says what was asked for."""
-    from wavecore.simulate import simulate
+    from wavecore.simulation import simulate
 
     share = shown.step(f"planning {case.info.name} {schedule}")
     plan = load_or_make_plan(schedule, case, machine, batch)

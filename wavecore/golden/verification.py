@@ -15,7 +15,7 @@ from wavecore.golden.reference import import_torch, reference
 from wavecore.ir import LayerGraph
 from wavecore.lower import lower
 from wavecore.plan import Plan
-from wavecore.simulate import batch_per_core, make_plan
+from wavecore.simulation import batch_per_core, make_plan
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
 

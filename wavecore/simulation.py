@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from wavecore import registry
-from wavecore.config import content_hash, load_accelerator
+from wavecore.config import content_hash, describe, load_accelerator
 from wavecore.counts import RowCounts, count
 from wavecore.energy import add, energy
 from wavecore.errors import InputError, unknown_name
@@ -161,6 +161,7 @@ def simulate(
                 "accelerator": content_hash(machine),
             },
             sources=dict(sources or {}),
+            machine=describe(machine),
             settings=dict(settings or {}),
             events=timing.events,
             seconds_to_simulate=time.perf_counter() - started,
@@ -228,9 +229,11 @@ def assemble(
                 vector_operations=row.vector_operations,
                 dram_read_bytes=row.dram_read_bytes,
                 dram_write_bytes=row.dram_write_bytes,
+                **{f"dram_{kind}_bytes": nbytes for kind, nbytes in _by_class(row.dram_bytes).items()},
                 global_buffer_read_bytes=row.buffer_read_bytes,
                 global_buffer_write_bytes=row.buffer_write_bytes,
                 energy_joules=joules.total,
+                **{f"energy_{part}_joules": value for part, value in asdict(joules).items()},
             )
         )
     cores, array = accelerator.chip.cores, accelerator.array
@@ -275,12 +278,14 @@ def assemble(
     )
 
 
+def _by_class(moved: Mapping[tuple[TensorClass, bool], int]) -> dict[str, int]:
+    """Bytes of each class, both directions together."""
+    return {kind.value: moved.get((kind, False), 0) + moved.get((kind, True), 0) for kind in TensorClass}
+
+
 def _dram(timing: Timing) -> DramBytes:
-    classes: Counter[TensorClass] = Counter()
-    for (kind, _), nbytes in timing.dram_bytes.items():
-        classes[kind] += nbytes
     return DramBytes(
         read=sum(nbytes for (_, write), nbytes in timing.dram_bytes.items() if not write),
         write=sum(nbytes for (_, write), nbytes in timing.dram_bytes.items() if write),
-        **{kind.value: classes[kind] for kind in TensorClass},
+        **_by_class(timing.dram_bytes),
     )
