@@ -2,7 +2,10 @@
 
 import simpy
 
+from wavecore.sim.probe import Cause, Signal
 from wavecore.sim.tokens import Counter, Space
+
+LOADS, SPACE = (Signal(0, cause) for cause in (Cause.LOADS, Cause.SPACE))
 
 
 def waiter(env: simpy.Environment, event: simpy.Event, log: list[tuple[str, float]], name: str) -> None:
@@ -15,7 +18,7 @@ def waiter(env: simpy.Environment, event: simpy.Event, log: list[tuple[str, floa
 
 def test_a_counter_wakes_everyone_it_has_reached() -> None:
     env = simpy.Environment()
-    counter, log = Counter(env), []  # type: ignore[var-annotated]
+    counter, log = Counter(env, LOADS), []  # type: ignore[var-annotated]
     for name, threshold in (("far", 10), ("near", 3), ("exact", 5)):
         waiter(env, counter.reached(threshold), log, name)
 
@@ -32,7 +35,7 @@ def test_a_counter_wakes_everyone_it_has_reached() -> None:
 
 def test_what_is_reached_already_fires_at_once() -> None:
     env = simpy.Environment()
-    counter = Counter(env)
+    counter = Counter(env, LOADS)
     counter.add(5)
     assert counter.reached(5).triggered
     assert not counter.reached(6).triggered
@@ -41,7 +44,7 @@ def test_what_is_reached_already_fires_at_once() -> None:
 
 def test_space_wakes_its_waiter_when_there_is_room() -> None:
     env = simpy.Environment()
-    space, log = Space(env, 100), []  # type: ignore[var-annotated]
+    space, log = Space(env, 100, SPACE), []  # type: ignore[var-annotated]
     space.take(90)
     waiter(env, space.room(50), log, "waiter")
 
@@ -56,7 +59,7 @@ def test_space_wakes_its_waiter_when_there_is_room() -> None:
 
 
 def test_space_counts_what_is_used_and_its_peak() -> None:
-    space = Space(simpy.Environment(), 100)
+    space = Space(simpy.Environment(), 100, SPACE)
     assert space.fits(100) and not space.fits(101)
     space.take(60)
     space.take(40)

@@ -13,6 +13,7 @@ from wavecore.cli import main
 from wavecore.dram import STREAM_BYTES, TRACE_FORMATS, TraceFormat
 from wavecore.errors import FileError, InputError
 from wavecore.results import Run
+from wavecore.sim.probe import Probe
 from wavecore.sim.trace import ACCESS_BYTES, dram_trace
 from wavecore.simulation import simulate
 
@@ -21,7 +22,7 @@ TOPOLOGY = "Layer,M,N,K\nlayer,40,30,20\n"
 
 def traced(path: Path, trace_format: TraceFormat) -> tuple[Run, int]:
     with dram_trace(path, trace_format) as trace:
-        run = simulate(residual(), "baseline", machine(), batch=6, dram_probe=trace)
+        run = simulate(residual(), "baseline", machine(), batch=6, probe=trace)
     return run, trace.accesses
 
 
@@ -29,12 +30,13 @@ def test_the_probe_is_told_of_every_byte_and_changes_nothing() -> None:
     told: Counter[bool] = Counter()
     cycles = []
 
-    def probe(cycle: int, queue: int, nbytes: int, write: bool) -> None:
-        assert write == (queue >= 2)  # two cores: loads first, then stores
-        told[write] += nbytes
-        cycles.append(cycle)
+    class Requests(Probe):
+        def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
+            assert write == (queue >= 2)  # two cores: loads first, then stores
+            told[write] += nbytes
+            cycles.append(start)
 
-    run = simulate(residual(), "mbs2", machine(), batch=6, dram_probe=probe)
+    run = simulate(residual(), "mbs2", machine(), batch=6, probe=Requests())
     assert (told[False], told[True]) == (run.dram_bytes.read, run.dram_bytes.write)
     assert cycles == sorted(cycles) and cycles[-1] <= run.step_cycles
     assert simulate(residual(), "mbs2", machine(), batch=6).step_cycles == run.step_cycles
@@ -65,7 +67,7 @@ def test_a_stream_is_contiguous(tmp_path: Path) -> None:
 
 def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), dram_trace(tmp_path / "t", "dramsim3") as trace:
-        trace(0, 0, 100, False)
+        trace.requested(0, 0, 0, 100, False)
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
@@ -76,10 +78,10 @@ def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
             pass
 
 
-def test_only_the_event_engine_makes_requests() -> None:
+def test_only_the_event_engine_can_be_watched() -> None:
     with pytest.raises(InputError) as caught:
-        simulate(residual(), engine="analytic", dram_probe=lambda *request: None)
-    assert caught.value.message == ("--dram-trace: the analytic engine makes no requests to DRAM; try: --engine event")
+        simulate(residual(), engine="analytic", probe=Probe())
+    assert caught.value.message == "probe: the analytic engine has no events to watch; try: --engine event"
 
 
 @pytest.mark.parametrize("trace_format", TRACE_FORMATS)
@@ -106,7 +108,7 @@ def test_the_command_writes_it(
     [
         (
             ("--dram-trace", "x", "--engine", "analytic"),
-            "error: --dram-trace: the analytic engine makes no requests to DRAM\n  try: --engine event\n",
+            "error: --dram-trace: the analytic engine has no events to watch\n  try: --engine event\n",
         ),
         (
             ("--dram-trace", "x", "--dram-trace-format", "ramulator"),

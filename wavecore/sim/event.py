@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,13 @@ import simpy
 
 from wavecore.errors import InvariantError
 from wavecore.operations import Phase, TensorClass
-from wavecore.program import After, Command, Load, Program, Segment, Store
+from wavecore.program import After, Load, Program, Store
 from wavecore.sim.memory import REQUEST_BYTES, SharedMemory
-from wavecore.sim.tables import StepTable, step_table
-from wavecore.sim.timing import DramProbe, Progress, RowTiming, Timing
-from wavecore.sim.tokens import Counter, Space
+from wavecore.sim.probe import Cause, Probe, Queue, Signal
+from wavecore.sim.teller import Teller
+from wavecore.sim.timing import Progress, RowTiming, Timing
+from wavecore.sim.tokens import Counter, Space, TensorCounters
+from wavecore.sim.turns import Turn, Turns
 from wavecore.specs import Accelerator
 
 Process = Generator[simpy.Event, Any, None]
@@ -45,27 +47,10 @@ class _Stalls:
     dependency: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A command as it comes up in one iteration."""
-
-    command: Command
-    table: StepTable
-    segment: Segment
-    iteration: int
-    first_sample: int
-    opens: bool  # first command of its segment
-    closes: bool  # last command of its segment
-
-    def happens(self, move: Load | Store) -> bool:
-        """Whether a load or store takes place in this iteration."""
-        return move.transfer.happens(self.iteration, len(self.segment.iterations))
-
-
 def run_events(
-    program: Program, accelerator: Accelerator, progress: Progress | None = None, probe: DramProbe | None = None
+    program: Program, accelerator: Accelerator, progress: Progress | None = None, probe: Probe | None = None
 ) -> Timing:
-    """Run ``program`` event by event; ``probe`` is told of every request to DRAM.
+    """Run ``program`` event by event; ``probe`` is told what happens, and changes nothing.
 
     Raises InvariantError if it comes to a halt before its end.
     """
@@ -84,15 +69,16 @@ class _Machine:
         program: Program,
         accelerator: Accelerator,
         progress: Progress | None,
-        probe: DramProbe | None,
+        probe: Probe | None,
     ) -> None:
         self.env = env
         self.program = program
         self.accelerator = accelerator
+        self.probe = probe
         count = len(program.cores)
         self.memory = SharedMemory(env, accelerator, 2 * count, probe)
         self.moved: Tally[tuple[TensorClass, bool]] = Tally()
-        self.tables: dict[int, StepTable] = {}
+        self.turns = Turns(program)
         self.cores = [_Core(self, index) for index in range(count)]
         self.progress = progress
         self._commands = sum(
@@ -102,31 +88,6 @@ class _Machine:
         for core in self.cores:
             for process in (core.load_queue, core.array_queue, core.vector_queue, core.store_queue):
                 env.process(process())
-
-    def table(self, command: Command) -> StepTable:
-        """The step table of a command, made once."""
-        key = id(command)
-        if key not in self.tables:
-            self.tables[key] = step_table(command)
-        return self.tables[key]
-
-    def turns(self, core: int) -> Iterator[_Turn]:
-        """Every command of a core in order."""
-        for segment in self.program.cores[core]:
-            start = 0
-            last_iteration = len(segment.iterations) - 1
-            for iteration, (samples, body) in enumerate(segment.iterations):
-                for position, command in enumerate(body):
-                    yield _Turn(
-                        command,
-                        self.table(command),
-                        segment,
-                        iteration,
-                        start,
-                        iteration == 0 and position == 0,
-                        iteration == last_iteration and position == len(body) - 1,
-                    )
-                start += samples
 
     def command_done(self) -> None:
         """Tell whoever watches how far the simulation is."""
@@ -179,12 +140,13 @@ class _Core:
         self.machine = machine
         self.env = env
         self.index = index
-        self.space = Space(env, machine.program.buffer_bytes)
-        self.loaded = Counter(env)  # steps whose loads have arrived
-        self.multiplied = Counter(env)  # GEMM steps that the array has finished
-        self.computed = Counter(env)  # steps that the vector unit has finished
-        self.on_chip: dict[str, Counter] = defaultdict(lambda: Counter(env))
-        self.in_dram: dict[str, Counter] = defaultdict(lambda: Counter(env))
+        self.tell = None if machine.probe is None else Teller(machine.probe, env, index)
+        self.space = Space(env, machine.program.buffer_bytes, Signal(index, Cause.SPACE), self.tell)
+        self.loaded = Counter(env, Signal(index, Cause.LOADS))  # steps whose loads have arrived
+        self.multiplied = Counter(env, Signal(index, Cause.PRODUCTS))  # GEMM steps that the array has finished
+        self.computed = Counter(env, Signal(index, Cause.RESULTS))  # steps that the vector unit has finished
+        self.on_chip = TensorCounters(env, index, Cause.ON_CHIP)
+        self.in_dram = TensorCounters(env, index, Cause.IN_DRAM)
         self.rows: dict[tuple[str, Phase], _Row] = defaultdict(_Row)
         self.stalls = _Stalls()
         self.array_busy = 0
@@ -192,7 +154,6 @@ class _Core:
         self.finished = False
         self.port = machine.accelerator.core.memory_port_bytes_per_cycle
         self._at: dict[str, str] = {}
-        self._stores: Tally[str] | None = None
 
     def doing(self) -> str:
         """Where each queue stands, for the message of a halt."""
@@ -203,7 +164,7 @@ class _Core:
     def load_queue(self) -> Process:
         """Take space and read DRAM, step by step, as far ahead as there is room."""
         last_done = 0
-        for turn in self.machine.turns(self.index):
+        for turn in self.machine.turns.of(self.index):
             command, table = turn.command, turn.table
             self._at["load"] = command.name
             reserved = command.stage_bytes + sum(size for _, size in command.reserves)
@@ -211,13 +172,15 @@ class _Core:
                 reserved += turn.segment.held_bytes
             yield from self._take(reserved)
             for step in range(command.steps):
-                yield from self._take(table.takes[step])
+                if table.takes[step]:
+                    yield from self._take(table.takes[step])
                 for index, nbytes, due in table.loads[step]:
                     load = command.loads[index]
                     if not turn.happens(load):
                         continue
-                    yield from self._await_store(turn, load, due)
-                    done = yield from self._transfer(nbytes, False, load.transfer.traffic_class)
+                    if load.after is not After.NOTHING:
+                        yield from self._await_store(turn, load, due)
+                    done = yield from self._transfer(turn, step, nbytes, load)
                     last_done = max(last_done, done)
                     if load.posts:
                         self._later(last_done, self.on_chip[load.posts], nbytes)
@@ -231,6 +194,8 @@ class _Core:
 
     def _later(self, cycle: int, counter: Counter, amount: int) -> None:
         """Let a counter grow at a cycle, now if that has passed."""
+        if self.tell is not None:
+            self.tell.posted("load", counter.signal, cycle)
         delay = cycle - int(self.env.now)
         if delay <= 0:
             counter.add(amount)
@@ -239,56 +204,41 @@ class _Core:
         assert timeout.callbacks is not None
         timeout.callbacks.append(lambda _: counter.add(amount))
 
-    def _await_store(self, turn: _Turn, load: Load, due: int) -> Process:
+    def _await_store(self, turn: Turn, load: Load, due: int) -> Process:
         """Wait until what is read has been written: this core's samples so far, or every core's gradient."""
-        if load.after is After.NOTHING:
-            return
         tensor = load.transfer.tensor
         if load.after is After.ALL:
             for core in self.machine.cores:
                 whole = core.in_dram[tensor.name]
-                iterations = core.gradient_stores(tensor.name)
-                if whole.value < iterations * tensor.nbytes:
-                    yield whole.reached(iterations * tensor.nbytes)
+                needed = self.machine.turns.stores(core.index)[tensor.name] * tensor.nbytes
+                if whole.value < needed:
+                    yield whole.reached(needed, "load", self.tell)
             return
-        if tensor.batched:
-            size = tensor.nbytes * turn.command.samples
-            needed = tensor.nbytes * turn.first_sample + min(size, due * size // load.flow.total)
-            if load.flow.total > size:  # read more than once: the first pass already meets the last sample
-                needed = tensor.nbytes * turn.first_sample + size
-        else:
-            needed = tensor.nbytes * turn.iteration
+        needed = turn.stored_before(load, due)
         counter = self.in_dram[tensor.name]
         if counter.value < needed:
-            yield counter.reached(needed)
+            yield counter.reached(needed, "load", self.tell)
 
-    def gradient_stores(self, name: str) -> int:
-        """How many times this core stores a weight gradient."""
-        if self._stores is None:
-            self._stores = Tally(
-                store.transfer.tensor.name
-                for segment in self.machine.program.cores[self.index]
-                for iteration, (_, body) in enumerate(segment.iterations)
-                for command in body
-                for store in command.stores
-                if store.transfer.happens(iteration, len(segment.iterations))
-            )
-        return self._stores[name]
-
-    def _transfer(self, nbytes: int, write: bool, kind: TensorClass) -> Generator[simpy.Event, Any, int]:
+    def _transfer(self, turn: Turn, step: int, nbytes: int, move: Load | Store) -> Generator[simpy.Event, Any, int]:
         """Move bytes in turns of `REQUEST_BYTES`; return the cycle at which the last of them is there."""
-        self.machine.moved[kind, write] += nbytes
+        env, memory, transfer = self.env, self.machine.memory, move.transfer
+        write = transfer.write
+        self.machine.moved[transfer.traffic_class, write] += nbytes
         queue = self.index + write * len(self.machine.cores)
-        done = int(self.env.now)
-        while nbytes:
-            part = min(nbytes, REQUEST_BYTES)
-            started = int(self.env.now)
-            done = yield self.machine.memory.request(queue, part, write)
-            port_free = started - (-part // self.port)
-            if self.env.now < port_free:
-                yield self.env.timeout(port_free - int(self.env.now))
-            nbytes -= part
-        return max(done, int(self.env.now))
+        begun = now = done = int(env.now)
+        left = nbytes
+        while left:
+            part = min(left, REQUEST_BYTES)
+            port_free = now - (-part // self.port)
+            done = yield memory.request(queue, part, write)
+            now = int(env.now)
+            if now < port_free:
+                yield env.timeout(port_free - now)
+                now = port_free
+            left -= part
+        if self.tell is not None:
+            self.tell.moved("store" if write else "load", begun, turn, step, nbytes, transfer.tensor.name)
+        return max(done, now)
 
     # -- array queue -----------------------------------------------------------------------------------
 
@@ -297,25 +247,28 @@ class _Core:
         sequence = finished = 0
         free_at = 0
         drained: list[int] = []
-        for turn in self.machine.turns(self.index):
+        for turn in self.machine.turns.of(self.index):
             command, table = turn.command, turn.table
             if not command.work.array_cycles:
                 sequence += command.steps
                 continue
             self._at["array"] = command.name
+            awaits = command.waits or command.overwrites
             row = self.rows[command.unit, command.phase]
             for step in range(command.steps):
                 sequence += 1
                 idle_from = int(self.env.now)
                 if self.loaded.value < sequence:
-                    yield self.loaded.reached(sequence)
+                    yield self.loaded.reached(sequence, "array", self.tell)
                     self.stalls.dram += int(self.env.now) - idle_from
                 idle_from = int(self.env.now)
-                yield from self._await_tokens(turn, step)
+                if awaits:
+                    yield from self._await_tokens("array", turn, step)
                 if len(drained) >= DRAIN_SLOTS and self.computed.value < drained[-DRAIN_SLOTS]:
-                    yield self.computed.reached(drained[-DRAIN_SLOTS])
+                    yield self.computed.reached(drained[-DRAIN_SLOTS], "array", self.tell)
                 self.stalls.vector += int(self.env.now) - idle_from
-                if self.env.now > free_at or not finished:
+                filled = self.env.now > free_at or not finished
+                if filled:
                     yield self.env.timeout(command.work.fill_cycles)
                 cycles = table.array[step]
                 yield self.env.timeout(cycles)
@@ -325,28 +278,32 @@ class _Core:
                 finished += 1
                 drained = [*drained[-DRAIN_SLOTS:], sequence]
                 self.multiplied.add(1)
+                if self.tell is not None:
+                    self.tell.multiplied(turn, step, filled)
+                    self.tell.posted("array", self.multiplied.signal)
 
-    def _await_tokens(self, turn: _Turn, step: int) -> Process:
+    def _await_tokens(self, queue: Queue, turn: Turn, step: int) -> Process:
         """Wait for the resident tensors that a step reads."""
         for name, needed, sample_bytes in turn.table.waits[step]:
             counter = self.on_chip[name]
             threshold = needed + sample_bytes * turn.first_sample
             if counter.value < threshold:
-                yield counter.reached(threshold)
+                yield counter.reached(threshold, queue, self.tell)
         for name, needed, sample_bytes in turn.table.overwrites[step]:
             counter = self.in_dram[name]
             threshold = needed + sample_bytes * turn.first_sample
             if counter.value < threshold:
-                yield counter.reached(threshold)
+                yield counter.reached(threshold, queue, self.tell)
 
     # -- vector queue ----------------------------------------------------------------------------------
 
     def vector_queue(self) -> Process:
         """Drain the array's steps and run the sweeps of everything that is no GEMM."""
         sequence = gemm_steps = 0
-        for turn in self.machine.turns(self.index):
+        for turn in self.machine.turns.of(self.index):
             command, table = turn.command, turn.table
             self._at["vector"] = command.name
+            awaits = command.waits or command.overwrites
             row = self.rows[command.unit, command.phase]
             gemm = command.work.array_cycles > 0
             for step in range(command.steps):
@@ -354,29 +311,41 @@ class _Core:
                 if gemm:
                     gemm_steps += 1
                     if self.multiplied.value < gemm_steps:
-                        yield self.multiplied.reached(gemm_steps)
+                        yield self.multiplied.reached(gemm_steps, "vector", self.tell)
                     if step == command.steps - 1:
                         yield self.env.timeout(command.work.drain_cycles)
                 else:
                     if self.loaded.value < sequence:
-                        yield self.loaded.reached(sequence)
-                    yield from self._await_tokens(turn, step)
+                        yield self.loaded.reached(sequence, "vector", self.tell)
+                    if awaits:
+                        yield from self._await_tokens("vector", turn, step)
                 cycles = table.vector[step]
                 if cycles:
                     yield self.env.timeout(cycles)
                 row.vector += cycles
-                for name, nbytes in table.posts[step]:
-                    self.on_chip[name].add(nbytes)
-                if table.gives[step]:
-                    self.space.give(table.gives[step])
-                self.computed.add(1)
+                self._finish(turn, step)
+
+    def _finish(self, turn: Turn, step: int) -> None:
+        """Post what a step has made, and give back what it has used."""
+        for name, nbytes in turn.table.posts[step]:
+            self.on_chip[name].add(nbytes)
+        if turn.table.gives[step]:
+            self.space.give(turn.table.gives[step])
+        self.computed.add(1)
+        if self.tell is not None:
+            self.tell.swept(turn, step)
+            for name, _ in turn.table.posts[step]:
+                self.tell.posted("vector", self.on_chip[name].signal)
+            if turn.table.gives[step]:
+                self.tell.posted("vector", self.space.signal)
+            self.tell.posted("vector", self.computed.signal)
 
     # -- store queue -----------------------------------------------------------------------------------
 
     def store_queue(self) -> Process:
         """Write DRAM and give resident space back, in program order."""
         sequence = frontier = 0
-        for turn in self.machine.turns(self.index):
+        for turn in self.machine.turns.of(self.index):
             command, table = turn.command, turn.table
             self._at["store"] = command.name
             for step in range(command.steps):
@@ -384,15 +353,17 @@ class _Core:
                 if not table.stores[step]:
                     continue
                 if self.computed.value < sequence:
-                    yield self.computed.reached(sequence)
+                    yield self.computed.reached(sequence, "store", self.tell)
                 yield from self._store(turn, step)
             if self.computed.value < sequence:
-                yield self.computed.reached(sequence)
+                yield self.computed.reached(sequence, "store", self.tell)
             released = command.stage_bytes + sum(size for _, size in command.releases)
             if turn.closes:
                 released += turn.segment.held_bytes
             if released:
                 self.space.give(released)
+                if self.tell is not None:
+                    self.tell.posted("store", self.space.signal)
             row = self.rows[command.unit, command.phase]
             row.cycles += int(self.env.now) - frontier
             frontier = int(self.env.now)
@@ -400,12 +371,16 @@ class _Core:
         self.end = frontier
         self.finished = True
 
-    def _store(self, turn: _Turn, step: int) -> Process:
+    def _store(self, turn: Turn, step: int) -> Process:
         """Write the results of one step to DRAM."""
         for index, nbytes, staged, visible in turn.table.stores[step]:
             store = turn.command.stores[index]
             if turn.happens(store):
-                yield from self._transfer(nbytes, True, store.transfer.traffic_class)
+                yield from self._transfer(turn, step, nbytes, store)
                 self.in_dram[store.transfer.tensor.name].add(visible)
+                if self.tell is not None:
+                    self.tell.posted("store", self.in_dram[store.transfer.tensor.name].signal)
             if staged:
                 self.space.give(staged)
+                if self.tell is not None:
+                    self.tell.posted("store", self.space.signal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import simpy
 
 from wavecore.dram import PS_PER_SECOND, Dram
-from wavecore.sim.timing import DramProbe
+from wavecore.sim.probe import Probe
 from wavecore.specs import Accelerator
 
 REQUEST_BYTES = 64 * 1024  # a queue's turn: it lets others in after so many bytes
@@ -19,7 +19,7 @@ class SharedMemory:
     """
 
     def __init__(
-        self, env: simpy.Environment, accelerator: Accelerator, queues: int, probe: DramProbe | None = None
+        self, env: simpy.Environment, accelerator: Accelerator, queues: int, probe: Probe | None = None
     ) -> None:
         self._env = env
         self._dram = Dram(accelerator.memory)
@@ -76,10 +76,12 @@ class SharedMemory:
         if slots:
             free_ps, self._done_ps[queue] = self._dram.serve(arrived_ps, slots, write, queue)
         self.requests += 1
-        if self._probe is not None:
-            self._probe(int(self._env.now), queue, nbytes, write)
         done = self._cycles(self._done_ps[queue])
-        release = self._env.timeout(max(0, self._cycles(free_ps) - int(self._env.now)))
+        now = int(self._env.now)
+        free = max(now, self._cycles(free_ps))
+        if self._probe is not None:
+            self._probe.requested(queue, now, free, nbytes, write)
+        release = self._env.timeout(free - now)
         assert release.callbacks is not None
 
         def freed(_: simpy.Event) -> None:

@@ -11,12 +11,13 @@ from typing import TextIO
 
 from wavecore.dram import TraceFormat, TraceWriter
 from wavecore.errors import FileError
+from wavecore.sim.probe import Probe
 
 ACCESS_BYTES = 64
 
 
-class DramTrace:
-    """A `DramProbe` that writes every request as accesses of `ACCESS_BYTES`, at the chip cycle in which it is granted.
+class DramTrace(Probe):
+    """Writes every request as accesses of `ACCESS_BYTES`, at the chip cycle in which it is granted.
 
     Each queue of a core is a stream of its own, in which a request continues where the last one ended: an access
     that two requests share is written with the first, so that a stream has its bytes rounded up once.
@@ -27,12 +28,12 @@ class DramTrace:
         self._ends: dict[int, int] = defaultdict(int)
         self.accesses = 0
 
-    def __call__(self, cycle: int, queue: int, nbytes: int, write: bool) -> None:
+    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
         """Write one request of a queue."""
-        start = self._ends[queue]
-        end = self._ends[queue] = start + nbytes
-        first, last = -(-start // ACCESS_BYTES), -(-end // ACCESS_BYTES)
-        self._writer.transfer(cycle, queue, first * ACCESS_BYTES, (last - first) * ACCESS_BYTES, write)
+        before = self._ends[queue]
+        after = self._ends[queue] = before + nbytes
+        first, last = -(-before // ACCESS_BYTES), -(-after // ACCESS_BYTES)
+        self._writer.transfer(start, queue, first * ACCESS_BYTES, (last - first) * ACCESS_BYTES, write)
         self.accesses += last - first
 
 

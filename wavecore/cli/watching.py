@@ -1,0 +1,172 @@
+"""What may watch a run: traces of DRAM and of the queues, and the occupancy of the buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecore.cli.messages import say
+from wavecore.errors import InputError, UnitError, unknown_name
+
+if TYPE_CHECKING:
+    from wavecore.results import Run
+    from wavecore.sim.occupancy import OccupancyRecorder
+    from wavecore.sim.probe import Probe
+    from wavecore.sim.trace import DramTrace
+    from wavecore.specs import Accelerator
+    from wavecore.timeline.collect import TimelineProbe, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions:
+    """Which traces of a run are written."""
+
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace",
+            metavar="FILE",
+            help="Write what every queue does when: .pftrace for Perfetto, .json or .json.gz for Chrome's viewer too.",
+            show_default=False,
+        ),
+    ] = None
+    trace_window: Annotated[
+        str | None,
+        typer.Option(
+            "--trace-window",
+            metavar="START:END",
+            help='Only this part of the step: "1 ms:2 ms" or "0:50000 cycles".',
+            show_default=False,
+        ),
+    ] = None
+    dram_trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--dram-trace",
+            metavar="FILE",
+            help="Write every DRAM access there, 64 bytes a line: gigabytes for a large network.",
+            show_default=False,
+        ),
+    ] = None
+    dram_trace_format: Annotated[
+        str, typer.Option("--dram-trace-format", metavar="ramulator2|dramsim3", help="For which simulator.")
+    ] = "ramulator2"
+
+
+@dataclass(slots=True)
+class Watchers:
+    """The probes of a run, and what is said and written when it is done."""
+
+    options: TraceOptions
+    timeline: TimelineProbe | None = None
+    dram: DramTrace | None = None
+    occupancy: OccupancyRecorder | None = None
+    probes: list[Probe] = field(default_factory=list)
+
+    def probe(self) -> Probe | None:
+        """All of them as one."""
+        from wavecore.sim.probe import Probes
+
+        return Probes(*self.probes) if self.probes else None
+
+    def finish(self, run: Run) -> None:
+        """Write the timeline of a finished run, and say where the traces are."""
+        if self.timeline is not None and self.options.trace is not None:
+            from wavecore.timeline.drawing import summary
+            from wavecore.timeline.files import write_timeline
+
+            timeline = self.timeline.timeline()
+            title = f"{run.workload}, {run.schedule} on {run.accelerator} with {run.memory}: {run.batch} samples"
+            about: dict[str, int | str] = {"step_cycles": run.step_cycles, "version": run.manifest.version}
+            about |= run.manifest.hashes
+            write_timeline(self.options.trace, timeline, title, about)
+            say(f"written to {self.options.trace}: {summary(timeline)}")
+        if self.dram is not None:
+            say(f"written to {self.options.dram_trace}: {self.dram.accesses} accesses of 64 bytes")
+
+
+@contextmanager
+def watching(
+    options: TraceOptions, engine: str, accelerator: Accelerator, *, occupancy: bool, force: bool
+) -> Iterator[Watchers]:
+    """The watchers that ``options`` ask for; InputError at once if ``engine`` or a file stands in the way."""
+    watchers = Watchers(options)
+    with ExitStack() as files:
+        if options.trace is not None:
+            watchers.timeline = _timeline(options, engine, accelerator, force)
+            watchers.probes.append(watchers.timeline)
+        elif options.trace_window is not None:
+            raise InputError("--trace-window", "there is no trace to take a part of", "--trace FILE")
+        if options.dram_trace is not None:
+            _require_events(engine, "--dram-trace")
+            watchers.dram = files.enter_context(_dram(options.dram_trace, options.dram_trace_format, force))
+            watchers.probes.append(watchers.dram)
+        if occupancy and engine == "event":
+            from wavecore.sim.occupancy import OccupancyRecorder
+
+            watchers.occupancy = OccupancyRecorder()
+            watchers.probes.append(watchers.occupancy)
+        yield watchers
+
+
+def _require_events(engine: str, where: str) -> None:
+    if engine != "event":
+        raise InputError(where, f"the {engine} engine has no events to watch", "--engine event")
+
+
+def _timeline(options: TraceOptions, engine: str, accelerator: Accelerator, force: bool) -> TimelineProbe:
+    from wavecore.output import writable_file
+    from wavecore.timeline.collect import WHOLE, TimelineProbe
+    from wavecore.timeline.files import check_timeline_path
+
+    assert options.trace is not None
+    _require_events(engine, "--trace")
+    check_timeline_path(options.trace)
+    writable_file(options.trace, replace=force)
+    window = WHOLE if options.trace_window is None else parse_window(options.trace_window, accelerator.chip.clock_hz)
+    return TimelineProbe(accelerator, window)
+
+
+def parse_window(text: str, clock_hz: int) -> Window:
+    """Read ``START:END``, both times or both cycles; one without a unit has the other's."""
+    from wavecore.timeline.collect import Window
+
+    where, hint = f"--trace-window {text}", '"1 ms:2 ms" or "0:50000 cycles"'
+    start, colon, end = (part.strip() for part in text.partition(":"))
+    if not colon or not end:
+        raise InputError(where, "is not START:END", hint)
+    unit = end.lstrip("0123456789. ")
+    if start and not start.lstrip("0123456789. "):
+        start = f"{start} {unit}"
+    first, last = (0 if not each else _cycles(each, clock_hz, where) for each in (start, end))
+    if first >= last:
+        raise InputError(where, "ends before it begins", hint)
+    return Window(first, last)
+
+
+def _cycles(text: str, clock_hz: int, where: str) -> int:
+    """A time or a number of cycles, in cycles."""
+    from wavecore import units
+
+    try:
+        return int(units.parse(text, "cycles", where=where, allow_zero=True))
+    except UnitError:
+        return round(units.parse(text, "seconds", where=where, allow_zero=True) * clock_hz)
+
+
+def _dram(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
+    """A trace that will be written to ``path``; InputError at once if it cannot be."""
+    from wavecore.dram import TRACE_FORMATS
+    from wavecore.output import writable_file
+    from wavecore.sim.trace import dram_trace
+
+    known = {name: name for name in TRACE_FORMATS}
+    if trace_format not in known:
+        raise unknown_name("--dram-trace-format", "trace format", trace_format, known)
+    writable_file(path, replace=force)
+    return dram_trace(path, known[trace_format])
