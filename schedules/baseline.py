@@ -8,8 +8,12 @@ from wavecore.training import TrainingGraph
 
 
 def _layer_by_layer(name: str, training: TrainingGraph, batch_per_core: int, double: bool, choices: Choices) -> Plan:
-    groups = tuple(Group((unit.name,), batch_per_core) for unit in training.units)
-    return Plan(training.name, name, batch_per_core, double, groups, choices.normalization_passes)
+    def fresh() -> Plan:
+        groups = tuple(Group((unit.name,), batch_per_core) for unit in training.units)
+        return Plan(training.name, name, batch_per_core, double, groups, choices.normalization_passes)
+
+    plan: Plan = training.memory.recall("plan", (name, batch_per_core, choices.normalization_passes), fresh)
+    return plan
 
 
 def baseline(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:

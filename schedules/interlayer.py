@@ -11,8 +11,7 @@ from wavecore.training import TrainingGraph
 def interlayer(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Group neighbours whose footprints hold the whole mini-batch; everything else runs layer by layer."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
-    groups = tuple(grouper.group(candidate) for candidate in interlayer_groups(grouper))
-    return Plan(training.name, "il", batch_per_core, True, groups, choices.normalization_passes)
+    return grouper.plan("il", lambda: [grouper.group(candidate) for candidate in interlayer_groups(grouper)])
 
 
 def interlayer_groups(grouper: Grouper) -> list[Candidate]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from wavecore.schedules.interlayer import interlayer_groups
 
@@ -13,62 +14,106 @@ from wavecore.plan import Choices, Group, Plan, Schedule
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
 
-Scored = tuple[int, Plan]  # DRAM bytes of forward and backward on one core, and the plan that moves them
+Piece = tuple[int, int]  # first and last unit
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """A way to cut the network: DRAM bytes of forward and backward on one core, and the groups, written when chosen."""
+
+    dram_bytes: int
+    groups: Callable[[], Sequence[Group]]
 
 
 def full_serialization(
     training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices
 ) -> Plan:
     """The whole network is one group; its largest layer sets the sub-batch, and what is larger still streams."""
-    return _full_serialization(Grouper(training, accelerator, batch_per_core, choices))[1]
+    grouper = Grouper(training, accelerator, batch_per_core, choices)
+    return grouper.plan("mbs-fs", lambda: _full_serialization(grouper).groups())
 
 
 def mbs1(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Layer groups, each with its own sub-batch; `il` and `mbs-fs` compete, so it is never worse than they are."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
-    return _cheapest("mbs1", _mbs1(grouper))
+    return grouper.plan("mbs1", lambda: _cheapest(_mbs1(grouper)))
 
 
 def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Groups of whole blocks with inter-branch reuse where that saves traffic; never worse than `mbs1`."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
     rules = [Rule.BRANCHES, Rule.BRANCHES_AND_SAVED, Rule.NEXT]
-    return _cheapest("mbs2", [_grouped(grouper, rules, training.blocks), *_mbs1(grouper)])
+    return grouper.plan("mbs2", lambda: _cheapest([*_grouped(grouper, rules, training.blocks), *_mbs1(grouper)]))
 
 
-def _mbs1(grouper: Grouper) -> list[Scored]:
-    units = [(unit, unit) for unit in range(grouper.last + 1)]
+def _mbs1(grouper: Grouper) -> list[_Option]:
     candidates = interlayer_groups(grouper)
-    interlayer = _plan(grouper, [grouper.group(candidate) for candidate in candidates])
+    moved = sum(candidate.dram_bytes for candidate in candidates)
     return [
-        _grouped(grouper, [Rule.NEXT], units),
+        *_grouped(grouper, [Rule.NEXT], _units(grouper)),
         _full_serialization(grouper),
-        (sum(candidate.dram_bytes for candidate in candidates), interlayer),
+        _Option(moved, lambda: [grouper.group(candidate) for candidate in candidates]),
     ]
 
 
-def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[tuple[int, int]]) -> Scored:
-    candidates = partition(grouper, pieces, rules)
+def _units(grouper: Grouper) -> list[Piece]:
+    return [(unit, unit) for unit in range(grouper.last + 1)]
+
+
+def _runs(grouper: Grouper, pieces: Sequence[Piece]) -> list[tuple[bool, list[Piece]]]:
+    """Runs of neighbouring pieces that need the whole mini-batch, or (False) through which sub-batches may pass."""
+    units = grouper.training.units
+
+    def needs_whole_batch(piece: Piece) -> bool:
+        return any(unit.whole_batch for unit in units[piece[0] : piece[1] + 1])
+
+    return [(whole, list(run)) for whole, run in groupby(pieces, needs_whole_batch)]
+
+
+def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[Piece]) -> list[_Option]:
+    """The best cut of the pieces, if there is one; what needs the whole mini-batch runs unit by unit."""
+    candidates: list[Candidate] = []
+    for whole, run in _runs(grouper, pieces):
+        found = partition(grouper, run, [] if whole else rules)
+        if found is None:
+            return []
+        candidates += found
     groups = [grouper.group(candidate, hold=True) for candidate in candidates]
     moved = sum(candidate.dram_bytes for candidate in candidates)
-    return moved - sum(map(grouper.saved_bytes, groups)), _plan(grouper, groups)
+    return [_Option(moved - sum(map(grouper.saved_bytes, groups)), lambda: groups)]
 
 
-def _full_serialization(grouper: Grouper) -> Scored:
+def _full_serialization(grouper: Grouper) -> _Option:
+    runs = _runs(grouper, _units(grouper))
     whole = grouper.cost(0, grouper.last, Rule.NEXT)
+    if len(runs) > 1 and (whole is None or whole.sub_batch < grouper.batch):
+        groups = _one_size(grouper, runs)
+        return _Option(sum(map(grouper.group_bytes, groups)), lambda: groups)
     if whole is not None:
-        return whole.dram_bytes, _plan(grouper, [grouper.group(whole)], "mbs-fs")
+        return _Option(whole.dram_bytes, lambda: [grouper.group(whole)])
     group = grouper.squeeze(grouper.group(Candidate(0, grouper.last, Rule.NEXT, 1, 0)))
-    return grouper.group_bytes(group), _plan(grouper, [group], "mbs-fs")
+    return _Option(grouper.group_bytes(group), lambda: [group])
 
 
-def _plan(grouper: Grouper, groups: Sequence[Group], name: str = "") -> Plan:
-    return Plan(grouper.training.name, name, grouper.batch, True, tuple(groups), grouper.choices.normalization_passes)
+def _one_size(grouper: Grouper, runs: Sequence[tuple[bool, list[Piece]]]) -> list[Group]:
+    """A group for each run that sub-batches may pass through, all of one size; the rest unit by unit."""
+    groups: list[Group] = []
+    for whole, run in runs:
+        if whole:
+            alone = (grouper.cost(first, last, Rule.NONE) for first, last in run)
+            groups += (grouper.group(candidate) for candidate in alone if candidate is not None)
+            continue
+        together = Candidate(run[0][0], run[-1][1], Rule.NEXT, 1, 0)
+        candidate = grouper.cost(together.first, together.last, Rule.NEXT)
+        groups.append(grouper.squeeze(grouper.group(together)) if candidate is None else grouper.group(candidate))
+    size = min(group.sub_batch for group in groups)
+    whole_batch = {unit.name for unit in grouper.training.units if unit.whole_batch}
+    return [group if whole_batch & set(group.units) else replace(group, sub_batch=size) for group in groups]
 
 
-def _cheapest(name: str, plans: Sequence[Scored]) -> Plan:
-    """The plan that moves the fewest DRAM bytes, the first of equals."""
-    return replace(min(plans, key=lambda scored: scored[0])[1], schedule=name)
+def _cheapest(options: Sequence[_Option]) -> Sequence[Group]:
+    """The groups that move the fewest DRAM bytes, the first of equals."""
+    return min(options, key=lambda option: option.dram_bytes).groups()
 
 
 SCHEDULES = {

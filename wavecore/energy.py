@@ -55,8 +55,3 @@ def energy(counts: RowCounts, cycles: int, accelerator: Accelerator) -> EnergyJo
         interconnect=counts.interconnect_bytes * 8 * table.interconnect_joules_per_bit,
         static=static_watts(accelerator) * seconds,
     )
-
-
-def add(parts: list[EnergyJoules]) -> EnergyJoules:
-    """The sum of several, component by component."""
-    return EnergyJoules(**{part.name: sum(getattr(item, part.name) for item in parts) for part in fields(EnergyJoules)})

@@ -6,27 +6,28 @@ that its rule leaves room for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from wavecore.blocking import block, fits, needs
+from wavecore.names import Name
 from wavecore.operations import TensorClass
 from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
-from wavecore.plan import Choices, Group, Residency
+from wavecore.plan import Choices, Group, Plan, Residency
 from wavecore.specs import Accelerator
 from wavecore.traffic import group_traffic, linear_traffic
 from wavecore.training import TrainingGraph
 
+Ints = npt.NDArray[np.int64]
 DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
 NEVER = 1 << 62  # bytes that no buffer has
 
 
-class Rule(StrEnum):
+class Rule(Name):
     """Which tensors of a group stay on chip between its layers."""
 
     NONE = "none"  # every tensor goes through DRAM
@@ -46,10 +47,7 @@ class Candidate:
     dram_bytes: int
 
 
-Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Footprint:
     """What the operations of a group need and move, whatever the buffer's size.
 
@@ -63,10 +61,21 @@ class Footprint:
     units: Ints
     forward_operations: int
 
+    @cached_property
+    def moved(self) -> Ints:
+        """The sum of all `traffic`."""
+        total: Ints = self.traffic.sum(axis=0)
+        return total
+
+    @cached_property
+    def _divisors(self) -> tuple[npt.NDArray[np.bool_], Ints]:
+        return self.per_sample_bytes > 0, np.maximum(self.per_sample_bytes, 1)
+
     def largest_sub_batches(self, space_bytes: int, most: int) -> Ints:
         """The largest sub-batch of each operation, at most ``most``; 0 where not one sample fits."""
         room = space_bytes - self.fixed_bytes
-        samples = np.where(self.per_sample_bytes > 0, room // np.maximum(self.per_sample_bytes, 1), most)
+        grows, divisors = self._divisors
+        samples = np.where(grows, room // divisors, most)
         best: Ints = np.where(room >= 0, np.minimum(samples, most), 0).max(axis=1)
         return best
 
@@ -110,6 +119,16 @@ class Grouper:
         array = self.accelerator.array
         return array.rows, array.columns, array.tile_rows
 
+    def plan(self, schedule: str, groups: Callable[[], Iterable[Group]]) -> Plan:
+        """The plan of those groups; machines that differ in nothing that groups depend on share it."""
+
+        def fresh() -> Plan:
+            return Plan(self.training.name, schedule, self.batch, True, tuple(groups()), self.normalization_passes)
+
+        key = (schedule, self.space, self.array_size, self.batch, self.choices)
+        found: Plan = self.training.memory.recall("plan", key, fresh)
+        return found
+
     @cached_property
     def _residencies(self) -> Mapping[tuple[Rule, Direction], Mapping[str, Residency]]:
         return {(rule, way): _residency(self.training, rule, way) for rule in Rule for way in DIRECTIONS}
@@ -121,10 +140,8 @@ class Grouper:
 
     def footprint(self, first: int, last: int, rule: Rule) -> Footprint:
         """Measure a group under a rule; remembered with the graph, since no buffer size enters."""
-        key = ("footprint", first, last, rule, self.normalization_passes, self.array_size)
-        found: Footprint | None = self.training.memory.get(key)
-        if found is None:
-            found = self.training.memory[key] = self._measure(first, last, rule)
+        key = (first, last, rule, self.normalization_passes, self.array_size)
+        found: Footprint = self.training.memory.recall("footprint", key, lambda: self._measure(first, last, rule))
         return found
 
     def _measure(self, first: int, last: int, rule: Rule) -> Footprint:
@@ -167,7 +184,7 @@ class Grouper:
         if sub_batch == 0:
             return None
         iterations = -(-self.batch // sub_batch)
-        moved = linear_bytes(footprint.traffic.sum(axis=0), self.batch, np.array(iterations))
+        moved = linear_bytes(footprint.moved, self.batch, np.array(iterations))
         balanced = -(-self.batch // iterations)  # no more iterations, and room for other things
         return Candidate(first, last, rule, balanced, int(moved))
 
@@ -175,10 +192,36 @@ class Grouper:
         """The whole mini-batch at once with every tensor in DRAM, as without serialization."""
         footprint = self.footprint(first, last, Rule.NONE)
         if footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch) == self.batch:
-            moved = int(linear_bytes(footprint.traffic.sum(axis=0), self.batch, np.array(1)))
+            moved = int(linear_bytes(footprint.moved, self.batch, np.array(1)))
             return Candidate(first, last, Rule.NONE, self.batch, moved)
         moved = self.group_bytes(Group(self._names(first, last), self.batch))
         return Candidate(first, last, Rule.NONE, self.batch, moved)
+
+    def streamed_costs(self) -> list[Candidate]:
+        """Every unit alone, the whole mini-batch at once with every tensor in DRAM."""
+
+        def stacked() -> tuple[Footprint, Ints]:
+            alone = [self.footprint(unit, unit, Rule.NONE) for unit in range(self.last + 1)]
+            units = [np.full(len(each.units), unit, dtype=np.int64) for unit, each in enumerate(alone)]
+            together = Footprint(
+                np.concatenate([each.per_sample_bytes for each in alone]),
+                np.concatenate([each.fixed_bytes for each in alone]),
+                np.concatenate([each.traffic for each in alone]),
+                np.concatenate(units),
+                0,
+            )
+            return together, np.array([each.moved for each in alone])
+
+        key = ("alone", self.normalization_passes, self.array_size)
+        together, traffic = self.training.memory.recall("footprint", key, stacked)
+        limits = np.full(self.last + 1, self.batch, dtype=np.int64)
+        np.minimum.at(limits, together.units, together.largest_sub_batches(self.space, self.batch))
+        moved = linear_bytes(traffic, self.batch, np.ones(self.last + 1, dtype=np.int64))
+        for unit in range(self.last + 1):
+            if limits[unit] == self.batch:
+                self._costs[unit, unit, Rule.NONE] = Candidate(unit, unit, Rule.NONE, self.batch, int(moved[unit]))
+        found = [self.cost(unit, unit, Rule.NONE) for unit in range(self.last + 1)]
+        return [candidate for candidate in found if candidate is not None]
 
     def _names(self, first: int, last: int) -> tuple[str, ...]:
         return tuple(unit.name for unit in self.training.units[first : last + 1])
@@ -188,10 +231,8 @@ class Grouper:
 
         With ``hold``, room that is left in backward keeps weight gradients on chip over the iterations.
         """
-        key = ("group", candidate.first, candidate.last, candidate.rule, self.normalization_passes)
-        found: Group | None = self.training.memory.get(key)
-        if found is None:
-            found = self.training.memory[key] = self._write_out(candidate)
+        key = (candidate.first, candidate.last, candidate.rule, self.normalization_passes)
+        found: Group = self.training.memory.recall("group", key, lambda: self._write_out(candidate))
         group = replace(found, sub_batch=candidate.sub_batch)
         if hold and self.choices.hold_weight_gradients and group.iterations(self.batch) > 1:
             return replace(group, held=self._hold(candidate))
@@ -218,15 +259,15 @@ class Grouper:
 
     def _gradients(self, first: int, last: int) -> list[tuple[int, str]]:
         """Weight gradients of some units, largest first."""
-        tensors = self.training.tensors
-        written = (
-            tensors[name]
-            for unit in self.training.units[first : last + 1]
-            for op in unit.backward
-            for name in op.writes
-        )
-        gradients = [t for t in written if t.tensor_class is TensorClass.WEIGHT_GRADIENT]
-        return sorted(((t.nbytes, t.name) for t in gradients), reverse=True)
+        tensors, units = self.training.tensors, self.training.units[first : last + 1]
+
+        def fresh() -> list[tuple[int, str]]:
+            written = (tensors[name] for unit in units for op in unit.backward for name in op.writes)
+            gradients = [t for t in written if t.tensor_class is TensorClass.WEIGHT_GRADIENT]
+            return sorted(((t.nbytes, t.name) for t in gradients), reverse=True)
+
+        found: list[tuple[int, str]] = self.training.memory.recall("gradients", (first, last), fresh)
+        return found
 
     def group_bytes(self, group: Group) -> int:
         """DRAM bytes of a group's forward and backward on one core, however its operations have to be blocked."""

@@ -6,14 +6,28 @@ from `traffic`, cycles and counts from `work`, and the flow of bytes and results
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from wavecore.blocking import Blocking, block, gradient_bytes
+from wavecore.blocking import UNLIMITED_BYTES, Blocking, ample_bytes, block, gradient_bytes
 from wavecore.operations import Role, TensorClass
-from wavecore.pacing import Paces, outer_blocks, paces, step_counts, two_sweeps
+from wavecore.pacing import Paces, ample_spare_bytes, outer_blocks, paces, step_counts, two_sweeps
 from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
 from wavecore.plan import Group, Plan
-from wavecore.program import After, Command, Flow, Load, Pace, Program, Segment, Store, Token, token_name, transfers_of
+from wavecore.program import (
+    After,
+    Command,
+    Flow,
+    Load,
+    Pace,
+    Program,
+    Segment,
+    Store,
+    Token,
+    Work,
+    token_name,
+    transfers_of,
+)
 from wavecore.specs import Accelerator
 from wavecore.traffic import Transfer, held_bytes, sub_batches, transfers, update_transfers
 from wavecore.training import TrainingGraph
@@ -32,25 +46,40 @@ def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Prog
     Raises SpaceError when an operation cannot run in the buffer at all.
     """
     machine = machine_for(plan, accelerator)
-    forward = [_segment(training, plan, group, Direction.FORWARD, machine) for group in plan.groups]
-    backward = [_segment(training, plan, group, Direction.BACKWARD, machine) for group in reversed(plan.groups)]
-    cores = machine.chip.cores
-    return Program(
-        plan.workload,
-        plan.schedule,
-        machine.core.global_buffer_bytes,
-        tuple((*forward, *backward, _update_segment(training, plan, core, machine)) for core in range(cores)),
-    )
+    space, cores = machine.core.global_buffer_bytes, machine.chip.cores
+
+    def fresh() -> tuple[Plan, Program]:
+        forward = [_segment(training, plan, group, Direction.FORWARD, machine) for group in plan.groups]
+        backward = [_segment(training, plan, group, Direction.BACKWARD, machine) for group in reversed(plan.groups)]
+        updates = [_update_segment(training, plan, core, machine) for core in range(cores)]
+        segments = tuple((*forward, *backward, update) for update in updates)
+        return plan, Program(plan.workload, plan.schedule, space, segments)
+
+    # what is remembered holds the plan, so that no other can have its identity
+    key = (id(plan), space, cores, _sizes(training, machine))
+    found: tuple[Plan, Program] = training.memory.recall("program", key, fresh)
+    return found[1]
 
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """One operation on one sub-batch; ``held`` and ``stored`` are what its group holds on chip and writes to DRAM."""
+    """One operation on one sub-batch.
+
+    ``held`` are those of its tensors that its group holds on chip, ``leaving`` those that it overwrites and that
+    its group writes to DRAM before.
+    """
 
     placed: PlacedOperation
     samples: int
     held: frozenset[str]
-    stored: frozenset[str]
+    leaving: frozenset[str]
+
+
+def _site(placed: PlacedOperation, samples: int, held: frozenset[str], stored: Set[str]) -> _Site:
+    op = placed.operation
+    own = held.intersection((*(use.tensor for use in op.reads), *op.writes))
+    covered = (write.covers for write in placed.writes if write.covers is not None)
+    return _Site(placed, samples, own, frozenset(name for name in covered if name in stored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +110,10 @@ def _segment(
     held = held_bytes(placed, group.held)
     space = accelerator.core.global_buffer_bytes - held
     sizes = sub_batches(group, plan.batch_per_core)
-    stored = frozenset(write.tensor.name for operation in placed for write in operation.writes if write.stored)
     bodies = {
         samples: tuple(
-            _command(training, _Site(operation, samples, group.held, stored), space, accelerator)
-            for operation in placed
+            command if space >= ample else _command(training, site, space, accelerator)
+            for site, ample, command in _ample_body(training, placed, samples, group.held, accelerator)
         )
         for samples in dict.fromkeys(sizes)
     }
@@ -97,27 +125,72 @@ def _segment(
     )
 
 
-def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Accelerator) -> Command:
-    """The command of one operation; one that differs from an earlier one only in its steps shares all else."""
-    placed, samples = site.placed, site.samples
-    blocking = block(placed, accelerator.array, samples, space)
-    parts = (accelerator.array, accelerator.vector, accelerator.core.array_port_bytes_per_cycle)
-    key = ("command", site, blocking, parts, accelerator.core.vector_port_bytes_per_cycle)
-    draft: Command | None = training.memory.get(key)
-    if draft is None:
-        draft = training.memory[key] = _draft(training, site, blocking, accelerator)
-    spare = space - placed.live_bytes * samples - blocking.stage_bytes
-    steps, sweep = step_counts(placed, draft.work, transfers_of(draft), samples, draft.blocks, spare, accelerator.array)
-    found: Command | None = training.memory.get((draft, steps, sweep))
-    if found is None:
-        found = training.memory[draft, steps, sweep] = replace(draft, steps=steps, sweep_steps=sweep)
+def _ample_body(
+    training: TrainingGraph,
+    placed: tuple[PlacedOperation, ...],
+    samples: int,
+    held: frozenset[str],
+    accelerator: Accelerator,
+) -> tuple[tuple[_Site, int, Command], ...]:
+    """Each operation of a group with its command in an ample buffer, and how many bytes make one ample."""
+
+    def fresh() -> tuple[tuple[_Site, int, Command], ...]:
+        stored = {write.tensor.name for operation in placed for write in operation.writes if write.stored}
+        sites = [_site(operation, samples, held, stored) for operation in placed]
+        return tuple((site, *_ample_command(training, site, accelerator)) for site in sites)
+
+    key = (placed, samples, held, _sizes(training, accelerator))
+    body: tuple[tuple[_Site, int, Command], ...] = training.memory.recall("body", key, fresh)
+    return body
+
+
+class _Sizes:
+    """What of a machine a command's work depends on: one object for all machines alike in it."""
+
+
+def _sizes(training: TrainingGraph, accelerator: Accelerator) -> _Sizes:
+    core = accelerator.core
+    ports = core.array_port_bytes_per_cycle, core.vector_port_bytes_per_cycle
+    sizes: _Sizes = training.memory.recall("sizes", (accelerator.array, accelerator.vector, ports), _Sizes)
+    return sizes
+
+
+def _ample_command(training: TrainingGraph, site: _Site, accelerator: Accelerator) -> tuple[int, Command]:
+    """The bytes from which on room no longer matters to a site, and its command there."""
+
+    def fresh() -> tuple[int, Command]:
+        placed, samples, array = site.placed, site.samples, accelerator.array
+        command = _command(training, site, UNLIMITED_BYTES, accelerator)
+        blocking = block(placed, array, samples, UNLIMITED_BYTES)
+        spare = ample_spare_bytes(placed, command.work, transfers_of(command), array)
+        by_steps = placed.live_bytes * samples + blocking.stage_bytes + spare
+        return max(by_steps, ample_bytes(placed, array, samples)), command
+
+    found: tuple[int, Command] = training.memory.recall("site", (site, _sizes(training, accelerator)), fresh)
     return found
 
 
-def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, accelerator: Accelerator) -> Command:
-    """A command whose number of steps is still open."""
+def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Accelerator) -> Command:
+    """The command of one operation: its flows, which hang on blocking, and its work and steps."""
+    placed, samples, array = site.placed, site.samples, accelerator.array
+    blocking = block(placed, array, samples, space)
+    recall, sizes = training.memory.recall, _sizes(training, accelerator)
+    blocks = outer_blocks(placed.operation.gemms, blocking, samples, array)
+    draft: Command = recall("draft", (site, blocking, blocks), lambda: _draft(training, site, blocking, blocks))
+    work: Work = recall(
+        "work", (placed, samples, blocking, sizes), lambda: command_work(placed, blocking, samples, accelerator)
+    )
+    spare = space - placed.live_bytes * samples - blocking.stage_bytes
+    steps, sweep = step_counts(placed, work, transfers_of(draft), samples, blocks, spare, array)
+    found: Command = recall(
+        "command", (draft, sizes, steps, sweep), lambda: replace(draft, work=work, steps=steps, sweep_steps=sweep)
+    )
+    return found
+
+
+def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int) -> Command:
+    """A command whose work and number of steps are still open."""
     op, samples = site.placed.operation, site.samples
-    blocks = outer_blocks(op.gemms, blocking, samples, accelerator.array)
     chosen = paces(site.placed, blocking, blocks)
     flows = _Flows(site, blocking, chosen, _whole_stage(site.placed, blocking), training.written)
     moves = tuple(transfers(site.placed, blocking, samples, site.held))
@@ -139,7 +212,7 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, accelerator
         reserves=reserves,
         releases=releases,
         stage_bytes=flows.whole_stage,
-        work=command_work(site.placed, blocking, samples, accelerator),
+        work=Work(),
     )
 
 
@@ -221,7 +294,7 @@ def _overwrites(flows: _Flows) -> tuple[Token, ...]:
             Flow(write.tensor.nbytes * flows.samples, flows.paces.results, 0, write.tensor.nbytes),
         )
         for write in flows.placed.writes
-        if write.covers is not None and write.covers in flows.site.stored
+        if write.covers is not None and write.covers in flows.site.leaving
     )
 
 
@@ -247,23 +320,32 @@ def _space(site: _Site) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, i
 
 def _update_segment(training: TrainingGraph, plan: Plan, core: int, accelerator: Accelerator) -> Segment:
     """Each core updates its share of every layer from the gradients of all cores."""
-    cores, vector, core_spec = accelerator.chip.cores, accelerator.vector, accelerator.core
-    key = ("update", core, cores, vector, core_spec, accelerator.array)
-    commands: tuple[Command, ...] | None = training.memory.get(key)
-    if commands is None:
-        commands = training.memory[key] = tuple(
-            _update_command(operation, core, accelerator)
-            for operation in place(training, 0, len(training.units) - 1, Direction.UPDATE, {})
-        )
+    space = accelerator.core.global_buffer_bytes
+
+    def fresh() -> tuple[tuple[PlacedOperation, int, Command], ...]:
+        placed = place(training, 0, len(training.units) - 1, Direction.UPDATE, {})
+        return tuple((operation, *_ample_update(operation, core, accelerator)) for operation in placed)
+
+    key = ("update", core, accelerator.chip.cores, _sizes(training, accelerator))
+    commands = tuple(
+        command if space >= ample else _update_command(operation, core, space, accelerator)
+        for operation, ample, command in training.memory.recall("body", key, fresh)
+    )
     return Segment("update", Direction.UPDATE, ((plan.batch_per_core, commands),))
 
 
-def _update_command(placed: PlacedOperation, core: int, accelerator: Accelerator) -> Command:
+def _ample_update(placed: PlacedOperation, core: int, accelerator: Accelerator) -> tuple[int, Command]:
+    """The bytes from which on room no longer matters to an update, and its command there."""
+    command = _update_command(placed, core, UNLIMITED_BYTES, accelerator)
+    return ample_spare_bytes(placed, command.work, transfers_of(command), accelerator.array), command
+
+
+def _update_command(placed: PlacedOperation, core: int, space: int, accelerator: Accelerator) -> Command:
     op, cores = placed.operation, accelerator.chip.cores
     moves = tuple(update_transfers(placed, core, cores))
     gradients = sum(m.nbytes for m in moves if m.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT)
     work = update_work(placed, moves, gradients * (cores - 1) // cores, accelerator)
-    steps, _ = step_counts(placed, work, moves, 1, 1, accelerator.core.global_buffer_bytes, accelerator.array)
+    steps, _ = step_counts(placed, work, moves, 1, 1, space, accelerator.array)
 
     def after(move: Transfer) -> After:
         return After.ALL if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT else After.NOTHING

@@ -42,6 +42,7 @@ _RUN = (
            "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no "
            "padding, no inserted zeros.",
            "sum(layers.macs)"),
+    Metric("group_count", "groups", "", "Layer groups of the plan."),
     Metric("array_utilization", "array utilization", "share",
            "Useful multiply-accumulates over what all arrays could have done in the step.",
            "macs / (step_cycles * array.rows * array.columns * chip.cores)"),
@@ -204,12 +205,68 @@ _COMPARE = (
     Metric("compare.energy_ratio", "of first", "ratio", "Energy over that of the first schedule."),
 )  # fmt: skip
 
+_COMPONENT_TITLES = {metric.name.removeprefix("energy_joules."): metric.title for metric in _ENERGY[1:]}
+
+_ENERGY_REPORT = (
+    Metric("energy.joules_per_step", "energy a step", "J",
+           "Energy of one training step, all cores and DRAM: energy_joules.total of the run.",
+           "sum(energy.components.joules)"),
+    Metric("energy.joules_per_sample", "energy a sample", "J",
+           "Energy of a step over the samples of its mini-batch.",
+           "energy.joules_per_step / batch"),
+    Metric("energy.joules_per_epoch", "energy an epoch", "J",
+           "Energy of training on every sample of the data set once, each as in this step.",
+           "energy.joules_per_sample * energy.epoch_samples"),
+    Metric("energy.epoch_samples", "samples of an epoch", "samples",
+           "Samples of the data set: as given, or ImageNet's for a network with its 1000 classes, or unknown."),
+    Metric("energy.epoch_source", "source", "", "Where the number of samples comes from."),
+    Metric("energy.average_watts", "average power", "W",
+           "Energy of a step over its time, all cores and DRAM.",
+           "energy.joules_per_step / step_seconds"),
+    Metric("energy.energy_delay_joule_seconds", "energy-delay product", "J s",
+           "Energy of a step times its time: what is left when one is bought with the other.",
+           "energy.joules_per_step * step_seconds"),
+    Metric("energy.components.component", "component", "", "Part of the machine, as in energy_joules."),
+    Metric("energy.components.joules", "energy", "J", "Energy of the component over the step."),
+    Metric("energy.components.share", "share", "share", "Its energy over that of the step."),
+    Metric("energy.phases.phase", "phase", "", "Phase of the step: forward, data_gradient, weight_gradient or update."),
+    Metric("energy.phases.joules", "energy", "J", "Energy of all rows of the phase."),
+    Metric("energy.phases.share", "share", "share", "Its energy over that of the step."),
+    Metric("energy.layers.name", "layer", "", "Name of the layer."),
+    Metric("energy.layers.kind", "kind", "", "What the layer computes."),
+    Metric("energy.layers.joules", "energy", "J", "Energy of all rows of the layer, over all phases."),
+    Metric("energy.layers.share", "share", "share", "Its energy over that of the step."),
+    *(Metric(f"energy.layers.{phase}_joules", phase, "J", "Energy of the layer in this phase.")
+      for phase in ("forward", "data_gradient", "weight_gradient", "update")),
+    *(Metric(f"energy.{rows}.{part}_joules", title, "J", f"Energy of the {rows[:-1]} in this component.")
+      for rows in ("phases", "layers") for part, title in _COMPONENT_TITLES.items()),
+    Metric("energy.constants.name", "constant", "", "A field of the accelerator that energy depends on, as in --set."),
+    Metric("energy.constants.value", "value", "", "Its value, in its base unit."),
+    Metric("energy.constants.unit", "unit", "", "That unit."),
+    Metric("energy.constants.source", "source", "", "Where its value comes from."),
+)  # fmt: skip
+
 _PLAN = (
     Metric("plan.kept_forward", "kept forward", "",
            "Tensors that stay in the global buffer between layers, forward."),
     Metric("plan.kept_backward", "kept backward", "",
            "Tensors that stay in the global buffer between layers, backward."),
     Metric("plan.held", "held", "", "Weights and weight gradients that stay on chip over all iterations."),
+)  # fmt: skip
+
+_FOOTPRINTS = (
+    Metric("footprints.layer", "layer", "", "Name of the layer; footprints.csv of a run's folder has a row for each "
+           "layer and direction, on one core."),
+    Metric("footprints.group", "group", "", "Number of its group in the plan, from 1."),
+    Metric("footprints.direction", "direction", "", "forward or backward."),
+    Metric("footprints.sub_batch", "sub-batch", "samples", "The group's sub-batch: groups.sub_batch."),
+    Metric("footprints.sample_bytes", "inputs and outputs", "bytes",
+           "What the layer reads and writes of one sample, on chip or not, in the operation that takes most."),
+    Metric("footprints.kept_bytes", "kept", "bytes",
+           "What the plan has in the global buffer of one sample while the layer runs, for it or for others."),
+    Metric("footprints.used_bytes", "taken", "bytes",
+           "What is taken of the global buffer at the sub-batch: what is kept, what is staged, and weights that "
+           "are held; at most core.global_buffer."),
 )  # fmt: skip
 
 _GEMM = (
@@ -263,7 +320,7 @@ def _by_name(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
 RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_GROUPS, *_LAYERS, *_MANIFEST))
 """Every key of a run's JSON, by its dotted name; a list's items share theirs (``layers.cycles``)."""
 
-METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_PLAN, *_GEMM, *_SCALESIM))
+METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_ENERGY_REPORT, *_PLAN, *_FOOTPRINTS, *_GEMM, *_SCALESIM))
 """Every metric, by name."""
 
 

@@ -6,10 +6,11 @@ Nothing here knows hardware.  Sizes that grow with the mini-batch are per sample
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from wavecore.names import Name
 
 
-class Phase(StrEnum):
+class Phase(Name):
     """The part of the training step that an operation belongs to."""
 
     FORWARD = "forward"
@@ -18,7 +19,7 @@ class Phase(StrEnum):
     UPDATE = "update"
 
 
-class TensorClass(StrEnum):
+class TensorClass(Name):
     """What a tensor is; DRAM bytes are reported by these classes."""
 
     WEIGHT = "weight"
@@ -70,7 +71,7 @@ class VectorPass:
     batched: bool = True
 
 
-class Role(StrEnum):
+class Role(Name):
     """How an operation uses what it reads: as an operand of its GEMM, or beside it."""
 
     STREAMED = "streamed"
@@ -95,7 +96,8 @@ class Operation:
     the partial sums of earlier sub-batches.  ``in_place`` names tensors whose space the first written one may take
     over, where their time on chip ends here.  ``sums`` marks the
     sum of gradients.  ``lookahead`` is the share of a sample that must be there beyond the share
-    already computed: rows of a window over rows of an image, (1, 1) for a whole sample.
+    already computed: rows of a window over rows of an image, (1, 1) for a whole sample.  ``whole_batch``: each result
+    depends on every sample of a core's mini-batch, so that no sub-batch can pass through alone.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Operation:
     in_place: tuple[str, ...] = ()
     sums: bool = False
     lookahead: tuple[int, int] = (1, 1)
+    whole_batch: bool = False
 
     @property
     def macs(self) -> int:

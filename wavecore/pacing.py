@@ -117,20 +117,34 @@ def step_counts(
 ) -> tuple[int, int]:
     """(steps, steps of one sweep over one sample): fine enough to overlap and to fit, coarse enough to be quick.
 
+    Where results depend on the whole mini-batch, a sweep goes over all samples.
     ``spare_bytes`` is the room beyond the two pieces of every stream that `blocking` keeps free.
     """
-    moved = sum(move.nbytes for move in moves)
     share = max(0, spare_bytes) // (2 * max(1, len(moves)))
     fitting = max((-(-move.nbytes // (_piece(move, array) + share)) for move in moves), default=1)
-    cycles = max(work.array_cycles, work.vector_cycles)
-    wanted = max(-(-moved // STEP_BYTES), -(-cycles // STEP_CYCLES), fitting, LEAST_STEPS)
+    wanted, most = _wanted_steps(placed, work, moves)
+    wanted = max(1, min(max(wanted, fitting), max(most, fitting)))
     if two_sweeps(placed):
-        sweep = -(-wanted // (2 * samples))
-        return 2 * samples * sweep, sweep
-    if placed.operation.gemms:
-        wanted = min(wanted, max(work.output_tiles, -(-moved // STEP_BYTES), fitting))
-    wanted = max(1, wanted)
+        parts = 1 if placed.operation.whole_batch else samples
+        sweep = -(-wanted // (2 * parts))
+        return 2 * parts * sweep, sweep
     return -(-wanted // blocks) * blocks, 0
+
+
+def ample_spare_bytes(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...], array: ArraySpec) -> int:
+    """Spare bytes from which on `step_counts` gives the same however many more there are."""
+    steps = max(1, min(_wanted_steps(placed, work, moves)))
+    share = max((-(-move.nbytes // steps) - _piece(move, array) for move in moves), default=0)
+    return 2 * max(1, len(moves)) * max(0, share)
+
+
+def _wanted_steps(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...]) -> tuple[int, int]:
+    """The steps that let queues overlap, and the most that make sense where there is room for large pieces."""
+    moved = -(-sum(move.nbytes for move in moves) // STEP_BYTES)
+    cycles = max(work.array_cycles, work.vector_cycles)
+    wanted = max(moved, -(-cycles // STEP_CYCLES), LEAST_STEPS)
+    is_gemm = bool(placed.operation.gemms)
+    return wanted, max(work.output_tiles, moved) if is_gemm else wanted
 
 
 def _piece(move: Transfer, array: ArraySpec) -> int:

@@ -17,113 +17,122 @@ from wavecore.placement import operations_of
 from wavecore.training import TrainingGraph
 
 
-def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequence[Rule]) -> list[Candidate]:
+def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequence[Rule]) -> list[Candidate] | None:
     """The cut of ``pieces``, single units or whole blocks, into groups that moves the fewest DRAM bytes.
+
+    None where some block fits in no group; units always do, since they can stream.
 
     Shortest path over the places to cut; a single unit may also stream the whole mini-batch.  MODEL.md section 5
     merges greedily; this is the optimum of the same costs.
     """
-    tables = [LocalCosts(grouper, pieces, rule) for rule in rules]
     count = len(pieces)
-    best: list[int | None] = [0, *[None] * count]
-    back: list[Candidate | None] = [None] * (count + 1)
+    streamed = _streamed(grouper, pieces)
+    costs = [streamed[1], *(group_costs(grouper, pieces, rule) for rule in rules)]
+    moved = np.stack([each.dram_bytes for each in costs])
+    cheapest = moved.argmin(axis=0)  # the first of equals
+    least = np.take_along_axis(moved, cheapest[None], axis=0)[0]
+    best = np.full(count + 1, NEVER, dtype=np.int64)
+    best[0] = 0
+    came_from = np.zeros(count + 1, dtype=np.int64)
     for start in range(count):
-        reached = best[start]
-        if reached is None:
+        ends = slice(start + 1, count + 1)
+        if best[start] >= NEVER:
             continue
-        first, last = pieces[start]
-        streamed = grouper.cost(first, last, Rule.NONE) if first == last else None
-        if streamed is not None:
-            _relax(best, back, start + 1, reached + streamed.dram_bytes, streamed)
-        for table in tables:
-            sub_batches, moved = table.groups_from(start)
-            for offset in range(len(moved)):
-                end = start + offset + 1
-                total = reached + int(moved[offset])
-                known = best[end]
-                if known is None or total < known:
-                    found = Candidate(
-                        first, pieces[end - 1][1], table.rule, int(sub_batches[offset]), int(moved[offset])
-                    )
-                    _relax(best, back, end, total, found)
-    return _walk_back(back, pieces)
-
-
-def _relax(best: list[int | None], back: list[Candidate | None], end: int, total: int, found: Candidate) -> None:
-    known = best[end]
-    if known is None or total < known:
-        best[end], back[end] = total, found
-
-
-def _walk_back(back: Sequence[Candidate | None], pieces: Sequence[tuple[int, int]]) -> list[Candidate]:
-    """The groups of the shortest path, first to last."""
-    ends = {last: index + 1 for index, (_, last) in enumerate(pieces)}
-    starts = {first: index for index, (first, _) in enumerate(pieces)}
+        total = best[start] + least[start, start:]
+        better = total < best[ends]
+        best[ends][better] = total[better]
+        came_from[ends][better] = start
+    if best[count] >= NEVER:
+        return None
     groups: list[Candidate] = []
-    at = ends[pieces[-1][1]]
-    while at:
-        group = back[at]
-        assert group is not None  # a single unit can always stream
-        groups.append(group)
-        at = starts[group.first]
+    end = count
+    while end:
+        start, last = int(came_from[end]), end - 1
+        option = int(cheapest[start, last])
+        if option == 0:
+            groups.append(streamed[0][start])
+        else:
+            sub_batch = int(costs[option].sub_batches[start, last])
+            size = int(least[start, last])
+            groups.append(Candidate(pieces[start][0], pieces[last][1], rules[option - 1], sub_batch, size))
+        end = start
     return groups[::-1]
 
 
-class LocalCosts:
-    """Costs of all groups of pieces under one rule, put together from pieces.
+@dataclass(frozen=True, slots=True)
+class GroupCosts:
+    """All groups of neighbouring pieces, by first and last piece: balanced sub-batch and DRAM bytes.
+
+    `NEVER` bytes where a group is none, or not one sample fits.
+    """
+
+    sub_batches: Ints
+    dram_bytes: Ints
+
+
+def _streamed(grouper: Grouper, pieces: Sequence[tuple[int, int]]) -> tuple[dict[int, Candidate], GroupCosts]:
+    """Pieces of a single unit, each as a group that streams the whole mini-batch."""
+    units = grouper.streamed_costs()
+    single = {index: units[first] for index, (first, last) in enumerate(pieces) if first == last}
+    moved = np.full((len(pieces), len(pieces)), NEVER, dtype=np.int64)
+    for index, candidate in single.items():
+        moved[index, index] = candidate.dram_bytes
+    return single, GroupCosts(np.full_like(moved, grouper.batch), moved)
+
+
+def group_costs(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule) -> GroupCosts:
+    """Costs of all groups of ``pieces`` under one rule, put together from pieces.
 
     What a piece needs and moves depends on the group only through which of its neighbours are in it: a block sees
     the rest through one value, and a unit under the rule ``next`` sees no farther than the units beside it.  Pieces
     without an operation in a direction are passed over, so the radius is one more than the longest run of them.
     """
+    local = _local(grouper, pieces, rule)
+    limits = np.full((len(pieces), len(pieces)), grouper.batch, dtype=np.int64)
+    for (left, right), footprint in local.footprints.items():
+        own = np.full(len(pieces), grouper.batch, dtype=np.int64)
+        np.minimum.at(own, footprint.units, footprint.largest_sub_batches(grouper.space, grouper.batch))
+        _lower_limits(limits, own, left, right, local.radius)
+    iterations = -(-grouper.batch // np.maximum(limits, 1))
+    moved = np.where(local.groups & (limits > 0), linear_bytes(local.traffic, grouper.batch, iterations), NEVER)
+    return GroupCosts(-(-grouper.batch // iterations), moved)
 
-    def __init__(self, grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule) -> None:
-        self.rule = rule
-        self._batch = grouper.batch
-        self._radius = 1 + _longest_idle_run(grouper.training, pieces)
-        self._limits: dict[tuple[int, int], Ints] = {}
-        self._traffic: dict[tuple[int, int], Ints] = {}
-        for left in range(self._radius + 1):
-            for right in range(self._radius + 1):
-                local = _local_footprint(grouper, pieces, rule, left, right, self._radius)
-                limits = np.where(local.whole, grouper.batch, 0)
-                own = local.footprint.largest_sub_batches(grouper.space, grouper.batch)
-                np.minimum.at(limits, local.footprint.units, own)
-                self._limits[left, right], self._traffic[left, right] = limits, local.traffic
 
-    def _with_left(self, tables: Mapping[tuple[int, int], Ints], start: int, right: int) -> Ints:
-        """Rows of the pieces from ``start`` on in a group that begins there, all with ``right`` neighbours behind."""
-        rows = tables[self._radius, right][start:].copy()
-        for left in range(min(self._radius, len(rows))):
-            rows[left] = tables[left, right][start + left]
-        return rows
+def _lower_limits(limits: Ints, own: Ints, left: int, right: int, radius: int) -> None:
+    """Lower the sub-batches of all groups (first, last piece) to those of the pieces with so many neighbours in them.
 
-    def groups_from(self, start: int) -> tuple[Ints, Ints]:
-        """(balanced sub-batch, DRAM bytes) of the groups from piece ``start`` to itself, the next, and so on.
+    ``own`` are the pieces' largest sub-batches with ``left`` and ``right`` neighbours, `radius` standing for more.
+    """
+    count = len(own)
+    if left + right >= count:
+        return
+    here = limits[: count - left - right, left + right :]
+    own = own[left : count - right]
+    long_enough = np.tri(len(own), dtype=np.bool_).T
+    if left < radius and right < radius:  # only groups of just this length have such a piece
+        lowered = np.where(np.eye(len(own), dtype=np.bool_), own, NEVER)
+    elif left < radius:
+        lowered = np.where(long_enough, own[:, None], NEVER)
+    elif right < radius:
+        lowered = np.where(long_enough, own, NEVER)
+    else:
+        lowered = np.minimum.accumulate(np.where(long_enough, own, NEVER), axis=1)
+    np.minimum(here, lowered, out=here)
 
-        Ends before the first group in which not one sample fits.
-        """
-        radius = self._radius
-        limits = np.minimum.accumulate(self._with_left(self._limits, start, radius))
-        traffic = np.cumsum(self._with_left(self._traffic, start, radius), axis=0)
-        group_limits = np.full(len(limits), self._batch, dtype=np.int64)
-        group_limits[radius:] = limits[:-radius] if len(limits) > radius else limits[:0]
-        group_traffic_ = np.zeros_like(traffic)
-        group_traffic_[radius:] = traffic[: max(len(traffic) - radius, 0)]
-        for behind in range(radius):
-            tail_limits = self._with_left(self._limits, start, behind)
-            tail_traffic = self._with_left(self._traffic, start, behind)
-            count = len(limits) - behind
-            if count > 0:
-                group_limits[behind:] = np.minimum(group_limits[behind:], tail_limits[:count])
-                group_traffic_[behind:] += tail_traffic[:count]
-        full = np.flatnonzero(limits == 0)
-        stop = int(full[0]) + radius if full.size else len(limits)
-        group_limits, group_traffic_ = group_limits[:stop], group_traffic_[:stop]
-        fits_ = group_limits > 0
-        iterations = -(-self._batch // np.maximum(group_limits, 1))
-        moved = np.where(fits_, linear_bytes(group_traffic_, self._batch, iterations), NEVER)
-        return -(-self._batch // iterations), moved
+
+def _group_traffic(own: Mapping[tuple[int, int], Ints], count: int, radius: int) -> Ints:
+    """Linear traffic (last axis) of all groups by first and last piece, from that of pieces with their neighbours."""
+    total = np.zeros((count, count, 3), dtype=np.int64)
+    inner = np.cumsum(np.concatenate([np.zeros((1, 3), dtype=np.int64), own[radius, radius]]), axis=0)
+    for first in range(count):
+        for last in range(first, count):
+            low, high = first + radius, last - radius  # pieces from low to high have neighbours enough
+            edges = set(range(first, min(low, last + 1))) | set(range(max(high + 1, first), last + 1))
+            for piece in edges:
+                total[first, last] += own[min(piece - first, radius), min(last - piece, radius)][piece]
+            if high >= low:
+                total[first, last] += inner[high + 1] - inner[low]
+    return total
 
 
 def _longest_idle_run(training: TrainingGraph, pieces: Sequence[tuple[int, int]]) -> int:
@@ -139,30 +148,43 @@ def _longest_idle_run(training: TrainingGraph, pieces: Sequence[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class _Local:
-    """All pieces, each in a group that reaches so far to either side.
+    """What pieces need and move with so many neighbours (left, right) of their group, whatever the buffer's size.
 
-    The rows of ``footprint`` have pieces for units; ``whole`` says which pieces have so many neighbours at all.
+    The rows of ``footprints`` have pieces for units; ``traffic`` is linear traffic of all groups by first and last
+    piece, and ``groups`` says which of those are groups at all.
     """
 
-    footprint: Footprint
+    radius: int
+    footprints: Mapping[tuple[int, int], Footprint]
     traffic: Ints
-    whole: npt.NDArray[np.bool_]
+    groups: npt.NDArray[np.bool_]
 
 
-def _local_footprint(
+def _local(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule) -> _Local:
+    """Measure every piece with every number of neighbours; remembered with the graph."""
+
+    def fresh() -> _Local:
+        count = len(pieces)
+        radius = 1 + _longest_idle_run(grouper.training, pieces)
+        sides = [(left, right) for left in range(radius + 1) for right in range(radius + 1)]
+        measured = {(left, right): _measure(grouper, pieces, rule, left, right, radius) for left, right in sides}
+        traffic = _group_traffic({side: own for side, (_, own) in measured.items()}, count, radius)
+        footprints = {side: footprint for side, (footprint, _) in measured.items()}
+        return _Local(radius, footprints, traffic, np.tri(count, dtype=np.bool_).T)
+
+    key = (tuple(pieces), rule, grouper.normalization_passes, grouper.array_size)
+    found: _Local = grouper.training.memory.recall("local", key, fresh)
+    return found
+
+
+def _measure(
     grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, left: int, right: int, radius: int
-) -> _Local:
-    """Measure every piece with so many neighbours of its group on either side; remembered with the graph."""
-    key = ("local", tuple(pieces), rule, left, right, radius, grouper.normalization_passes, grouper.array_size)
-    found: _Local | None = grouper.training.memory.get(key)
-    if found is not None:
-        return found
+) -> tuple[Footprint, Ints]:
+    """Footprint and linear traffic of every piece that has so many neighbours in a group that has just those."""
     rows: list[tuple[Ints, Ints, Ints]] = []
     traffic = np.zeros((len(pieces), 3), dtype=np.int64)
-    whole = np.zeros(len(pieces), dtype=np.bool_)
-    for index, (first, last) in enumerate(pieces):
-        if index < left or index + right >= len(pieces):
-            continue
+    for index in range(left, len(pieces) - right):
+        first, last = pieces[index]
         inside = left == radius and right == radius
         window = (0, grouper.last) if inside else (pieces[index - left][0], pieces[index + right][1])
         group = grouper.footprint(*window, rule)
@@ -170,7 +192,6 @@ def _local_footprint(
         owner = np.full(int(own.sum()), index, dtype=np.int64)
         rows.append((group.per_sample_bytes[own], group.fixed_bytes[own], owner))
         traffic[index] = group.traffic[own].sum(axis=0)
-        whole[index] = True
     empty = np.zeros((0, 2), dtype=np.int64)
     footprint = Footprint(
         np.concatenate([empty, *(row[0] for row in rows)]),
@@ -179,5 +200,4 @@ def _local_footprint(
         np.concatenate([empty[:, 0], *(row[2] for row in rows)]),
         0,
     )
-    found = grouper.training.memory[key] = _Local(footprint, traffic, whole)
-    return found
+    return footprint, traffic

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from wavecore.names import Name
 from wavecore.operations import Operation, Role, Tensor
 from wavecore.plan import Group, Residency
 from wavecore.training import TrainingGraph
 
 
-class Direction(StrEnum):
+class Direction(Name):
     """The part of the step in which a group runs."""
 
     FORWARD = "forward"
@@ -22,7 +22,7 @@ class Direction(StrEnum):
     UPDATE = "update"
 
 
-class Place(StrEnum):
+class Place(Name):
     """Where an operation finds a tensor that it reads."""
 
     RESIDENT = "resident"  # on chip already
@@ -101,9 +101,11 @@ def place(
     direction: Direction,
     residency: Mapping[str, Residency],
     normalization_passes: int = 2,
-    held: frozenset[str] = frozenset(),
 ) -> tuple[PlacedOperation, ...]:
-    """Place the tensors of units ``first`` to ``last`` (inclusive) in one direction."""
+    """Place the tensors of units ``first`` to ``last`` (inclusive) in one direction.
+
+    An operation that is placed alike in several groups is the very same object in all of them.
+    """
     sequence = operations_of(training, first, last, direction)
     touches = _touches(training, sequence)
     spans = _spans(sequence, touches, residency)
@@ -113,7 +115,6 @@ def place(
         spans,
         _read_elsewhere(training, touches, first, last, direction),
         normalization_passes,
-        held,
     )
     added = _added(sequence, touches, spans)
     stage = replace(stage, added=added)
@@ -129,7 +130,7 @@ def place(
     live = 0
     for position, (_, op) in enumerate(sequence):
         live += starts.get(position, 0)
-        placed.append(_place_one(stage, position, op, live, tuple(ends.get(position, ()))))
+        placed.append(_shared(training, _place_one(stage, position, op, live, tuple(ends.get(position, ())))))
         live -= sum(training.tensors[name].nbytes for name in ends.get(position, ()))
     return tuple(placed)
 
@@ -139,13 +140,44 @@ def place_group(
 ) -> tuple[PlacedOperation, ...]:
     """Place a group of a plan; the same group of the same graph gives the very same placement again."""
     residency = group.backward if direction is Direction.BACKWARD else group.forward
-    key = ("placed", group.units, direction, tuple(residency.items()), normalization_passes, group.held)
-    found: tuple[PlacedOperation, ...] | None = training.memory.get(key)
-    if found is None:
+
+    def fresh() -> tuple[PlacedOperation, ...]:
         first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
-        found = place(training, first, last, direction, residency, normalization_passes, group.held)
-        training.memory[key] = found
+        return place(training, first, last, direction, residency, normalization_passes)
+
+    key = (group.units, direction, tuple(residency.items()), normalization_passes)
+    placed: tuple[PlacedOperation, ...] = training.memory.recall("placement", key, fresh)
+    if group.held:
+        plain, held = placed, group.held
+        placed = training.memory.recall(
+            "placement", (plain, held), lambda: tuple(_hold(training, operation, held) for operation in plain)
+        )
+    return placed
+
+
+def _hold(training: TrainingGraph, placed: PlacedOperation, held: frozenset[str]) -> PlacedOperation:
+    """Find and leave on chip those tensors of an operation that its group holds over all iterations."""
+    own = held.intersection((*(use.tensor for use in placed.operation.reads), *placed.operation.writes))
+    if not own:
+        return placed
+
+    def fresh() -> PlacedOperation:
+        reads = (
+            replace(read, place=Place.RESIDENT) if read.place is Place.STREAMED and read.tensor.name in own else read
+            for read in placed.reads
+        )
+        writes = (replace(write, kept=True) if write.tensor.name in own else write for write in placed.writes)
+        return _shared(training, replace(placed, reads=tuple(reads), writes=tuple(writes)))
+
+    found: PlacedOperation = training.memory.recall("held", (placed, own), fresh)
     return found
+
+
+def _shared(training: TrainingGraph, placed: PlacedOperation) -> PlacedOperation:
+    """The first operation that was placed like this one."""
+    key = (id(placed.operation), placed.reads, placed.writes, placed.live_bytes, placed.frees)
+    first: PlacedOperation = training.memory.recall("operation", key, lambda: placed)
+    return first
 
 
 def _touches(training: TrainingGraph, sequence: Sequence[tuple[int, Operation]]) -> dict[str, list[int]]:
@@ -236,7 +268,6 @@ class _Stage:
     spans: Mapping[str, tuple[_Span, ...]]
     elsewhere: frozenset[str]
     normalization_passes: int
-    held: frozenset[str]
     added: frozenset[str] = frozenset()
 
     def life(self, name: str, position: int) -> tuple[int, _Span] | None:
@@ -256,9 +287,8 @@ def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, fre
             place = Place.LOADED if life[1].first == position else Place.RESIDENT
             reads.append(PlacedRead(tensors[use.tensor], use.role, place, 1, life[0]))
         else:
-            there = Place.RESIDENT if use.tensor in stage.held else Place.STREAMED
-            passes = min(use.passes, stage.normalization_passes)
-            reads.append(PlacedRead(tensors[use.tensor], use.role, there, passes))
+            passes = use.passes if op.whole_batch else min(use.passes, stage.normalization_passes)
+            reads.append(PlacedRead(tensors[use.tensor], use.role, Place.STREAMED, passes))
     writes = tuple(_place_write(stage, position, op, name, frees) for name in op.writes)
     overwritten = sum(tensors[write.covers].nbytes for write in writes if write.covers)
     return PlacedOperation(op, tuple(reads), writes, live_bytes - overwritten, frees)
@@ -273,7 +303,7 @@ def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: 
     """
     tensor = stage.training.tensors[name]
     life = stage.life(name, position)
-    kept = life is not None or name in stage.held
+    kept = life is not None
     end = life[1].safe if life is not None else position
     stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
     covers = None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
+from wavecore.names import Name
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
 
 
-class Residency(StrEnum):
+class Residency(Name):
     """How long a tensor stays on chip once it is there.
 
     ``next``: as long as the very next unit uses it again.  ``kept``: until its last use in the group.  A tensor

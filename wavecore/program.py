@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 
+from wavecore.names import Name
 from wavecore.operations import Phase
 from wavecore.placement import Direction
 from wavecore.traffic import Transfer
 
 
-class Pace(StrEnum):
+class Pace(Name):
     """Which steps a total is spread over."""
 
     EVEN = "even"
@@ -35,7 +35,7 @@ class Pace(StrEnum):
     SECOND_SWEEP = "second_sweep"  # sample by sample, in the second sweep over each
 
 
-class After(StrEnum):
+class After(Name):
     """Whose stores of a tensor must be done before it can be read from DRAM."""
 
     NOTHING = "nothing"  # it was there before the step
@@ -147,7 +147,7 @@ class Command:
     work: Work
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segment:
     """A group in one direction: its iterations, each (samples, commands), in order.
 
@@ -170,7 +170,7 @@ class Segment:
         return tuple((bodies[samples], len(ones)) for samples, ones in counts.items())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A whole training step: the segments of each core, and the space that they share out."""
 
@@ -206,7 +206,7 @@ def progress(flow: Flow, command: Command, step: int) -> int:
             sweep = command.sweep_steps
             sample, within = divmod(step, 2 * sweep)
             swept = min(within + 1, sweep) if flow.pace is Pace.FIRST_SWEEP else max(0, within + 1 - sweep)
-            return total * (sample * sweep + swept) // (command.samples * sweep)
+            return total * (sample * sweep + swept) // (steps // 2)
 
 
 def due(flow: Flow, command: Command, step: int) -> int:

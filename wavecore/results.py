@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from wavecore.energy import EnergyJoules
+from wavecore.errors import InputError
 from wavecore.operations import Phase
+from wavecore.records import AGAIN, build, check_keys, types_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,8 +121,8 @@ class Manifest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One training step, simulated.  ``batch`` is the mini-batch of the whole chip."""
+class Totals:
+    """What one training step costs.  ``batch`` is the mini-batch of the whole chip."""
 
     workload: str
     schedule: str
@@ -138,6 +140,18 @@ class Run:
     global_buffer_bytes: BufferBytes
     stall_cycles: StallCycles
     energy_joules: EnergyJoules
+    group_count: int
+
+    def _repr_html_(self) -> str:
+        """Show the totals in a notebook."""
+        shown: str = table([self]).T.to_html(header=False)
+        return shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Totals):
+    """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase."""
+
     groups: tuple[GroupSummary, ...]
     rows: tuple[LayerRow, ...]
     manifest: Manifest
@@ -156,6 +170,27 @@ class Run:
         )
 
 
+def table(runs: Iterable[Totals]) -> pd.DataFrame:
+    """A DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
+    import pandas as pd
+
+    return pd.DataFrame([_flat(run) for run in runs])
+
+
+def _flat(totals: Totals) -> dict[str, Any]:
+    """Totals by dotted name."""
+    flat: dict[str, Any] = {}
+    for part in fields(Totals):
+        value = getattr(totals, part.name)
+        if isinstance(value, DramBytes | EnergyJoules):
+            flat[f"{part.name}.total"] = value.total
+        if isinstance(value, DramBytes | EnergyJoules | BufferBytes | StallCycles):
+            flat |= {f"{part.name}.{key}": item for key, item in asdict(value).items()}
+        else:
+            flat[part.name] = value
+    return flat
+
+
 def to_dict(run: Run) -> dict[str, Any]:
     """The JSON contract: plain values, keys as documented in DESIGN.md."""
     plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
@@ -172,6 +207,48 @@ def to_dict(run: Run) -> dict[str, Any]:
     }
 
 
+def from_dict(value: object, where: str = "run") -> Run:
+    """Read what `to_dict` has made, and check that its rows add up.
+
+    Raises `InputError`, located at ``where`` and the path from there, for anything else: another schema, a key
+    that is missing or unknown, a value of a wrong type, totals that are not the sums of their parts.
+    """
+    if not isinstance(value, dict) or "schema" not in value:
+        raise InputError(where, "is not a run of wavecore", "a file that wavecore run --json has written")
+    if value["schema"] != SCHEMA:
+        raise InputError(where, f"is of schema {value['schema']!r}, not {SCHEMA!r}", AGAIN)
+    hints = types_of(Run)
+    check_keys(value, {"schema": str} | {_KEYS.get(name, name): hint for name, hint in hints.items()}, where)
+    parts = {name: value[_KEYS.get(name, name)] for name in hints}
+    for name in _TOTALLED:
+        if isinstance(parts[name], dict):
+            parts[name] = {key: part for key, part in parts[name].items() if key != "total"}
+    built = {name: build(hint, parts[name], f"{where}: {_KEYS.get(name, name)}") for name, hint in hints.items()}
+    run = Run(**built)
+    _check_sums(run, value, where)
+    return run
+
+
+def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` for totals that the parts do not give: a file that was cut or edited."""
+    sums = {
+        "group_count": (run.group_count, len(run.groups)),
+        "step_cycles": (run.step_cycles, sum(row.cycles for row in run.rows)),
+        "macs": (run.macs, sum(row.macs for row in run.rows)),
+        "dram_bytes.total": (value["dram_bytes"].get("total"), run.dram_bytes.total),
+        "dram_bytes.read": (run.dram_bytes.read, sum(row.dram_read_bytes for row in run.rows)),
+        "dram_bytes.write": (run.dram_bytes.write, sum(row.dram_write_bytes for row in run.rows)),
+        "energy_joules.total": (value["energy_joules"].get("total"), run.energy_joules.total),
+    }
+    for name, (given, parts) in sums.items():
+        if given != parts:
+            raise InputError(f"{where}: {name}", f"is {given}, and its parts add up to {parts}", AGAIN)
+    if not run.step_cycles:
+        raise InputError(f"{where}: step_cycles", "is 0: a step takes time", AGAIN)
+
+
+_KEYS = {"rows": "layers"}
+_TOTALLED = ("dram_bytes", "energy_joules")
 _NESTED = {
     "dram_bytes",
     "global_buffer_bytes",

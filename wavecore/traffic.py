@@ -6,20 +6,23 @@ to commands, and the engines must move exactly them.
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
 
-from wavecore.blocking import Blocking, block
+from wavecore.blocking import Blocking, block, needs
+from wavecore.names import Name
 from wavecore.operations import Role, Tensor, TensorClass
 from wavecore.placement import Direction, Place, PlacedOperation, place_group
 from wavecore.plan import Group, Plan
-from wavecore.specs import Accelerator
+from wavecore.specs import Accelerator, ArraySpec
 from wavecore.training import TrainingGraph
 
 
-class When(StrEnum):
+class When(Name):
     """The iterations of a group in which a transfer takes place."""
 
     ALWAYS = "always"
@@ -108,6 +111,8 @@ def sub_batches(group: Group, batch_per_core: int) -> list[int]:
 
 def held_bytes(placed: Iterable[PlacedOperation], held: frozenset[str]) -> int:
     """Buffer space of the tensors that a direction of a group holds over its iterations."""
+    if not held:
+        return 0
     used = {read.tensor.name: read.tensor.nbytes for op in placed for read in op.reads}
     used |= {write.tensor.name: write.tensor.nbytes for op in placed for write in op.writes}
     return sum(used[name] for name in held if name in used)
@@ -135,38 +140,105 @@ def linear_traffic(placed: PlacedOperation) -> tuple[int, int, int]:
     return per_sample, per_iteration, after_first
 
 
+Moved = Counter[tuple[TensorClass, bool]]
+"""DRAM bytes by class and whether they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Linear:
+    """Transfers of one class, direction and time: bytes for every sample, and for every iteration."""
+
+    kind: tuple[TensorClass, bool]
+    when: When
+    sample_bytes: int
+    iteration_bytes: int
+
+
+@lru_cache(maxsize=1 << 12)
+def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[_Linear, ...]:
+    """What operations that read every operand once move, whatever the sub-batch."""
+    fixed: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
+    grown: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
+    once = Blocking("", 0)
+    for samples, total in ((0, fixed), (1, grown)):
+        for operation in placed:
+            for move in transfers(operation, once, samples, held):
+                total[(move.traffic_class, move.write), move.when] += move.nbytes
+    return tuple(_Linear(*key, nbytes - fixed[key], fixed[key]) for key, nbytes in grown.items())
+
+
+@lru_cache(maxsize=1 << 12)
+def _ways(placed: tuple[PlacedOperation, ...], array: ArraySpec) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Of each operation of a placement, its `needs` with what is live: bytes a sample, and at any sub-batch."""
+    return tuple(
+        tuple((operation.live_bytes + way.per_sample_bytes, way.fixed_bytes) for way in needs(operation, array))
+        for operation in placed
+    )
+
+
 def group_traffic(
-    group: Group,
-    placed: Sequence[PlacedOperation],
-    accelerator: Accelerator,
-    batch_per_core: int,
-) -> Counter[tuple[TensorClass, bool]]:
+    group: Group, placed: tuple[PlacedOperation, ...], accelerator: Accelerator, batch_per_core: int
+) -> Moved:
     """DRAM bytes of one core for a group in one direction, by class and whether they are written."""
-    total: Counter[tuple[TensorClass, bool]] = Counter()
+    total: Moved = Counter()
     sizes = sub_batches(group, batch_per_core)
+    largest = sizes[0]
     space = accelerator.core.global_buffer_bytes - held_bytes(placed, group.held)
-    for operation in placed:
+    once = [
+        any(sample * largest + fixed <= space for sample, fixed in ways) for ways in _ways(placed, accelerator.array)
+    ]
+    repeated = {
+        When.ALWAYS: (batch_per_core, len(sizes)),
+        When.FIRST: (sizes[0], 1),
+        When.AFTER_FIRST: (batch_per_core - sizes[0], len(sizes) - 1),
+        When.LAST: (sizes[-1], 1),
+    }
+    simple = placed if all(once) else tuple(itertools.compress(placed, once))
+    for part in _linear(simple, group.held):
+        samples, iterations = repeated[part.when]
+        total[part.kind] += part.sample_bytes * samples + part.iteration_bytes * iterations
+    for operation in itertools.compress(placed, map(operator.not_, once)):
         for samples in dict.fromkeys(sizes):
             blocking = block(operation, accelerator.array, samples, space)
-            for transfer in transfers(operation, blocking, samples, group.held):
+            for move in transfers(operation, blocking, samples, group.held):
                 times = sum(
-                    size == samples and transfer.happens(iteration, len(sizes)) for iteration, size in enumerate(sizes)
+                    size == samples and move.happens(iteration, len(sizes)) for iteration, size in enumerate(sizes)
                 )
-                total[transfer.traffic_class, transfer.write] += transfer.nbytes * times
+                total[move.traffic_class, move.write] += move.nbytes * times
     return total
 
 
-def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Counter[tuple[TensorClass, bool]]:
+@lru_cache(maxsize=1 << 12)
+def _update_traffic(placed: tuple[PlacedOperation, ...], cores: int) -> Moved:
+    """DRAM bytes of all cores' updates."""
+    total: Moved = Counter()
+    for operation in placed:
+        for core in range(cores):
+            for move in update_transfers(operation, core, cores):
+                total[move.traffic_class, move.write] += move.nbytes
+    return total
+
+
+def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Moved:
     """DRAM bytes of a whole step, all cores together, by class and whether they are written."""
+    space, cores = accelerator.core.global_buffer_bytes, accelerator.chip.cores
+    # what is remembered holds the plan, so that no other can have its identity
+    key = (id(plan), space, cores, accelerator.array)
+    found: tuple[Plan, Moved] = training.memory.recall(
+        "traffic", key, lambda: (plan, _plan_traffic(training, plan, accelerator))
+    )
+    return found[1]
+
+
+def _plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Moved:
     cores = accelerator.chip.cores
-    total: Counter[tuple[TensorClass, bool]] = Counter()
+    total: Moved = Counter()
     for group in plan.groups:
         for direction in (Direction.FORWARD, Direction.BACKWARD):
             placed = place_group(training, group, direction, plan.normalization_passes)
             for key, nbytes in group_traffic(group, placed, accelerator, plan.batch_per_core).items():
                 total[key] += nbytes * cores
-        for operation in place_group(training, group, Direction.UPDATE, plan.normalization_passes):
-            for core in range(cores):
-                for transfer in update_transfers(operation, core, cores):
-                    total[transfer.traffic_class, transfer.write] += transfer.nbytes
+        placed = place_group(training, group, Direction.UPDATE, plan.normalization_passes)
+        for key, nbytes in _update_traffic(placed, cores).items():
+            total[key] += nbytes
     return total

@@ -7,14 +7,14 @@ are saved for backward follows from who reads them: what a forward operation wri
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import KINDS, Inlet, Input, Outlet
 from wavecore.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, LayerRules, Role, Work
+from wavecore.memo import Memo
 from wavecore.operations import Operation, Phase, Tensor, TensorClass, Use, VectorPass
 from wavecore.operations import Role as UseRole
 
@@ -37,6 +37,11 @@ class Unit:
     backward: tuple[Operation, ...]
     update: tuple[Operation, ...]
 
+    @property
+    def whole_batch(self) -> bool:
+        """Whether no sub-batch can pass through alone."""
+        return any(op.whole_batch for op in (*self.forward, *self.backward))
+
 
 @dataclass(frozen=True)
 class TrainingGraph:
@@ -55,9 +60,9 @@ class TrainingGraph:
     received: frozenset[str] = frozenset()
 
     @cached_property
-    def memory(self) -> dict[Hashable, Any]:
+    def memory(self) -> Memo:
         """Results that follow from this graph, kept so that the next design point finds them."""
-        return {}
+        return Memo()
 
     @cached_property
     def saved(self) -> frozenset[str]:
@@ -308,6 +313,7 @@ class _Unroller:
                 passes=_plus(work.passes, lane_operations),
                 in_place=self._same_size(name, draft.inputs[:1]) if work.in_place else (),
                 lookahead=work.lookahead,
+                whole_batch=work.whole_batch,
             ),
         )
 
@@ -398,6 +404,7 @@ class _Unroller:
             accumulates=work.writes_weight_gradient,
             in_place=self._same_size(writes[0], (self.gradients[name], *draft.inputs)) if in_place else (),
             lookahead=work.lookahead,
+            whole_batch=work.whole_batch,
         )
 
     def _contribute(self, tensor: str, part: str, owned: bool) -> None:

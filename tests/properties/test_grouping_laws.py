@@ -10,7 +10,7 @@ from wavecore.catalog import workload
 from wavecore.config import load_accelerator
 from wavecore.grouping import Grouper, Rule
 from wavecore.ir import LayerGraph
-from wavecore.partition import LocalCosts
+from wavecore.partition import group_costs
 from wavecore.plan import Choices
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
@@ -20,13 +20,14 @@ def check(grouper: Grouper, rule: Rule, start: int) -> None:
     units = [(unit, unit) for unit in range(grouper.last + 1)]
     pieces = units if rule is Rule.NEXT else grouper.training.blocks
     start %= len(pieces)
-    sub_batches, moved = LocalCosts(grouper, pieces, rule).groups_from(start)
-    for offset, (sub_batch, nbytes) in enumerate(zip(sub_batches, moved, strict=True)):
-        whole = grouper.cost(pieces[start][0], pieces[start + offset][1], rule)
+    costs = group_costs(grouper, pieces, rule)
+    for end in range(len(pieces)):
+        found = costs.sub_batches[start, end], costs.dram_bytes[start, end]
+        whole = grouper.cost(pieces[start][0], pieces[end][1], rule) if start <= end else None
         if whole is None:
-            assert nbytes >= 1 << 62
+            assert found[1] == 1 << 62
         else:
-            assert (sub_batch, nbytes) == (whole.sub_batch, whole.dram_bytes)
+            assert found == (whole.sub_batch, whole.dram_bytes)
 
 
 @settings(max_examples=60, deadline=None)

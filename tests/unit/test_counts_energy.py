@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, fields, replace
 
 import pytest
 from builders import SCHEDULES, chain, command, load, machine, program, residual, store
 
-from wavecore.counts import RowCounts, count, executions
-from wavecore.energy import EnergyJoules, add, energy, static_watts
+from wavecore.counts import RowCounts, count, count_totals
+from wavecore.energy import EnergyJoules, energy, static_watts
 from wavecore.lower import lower
 from wavecore.operations import Phase, TensorClass
+from wavecore.traffic import When
 from wavecore.training import training_graph
 
 ROW = ("unit", Phase.FORWARD)
@@ -39,10 +41,20 @@ def test_transfers_go_through_the_buffer() -> None:
 
 
 def test_transfers_of_some_iterations() -> None:
-    made = command(loads=(load(1),))
-    for when, times in (("always", 4), ("first", 1), ("after_first", 3), ("last", 1)):
-        ((_, runs, repeats),) = executions(program(made, iterations=4))
-        assert (runs[when], repeats) == (times, 4)
+    for when, times in ((When.ALWAYS, 4), (When.FIRST, 1), (When.AFTER_FIRST, 3), (When.LAST, 1)):
+        read = load(10)
+        made = command(loads=(replace(read, transfer=replace(read.transfer, when=when)),))
+        rows = count(program(made, iterations=4))
+        assert rows[ROW].dram_read_bytes == 10 * times
+
+
+def test_the_totals_are_the_sums_of_the_rows() -> None:
+    training = training_graph(chain())
+    made = lower(training, SCHEDULES["mbs2"].make(training, machine(), 7), machine())
+    rows, total = count(made).values(), count_totals(made)
+    assert total.dram_bytes == sum((row.dram_bytes for row in rows), Counter())
+    for name in (*COUNTED, "buffer_read_bytes", "buffer_write_bytes"):
+        assert getattr(total, name) == sum(getattr(row, name) for row in rows)
 
 
 def test_a_smaller_last_sub_batch_counts_as_what_it_is() -> None:
@@ -120,8 +132,9 @@ def test_energy_is_additive() -> None:
     whole = RowCounts(**{name: sum(getattr(row, name) for row in rows) for name in COUNTED})
     for row in rows:
         whole.dram_bytes.update(row.dram_bytes)
-    parts = add([energy(row, 1000, machine()) for row in rows])
-    assert asdict(parts) == pytest.approx(asdict(energy(whole, 1000 * len(rows), machine())))
+    parts = [asdict(energy(row, 1000, machine())) for row in rows]
+    sums = {component: sum(part[component] for part in parts) for component in parts[0]}
+    assert sums == pytest.approx(asdict(energy(whole, 1000 * len(rows), machine())))
 
 
 @pytest.mark.parametrize("component", [part.name for part in fields(EnergyJoules)])

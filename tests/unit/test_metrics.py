@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from wavecore.catalog import workload
-from wavecore.cli import arrays, compare, plan, report
-from wavecore.config import load_accelerator
+from wavecore.cli import arrays, compare, energytables, plan, report
+from wavecore.config import load_accelerator, machine_keys
+from wavecore.energyreport import IMAGENET, energy_report
+from wavecore.energyreport import to_dict as energy_dict
 from wavecore.errors import NameLookupError
 from wavecore.metrics import METRICS, RUN_METRICS, explain
-from wavecore.results import LayerRow, to_dict
+from wavecore.results import LayerRow, Run, to_dict
 from wavecore.simulation import simulate
 
 OPEN = (
@@ -27,8 +29,18 @@ NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
 
 
 @pytest.fixture(scope="module")
-def run() -> dict[str, Any]:
-    return to_dict(simulate(workload("resnet18", image=64), "mbs2", MACHINE, batch=8, engine="analytic"))
+def simulated() -> Run:
+    return simulate(workload("resnet18", image=64), "mbs2", MACHINE, batch=8, engine="analytic")
+
+
+@pytest.fixture(scope="module")
+def run(simulated: Run) -> dict[str, Any]:
+    return to_dict(simulated)
+
+
+@pytest.fixture(scope="module")
+def energy(simulated: Run) -> dict[str, Any]:
+    return energy_dict(energy_report(simulated, IMAGENET))
 
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:
@@ -52,14 +64,11 @@ def machine_value(name: str) -> Any:
 def value_of(name: str, run: dict[str, Any]) -> Any:
     if name.startswith("layers."):
         return [row[name.removeprefix("layers.")] for row in run["layers"]]
-    if name.split(".", maxsplit=1)[0] in ("chip", "array", "core", "energy") or name in (
-        "memory.energy",
-        "memory.background",
-    ):
+    if name in machine_keys():
         return machine_value(name)
     value: Any = run
     for part in name.split("."):
-        value = value[part]
+        value = [item[part] for item in value] if isinstance(value, list) else value[part]
     return value
 
 
@@ -87,6 +96,20 @@ def test_formula_of_gemm(name: str) -> None:
     assert value_of(name, values) == pytest.approx(evaluate(METRICS[name].formula, values))
 
 
+def test_every_key_of_an_energy_report_has_a_metric(energy: dict[str, Any]) -> None:
+    reported = {name.removeprefix("energy.") for name in METRICS if name.startswith("energy.")}
+    assert reported <= set(leaves(energy))
+    assert set(leaves(energy)) - reported <= set(RUN_METRICS)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, metric in METRICS.items() if name.startswith("energy.") and metric.formula]
+)
+def test_formula_of_an_energy_report(name: str, run: dict[str, Any], energy: dict[str, Any]) -> None:
+    both = run | {"energy": energy}
+    assert value_of(name, both) == pytest.approx(evaluate(METRICS[name].formula, both), rel=1e-12)
+
+
 def test_keys_of_gemm_and_scalesim() -> None:
     assert {f"gemm.{key}" for key in arrays.gemm_values(MACHINE.array, 1, 1, 1, 1)} == {
         name for name in METRICS if name.startswith("gemm.")
@@ -96,6 +119,7 @@ def test_keys_of_gemm_and_scalesim() -> None:
 
 def test_every_column_of_a_table_has_a_metric() -> None:
     shown = {*report.HEADLINE, *report.GROUP_COLUMNS, *report.LAYER_COLUMNS, *compare.COLUMNS, *plan.COLUMNS}
+    shown |= {*energytables.HEADLINE, *energytables.CONSTANT_COLUMNS}
     shown |= {f"layers.{column.name}" for column in fields(LayerRow)}
     assert shown <= set(METRICS)
 

@@ -6,8 +6,8 @@ from builders import chain, inception, residual
 
 from wavecore.catalog import workload
 from wavecore.ir import LayerGraph
-from wavecore.placement import Direction, Place, PlacedOperation, operations_of, place
-from wavecore.plan import Residency
+from wavecore.placement import Direction, Place, PlacedOperation, operations_of, place, place_group
+from wavecore.plan import Group, Residency
 from wavecore.training import training_graph
 
 KEPT, NEXT = Residency.KEPT, Residency.NEXT
@@ -20,11 +20,10 @@ def placed(
     residency: dict[str, Residency],
     units: tuple[int, int] | None = None,
     passes: int = 2,
-    held: frozenset[str] = frozenset(),
 ) -> dict[str, PlacedOperation]:
     training = training_graph(network)
     first, last = units or (0, len(training.units) - 1)
-    return {op.operation.name: op for op in place(training, first, last, direction, residency, passes, held)}
+    return {op.operation.name: op for op in place(training, first, last, direction, residency, passes)}
 
 
 def places(op: PlacedOperation) -> dict[str, Place]:
@@ -136,8 +135,18 @@ def test_gradients_are_stored_for_groups_that_run_later() -> None:
 
 
 def test_held_gradients_are_kept_and_stored_once() -> None:
-    ops = placed(chain(), BACKWARD, {}, held=frozenset({"two.weight_gradient"}))
+    training = training_graph(chain())
+    group = Group(tuple(unit.name for unit in training.units), 1, held=frozenset({"two.weight_gradient"}))
+    ops = {op.operation.name: op for op in place_group(training, group, BACKWARD, 2)}
     assert written(ops["two.weight_gradient"]) == {"two.weight_gradient": (True, True)}
+
+
+def test_what_is_placed_alike_is_one_object() -> None:
+    """So that commands made for one group serve all others in which an operation finds the same."""
+    training = training_graph(residual())
+    last = len(training.units) - 1
+    whole, part = (place(training, 0, end, FORWARD, {}) for end in (last, last - 1))
+    assert all(one is other for one, other in zip(whole, part, strict=False))
 
 
 def test_normalization_passes_count_only_what_streams() -> None:

@@ -19,6 +19,7 @@ from wavecore.layers import (
     AdaptiveAvgPool,
     Add,
     AvgPool,
+    BatchNorm,
     Conv,
     CrossEntropy,
     Dropout,
@@ -36,6 +37,7 @@ from wavecore.shapes import Shape
 Array = npt.NDArray[Any]
 
 EPSILON = 1e-5  # added to the variance
+_BATCH = (0, 2, 3)  # the axes over which a batch normalization takes its statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +216,30 @@ def _norm_weight_gradient(o: Operands) -> Array:
     return np.concatenate([(gradient * x_hat).sum(axis=(0, 2, 3)), gradient.sum(axis=(0, 2, 3))])
 
 
+def _batch_normalized(o: Operands) -> tuple[Array, Array]:
+    """(x_hat, reciprocal deviation) of a whole mini-batch."""
+    image = o.inputs[0]
+    deviation = 1 / np.sqrt(image.var(axis=_BATCH, keepdims=True) + EPSILON)
+    return (image - image.mean(axis=_BATCH, keepdims=True)) * deviation, deviation
+
+
+def _batch_norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+    scale, shift = np.split(_present(o.weight), 2)
+    return _batch_normalized(o)[0] * scale[:, None, None] + shift[:, None, None], {}
+
+
+def _batch_norm_data_gradient(o: Operands) -> list[Array]:
+    x_hat, deviation = _batch_normalized(o)
+    scaled = _present(o.gradient) * np.split(_present(o.weight), 2)[0][:, None, None]
+    projection = (scaled * x_hat).mean(axis=_BATCH, keepdims=True)
+    return [deviation * (scaled - scaled.mean(axis=_BATCH, keepdims=True) - x_hat * projection)]
+
+
+def _batch_norm_weight_gradient(o: Operands) -> Array:
+    gradient = _present(o.gradient)
+    return np.concatenate([(gradient * _batch_normalized(o)[0]).sum(axis=_BATCH), gradient.sum(axis=_BATCH)])
+
+
 # -- pooling ---------------------------------------------------------------------------------------------
 
 
@@ -310,6 +336,7 @@ KERNELS: Mapping[type[LayerKind], Kernels] = {
     Conv: Kernels(_conv_forward, _conv_data_gradient, _conv_weight_gradient),
     Linear: Kernels(_linear_forward, _linear_data_gradient, _linear_weight_gradient),
     GroupNorm: Kernels(_norm_forward, _norm_data_gradient, _norm_weight_gradient),
+    BatchNorm: Kernels(_batch_norm_forward, _batch_norm_data_gradient, _batch_norm_weight_gradient),
     MaxPool: Kernels(_max_forward, _max_data_gradient),
     AvgPool: Kernels(_average_forward, _average_data_gradient),
     GlobalAvgPool: Kernels(_adaptive_forward, _adaptive_data_gradient),

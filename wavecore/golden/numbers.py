@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wavecore.golden.kernels import Array
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import Dropout, GroupNorm
+from wavecore.layers import BatchNorm, Dropout, GroupNorm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def in_double(data: StepData) -> StepData:
 def _weight(graph: LayerGraph, layer: Layer, draw: np.random.Generator) -> npt.NDArray[Any]:
     main, *rest = graph.parameters(layer)
     noise = draw.standard_normal(main.elements + sum(parameter.elements for parameter in rest))
-    if isinstance(layer.kind, GroupNorm):
+    if isinstance(layer.kind, GroupNorm | BatchNorm):
         noise = 0.1 * noise
         noise[: main.elements] += 1
         return noise

@@ -1,7 +1,8 @@
 """How much of what a command reads its results depend on, step by step: the causality that tokens must respect.
 
 Images lie row by row.  A window needs the rows under it, an elementwise operation the same share of a sample, and
-everything else (normalization, linear layers, global and adaptive pooling, the loss) whole samples.  What a weight
+everything else (normalization, linear layers, global and adaptive pooling, the loss) whole samples; batch normalization
+needs them all.  What a weight
 gradient needs is asked only of the last step, which needs everything.
 """
 
@@ -30,7 +31,11 @@ def needs(meaning: Semantics, op: Operation, command: Command) -> list[dict[str,
             continue
         need = dict.fromkeys(reads, 0)
         for made, flow in flows:
-            whole, part = divmod(progress(flow, command, step), tensors[made].nbytes)
+            done = progress(flow, command, step)
+            if op.whole_batch and done:
+                need = {name: tensors[name].nbytes * command.samples for name in reads}
+                break
+            whole, part = divmod(done, tensors[made].nbytes)
             for name in reads:
                 within = _within(meaning, op, name, part, tensors[made].nbytes) if part else 0
                 need[name] = max(need[name], whole * tensors[name].nbytes + within)

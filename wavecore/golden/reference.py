@@ -16,6 +16,7 @@ from wavecore.layers import (
     AdaptiveAvgPool,
     Add,
     AvgPool,
+    BatchNorm,
     Concat,
     Conv,
     CrossEntropy,
@@ -88,8 +89,11 @@ FORWARD: Mapping[type[LayerKind], Any] = {
 }
 
 
-def reference(graph: LayerGraph, data: StepData) -> Outcome:
-    """Run one training step of ``graph`` on ``data`` in PyTorch; InputError where it is not installed."""
+def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> Outcome:
+    """Run one training step of ``graph`` on ``data`` in PyTorch; InputError where it is not installed.
+
+    Batch normalization takes its statistics over each of the ``cores`` equal shares of the samples.
+    """
     torch = import_torch()
     weights = {unit: torch.tensor(value, requires_grad=True) for unit, value in data.weights.items()}
     values: dict[str, Any] = {graph.layers[0].name: torch.tensor(data.images)}
@@ -99,7 +103,7 @@ def reference(graph: LayerGraph, data: StepData) -> Outcome:
         if isinstance(layer.kind, CrossEntropy):
             loss = torch.nn.functional.cross_entropy(inputs[0].flatten(1), torch.tensor(data.labels))
         else:
-            values[layer.name] = _forward(torch, layer, inputs, weights.get(layer.name), data)
+            values[layer.name] = _forward(torch, layer, inputs, weights.get(layer.name), data, cores)
     loss.backward()
     gradients = {unit: weight.grad.numpy().copy() for unit, weight in weights.items()}
     optimizer = torch.optim.SGD(weights.values(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -114,9 +118,13 @@ def reference(graph: LayerGraph, data: StepData) -> Outcome:
     )
 
 
-def _forward(torch: Any, layer: Layer, inputs: list[Any], weight: Any, data: StepData) -> Any:
+def _forward(torch: Any, layer: Layer, inputs: list[Any], weight: Any, data: StepData, cores: int) -> Any:
     if isinstance(layer.kind, Concat):
         return torch.cat(inputs, 1)
+    if isinstance(layer.kind, BatchNorm):
+        normalize, (scale, shift) = torch.nn.functional.batch_norm, weight.chunk(2)
+        shares = inputs[0].chunk(cores)
+        return torch.cat([normalize(each, None, None, scale, shift, training=True, eps=EPSILON) for each in shares])
     if isinstance(layer.kind, Dropout):
         kept = torch.tensor(data.kept[layer.name]).view_as(inputs[0])
         return inputs[0] * kept / (1 - layer.kind.rate)

@@ -76,12 +76,13 @@ def verify_workload(
     plan = make_plan(training, schedule, accelerator, samples) if isinstance(schedule, str) else schedule
     data = random_data(graph, batch, np.dtype(dtype), seed)
     ours = interpret(graph, training, lower(training, plan, accelerator), data, seed=seed)
-    exact = reference(graph, in_double(data))
+    cores = accelerator.chip.cores
+    exact = reference(graph, in_double(data), cores)
     tensors = tuple(compare(ours, exact))
     largest = max(tensor.error for tensor in tensors)
     allowed = TOLERANCE
     if dtype != "float64":
-        allowed = ROUNDING * max(tensor.error for tensor in compare(reference(graph, data), exact))
+        allowed = ROUNDING * max(tensor.error for tensor in compare(reference(graph, data, cores), exact))
     return Verification(
         workload=graph.name,
         schedule=plan.schedule,

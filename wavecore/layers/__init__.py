@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from wavecore.layers import adaptive, boundary, convolution, elementwise, ends, linear, merge, normalization, pooling
+from wavecore.layers import (
+    adaptive,
+    batch,
+    boundary,
+    convolution,
+    elementwise,
+    ends,
+    linear,
+    merge,
+    normalization,
+    pooling,
+)
 from wavecore.layers.adaptive import AdaptiveAvgPool
 from wavecore.layers.base import LayerKind, LayerRules
+from wavecore.layers.batch import BatchNorm
 from wavecore.layers.boundary import Inlet, Outlet
 from wavecore.layers.convolution import Conv
 from wavecore.layers.elementwise import Dropout, ReLU
@@ -19,6 +31,7 @@ KINDS: dict[type[LayerKind], LayerRules] = {
     Conv: convolution.RULES,
     Linear: linear.RULES,
     GroupNorm: normalization.RULES,
+    BatchNorm: batch.RULES,
     ReLU: elementwise.RULES,
     Dropout: elementwise.RULES,
     MaxPool: pooling.MAX_RULES,
@@ -38,6 +51,7 @@ __all__ = [
     "AdaptiveAvgPool",
     "Add",
     "AvgPool",
+    "BatchNorm",
     "Concat",
     "Conv",
     "CrossEntropy",

@@ -55,7 +55,7 @@ class Work:
 
     ``reads_*`` count the passes over the layer's inputs, over its output's gradient and over its weights;
     a phase that writes the gradients of its weights says so.  ``in_place``: each result may go where an element of
-    equal place was read, so it may take over a tensor's space.  ``lookahead``: see `Operation`.
+    equal place was read, so it may take over a tensor's space.  ``lookahead`` and ``whole_batch``: see `Operation`.
     """
 
     gemms: tuple[Gemm, ...] = ()
@@ -67,6 +67,7 @@ class Work:
     writes_weight_gradient: bool = False
     in_place: bool = False
     lookahead: tuple[int, int] = (1, 1)
+    whole_batch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

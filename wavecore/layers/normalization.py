@@ -11,6 +11,7 @@ The two sweeps each read the tensors anew unless they are held on chip.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import ClassVar
 
 from wavecore.layers.base import Expansion, LayerKind, LayerRules, Parameter, Role, Saved, Work, only
@@ -28,6 +29,16 @@ class GroupNorm(LayerKind):
     groups: int
 
 
+def group_norm(channels: int) -> GroupNorm:
+    """The group normalization that stands for a batch normalization of ``channels``.
+
+    32 groups, the default of Wu and He ("Group Normalization", arXiv 1803.08494); where 32 does not divide
+    the channels, the largest number that divides both.  It has as many parameters as the batch normalization,
+    but its statistics are of one sample, so that the sub-batches of a mini-batch stay independent.
+    """
+    return GroupNorm(gcd(channels, 32))
+
+
 def _infer(norm: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
     shape = only(inputs)
     if norm.groups < 1 or shape.channels % norm.groups:
@@ -35,12 +46,14 @@ def _infer(norm: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
     return shape
 
 
-def _parameters(norm: GroupNorm, inputs: tuple[Shape, ...]) -> tuple[Parameter, ...]:
+def affine(norm: LayerKind, inputs: tuple[Shape, ...]) -> tuple[Parameter, ...]:
+    """Scale and shift of each channel."""
     channels = only(inputs).channels
     return Parameter("scale", channels), Parameter("shift", channels)
 
 
-def _expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
+def expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
+    """The two sweeps of each direction."""
     elements = output.elements
     return Expansion(
         forward=Work(
@@ -59,4 +72,4 @@ def _expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expans
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, _parameters, _expand)
+RULES = LayerRules(Role.UNIT, _infer, affine, expand)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from wavecore.operations import Phase, TensorClass
 from wavecore.program import Program
@@ -13,10 +14,6 @@ Progress = Callable[[float], None]
 """Called now and then with the share of the simulation that is done, 0 to 1."""
 
 
-DramProbe = Callable[[int, int, int, bool], None]
-"""Told of each request to DRAM as it is granted: chip cycle, queue, bytes, whether it writes."""
-
-
 @dataclass(frozen=True, slots=True)
 class RowTiming:
     """One layer and phase: how far its completion moved the end of the step, and how long each unit worked."""
@@ -24,6 +21,26 @@ class RowTiming:
     cycles: int
     array_busy_cycles: int
     vector_busy_cycles: int
+
+
+class LazyRows(Mapping[tuple[str, Phase], RowTiming]):
+    """Rows that are put together when they are first asked for: who wants totals only does not wait for them."""
+
+    def __init__(self, make: Callable[[], Mapping[tuple[str, Phase], RowTiming]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _rows(self) -> Mapping[tuple[str, Phase], RowTiming]:
+        return self._make()
+
+    def __getitem__(self, key: tuple[str, Phase]) -> RowTiming:
+        return self._rows[key]
+
+    def __iter__(self) -> Iterator[tuple[str, Phase]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 @dataclass(frozen=True, slots=True)
