@@ -1,0 +1,182 @@
+"""``wavecore sweep``: many design points, and the best of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecore.cli.inputs import hinting, whole_number
+from wavecore.cli.messages import say
+from wavecore.cli.options import Force, Json, grouped
+from wavecore.errors import InputError
+
+if TYPE_CHECKING:
+    from wavecore.sweep.dispatch import Executor
+    from wavecore.sweep.folder import Findings
+    from wavecore.sweep.run import Forget, Sweep
+    from wavecore.sweep.spec import SweepSpec
+
+MOST_JOBS = 1024
+
+Spec = Annotated[
+    Path, typer.Argument(metavar="SPEC.toml", help="What to sweep: examples/sweeps/ has some.", show_default=False)
+]
+Jobs = Annotated[
+    str | None,
+    typer.Option("--jobs", metavar="N", help="Processes on this machine.  [default: its cores]", show_default=False),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead: tcp://HOST:8786.", show_default=False),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where everything goes.  [default: NAME-sweep]", show_default=False),
+]
+Fresh = Annotated[
+    bool, typer.Option("--resume/--fresh", help="Use the points that are finished, or evaluate all of them anew.")
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Evaluate the points that failed once more.")]
+StoreFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="FILE",
+        help="Finished points, which sweeps may share.  [default: DIR/store.sqlite]",
+        show_default=False,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw into a .png, .svg or .pdf file, too.", show_default=False),
+]
+Parquet = Annotated[bool, typer.Option("--parquet", help="Write points.parquet beside points.csv.")]
+
+
+@grouped
+def sweep(
+    *,
+    spec: Spec,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    out: Out = None,
+    resume: Fresh = True,
+    retry_failed: RetryFailed = False,
+    store: StoreFile = None,
+    plot: Plot = None,
+    parquet: Parquet = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Evaluate many design points: a table of them all, the Pareto front, and a figure.
+
+    Every finished point is kept: the same command goes on where the last one was stopped.
+    """
+    from wavecore.cli.sweepreport import showing
+    from wavecore.sweep.folder import STORE, claim_folder, default_folder
+    from wavecore.sweep.run import Sweep
+    from wavecore.sweep.space import listed_points
+    from wavecore.sweep.spec import read_spec
+    from wavecore.sweep.store import open_store
+
+    with hinting("a specification in TOML: examples/sweeps/ has some"):
+        described = read_spec(spec)
+    points = listed_points(described)
+    _check_outputs(described, plot, parquet, force)
+    executor = _executor(jobs, cluster)
+    folder = out or default_folder(described)
+    old = claim_folder(folder, described)
+    path = store or folder / STORE
+    forget: Forget = "all" if not resume else "failures" if retry_failed else "nothing"
+    if old and resume and store is None:
+        say(f"going on with {path}: points that this version has finished are used (--fresh evaluates all anew)")
+    with open_store(path) as opened:
+        running = Sweep(described, points, opened, forget=forget)
+        try:
+            with executor as execute, showing(described, running.tally.points) as running.watch:
+                running.run(execute)
+        except KeyboardInterrupt:
+            _say_stopped(running, path, resume)
+            raise
+        found = _write(running, folder, plot, parquet)
+    _report(described, running, found, folder, json)
+
+
+def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: bool) -> None:
+    """Refuse what cannot be made in the end, before anything is worked out."""
+    from wavecore.output import writable_file
+    from wavecore.sweep.figures import check_plot, wanted_figure
+    from wavecore.sweep.search import check_optuna
+    from wavecore.sweep.table import check_parquet
+
+    if plot is not None:
+        check_plot(plot)
+        wanted_figure(spec)
+        writable_file(plot, replace=force)
+    if parquet:
+        check_parquet()
+    if spec.search.method == "optuna":
+        check_optuna()
+
+
+def _executor(jobs: str | None, cluster: str | None) -> AbstractContextManager[Executor]:
+    if cluster is not None:
+        if jobs is not None:
+            raise InputError("--jobs", "means processes on this machine, and --cluster has its own", "one of them")
+        from wavecore.sweep.cluster import dask_cluster
+
+        return dask_cluster(cluster)
+    from wavecore.sweep.pool import local_pool
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return local_pool(cores if jobs is None else whole_number("--jobs", jobs, 1, MOST_JOBS))
+
+
+def _say_stopped(running: Sweep, path: Path, resume: bool) -> None:
+    tally, command = running.tally, "the same command" + ("" if resume else " without --fresh")
+    say(f"{tally.done} of {tally.points} points are finished and in {path}; {command} goes on from there")
+
+
+def _write(running: Sweep, folder: Path, plot: Path | None, parquet: bool) -> Findings:
+    """Write the table, the figures and, at last, the summary."""
+    from wavecore.output import json_text, write_file
+    from wavecore.sweep.figures import draw
+    from wavecore.sweep.folder import FIGURE, PARQUET, POINTS, SUMMARY, Findings, summary
+    from wavecore.sweep.table import read_csv, write_csv, write_parquet
+
+    spec, found = running.spec, Findings()
+    write_csv(spec, found.noting(spec, running.results()), folder / POINTS)
+    if parquet:
+        write_parquet(folder / POINTS, folder / PARQUET)
+    pictures = [folder / FIGURE] if spec.figure is not None else []
+    if plot is not None:
+        pictures.append(plot)
+    for picture in pictures if found.failed < found.points else []:
+        draw(spec, read_csv(folder / POINTS), picture)
+        say(f"written to {picture}")
+    write_file(folder / SUMMARY, json_text(summary(spec, found, running.tally)))
+    return found
+
+
+def _report(spec: SweepSpec, running: Sweep, found: Findings, folder: Path, json: bool) -> None:
+    from wavecore.cli.sweepreport import front_table, last_line
+    from wavecore.sweep.folder import POINTS, summary
+
+    say(last_line(found, running.tally))
+    say(f"written to {folder / POINTS}")
+    if found.points and found.failed == found.points:
+        hint = f"{folder / POINTS}, which has all errors"
+        raise InputError(spec.label, f"every point failed; the first: {found.first_error}", hint)
+    if json:
+        from wavecore.output import json_text
+
+        sys.stdout.write(json_text(summary(spec, found, running.tally)))
+    else:
+        from wavecore.cli.tables import show
+
+        show(front_table(spec, found))

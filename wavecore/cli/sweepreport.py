@@ -1,0 +1,77 @@
+"""How far a sweep is while it runs, and what it came to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from wavecore.cli.tables import amount, heading, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wavecore.sweep.folder import Findings
+    from wavecore.sweep.run import Tally, Watch
+    from wavecore.sweep.spec import SweepSpec
+
+LONGEST = 20
+
+
+@contextmanager
+def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
+    """Show a bar on stderr while the block runs, if that is a terminal: done, failed, best so far, time left."""
+    if not sys.stderr.isatty():
+        yield lambda tally: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(spec.name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task: Any = bar.add_task("", total=points)
+        yield lambda tally: bar.update(task, total=tally.points, completed=tally.done, description=state(spec, tally))
+
+
+def state(spec: SweepSpec, tally: Tally) -> str:
+    """What there is to say of a sweep that is under way: failures, and the best value of the first objective."""
+    metric = spec.objectives[0].metric
+    parts = [f"{tally.failed} failed"] if tally.failed else []
+    if tally.best is not None:
+        parts.append(f"best {heading(metric)} {amount(metric, tally.best)}")
+    return ", ".join(parts)
+
+
+def last_line(found: Findings, tally: Tally) -> str:
+    """How many points there were of each kind, and how fast those went that were evaluated."""
+    kinds = f"{found.feasible:,} feasible, {found.failed:,} failed, {len(found.front):,} on the Pareto front"
+    known = found.points - tally.evaluated
+    speed = f" in {tally.seconds:.1f} s, {tally.evaluated / tally.seconds:,.1f} a second" if tally.evaluated else ""
+    stored = f", {known:,} were finished before" if known else ""
+    return f"{found.points:,} points: {kinds}; {tally.evaluated:,} evaluated{speed}{stored}"
+
+
+def front_table(spec: SweepSpec, found: Findings) -> Iterator[RenderableType]:
+    """The Pareto front, or the best points of a single objective; the best of the first objective first."""
+    first, metrics = spec.objectives[0], [objective.metric for objective in spec.objectives]
+    ordered = sorted(found.front, key=lambda row: row[first.metric], reverse=first.maximize)  # type: ignore[arg-type, return-value]
+    names = [axis.name for axis in spec.axes]
+    rows = []
+    for row in ordered[:LONGEST]:
+        values = [(axis.parameter, row[axis.parameter.column]) for axis in spec.axes]
+        cells = ["" if value is None else parameter.show(value) for parameter, value in values]
+        rows.append([*cells, *(amount(metric, row[metric]) for metric in metrics)])  # type: ignore[arg-type]
+    titles = " and ".join(map(heading, metrics))
+    title = f"{spec.name}: {'Pareto front of' if len(metrics) > 1 else 'best'} {titles}"
+    headings = [*names, *map(heading, metrics)]
+    right = [name for name in headings if name not in names or spec.parameters[name].numeric]
+    yield table(title, headings, rows, right=right)
+    more = len(ordered) - LONGEST
+    yield f"{f'and {more:,} more; ' if more > 0 else ''}what a figure means: wavecore explain METRIC"

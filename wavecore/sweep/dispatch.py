@@ -1,0 +1,102 @@
+"""What all executors share: tasks pulled as they are wanted, how long points take, and points whose process died."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from wavecore.errors import InvariantError
+from wavecore.sweep.task import Outcome, Task
+
+Tasks = Iterable[Task | None]
+"""Tasks in the order in which they are to be begun.
+
+They are pulled one by one, few more than can be worked on, and may depend on outcomes that were yielded before.
+``None`` says that there is nothing to do until another outcome was yielded: a search waits for its generation.
+"""
+
+Work = Callable[[Task], Outcome]
+"""Turns a task into its outcome.  What it raises ends the sweep."""
+
+Executor = Callable[[Tasks], Iterator[Outcome]]
+"""Yields one outcome for each task, in the order in which they are finished.
+
+Closing the iterator drops what is under way.
+"""
+
+ATTEMPTS = 3  # a process may be killed by chance, or by what runs beside it; three in a row are the point's own doing
+
+_WEIGHT = 0.2  # of the newest point in the mean
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A task that was handed out, and how many processes have died over it."""
+
+    task: Task
+    deaths: int = 0
+
+    def failure(self, how: str) -> Outcome:
+        """The outcome of a task that cannot be finished."""
+        error = f"worker process: {how}; try: fewer at a time, if memory has run out"
+        return Outcome(key=self.task.key, metrics=None, error=error, seconds=0.0)
+
+
+class Feed:
+    """The tasks of a sweep: first those that were handed back, then new ones."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = iter(tasks)
+        self._returned: deque[Attempt] = deque()
+        self._exhausted = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is and will be nothing to take, but for what is handed back."""
+        return self._exhausted and not self._returned
+
+    def take(self, count: int) -> list[Attempt]:
+        """At most so many tasks; fewer at the end, and where a search waits for outcomes."""
+        taken: list[Attempt] = []
+        while len(taken) < count and (attempt := self._next()) is not None:
+            taken.append(attempt)
+        return taken
+
+    def hand_back(self, attempts: Iterable[Attempt]) -> None:
+        """Let ``attempts`` be the next to be taken, in their order."""
+        self._returned.extendleft(reversed(list(attempts)))
+
+    def check_idle(self) -> None:
+        """Raise `InvariantError` if tasks are still to come when none is under way."""
+        if not self.ended:
+            raise InvariantError("sweep", "the search waits for an outcome, and no point is under way")
+
+    def _next(self) -> Attempt | None:
+        if self._returned:
+            return self._returned.popleft()
+        if self._exhausted:
+            return None
+        try:
+            task = next(self._tasks)
+        except StopIteration:
+            self._exhausted = True
+            return None
+        return None if task is None else Attempt(task)
+
+
+class Pace:
+    """How long a point takes, from those that were finished lately."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Learn from an outcome."""
+        self._seconds += _WEIGHT * (outcome.seconds - self._seconds) if self._seconds else outcome.seconds
+
+    def points_in(self, seconds: float, most: int) -> int:
+        """How many points take so long: 0 to ``most``, and 0 before anything is known."""
+        if not self._seconds:
+            return 0
+        return min(int(seconds / self._seconds), most)

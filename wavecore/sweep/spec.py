@@ -1,0 +1,316 @@
+"""What to sweep: a TOML file -> `SweepSpec`.
+
+::
+
+    name = "buffer-memory"                      # also the folder: buffer-memory-sweep/
+    workload = "resnet50"                       # or a list of them; a registered network or a topology .csv
+    constraints = [                             # every point, or every result, must satisfy each
+      "core.global_buffer <= 20 MiB",           # points that do not are no part of the sweep
+      "energy_joules.total < 4 J",              # results that do not are marked infeasible
+    ]
+
+    [base]                                      # fixed; any parameter, as in the axes
+    batch = 64
+    "option.image" = 224
+
+    [axes]                                      # the first one varies slowest
+    schedule = ["baseline", "il", "mbs2"]
+    "core.global_buffer" = { from = "5 MiB", to = "40 MiB", factor = 2 }
+    "array.rows" = [64, 128, 256]
+    "array.columns" = "16384 / array.rows"
+
+    [objectives]                                # default: minimize step_seconds and energy_joules.total
+    minimize = ["step_seconds", "energy_joules.total"]
+    maximize = []
+    per = ["array.rows"]                        # one front for each value of these axes; default: for each workload
+
+    [search]                                    # default: the whole grid
+    method = "grid"                             # "random" and "optuna" take points and seed, optuna also population
+
+    [figure]                                    # kind "lines" (x, y), "heatmap" (x, y, value) or "pareto" (x, y)
+    kind = "lines"
+    x = "core.global_buffer"
+    y = "step_seconds"
+    series = "schedule"
+    panels = "array.rows"
+
+`parameters` says what can be varied, `axes` how, `expressions` what derived axes and constraints may compute.  What
+is neither fixed nor an axis is as in ``wavecore run``, but for the engine, which is the analytic one.  Paths start
+from the file's folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from wavecore.documents import Document, place, read_document
+from wavecore.errors import ConfigError, NameLookupError, nearest
+from wavecore.metrics import METRICS
+from wavecore.sweep.axes import Axis, is_range, read_range, read_values
+from wavecore.sweep.expressions import Expression, Type, parse_expression, quantity_type
+from wavecore.sweep.parameters import Parameter, Value, find_parameter, is_machine_field
+from wavecore.sweep.sections import FIGURES, Figure, Objective, Search, names, read_figure, read_objectives, read_search
+
+KEYS = ("name", "workload", "constraints", "base", "axes", "objectives", "search", "figure")
+DEFAULTS: Mapping[str, Value] = {"accelerator": "wavecore", "schedule": "mbs2", "engine": "analytic"}
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+_METRIC_SYMBOLS = {"bytes": "B", "s": "s", "J": "J", "cycles": "cycles"}
+
+Find = Callable[[str, str], Parameter]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSpec:
+    """A sweep: what is fixed (``base``), what varies, what must hold and what is looked for.
+
+    ``parameters`` are those of ``base`` and ``axes``, and the fields of the machine that constraints name.  ``depends``
+    gives, for each axis, the axes that are not derived and settle its value.  ``point_constraints`` decide which points
+    there are, ``result_constraints`` which results are feasible.
+    """
+
+    name: str
+    label: str
+    text: str
+    folder: Path
+    base: Mapping[str, Value]
+    parameters: Mapping[str, Parameter]
+    axes: tuple[Axis, ...]
+    depends: Mapping[str, frozenset[str]]
+    point_constraints: tuple[Expression, ...]
+    result_constraints: tuple[Expression, ...]
+    objectives: tuple[Objective, ...]
+    per: tuple[str, ...]
+    search: Search
+    figure: Figure | None
+
+    @property
+    def free(self) -> tuple[Axis, ...]:
+        """The axes that are not derived."""
+        return tuple(axis for axis in self.axes if axis.expression is None)
+
+
+def read_spec(path: Path) -> SweepSpec:
+    """Read a specification; an `InputError`, located at its line, for the first thing that is wrong."""
+    return parse_spec(read_document(path))
+
+
+def parse_spec(document: Document) -> SweepSpec:
+    """Read a specification out of a document.  Raises what `read_spec` does."""
+    for key in document.data:
+        if key not in KEYS:
+            hint = " or ".join(nearest(key, KEYS)) or "one of " + ", ".join(KEYS)
+            raise ConfigError(place(document, key), "unknown key", hint)
+    workload = _workload(document)
+    find = partial(find_parameter, workloads=[str(value) for value in workload.values], folder=document.folder)
+    fixed, varied = (_entries(document, section, find) for section in ("base", "axes"))
+    for name in varied:
+        if name in fixed:
+            raise ConfigError(varied[name].where, f"stands in [base] too ({fixed[name].where})", "one of them")
+    parameters = {"workload": workload.parameter, **{name: find(name, name) for name in DEFAULTS}}
+    parameters |= {name: entry.parameter for name, entry in (fixed | varied).items()}
+    axes = tuple(_axis(entry, parameters) for entry in varied.values())
+    base = {name: value for name, value in DEFAULTS.items() if name not in varied}
+    base |= {name: _fixed(entry) for name, entry in fixed.items()}
+    if isinstance(document.data["workload"], list):
+        axes = (workload, *axes)
+    else:
+        base = {"workload": workload.values[0], **base}
+    if not axes:
+        raise ConfigError(place(document, "axes"), "nothing varies", '[axes] with schedule = ["baseline", "mbs2"]')
+    return _put_together(document, base, axes, parameters, find)
+
+
+def _put_together(
+    document: Document,
+    base: Mapping[str, Value],
+    axes: tuple[Axis, ...],
+    parameters: Mapping[str, Parameter],
+    find: Find,
+) -> SweepSpec:
+    """Read the rest, which is about the axes."""
+    order, depends = [axis.name for axis in axes], _dependencies(axes)
+    search = read_search(document)
+    for axis in axes:
+        if axis.span is not None and search.method == "grid":
+            hint = 'step, factor or points, or [search] method = "random"'
+            raise ConfigError(axis.where, "the range has no steps, and a grid needs them", hint)
+    objectives, per = read_objectives(document, order)
+    several = [axis.name for axis in axes if axis.name in per and len(axis.values) != 1]
+    if several and search.method == "optuna":
+        what = f"optuna looks for one front, and there is one of each {' and '.join(several)}"
+        raise ConfigError(place(document, "search.method"), what, f"one {several[0]}, or a random search")
+    constraints, more = _constraints(document, parameters, find)
+    # Those that need no derived axis come first: they may exclude values from which none can be derived.
+    derived = {axis.name for axis in axes if axis.expression is not None}
+    constraints.sort(key=lambda constraint: bool(constraint.names & derived))
+    return SweepSpec(
+        name=_name(document),
+        label=document.label,
+        text=document.text,
+        folder=document.folder,
+        base=base,
+        parameters={**parameters, **more},
+        axes=axes,
+        depends=depends,
+        point_constraints=tuple(each for each in constraints if not each.names & set(FIGURES)),
+        result_constraints=tuple(each for each in constraints if each.names & set(FIGURES)),
+        objectives=objectives,
+        per=per,
+        search=search,
+        figure=read_figure(
+            document,
+            order,
+            [name for name in order if name not in derived],
+            search.method == "grid",
+        ),
+    )
+
+
+def type_of(parameter: Parameter) -> Type:
+    """What a parameter is in an expression."""
+    if not parameter.numeric:
+        return Type("text" if parameter.kind == "text" else "flag", {})
+    return quantity_type(parameter.symbol, strict=bool(parameter.unit))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A key of [base] or [axes]: its parameter, what it says and where."""
+
+    parameter: Parameter
+    value: object
+    where: str
+
+
+def _name(document: Document) -> str:
+    """What the sweep is called."""
+    if "name" not in document.data:
+        raise ConfigError(document.label, "there is no name", 'name = "..." at the top, which also names the folder')
+    value = document.data["name"]
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        hint = "at most 64 letters, digits, points and dashes"
+        raise ConfigError(place(document, "name"), f"{value!r} cannot be the name of a folder", hint)
+    return value
+
+
+def _workload(document: Document) -> Axis:
+    """The workload, or the workloads."""
+    where = place(document, "workload")
+    if "workload" not in document.data:
+        raise ConfigError(document.label, "there is no workload", 'workload = "resnet50" at the top')
+    value = document.data["workload"]
+    parameter = find_parameter("workload", where, (), document.folder)
+    return read_values(parameter, value if isinstance(value, list) else [value], where)
+
+
+def _entries(document: Document, section: str, find: Find) -> dict[str, _Entry]:
+    """The entries of a section by the name of their parameter; ``core.x = 1`` is the same as ``"core.x" = 1``."""
+    table = document.data.get(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(place(document, section), "expected a section", f"[{section}]")
+    found: dict[str, _Entry] = {}
+    for name, value in _flattened(table):
+        where = place(document, f"{section}.{name}")
+        if name in KEYS:
+            raise ConfigError(where, f"is no parameter of [{section}]", "moving it above the first [section]")
+        if name in found:
+            raise ConfigError(where, "stands twice", "one of them")
+        found[name] = _Entry(find(name, where), value, where)
+    return found
+
+
+def _flattened(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if isinstance(value, dict) and value and not is_range(value) and "." not in key:
+            yield from ((f"{key}.{name}", each) for name, each in value.items())
+        else:
+            yield key, value
+
+
+def _fixed(entry: _Entry) -> Value:
+    if isinstance(entry.value, (list, dict)):
+        raise ConfigError(entry.where, "what is fixed has one value", "moving it to [axes]")
+    return entry.parameter.read(entry.value, entry.where)
+
+
+def _axis(entry: _Entry, parameters: Mapping[str, Parameter]) -> Axis:
+    parameter, value, where = entry.parameter, entry.value, entry.where
+    if isinstance(value, list):
+        return read_values(parameter, value, where)
+    if isinstance(value, dict):
+        return read_range(parameter, value, where)
+    formula = isinstance(value, str) and parameter.kind != "text"
+    expression = parse_expression(str(value), where, partial(_type_in_axes, parameters, where)) if formula else None
+    if expression is None or not expression.names:
+        shown = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+        raise ConfigError(where, f"{shown} is one value, and an axis has several", f"[{shown}], or [base]")
+    wanted, given = type_of(parameter), expression.type
+    if (wanted.form, wanted.dimension) != (given.form, given.dimension):
+        raise ConfigError(where, f"{value} is {given}, not {wanted}", "an expression of that kind")
+    return Axis(parameter=parameter, where=where, expression=expression)
+
+
+def _type_in_axes(parameters: Mapping[str, Parameter], where: str, name: str) -> Type:
+    """The type of a name in a derived axis."""
+    if name not in parameters:
+        close = " or ".join(nearest(name, parameters)) or f"stating {name} in [base]"
+        raise NameLookupError(where, f"{name!r} is neither an axis nor fixed in [base]", close)
+    return type_of(parameters[name])
+
+
+def _dependencies(axes: tuple[Axis, ...]) -> dict[str, frozenset[str]]:
+    """The free axes that settle each axis; ConfigError if derived ones go in a circle."""
+    by_name = {axis.name: axis for axis in axes}
+
+    def settle(name: str, above: tuple[str, ...]) -> frozenset[str]:
+        axis = by_name[name]
+        if name in above:
+            circle = " -> ".join((*above[above.index(name) :], name))
+            raise ConfigError(axis.where, f"the derived axes go in a circle: {circle}", "a list for one of them")
+        if axis.expression is None:
+            return frozenset({name})
+        return frozenset().union(*(settle(each, (*above, name)) for each in axis.expression.names & set(by_name)))
+
+    return {axis.name: settle(axis.name, ()) for axis in axes}
+
+
+def _constraints(
+    document: Document, parameters: Mapping[str, Parameter], find: Find
+) -> tuple[list[Expression], dict[str, Parameter]]:
+    """What must hold, and the fields of the machine that it names and nothing else does."""
+    listed = names(document.data.get("constraints", []), place(document, "constraints"), "batch <= 64")
+    found: list[Expression] = []
+    more: dict[str, Parameter] = {}
+    for text in listed:
+        where = _line(document, text)
+        expression = parse_expression(text, where, partial(_type_anywhere, parameters, find, where))
+        if expression.type.form != "flag":
+            raise ConfigError(where, f"{text} is {expression.type}, not a condition", f"{text} <= ...")
+        found.append(expression)
+        more |= {name: find(name, where) for name in expression.names - parameters.keys() - set(FIGURES)}
+    return found, more
+
+
+def _line(document: Document, constraint: str) -> str:
+    """Where one constraint of the list stands."""
+    head, lines = place(document, "constraints"), document.text.split("\n")
+    first = int(head.removesuffix(": constraints").rpartition(":")[2])
+    line = next((number for number in range(first, len(lines) + 1) if constraint in lines[number - 1]), first)
+    return f"{document.label}:{line}: constraints"
+
+
+def _type_anywhere(parameters: Mapping[str, Parameter], find: Find, where: str, name: str) -> Type:
+    """The type of a name in a constraint: a metric, what is stated, or any field of the machine."""
+    if name in FIGURES:
+        return quantity_type(_METRIC_SYMBOLS.get(METRICS[name].unit, ""), strict=False)[0]
+    if name in parameters:
+        return type_of(parameters[name])
+    if not is_machine_field(name):
+        hint = " or ".join(nearest(name, [*parameters, *FIGURES])) or "an axis, a metric or a field of the machine"
+        raise NameLookupError(where, f"{name!r} is nothing that a point or its result has", hint)
+    return type_of(find(name, where))

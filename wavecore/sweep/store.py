@@ -1,0 +1,246 @@
+"""Finished design points in an sqlite3 file, by key: what was put there survives the death of the process at any time.
+
+Two marks in sqlite's header say that a file is a store of ours (``application_id``) and of which layout
+(``user_version``).  A row is an outcome; its metrics and its error are strict JSON, in which a float has all digits
+that it takes to read the same number back.  Any number of processes may use a store at once.
+
+Commits are appended to a write-ahead log, which takes microseconds.  Its writers share memory, and between machines
+there is none: on a network file system, or where a log is refused, the store keeps a rollback journal, in which a
+commit takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wavecore.errors import FileError
+from wavecore.sweep.task import Outcome, Scalar
+
+VERSION = 1
+APPLICATION_ID = 0x57435357  # "WCSW"
+BUSY_SECONDS = 60.0
+KEYS_A_QUERY = 500  # sqlite may be built to take no more than 999 parameters
+
+_TABLE = """
+CREATE TABLE outcomes (
+    key TEXT PRIMARY KEY NOT NULL,
+    metrics TEXT,
+    error TEXT,
+    seconds REAL NOT NULL,
+    CHECK ((metrics IS NULL) <> (error IS NULL))
+) WITHOUT ROWID
+"""
+# A failure gives way to whatever comes later; a result stays.
+_PUT = """
+INSERT INTO outcomes VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+SET metrics = excluded.metrics, error = excluded.error, seconds = excluded.seconds WHERE error IS NOT NULL
+"""
+
+_NETWORKS = (
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "virtiofs", "vboxsf"),
+    *("lustre", "gpfs", "beegfs", "panfs", "ocfs2", "gfs2"),
+)
+_MOUNTS = Path("/proc/self/mounts")
+
+_HINT = "another file, or the backup of this one"
+_REASONS: Mapping[str, tuple[str, str]] = {
+    "SQLITE_FULL": ("the disk is full", "making room and the same command again: what was finished is kept"),
+    "SQLITE_READONLY": ("is read-only", "a file and a folder that you may write to"),
+    "SQLITE_CANTOPEN": ("cannot be opened", "a file and a folder that you may write to"),
+    "SQLITE_PERM": ("cannot be opened", "a file and a folder that you may write to"),
+    "SQLITE_NOTADB": ("is no store of a sweep", "another file"),
+    "SQLITE_CORRUPT": ("is damaged", _HINT),
+    "SQLITE_BUSY": (f"was locked by another process for {BUSY_SECONDS:.0f} seconds", "ending that process"),
+    "SQLITE_IOERR": ("cannot be read or written", "a look at the disk and its quota: what was finished is kept"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open store: outcomes by the key of their task.  Its methods raise `FileError` and leave the file whole."""
+
+    path: Path
+    connection: sqlite3.Connection
+    identity: tuple[int, int]
+
+    def get(self, keys: Iterable[str]) -> dict[str, Outcome]:
+        """Return the outcomes of those of the ``keys`` that have one."""
+        found = {}
+        with _explained(self.path):
+            for some in _slices(list(keys)):
+                query = f"SELECT * FROM outcomes WHERE key IN ({_marks(some)})"
+                for key, metrics, error, seconds in self.connection.execute(query, some):
+                    found[key] = Outcome(key=key, metrics=_read(metrics), error=_read(error), seconds=seconds)
+        return found
+
+    def put(self, *outcomes: Outcome) -> None:
+        """Commit the ``outcomes``, all or none.  A result that is there already stays; a failure is replaced."""
+        rows = [(one.key, _json(one.metrics), _json(one.error), one.seconds) for one in outcomes]
+        with _explained(self.path):
+            self._check_place()
+            with _transaction(self.connection):
+                self.connection.executemany(_PUT, rows)
+
+    def forget(self, keys: Iterable[str]) -> int:
+        """Remove the outcomes of these ``keys``; return how many there were."""
+        return self._delete(keys, "")
+
+    def forget_failed(self, keys: Iterable[str]) -> int:
+        """Remove those outcomes of these ``keys`` that are failures; return how many there were."""
+        return self._delete(keys, " AND error IS NOT NULL")
+
+    def _delete(self, keys: Iterable[str], condition: str) -> int:
+        with _explained(self.path), _transaction(self.connection):
+            return sum(
+                self.connection.execute(f"DELETE FROM outcomes WHERE key IN ({_marks(some)}){condition}", some).rowcount
+                for some in _slices(list(keys))
+            )
+
+    def _check_place(self) -> None:
+        """Raise `FileError` if the file is no longer where it was, so that results would go nowhere."""
+        if _identity(self.path) != self.identity:
+            what = "was deleted or replaced while a sweep was writing to it"
+            raise FileError(str(self.path), what, "the same command again")
+
+
+@contextmanager
+def open_store(path: Path) -> Iterator[Store]:
+    """Open the store at ``path``, which is made, with its folder, if there is none.
+
+    Raises `FileError` for a file that is something else, damaged, read-only, or made by a newer version.
+    """
+    target = path.expanduser().absolute()
+    _make_folder(target.parent, path)
+    if target.is_dir():
+        raise FileError(str(path), "is a folder, not a file", "the path of a file in it")
+    with _explained(path):
+        connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None)
+    with closing(connection):
+        with _explained(path):
+            _check_or_create(connection, path)
+            _choose_journal(connection, target)
+        yield Store(path, connection, _identity(target))
+
+
+def _make_folder(folder: Path, path: Path) -> None:
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    if not nearest.is_dir():
+        raise FileError(str(path), f"{nearest} is a file, not a folder", "a path through folders")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(str(path), f"cannot be written ({error.strerror})", "a folder that you may write to") from error
+
+
+def on_network(path: Path, mounts: Path = _MOUNTS) -> bool:
+    """Whether ``path`` is on a file system that other machines write to as well, as far as one can tell."""
+    try:
+        lines = [line.split(" ") for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()]
+    except OSError:
+        return False
+    real = path.resolve()
+    kinds = {Path(where.replace("\\040", " ")): kind for _, where, kind, *_ in lines}
+    kind = next((kinds[folder] for folder in (real, *real.parents) if folder in kinds), "")
+    return kind in _NETWORKS or kind.startswith("fuse.")
+
+
+def _check_or_create(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that this is a store of this version; make one of a file that is empty.  Nothing else is touched."""
+    with _transaction(connection):
+        application, version, items = (
+            connection.execute(query).fetchone()[0]
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        )
+        if not (application or version or items):
+            connection.execute(_TABLE)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif application != APPLICATION_ID:
+            raise FileError(str(path), "is a database of something else, no store of a sweep", "another file")
+        elif version != VERSION:
+            what = f"is a store of layout {version}, made by a newer wavecore; this one knows layout {VERSION}"
+            raise FileError(str(path), what, "a newer wavecore, or another file")
+        connection.execute("DELETE FROM outcomes WHERE 0")  # which a store that is read-only refuses
+
+
+def _choose_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Set a write-ahead log, or a rollback journal where that cannot be, and what either needs to survive."""
+    log = False
+    if not on_network(path):
+        with suppress(sqlite3.OperationalError):
+            log = _set_journal(connection, "WAL") == "wal"
+    if not log:
+        _set_journal(connection, "TRUNCATE")
+    # Neither is harmed by a power failure; that, unlike the death of a process, may take the last commits of a log.
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if log else 'FULL'}")
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str) -> str:
+    """Change the journal, which sqlite may refuse without waiting while the file is in use; return what it is now."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return str(connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, and nobody else meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what sqlite says of the store at ``path`` into a `FileError`."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        raise FileError(str(path), *_REASONS["SQLITE_CORRUPT"]) from error
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        primary = next((known for known in _REASONS if name.startswith(known)), "")
+        what, hint = _REASONS.get(primary, (f"cannot be used ({error})", _HINT))
+        raise FileError(str(path), what, hint) from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Device and number of a file; zeros if there is none."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return 0, 0
+
+
+def _json(value: Mapping[str, Scalar] | str | None) -> str | None:
+    return None if value is None else json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(keys), KEYS_A_QUERY):
+        yield keys[first : first + KEYS_A_QUERY]
+
+
+def _marks(keys: Sequence[str]) -> str:
+    return ",".join("?" * len(keys))

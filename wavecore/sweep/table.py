@@ -1,0 +1,137 @@
+"""The tidy table of a sweep: one row a point, in the order of the points; nothing in it depends on how it was made.
+
+Columns: `IDENTITY`, every other axis (a field of the machine with its unit: ``core.global_buffer_bytes``), every
+numeric metric by its name in ``wavecore list metrics``, ``feasible``, ``pareto`` and ``error``.  A point that failed
+has an error and no metrics.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from wavecore.errors import FileError, InputError
+from wavecore.sweep.judgement import Judgement
+from wavecore.sweep.parameters import IDENTITY
+from wavecore.sweep.sections import FIGURES
+from wavecore.sweep.space import Point, assignment
+from wavecore.sweep.spec import SweepSpec
+from wavecore.sweep.task import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LAST = ("feasible", "pareto", "error")
+
+Cell = int | float | str | bool | None
+Record = dict[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that is known of a point in the end."""
+
+    point: Point
+    outcome: Outcome
+    judgement: Judgement
+    pareto: bool
+
+
+def columns(spec: SweepSpec) -> list[str]:
+    """The columns of a sweep's table, in their order."""
+    axes = [axis.parameter.column for axis in spec.axes]
+    return [*IDENTITY, *(column for column in axes if column not in IDENTITY), *FIGURES, *LAST]
+
+
+def record(spec: SweepSpec, result: Result) -> Record:
+    """One row, by column."""
+    values = assignment(spec, result.point)
+    metrics = result.outcome.metrics or _described(spec, result.point)
+    cells: Record = {name: values.get(name, metrics.get(name)) for name in IDENTITY}
+    cells |= {axis.parameter.column: values[axis.name] for axis in spec.axes}
+    cells |= {name: metrics.get(name) for name in FIGURES}
+    return cells | {
+        "feasible": result.judgement.feasible,
+        "pareto": result.pareto,
+        "error": result.judgement.error or None,
+    }
+
+
+def _described(spec: SweepSpec, point: Point) -> Record:
+    """Memory and mini-batch of a point that failed, as far as they can be known."""
+    try:
+        task = assignment(spec, point).task()
+    except InputError:
+        return {}
+    return {"memory": task.accelerator.memory.name, "batch": task.batch}
+
+
+def write_csv(spec: SweepSpec, results: Iterator[Result], path: Path) -> None:
+    """Write the table, whole or not at all; `FileError` if it cannot be written."""
+    names = columns(spec)
+    with _whole_file(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        for result in results:
+            cells = record(spec, result)
+            writer.writerow([_text(cells[name]) for name in names])
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that `write_csv` has written: numbers, flags and texts as they were."""
+    import pandas as pd
+
+    texts = {name: "string" for name in (*IDENTITY, "error") if name != "batch"}
+    return pd.read_csv(path, dtype=texts)
+
+
+def check_parquet() -> None:
+    """Raise `InputError` if pyarrow is not installed."""
+    if find_spec("pyarrow") is None:
+        raise InputError("--parquet", "pyarrow is not installed", 'pip install "wavecore[parquet]"')
+
+
+def write_parquet(table: Path, path: Path) -> None:
+    """Write a table of `write_csv` as Parquet, whole or not at all."""
+    check_parquet()
+    temporary = _temporary(path)
+    with _explained(path, temporary):
+        read_csv(table).to_parquet(temporary, engine="pyarrow", index=False)
+        temporary.replace(path)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[TextIO]:
+    temporary = _temporary(path)
+    with _explained(path, temporary):
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        temporary.replace(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+@contextmanager
+def _explained(path: Path, temporary: Path) -> Iterator[None]:
+    """Turn what the system says into a `FileError`, and leave nothing half-written."""
+    try:
+        yield
+    except OSError as error:
+        hint = "making room and the same command again: every finished point is in the store"
+        raise FileError(str(path), f"cannot be written ({error.strerror})", hint) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,217 @@
+"""One design point: everything that determines its result, the key of that result, and its evaluation.
+
+Tasks and outcomes are plain values that travel between processes and machines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from operator import attrgetter
+from pathlib import Path
+from socket import gethostname
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from wavecore.catalog import Option, checked_options, workload, workload_info
+from wavecore.errors import ConfigError, InputError, InvariantError, WavecoreError
+from wavecore.hashing import content_hash
+from wavecore.metrics import RUN_METRICS
+from wavecore.plan import DEFAULT_CHOICES, Choices
+from wavecore.scalesim import parse_topology, read_topology
+from wavecore.simulation import DEFAULT_BATCH_PER_CORE, find_schedule, package_version
+from wavecore.simulation import evaluate as totals_of
+from wavecore.specs import Accelerator
+from wavecore.topology import network_of
+from wavecore.training import TrainingGraph, training_graph
+
+if TYPE_CHECKING:
+    from wavecore.results import Totals
+
+Scalar = int | float | str
+
+GRAPHS_A_PROCESS = 8
+
+# What cannot change a result, whatever is edited there; every other source counts.
+_IMMATERIAL = {"cli", "exploration.py", "figures_energy.py", "golden", "output.py", "plots.py", "report", "sweep"}
+_MATERIAL = {"sweep/task.py"}
+
+_PARTS = ("schema", "groups.", "layers.", "manifest.")
+SCALARS = tuple(name for name in RUN_METRICS if not name.startswith(_PARTS))
+"""The scalar figures of a run, by their names in `metrics.METRICS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One design point, complete: evaluating it asks nothing else.
+
+    ``key`` is the content hash of all that determines the result (see `make_task`), ``batch`` the samples of the whole
+    chip, ``topology`` the text of the SCALE-Sim file that ``workload`` names, if it names one, and ``version`` the
+    `model_version` that is to evaluate it.
+    """
+
+    key: str
+    workload: str
+    options: Mapping[str, Option]
+    accelerator: Accelerator
+    schedule: str
+    choices: Choices
+    batch: int
+    engine: str
+    topology: str | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of the task with this ``key``: ``metrics`` (`SCALARS`), or else an ``error``.
+
+    ``seconds`` is the wall-clock time that it took, the one figure that varies.
+    """
+
+    key: str
+    metrics: Mapping[str, Scalar] | None
+    error: str | None
+    seconds: float
+
+
+def make_task(
+    workload: str,
+    schedule: str,
+    accelerator: Accelerator,
+    *,
+    options: Mapping[str, Option] = MappingProxyType({}),
+    choices: Choices = DEFAULT_CHOICES,
+    batch: int | None = None,
+    engine: str = "analytic",
+) -> Task:
+    """Describe one design point and work out its key.
+
+    ``workload`` is a registered name or the path of a SCALE-Sim topology (``.csv``), which is read here and now.
+    Options that are not given have their defaults and ``batch`` is the workload's own, so that a point has one key
+    however it is written.  Two tasks have the same key if and only if they have the same workload and options (or the
+    same topology, by name and text), accelerator, schedule, choices, batch, engine and `model_version`, and the same
+    sources of the packages elsewhere that the workload or the schedule comes from.
+
+    Raises `NameLookupError` for a name that is not registered, `InputError` for an option of a wrong type, and
+    `FileError` for a topology that cannot be read.
+    """
+    if workload.endswith(".csv"):
+        if options:
+            raise InputError(workload, "says all sizes itself", "no options, or a registered network")
+        name, topology, samples, packages = Path(workload).stem, read_topology(workload), DEFAULT_BATCH_PER_CORE, set()
+    else:
+        info = workload_info(workload)
+        name, topology, samples, packages = workload, None, info.batch_per_core, {_package(info.build)}
+        options = checked_options(workload, options)
+    packages.add(_package(find_schedule(schedule).policy))
+    batch = samples * accelerator.chip.cores if batch is None else batch
+    foreign = {package: source_hash(package) for package in packages - {"wavecore"}}
+    point = (name, options, topology, _hash_of(accelerator), schedule, choices, batch, engine)
+    return Task(
+        key=content_hash((*point, model_version(), foreign)),
+        workload=workload,
+        options=dict(options),
+        accelerator=accelerator,
+        schedule=schedule,
+        choices=choices,
+        batch=batch,
+        engine=engine,
+        topology=topology,
+        version=model_version(),
+    )
+
+
+def evaluate(task: Task) -> Outcome:
+    """Simulate ``task``.  Whatever goes wrong in it is recorded in the outcome, not raised.
+
+    Raises `ConfigError` if this is not the wavecore that made the task: its result would be kept under a false key.
+    """
+    if task.version != model_version():
+        what = f"{gethostname()} has wavecore {model_version()}, and the sweep was begun with {task.version}"
+        raise ConfigError("sweep", what, "the same version everywhere, and no edits while a sweep runs")
+    started = time.perf_counter()
+    metrics, failure = None, None
+    try:
+        metrics = _metrics(
+            totals_of(
+                _training(task.workload, tuple(sorted(task.options.items())), task.topology),
+                task.schedule,
+                task.accelerator,
+                batch=task.batch,
+                choices=task.choices,
+                engine=task.engine,
+            )
+        )
+    except WavecoreError as error:
+        failure = error.message
+    except Exception as error:  # one point's bug must not end the sweep
+        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Outcome(key=task.key, metrics=metrics, error=failure, seconds=time.perf_counter() - started)
+
+
+@cache
+def model_version() -> str:
+    """The package's version and a hash of those of its sources that results can depend on."""
+    return f"{package_version()}+{source_hash('wavecore')[:16]}"
+
+
+@cache
+def source_hash(package: str) -> str:
+    """The SHA-256 of all Python sources of a package or module, as they are on disk when first asked for."""
+    digest = hashlib.sha256()
+    for name, path in sorted(_sources(package)):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _sources(package: str) -> Iterator[tuple[str, Path]]:
+    """Names and paths of a package's sources; `wavecore`'s own without what is immaterial."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+            yield package, Path(spec.origin)
+        return
+    for folder in map(Path, spec.submodule_search_locations):
+        for path in folder.rglob("*.py"):
+            name = path.relative_to(folder).as_posix()
+            if package != "wavecore" or name in _MATERIAL or name.partition("/")[0] not in _IMMATERIAL:
+                yield f"{package}/{name}", path
+    if package == "wavecore":
+        yield from _sources("wavecore.workloads")
+        yield from _sources("wavecore.schedules")
+
+
+def _package(function: object) -> str:
+    """The outermost package that a function was defined in."""
+    return str(getattr(function, "__module__", None) or "wavecore").partition(".")[0]
+
+
+@lru_cache(maxsize=64)
+def _hash_of(accelerator: Accelerator) -> str:
+    return content_hash(accelerator)
+
+
+@lru_cache(maxsize=GRAPHS_A_PROCESS)
+def _training(name: str, options: tuple[tuple[str, Option], ...], topology: str | None) -> TrainingGraph:
+    """The training graph of a task's workload, kept with what earlier points have worked out about it."""
+    if topology is None:
+        return training_graph(workload(name, **dict(options)))
+    return training_graph(network_of(Path(name).stem, parse_topology(name, topology)))
+
+
+def _metrics(totals: Totals) -> dict[str, Scalar]:
+    found: dict[str, Scalar] = {name: figure(totals) for name, figure in _FIGURES.items()}
+    for name, value in found.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvariantError(name, f"is {value}, not a finite number")
+    return found
+
+
+_FIGURES = {name: attrgetter(name) for name in SCALARS}
