@@ -1,0 +1,64 @@
+"""Does docs/energy.md still hold: its commands, its JSON, its tables and maps?"""
+
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from wavecore.catalog import workload
+from wavecore.cli import main
+from wavecore.config import load_accelerator
+from wavecore.documents import parse_document
+from wavecore.energyreport import IMAGENET, energy_report, to_dict
+from wavecore.ertmap import constant_units, parse_map
+from wavecore.simulation import simulate
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs/energy.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_commands_run_in_the_order_of_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the analytic engine, and beside the example of an ERT."""
+    monkeypatch.chdir(tmp_path)
+    for path in (ROOT / "tests/data").glob("systolic.*"):
+        shutil.copy(path, tmp_path)
+    for line in "".join(blocks("bash")).splitlines():
+        name, *words = shlex.split(line)
+        assert name == "wavecore"
+        quick = ["--engine", "analytic"] if words[0] == "energy" else []
+        assert main([*words, *quick]) == 0, words
+        assert capsys.readouterr().out
+    assert {"layers.csv", "energy.png", "energy.toml"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_keys_of_the_json_are_those_of_the_page() -> None:
+    (block,) = re.findall(r'^```\n(\{"schema".*?)^```', PAGE, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r'"(\w+)"', re.sub(r"#.*", "", block)))
+    report = to_dict(energy_report(simulate(workload("resnet18", image=32), batch=2, engine="analytic"), IMAGENET))
+    assert set(report) <= named
+    inner = {key for part in ("components", "phases", "layers", "constants") for key in report[part][0]}
+    assert named <= {*report, *inner, *report["manifest"]}
+
+
+def test_the_table_and_the_map_are_right(tmp_path: Path) -> None:
+    table, mapping = blocks("toml")
+    assert set(tomllib.loads(table)) == set(constant_units())
+    path = tmp_path / "energy.toml"
+    path.write_text(table)
+    assert load_accelerator(overrides=[f"energy={path}"]).energy == load_accelerator().energy
+    parsed = parse_map(parse_document("map.toml", mapping.encode(), folder=Path(), by_user=True))
+    assert set(parsed.terms) == {"mac", "global_buffer", "static_per_core"}
+
+
+def test_every_constant_is_in_the_table() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(constant_units())

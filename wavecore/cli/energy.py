@@ -1,0 +1,158 @@
+"""``wavecore energy``: where the energy goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecore.cli.compare import Plot, Workloads, check_plot, schedule_list
+from wavecore.cli.energytables import energy_tables
+from wavecore.cli.inputs import Case, Machine, load_case, load_machine, whole_number
+from wavecore.cli.messages import say
+from wavecore.cli.options import Batch, Engine, Force, Json, MachineOptions, NetworkOptions, grouped
+from wavecore.cli.progress import progress
+from wavecore.cli.run import run_case
+from wavecore.cli.tables import show
+from wavecore.errors import InputError, NameLookupError
+
+if TYPE_CHECKING:
+    from wavecore.energyreport import Epoch
+
+LARGEST_EPOCH = 10**12
+IMAGENET_CLASSES = 1000
+
+Schedules = Annotated[str, typer.Option("--schedules", metavar="A,B,...", help="Which, the reference first.")]
+Memories = Annotated[
+    str | None,
+    typer.Option(
+        "--memories",
+        metavar="A,B,...",
+        help="Each schedule with each of these, by name or file.  [default: the accelerator's own]",
+        show_default=False,
+    ),
+]
+Energy = Annotated[
+    str | None,
+    typer.Option(
+        "--energy", metavar="NAME|FILE", help="Another energy table than the accelerator's.", show_default=False
+    ),
+]
+EpochSamples = Annotated[
+    str | None,
+    typer.Option(
+        "--epoch-samples",
+        metavar="N",
+        help="Samples of the data set.  [default: ImageNet's 1281167, for networks with its classes]",
+        show_default=False,
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="All layers, not only those that take most.")]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write every layer and phase there.", show_default=False),
+]
+
+
+@grouped
+def energy(
+    *,
+    workloads: Workloads,
+    machine: MachineOptions,
+    network: NetworkOptions,
+    schedules: Schedules = "baseline,mbs2",
+    memories: Memories = None,
+    energy: Energy = None,
+    batch: Batch = None,
+    engine: Engine = "event",
+    epoch_samples: EpochSamples = None,
+    all_layers: All = False,
+    plot: Plot = None,
+    csv: Csv = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Report energy: a step, a sample, an epoch; by component, phase and layer; every constant with its source."""
+    from wavecore.energyreport import energy_csv, energy_report, to_dict
+    from wavecore.output import json_text, writable_file, write_file
+    from wavecore.simulation import find_engine
+
+    find_engine(engine)
+    names = schedule_list(schedules)
+    machines = load_machines(machine, energy, memories)
+    cases = [load_case(name, network) for name in dict.fromkeys(workloads)]
+    epochs = [_epoch(case, epoch_samples) for case in cases]
+    if plot is not None:
+        check_plot(plot, force)
+    if csv is not None:
+        writable_file(csv, replace=force)
+    todo = [
+        (case, epoch, name, each)
+        for case, epoch in zip(cases, epochs, strict=True)
+        for each in machines
+        for name in names
+    ]
+    with progress(len(todo)) as shown:
+        runs = [run_case(case, each, name, batch, engine, shown)[0] for case, _, name, each in todo]
+    reports = [energy_report(run, epoch) for run, (_, epoch, _, _) in zip(runs, todo, strict=True)]
+    if plot is not None:
+        from wavecore.figures_energy import draw_energy
+
+        draw_energy(runs, plot)
+        say(f"written to {plot}")
+    if csv is not None:
+        write_file(csv, energy_csv(runs))
+        say(f"written to {csv}")
+    if json:
+        sys.stdout.write(json_text([to_dict(report) for report in reports]))
+    else:
+        show(energy_tables(reports, all_layers))
+
+
+def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[Machine]:
+    """The machine with each of the memories and with the energy table; an `InputError` for what is wrong."""
+    if memories is not None and options.memory is not None:
+        raise InputError("--memory", "is given with --memories", "one of them")
+    names = _names(memories) if memories is not None else [options.memory]
+    table = [f"energy={energy}"] if energy is not None else []
+    options = replace(options, overrides=[*table, *options.overrides])
+    with _relocated({"--memory": "--memories"} if memories else {}, f"--set energy={energy}"):
+        return [load_machine(replace(options, memory=name)) for name in names]
+
+
+def _names(listed: str) -> list[str | None]:
+    names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
+    if not names:
+        from wavecore.config import available
+
+        raise InputError("--memories", "names no memory", ",".join(available("memories")))
+    return [*names]
+
+
+@contextmanager
+def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
+    """Say of a name that is not there which option of this command it is of."""
+    try:
+        yield
+    except NameLookupError as error:
+        where = {**places, energy: "--energy"}.get(error.where)
+        if where is None:
+            raise
+        raise NameLookupError(where, error.what, error.hint) from error
+
+
+def _epoch(case: Case, given: str | None) -> Epoch | None:
+    """The samples of an epoch: as given, or ImageNet's for a network that tells its classes apart."""
+    from wavecore.catalog import workload_names, workload_options
+    from wavecore.energyreport import IMAGENET, Epoch
+
+    if given is not None:
+        return Epoch(whole_number("--epoch-samples", given, 1, LARGEST_EPOCH), "--epoch-samples")
+    name = case.info.name
+    options = {**workload_options(name), **case.options} if name in workload_names() else {}
+    return IMAGENET if options.get("classes") == IMAGENET_CLASSES else None
