@@ -1,0 +1,1 @@
+"""One file a figure: from what was read to a `chart.Picture`."""

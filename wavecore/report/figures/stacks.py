@@ -1,0 +1,97 @@
+"""Where the array's time goes and where the energy goes: a stacked bar for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+from wavecore.metrics import METRICS
+from wavecore.plots import COMPONENT_COLOURS, STALL_COLOURS
+from wavecore.report.chart import Axis, Bars, Panel, Picture, plain, scale, stacked
+from wavecore.report.data import Case
+from wavecore.report.figures.comparison import BEHIND, ROW, all_runs, behind, run_names
+from wavecore.results import Run
+
+
+def utilization(cases: Sequence[Case]) -> Picture:
+    """Shares of the step in which the arrays work usefully, work in vain, or wait, and for what."""
+    runs = [shown.run for shown in all_runs(cases)]
+    shares = {name: tuple(share(run) for run in runs) for name, (_, share) in USES.items()}
+    bars = _stack(run_names(cases), {name: (tint, shares[name]) for name, (tint, _) in USES.items()}, "%", 100.0)
+    axis = Axis(title="share of the step (%)", low=0.0, high=100.0)
+    return Picture(
+        key="utilization",
+        title="Array utilization, and what the arrays wait for",
+        caption="Each bar is the whole step, mean over the cores: the first part is array utilization, the first two "
+        "are array occupancy, the rest is waiting.",
+        panels=(Panel(title="", x=axis, y=Axis(names=run_names(cases)), marks=bars, height=ROW * len(runs) + 10),),
+    )
+
+
+USES: dict[str, tuple[str, Callable[[Run], float]]] = {
+    "useful multiply-accumulates": (STALL_COLOURS["busy"], lambda run: run.array_utilization),
+    "busy beyond them (fill, drain, partly filled tiles)": (
+        STALL_COLOURS["partial"],
+        lambda run: run.array_occupancy - run.array_utilization,
+    ),
+    "waits for DRAM": (STALL_COLOURS["dram"], lambda run: run.stall_cycles.dram / run.step_cycles),
+    "waits for the vector unit": (STALL_COLOURS["vector"], lambda run: run.stall_cycles.vector / run.step_cycles),
+    "waits for anything else": (
+        STALL_COLOURS["dependency"],
+        lambda run: run.stall_cycles.dependency / run.step_cycles,
+    ),
+}
+
+
+def energy(cases: Sequence[Case]) -> Picture:
+    """Energy of a step by component."""
+    runs = [shown.run for shown in all_runs(cases)]
+    each = scale([run.energy_joules.total for run in runs], "J")
+    parts = {
+        METRICS[f"energy_joules.{part.name}"].title: (
+            COMPONENT_COLOURS[part.name],
+            each.of(getattr(run.energy_joules, part.name) for run in runs),
+        )
+        for part in fields(runs[0].energy_joules)
+    }
+    ends = [behind(case, shown, _energy, each) for case in cases for shown in case.runs]
+    bars = _stack(run_names(cases), parts, each.symbol, 1.0, ends)
+    axis = Axis(title=f"energy ({each.symbol} a step)", low=0.0, high=1.2 * max(map(_energy, runs)) / each.size)
+    return Picture(
+        key="energy",
+        title="Energy by component",
+        caption=f"Each bar is one training step of the whole chip and its DRAM. {BEHIND}",
+        panels=(Panel(title="", x=axis, y=Axis(names=run_names(cases)), marks=bars, height=ROW * len(runs) + 10),),
+    )
+
+
+def _energy(run: Run) -> float:
+    return run.energy_joules.total
+
+
+def _stack(
+    names: Sequence[str],
+    parts: dict[str, tuple[str, tuple[float, ...]]],
+    unit: str,
+    factor: float,
+    ends: Sequence[str] = (),
+) -> tuple[Bars, ...]:
+    """A bar for each of ``names``, in parts by name, each with its colour and its values; ``ends`` behind the last."""
+    lengths = [tuple(factor * value for value in values) for _, values in parts.values()]
+    starts = stacked(lengths)
+    last = len(parts) - 1
+    return tuple(
+        Bars(
+            name=part,
+            colours=(tint,) * len(names),
+            at=tuple(range(len(names))),
+            lengths=lengths[at],
+            starts=starts[at],
+            texts=tuple(ends) if at == last else (),
+            hover=tuple(
+                f"{name}, {part}: {plain(value)} {unit}" for name, value in zip(names, lengths[at], strict=True)
+            ),
+            legend=True,
+        )
+        for at, (part, (tint, _)) in enumerate(parts.items())
+    )

@@ -1,0 +1,83 @@
+"""Heat maps: a metric of a sweep over two of its axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wavecore.metrics import METRICS
+from wavecore.report.chart import Axis, Heat, Panel, Picture, Scale, plain
+from wavecore.report.figures.sweepparts import Part, metric_scale, metric_title, parted, said, sweep_picture
+from wavecore.report.sweeps import Sweep, SweepAxis, number
+
+MOST_CELLS = 400
+ROW = 34  # pixels
+IN_PANELS = ("schedule", "workload")
+
+
+def sweep_map(sweep: Sweep) -> Picture | None:
+    """What the specification wants, or else the first objective; None where points are no grid of two axes."""
+    axes = _two_axes(sweep)
+    if axes is None:
+        return None
+    x, y = axes
+    others = [axis.name for axis in sweep.summary.axes if axis not in axes and len(sweep.values(axis)) > 1]
+    parts = parted(sweep, others)
+    if not _is_grid(sweep, axes, parts):
+        return None
+    figure = sweep.summary.figure
+    metric = figure.value if figure is not None and figure.kind == "heatmap" else sweep.summary.objectives[0].metric
+    values = [number(row, metric) for row in sweep.good]
+    each = metric_scale(metric, values)
+    caption = f"{METRICS[metric].definition} All maps of one network have one scale; an empty cell has no result."
+    panels = [_map(sweep, part, axes, metric, each) for part in parts]
+    return sweep_picture(sweep, "map", f"{METRICS[metric].title} over {x.name} and {y.name}", caption, panels)
+
+
+def _two_axes(sweep: Sweep) -> tuple[SweepAxis, SweepAxis] | None:
+    """The axes that the specification wants, or the two that vary most, schedules and workloads left to panels."""
+    figure = sweep.summary.figure
+    if figure is not None and figure.kind == "heatmap":
+        return sweep.axis(figure.x), sweep.axis(figure.y)
+    varying = [axis for axis in sweep.summary.axes if axis.name not in IN_PANELS and len(sweep.values(axis)) > 1]
+    ranked = sorted(varying, key=lambda axis: (not axis.unit, -len(sweep.values(axis))))
+    return (ranked[0], ranked[1]) if len(ranked) > 1 else None
+
+
+def _is_grid(sweep: Sweep, axes: tuple[SweepAxis, SweepAxis], parts: Sequence[Part]) -> bool:
+    """Whether the points, part by part, fill most of not too many cells, each once."""
+    x, y = axes
+    cells = len(sweep.values(x)) * len(sweep.values(y))
+    filled = [{(row[x.column], row[y.column]) for row in rows} for _, rows in parts]
+    once = all(len(found) == len(rows) for found, (_, rows) in zip(filled, parts, strict=True))
+    return once and cells <= MOST_CELLS and sum(map(len, filled)) >= cells * len(parts) / 2
+
+
+def _map(
+    sweep: Sweep,
+    part: Part,
+    axes: tuple[SweepAxis, SweepAxis],
+    metric: str,
+    each: Scale,
+) -> Panel:
+    (title, rows), (x, y) = part, axes
+    columns, lines = sweep.values(x), sweep.values(y)
+    found = {(row[y.column], row[x.column]): row for row in rows if not row["error"]}
+    cells = [[found.get((line, column)) for column in columns] for line in lines]
+    values = [[None if row is None else number(row, metric) / each.size for row in line] for line in cells]
+    networks = {row["workload"] for row in rows}
+    scaled = each.of(number(row, metric) for row in sweep.good if row["workload"] in networks)
+    heat = Heat(
+        title=metric_title(metric, each),
+        values=tuple(map(tuple, values)),
+        texts=tuple(tuple("" if value is None else plain(value) for value in line) for line in values),
+        hover=tuple(tuple("" if row is None else said(sweep, row, (metric,)) for row in line) for line in cells),
+        low=min(scaled, default=0.0),
+        high=max(scaled, default=1.0),
+    )
+    return Panel(
+        title=title,
+        x=Axis(title=x.name, names=tuple(map(x.show, columns))),
+        y=Axis(title=y.name, names=tuple(map(y.show, lines))),
+        marks=(heat,),
+        height=max(150, ROW * len(lines)),
+    )
