@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from math import gcd
-
 from wavecore.errors import GraphError
 from wavecore.ir import LayerGraph, Network
-from wavecore.layers import AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, GroupNorm, Linear
+from wavecore.layers import AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, Linear
 from wavecore.shapes import Shape
 
 TORCHVISION = "torchvision, num_params and _ops in the metadata of its ImageNet weights"
@@ -30,16 +28,6 @@ def begin(name: str, image: int, width: float, least: int) -> Network:
 def scaled(channels: int, width: float) -> int:
     """``channels`` times ``width``, to the nearest multiple of 8, and at least 8; as published at width 1."""
     return channels if width == 1 else max(8, 8 * int(channels * width / 8 + 0.5))
-
-
-def group_norm(channels: int) -> GroupNorm:
-    """The group normalization that stands for a batch normalization of ``channels``.
-
-    32 groups, the default of Wu and He ("Group Normalization", arXiv 1803.08494); where 32 does not divide
-    the channels, the largest number that divides both.  It has as many parameters as the batch normalization,
-    but its statistics are of one sample, so that the sub-batches of a mini-batch stay independent.
-    """
-    return GroupNorm(gcd(channels, 32))
 
 
 def resize(net: Network, x: str, side: int) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from wavecore.catalog import Published, Workload
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import Add, Conv, ReLU
+from wavecore.layers.normalization import group_norm
 
-from .common import TORCHVISION, begin, finish, group_norm
+from .common import TORCHVISION, begin, finish
 
 STAGES = (  # expansion, channels, blocks, stride of the first block
     (1, 16, 1, 1),

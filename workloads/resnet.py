@@ -12,8 +12,9 @@ from functools import partial
 from wavecore.catalog import Published, Workload
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import Add, Conv, MaxPool, ReLU
+from wavecore.layers.normalization import group_norm
 
-from .common import TORCHVISION, begin, finish, group_norm, scaled
+from .common import TORCHVISION, begin, finish, scaled
 
 CHANNELS = (64, 128, 256, 512)  # of the four stages; the last three halve the image
 

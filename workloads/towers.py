@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from wavecore.ir import Network
 from wavecore.layers import AvgPool, Concat, Conv, MaxPool, ReLU
 from wavecore.layers.base import pair
+from wavecore.layers.normalization import group_norm
 
-from .common import group_norm, scaled
+from .common import scaled
 
 Step = tuple[str, Conv | MaxPool | AvgPool]
 AVERAGE = AvgPool(kernel=3, stride=1, padding=1)

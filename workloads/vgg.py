@@ -13,8 +13,9 @@ from wavecore.catalog import Published, Workload
 from wavecore.errors import unknown_name
 from wavecore.ir import LayerGraph
 from wavecore.layers import Conv, CrossEntropy, Dropout, Flatten, LayerKind, Linear, MaxPool, ReLU
+from wavecore.layers.normalization import group_norm
 
-from .common import TORCHVISION, begin, group_norm, resize, scaled
+from .common import TORCHVISION, begin, resize, scaled
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the five stages, each of which ends with a 2x2 max-pooling
 

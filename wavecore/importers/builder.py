@@ -1,0 +1,204 @@
+"""Layers from a model's operations, in their order; what no layer kind stands for is collected and told at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wavecore.errors import GraphError
+from wavecore.importers.folding import fold
+from wavecore.importers.model import Activation, Array, Dims, Fixed, Model, Node, UnsupportedError
+from wavecore.importers.naming import clean
+from wavecore.importers.normalization import Rules
+from wavecore.importers.problems import Problem, keeps_shape, unsupported
+from wavecore.layers import KINDS, Input, LayerKind
+from wavecore.shapes import Shape
+
+LARGEST_ELEMENTS = 1 << 31  # of an activation of one sample, and of a weight
+LARGEST_SIDE = 1 << 15  # of an image
+MOST_LAYERS = 1 << 11
+
+Reader = Callable[["Builder", Node], None]
+"""Adds the layers that an operation stands for; UnsupportedError, or ValueError where sizes do not fit."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A layer to be; what it reads are positions in the list of drafts."""
+
+    kind: LayerKind
+    inputs: tuple[int, ...]
+    shape: Shape
+    path: str
+    source: str
+
+
+class Builder:
+    """Walks over a model's nodes and keeps what is known of every value; None is what hangs on a problem."""
+
+    def __init__(self, model: Model, table: Mapping[str, Reader], rules: Rules) -> None:
+        self.model = model
+        self.table = table
+        self.rules = rules
+        self.values: dict[str, Activation | Fixed | None] = dict(model.fixed)
+        self.drafts: list[Draft] = []
+        self.problems: list[Problem] = []
+        self.folded: list[str] = []  # convolutions that may hold a batch normalization
+        self.uneven: list[str] = []  # layers whose padding was evened out
+        self.weights: set[str] = set()  # that layers read
+        self.shared: list[str] = []  # layers whose weight an earlier one has, too
+        self.nodes = needed(model)
+        self.uses = Counter(name for node in self.nodes for name in node.inputs) + Counter(model.outputs)
+
+    def run(self) -> None:
+        """Read all nodes; GraphError for what makes no network, and for all unsupported operations together."""
+        shape = image_shape(self.model)
+        self.drafts.append(Draft(Input(shape), (), shape, "input", self.model.where))
+        self.values[self.model.data] = Activation(0, self.model.dims)
+        for node in self.nodes:
+            self._read(node)
+        if self.problems:
+            raise unsupported(self.model.where, self.problems)
+
+    def _read(self, node: Node) -> None:
+        """Make layers of a node, or note why not; a problem whose shape is known stands in for its output."""
+        inputs = [self._found(node, name) for name in node.inputs]
+        lost = any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name)
+        try:
+            if not lost and (constant := fold(node, inputs)) is not None:
+                self.give(node, constant)
+            elif node.operator not in self.table:
+                raise UnsupportedError("")
+            elif not lost:
+                self.table[node.operator](self, node)
+        except UnsupportedError as problem:
+            self.problems.append(Problem(node, problem.what, problem.advice))
+            seen = [value for value in inputs if isinstance(value, Activation)]
+            if seen and keeps_shape(node.operator) and node.outputs[0] not in self.values:
+                self.values[node.outputs[0]] = seen[0]
+        except ValueError as problem:
+            if not self.problems:  # after one, sizes may be wrong because of it
+                raise self.error(node, str(problem), "other sizes, or a larger image") from None
+        for name in node.outputs:
+            self.values.setdefault(name, None)
+
+    def _found(self, node: Node, name: str) -> Activation | Fixed | None:
+        """What is known of a value; GraphError if it is not there."""
+        if not name or name in self.values:
+            return self.values.get(name)
+        later = [other.name for other in self.model.nodes if name in other.outputs]
+        if later:
+            what = f"reads {clean(name)!r}, which {later[0]} makes only later"
+            raise self.error(node, what, "a graph without cycles, its nodes in order")
+        raise self.error(node, f"reads {clean(name)!r}, which nothing makes", "the whole model")
+
+    # -- what a node reads -----------------------------------------------------------------------------
+
+    def value(self, node: Node, index: int) -> Activation | Fixed | None:
+        """Input ``index`` of a node; None if it is left out."""
+        return self.values[node.inputs[index]] if index < len(node.inputs) and node.inputs[index] else None
+
+    def activation(self, node: Node, index: int = 0) -> Activation:
+        """The same, which must depend on the data."""
+        value = self.value(node, index)
+        if not isinstance(value, Activation):
+            raise UnsupportedError(f"input {index} does not depend on the data", "a model of one input, its data")
+        return value
+
+    def image(self, node: Node, index: int = 0) -> Activation:
+        """The same, with channels, rows and columns as the axes behind the samples."""
+        value = self.activation(node, index)
+        if len(value.dims) != 4:
+            raise UnsupportedError(f"reads {len(value.dims)} axes", "samples x channels x height x width")
+        return self._natural(value)
+
+    def layered(self, node: Node, index: int = 0) -> Activation:
+        """The same for an image or a vector."""
+        return self._natural(self.activation(node, index))
+
+    def _natural(self, value: Activation) -> Activation:
+        shape = self.shape(value)
+        if value.dims[1:] not in ((shape.channels, shape.height, shape.width), (shape.elements,)):
+            raise UnsupportedError("reads an image whose axes were rearranged", "layers on images as they are")
+        return value
+
+    def shape(self, value: Activation) -> Shape:
+        """The shape of one sample of an activation."""
+        return self.drafts[value.layer].shape
+
+    def fixed(self, node: Node, index: int) -> Fixed | None:
+        """Input ``index`` of a node, which must not depend on the data; None if it is left out."""
+        value = self.value(node, index)
+        if isinstance(value, Activation):
+            raise UnsupportedError(f"input {index} depends on the data", "a weight that is stored with the model")
+        return value
+
+    def known(self, node: Node, index: int) -> Array | None:
+        """The elements of input ``index``, which must be known; None if it is left out."""
+        value = self.fixed(node, index)
+        if value is not None and not value.known:
+            raise UnsupportedError(f"the value of input {index} is not in the file", "constants inside the model")
+        return None if value is None else value.array
+
+    # -- what it makes ---------------------------------------------------------------------------------
+
+    def give(self, node: Node, value: Activation | Fixed) -> None:
+        """Let ``value`` be the first output of a node."""
+        if node.outputs[0] in self.values:
+            raise self.error(node, f"makes {clean(node.outputs[0])!r}, which is there already", "a name for each value")
+        self.values[node.outputs[0]] = value
+
+    def layer(self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None) -> None:
+        """Add a layer as the output of a node: an image, unless ``dims`` says otherwise."""
+        self.give(node, self.add(node, kind, *inputs, dims=dims))
+
+    def add(self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None) -> Activation:
+        """The same, for a node of several layers."""
+        shape: Shape = KINDS[type(kind)].infer(kind, tuple(map(self.shape, inputs)))
+        check_size(shape)
+        if len(self.drafts) >= MOST_LAYERS:
+            raise self.error(node, f"is the layer after {MOST_LAYERS}, which is the most", "a smaller model")
+        read = tuple(value.layer for value in inputs)
+        self.drafts.append(Draft(kind, read, shape, node.path, f"{self.model.where}, {node.name}"))
+        axes = (inputs[0].dims[0], shape.channels, shape.height, shape.width) if dims is None else dims
+        return Activation(len(self.drafts) - 1, axes)
+
+    def error(self, node: Node, what: str, hint: str) -> GraphError:
+        """An error at a node."""
+        return GraphError(f"{self.model.where}, {node.operator} {node.name}", what, hint)
+
+
+def needed(model: Model) -> tuple[Node, ...]:
+    """The nodes that an output of the model depends on, in their order."""
+    wanted = set(model.outputs)
+    found = []
+    for node in reversed(model.nodes):
+        if not wanted.isdisjoint(node.outputs):
+            found.append(node)
+            wanted.update(node.inputs)
+    return tuple(reversed(found))
+
+
+def image_shape(model: Model) -> Shape:
+    """The shape of one sample of the data; GraphError for one that is no image or vector, or too large."""
+    where = f"{model.where}, input {model.data}"
+    if len(model.dims) not in (2, 4):
+        what = f"has {len(model.dims)} axes"
+        raise GraphError(where, what, "samples x channels x height x width, or samples x features")
+    shape = Shape(*model.dims[1:])
+    try:
+        check_size(shape)
+    except ValueError as problem:
+        raise GraphError(where, str(problem), "a smaller input") from None
+    return shape
+
+
+def check_size(shape: Shape) -> None:
+    """ValueError for an image with an empty or too long side, or too many elements."""
+    if min(shape.channels, shape.height, shape.width) < 1:
+        raise ValueError(f"has an empty shape {shape}")
+    if max(shape.height, shape.width) > LARGEST_SIDE:
+        raise ValueError(f"{shape} has a side above {LARGEST_SIDE}")
+    if shape.elements > LARGEST_ELEMENTS:
+        raise ValueError(f"{shape} has more than {LARGEST_ELEMENTS} elements")

@@ -1,0 +1,179 @@
+"""Reading an ONNX file without trusting it: what is stepped over, what is refused, and the limits.
+
+Weights are not needed, so their bytes are stepped over and no other file is ever opened.  What is left of the file
+must be small; only that is parsed.  The wire format is protobuf's: https://protobuf.dev/programming-guides/encoding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO
+
+from wavecore.errors import FileError
+
+LARGEST_FILE_BYTES = 2 << 30  # protobuf's own limit; more weights than that are external data
+LARGEST_STRUCTURE_BYTES = 16 << 20
+LARGEST_CONSTANT_BYTES = 32 << 10  # constants up to this size are kept: shapes, limits, axes
+MOST_FIELDS = 1 << 18
+
+WEIGHTS = (".safetensors", ".npz", ".h5")
+PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin")
+NO_PICKLE = "wavecore.from_torch(module, example_input) in Python, or torch.onnx.export(...) to an .onnx file"
+
+Fields = Mapping[int, Any]
+
+_KEEP, _SMALL = "keep", "keep if small"
+_TENSOR: Fields = {1: _KEEP, 2: _KEEP, 8: _KEEP, 13: _KEEP, 14: _KEEP} | dict.fromkeys((4, 5, 7, 9, 10, 11), _SMALL)
+_ATTRIBUTE: Fields = {1: _KEEP, 2: _KEEP, 3: _KEEP, 4: _KEEP, 5: _TENSOR, 7: _KEEP, 8: _KEEP, 9: _KEEP, 20: _KEEP}
+_NODE: Fields = {1: _KEEP, 2: _KEEP, 3: _KEEP, 4: _KEEP, 5: _ATTRIBUTE, 7: _KEEP, 9: _KEEP}
+_GRAPH: Fields = {1: _NODE, 2: _KEEP, 5: _TENSOR, 11: _KEEP, 12: _KEEP}
+_MODEL: Fields = {7: _GRAPH}
+"""The fields of onnx.proto that are read, by number.  Subgraphs, functions, comments and types of inner values are not;
+a tensor's elements are where they are few."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LONGEST_VARINT = 10
+
+
+def read_structure(path: str | Path) -> tuple[bytes, str]:
+    """Return the model in an ONNX file without its weights, still encoded, and the file's SHA-256.
+
+    Raises `FileError` for a file that cannot be read, is no ONNX file by its suffix or its first bytes, is
+    truncated, or exceeds a limit.
+    """
+    where = str(path)
+    refuse_suffix(where)
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(where, "is not a regular file", "an .onnx file")
+        _check_size(where, status.st_size)
+        with Path(path).open("rb") as file:
+            _check_magic(where, file.read(4))
+            file.seek(0)
+            structure = _Stripper(where, file).message(0, status.st_size, _MODEL)
+            file.seek(0)
+            return structure, hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise FileError(where, "there is no such file", "the path of an .onnx file") from None
+    except OSError as error:
+        raise FileError(where, f"cannot be read: {error.strerror}", "a readable .onnx file") from None
+
+
+def refuse_suffix(where: str) -> None:
+    """Refuse pickles, which are never opened, and files that hold weights and no network."""
+    suffix = Path(where).suffix.lower()
+    if suffix in PICKLES:
+        raise FileError(where, "may be a pickle, which can run any code when it is read; it is never opened", NO_PICKLE)
+    if suffix in WEIGHTS:
+        raise FileError(where, f"{suffix} files hold weights and no network", NO_PICKLE)
+
+
+def _check_size(where: str, size: int) -> None:
+    if not size:
+        raise FileError(where, "is empty", "an .onnx file")
+    if size > LARGEST_FILE_BYTES:
+        what = f"has {size} bytes, and an ONNX file at most {LARGEST_FILE_BYTES}"
+        raise FileError(where, what, "weights as external data, or torch.onnx.export(..., export_params=False)")
+
+
+def _check_magic(where: str, first: bytes) -> None:
+    if first.startswith(b"PK\x03\x04") or first[:1] == b"\x80":
+        raise FileError(where, "is a checkpoint or a pickle by its first bytes, not an ONNX file", NO_PICKLE)
+
+
+class _Stripper:
+    """Copies a message field by field, leaving out what is not read."""
+
+    def __init__(self, where: str, file: BinaryIO) -> None:
+        self.where = where
+        self.file = file
+        self.kept = 0
+        self.seen = 0
+
+    def message(self, start: int, end: int, fields: Fields) -> bytes:
+        """The message between two positions, of which only these fields are kept."""
+        self.file.seek(start)
+        position, parts = start, []
+        while position < end:
+            self.seen += 1
+            if self.seen > MOST_FIELDS:
+                raise FileError(self.where, f"has more than {MOST_FIELDS} fields", "a smaller model")
+            begin = position
+            key, position = self._varint(position, end)
+            number, wire = key >> 3, key & 7
+            length, position = self._length(wire, position, end)
+            if length > end - position:
+                raise self._broken(begin)
+            wanted = fields.get(number)
+            if wire == _BYTES and isinstance(wanted, Mapping):
+                parts.append(_tagged(key, self.message(position, position + length, wanted)))
+            elif wanted == _KEEP or (wanted == _SMALL and length <= LARGEST_CONSTANT_BYTES):
+                parts.append(self._copy(begin, position + length))
+            position += length
+            self.file.seek(position)
+        return b"".join(parts)
+
+    def _length(self, wire: int, position: int, end: int) -> tuple[int, int]:
+        """Bytes of a field's value, and where it begins."""
+        if wire == _BYTES:
+            return self._varint(position, end)
+        if wire == _VARINT:
+            return self._varint(position, end)[1] - position, position
+        if wire in (_FIXED32, _FIXED64):
+            return 4 if wire == _FIXED32 else 8, position
+        raise self._broken(position)
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        self.file.seek(position)
+        value = 0
+        for index, byte in enumerate(self.file.read(min(_LONGEST_VARINT, end - position))):
+            value |= (byte & 0x7F) << (7 * index)
+            if byte < 0x80:
+                return value, position + index + 1
+        raise self._broken(position)
+
+    def _copy(self, start: int, end: int) -> bytes:
+        self.kept += end - start
+        if self.kept > LARGEST_STRUCTURE_BYTES:
+            what = f"has more than {LARGEST_STRUCTURE_BYTES} bytes beside its weights"
+            raise FileError(self.where, what, "a smaller model, with weights as initializers")
+        self.file.seek(start)
+        return self.file.read(end - start)
+
+    def _broken(self, position: int) -> FileError:
+        what = f"is truncated or no ONNX file: what begins at byte {position} does not fit"
+        return FileError(self.where, what, "the whole file; onnx.checker says more")
+
+
+def _tagged(key: int, content: bytes) -> bytes:
+    return _encoded(key) + _encoded(len(content)) + content
+
+
+def _encoded(value: int) -> bytes:
+    parts = bytearray()
+    while value >= 0x80:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*parts, value))
+
+
+def _leads_inside(folder: Path, location: str) -> bool:
+    """Whether a path stays in a folder when its links are followed; not if they cannot be."""
+    try:
+        return (folder / location).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # too long, or links that go round in circles
+        return False
+
+
+def check_external(where: str, tensor: str, location: str) -> None:
+    """Refuse external data outside the model's folder, though none is ever opened; FileError says which tensor."""
+    folder = Path(where).parent
+    parts = PurePosixPath(location.replace("\\", "/"))
+    escapes = parts.is_absolute() or PureWindowsPath(location).drive or ".." in parts.parts or "\0" in location
+    if escapes or not _leads_inside(folder, location):
+        what = f"tensor {tensor} has its data outside the model's folder, at {location[:80]!r}"
+        raise FileError(where, what, "external data beside the model")

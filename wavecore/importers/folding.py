@@ -1,0 +1,201 @@
+"""Constants worked out: the shapes, axes and limits that ONNX files compute from other constants and from shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from wavecore.importers.model import Activation, Array, Dims, Fixed, Node, Origin, unknown
+
+LARGEST_CONSTANT = 1 << 15  # elements
+
+Value = Activation | Fixed | None
+Fold = Callable[[Node, Sequence[Array | None]], Array]
+"""Elements from the elements of the inputs (None for one that is left out)."""
+
+
+def fold(node: Node, inputs: Sequence[Value]) -> Fixed | None:
+    """The constant that a node makes; None if it depends on the data, or is not worked out here.
+
+    Raises ValueError where the inputs do not fit together.
+    """
+    if node.operator == "Constant":
+        constant = node.attributes.get("value")
+        return constant if isinstance(constant, Fixed) else None
+    if node.operator in ("Shape", "Size") and inputs and inputs[0] is not None:
+        dims = np.array(inputs[0].dims, dtype=np.int64)
+        return _computed(_shape(node, dims) if node.operator == "Shape" else dims.prod())
+    first = inputs[0] if inputs else None
+    if node.operator not in FOLDS or not isinstance(first, Fixed):
+        return None
+    rest = () if node.operator == "CastLike" else inputs[1:]
+    if any(value is not None and not (isinstance(value, Fixed) and value.known) for value in rest):
+        return None
+    if not first.known and node.operator not in VIEWS:
+        return None
+    found = _folded(node, [first.array, *(value.array if isinstance(value, Fixed) else None for value in rest)])
+    if not first.known:
+        return unknown(found.shape, first.origin)
+    return replace(first, array=found) if node.operator in VIEWS else _computed(found)
+
+
+def _folded(node: Node, arrays: Sequence[Array | None]) -> Array:
+    try:
+        with np.errstate(all="raise"):
+            return np.asarray(FOLDS[node.operator](node, arrays))
+    except (IndexError, TypeError, ArithmeticError, AttributeError) as problem:
+        raise ValueError(f"its constants do not fit together ({problem})") from None
+
+
+def _computed(array: Array) -> Fixed:
+    return Fixed(np.asarray(array), True, Origin.COMPUTED)
+
+
+def _bounded(elements: int) -> None:
+    if not 0 <= elements <= LARGEST_CONSTANT:
+        raise ValueError(f"computes a constant of {elements} elements, and {LARGEST_CONSTANT} are the most")
+
+
+def _array(arrays: Sequence[Array | None], index: int) -> Array:
+    """Input ``index``, which must be there."""
+    array = arrays[index]
+    if array is None:
+        raise ValueError(f"input {index} is left out")
+    return array
+
+
+def _ints(array: Array) -> list[int]:
+    return [int(value) for value in array.reshape(-1)]
+
+
+def _axes(node: Node, arrays: Sequence[Array | None]) -> tuple[int, ...] | None:
+    """The axes of an operation: an input of new versions, an attribute of old ones."""
+    if len(arrays) > 1 and arrays[1] is not None:
+        return tuple(_ints(arrays[1]))
+    return tuple(node.wholes("axes")) if "axes" in node.attributes else None
+
+
+def _shape(node: Node, dims: Array) -> Array:
+    return dims[node.whole("start", 0) : node.whole("end", len(dims))]
+
+
+def _same(node: Node, arrays: Sequence[Array | None]) -> Array:
+    return _array(arrays, 0)
+
+
+def _gather(node: Node, arrays: Sequence[Array | None]) -> Array:
+    data, indices = _array(arrays, 0), _array(arrays, 1)
+    axis = node.whole("axis", 0)
+    _bounded(data.size * indices.size)
+    return np.take(data, indices.astype(np.int64), axis)
+
+
+def _concat(node: Node, arrays: Sequence[Array | None]) -> Array:
+    parts = [_array(arrays, index) for index in range(len(arrays))]
+    _bounded(sum(part.size for part in parts))
+    return np.concatenate(parts, node.whole("axis", 0))
+
+
+def _slice(node: Node, arrays: Sequence[Array | None]) -> Array:
+    data = _array(arrays, 0)
+    starts, ends = _ints(_array(arrays, 1)), _ints(_array(arrays, 2))
+    given = arrays[3] if len(arrays) > 3 else None
+    steps = arrays[4] if len(arrays) > 4 else None
+    axes = list(range(len(starts))) if given is None else _ints(given)
+    cut = [slice(None)] * data.ndim
+    for at, axis in enumerate(axes):
+        cut[axis] = slice(starts[at], ends[at], None if steps is None else _ints(steps)[at])
+    return data[tuple(cut)]
+
+
+def _squeeze(node: Node, arrays: Sequence[Array | None]) -> Array:
+    return np.squeeze(_array(arrays, 0), _axes(node, arrays))
+
+
+def _unsqueeze(node: Node, arrays: Sequence[Array | None]) -> Array:
+    return np.expand_dims(_array(arrays, 0), _axes(node, arrays) or ())
+
+
+def _transpose(node: Node, arrays: Sequence[Array | None]) -> Array:
+    return np.transpose(_array(arrays, 0), node.wholes("perm") or None)
+
+
+def _reshape(node: Node, arrays: Sequence[Array | None]) -> Array:
+    data = _array(arrays, 0)
+    return data.reshape(target(data.shape, _ints(_array(arrays, 1)), bool(node.whole("allowzero", 0))))
+
+
+def target(dims: Dims, wanted: Sequence[int], allow_zero: bool = False) -> Dims:
+    """The axes after a reshape of ``dims`` to ``wanted``: 0 keeps an axis, -1 is what is left."""
+    kept = [
+        dims[axis] if size == 0 and not allow_zero and axis < len(dims) else size for axis, size in enumerate(wanted)
+    ]
+    total, rest = prod(dims), prod(size for size in kept if size != -1)
+    if kept.count(-1) == 1 and rest > 0 and total % rest == 0:
+        kept[kept.index(-1)] = total // rest
+    if prod(kept) != total or min(kept, default=1) < 0:
+        raise ValueError(f"{total} elements do not fill {'x'.join(map(str, wanted))}")
+    return tuple(kept)
+
+
+def _expand(node: Node, arrays: Sequence[Array | None]) -> Array:
+    data, wanted = _array(arrays, 0), _ints(_array(arrays, 1))
+    dims = np.broadcast_shapes(data.shape, tuple(wanted))
+    _bounded(prod(dims))
+    return np.broadcast_to(data, dims)
+
+
+def _range(node: Node, arrays: Sequence[Array | None]) -> Array:
+    start, limit, delta = (_array(arrays, index).item() for index in range(3))
+    _bounded(max(0, int((limit - start) / delta) + 1))
+    return np.arange(start, limit, delta)
+
+
+def _filled(node: Node, arrays: Sequence[Array | None]) -> Array:
+    dims = _ints(_array(arrays, 0))
+    _bounded(prod(dims))
+    value = node.attributes.get("value")
+    return np.full(dims, value.array.item() if isinstance(value, Fixed) and value.known else 0)
+
+
+def _arithmetic(function: Callable[[Array, Array], Array]) -> Fold:
+    def folded(node: Node, arrays: Sequence[Array | None]) -> Array:
+        left, right = _array(arrays, 0), _array(arrays, 1)
+        _bounded(prod(np.broadcast_shapes(left.shape, right.shape)))
+        return function(left, right)
+
+    return folded
+
+
+def _divide(left: Array, right: Array) -> Array:
+    """Whole numbers stay whole, as in ONNX; sizes are positive, so that rounding down is rounding to zero."""
+    return left // right if left.dtype.kind in "iu" and right.dtype.kind in "iu" else left / right
+
+
+VIEWS: Mapping[str, Fold] = {
+    "Identity": _same,
+    "Cast": _same,
+    "CastLike": _same,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Transpose": _transpose,
+}
+"""What shows the elements of its first input in another shape, whether they are known or not."""
+
+FOLDS: Mapping[str, Fold] = {
+    **VIEWS,
+    "Gather": _gather,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Reshape": _reshape,
+    "Expand": _expand,
+    "Range": _range,
+    "ConstantOfShape": _filled,
+    "Add": _arithmetic(np.add),
+    "Sub": _arithmetic(np.subtract),
+    "Mul": _arithmetic(np.multiply),
+    "Div": _arithmetic(_divide),
+}

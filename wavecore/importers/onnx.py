@@ -1,0 +1,240 @@
+"""ONNX files: what is read of them, and what of it is trusted.
+
+Only the graph is parsed (see `files`); subgraphs, local functions and weights are not.  Shapes follow from wavecore's
+own layer rules, not from those that a file claims.  The first axis of the input is the samples, whatever its size; the
+others must be in the file, or height and width be given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavecore.errors import FileError, GraphError, InputError
+from wavecore.importers.assembly import Imported, assemble
+from wavecore.importers.builder import LARGEST_ELEMENTS
+from wavecore.importers.files import check_external, read_structure
+from wavecore.importers.folding import LARGEST_CONSTANT
+from wavecore.importers.model import Dims, Fixed, Model, Node, Origin, unknown
+from wavecore.importers.naming import clean, dotted
+from wavecore.importers.normalization import rules
+from wavecore.importers.onnx_operators import TABLE
+from wavecore.ir import LayerGraph
+
+Image = int | str | tuple[int, int]
+
+_TENSOR = 4
+_ATTRIBUTES: Mapping[int, Callable[[Any], Any]] = {
+    1: lambda attribute: float(str(np.float32(attribute.f))),  # 0.2 in fp32 is 0.2
+    2: lambda attribute: attribute.i,
+    3: lambda attribute: attribute.s.decode("utf-8", "replace"),
+    6: lambda attribute: list(attribute.floats),
+    7: lambda attribute: list(attribute.ints),
+}
+"""How an attribute is read, by AttributeProto.AttributeType (onnx.proto)."""
+
+_NUMBERS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
+"""TensorProto.DataType of what numpy can hold."""
+
+_EXTERNAL = 1  # TensorProto.DataLocation
+_MOST_AXES = 16
+_DOMAINS = ("", "ai.onnx")
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_CLASSES = "pkg.torch.onnx.class_hierarchy"
+
+
+def from_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None) -> LayerGraph:
+    """Read the network in an ONNX file; weights and external data are never read.
+
+    ``norm`` and ``folded``: what becomes of batch normalization (`wavecore.importers.normalization`).  ``image`` is
+    the input's height and width, one number for both, a pair or ``"HxW"``; it must be given where the file leaves them
+    open.  Warns with a `ModelNote` of what may not be meant.
+
+    Raises `FileError` for a file that is refused, `GraphError` for a model that cannot be costed, with all unsupported
+    operators at once, and `InputError` for a wrong option or where the package onnx is missing.
+    """
+    return import_onnx(path, norm=norm, folded=folded, image=image).warned()
+
+
+def import_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None) -> Imported:
+    """The same, with notes and the file's hash beside the network."""
+    chosen = rules(str(path), norm, folded)
+    structure, sha256 = read_structure(path)
+    model = _model(str(path), _graph(str(path), structure), None if image is None else _sides(str(path), image))
+    return assemble(model, TABLE, chosen, sha256)
+
+
+def _sides(where: str, image: Image) -> tuple[int, int]:
+    """Height and width; InputError if ``image`` is neither a number nor two."""
+    text = "x".join(map(str, image)) if isinstance(image, tuple) else str(image)
+    match = re.fullmatch(r"([1-9]\d{0,8})(?:x([1-9]\d{0,8}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise InputError(where, f"image is {text!r}, not a size", "image=224 or image=224x320")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _graph(where: str, structure: bytes) -> Any:
+    """Parse what `read_structure` has left of a file."""
+    try:
+        onnx = import_module("onnx")
+    except ImportError:
+        raise InputError(where, "the package onnx is not installed", 'pip install "wavecore[onnx]"') from None
+    try:
+        graph = onnx.ModelProto.FromString(structure).graph
+    except import_module("google.protobuf.message").DecodeError:
+        raise FileError(where, "is damaged or no ONNX file", "the whole file; onnx.checker says more") from None
+    if not graph.node:
+        raise FileError(where, "holds no network", "an .onnx file with a graph")
+    return graph
+
+
+def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> Model:
+    """The model in a graph; `FileError` for text in it that is none."""
+    try:
+        stored = {_text(tensor.name): _tensor(where, tensor) for tensor in graph.initializer}
+        data, *others = [value for value in graph.input if _text(value.name) not in stored] or [None]
+        if data is None:
+            raise GraphError(where, "has no input beside its weights", "a model with one input")
+        weights = {value.name: unknown(dims, Origin.INPUT) for value in others if (dims := _weight_dims(value))}
+        loose = {value.name for value in others} - weights.keys()
+        if any(name in loose for node in graph.node for name in node.input):
+            what = f"has other inputs of open shape beside {clean(data.name)}: {', '.join(map(clean, sorted(loose)))}"
+            raise GraphError(where, what, "a model of one input, its data")
+        given = stored.keys() | {node.output[0] for node in graph.node if node.op_type == "Identity" and node.output}
+        return Model(
+            name=clean(Path(where).stem) or "model",
+            where=where,
+            data=data.name,
+            dims=_data_dims(where, data, sides),
+            fixed={**stored, **weights},
+            nodes=tuple(_node(where, index, node, given | weights.keys()) for index, node in enumerate(graph.node)),
+            outputs=tuple(_text(value.name) for value in graph.output),
+        )
+    except UnicodeError:
+        raise FileError(where, "holds a name that is no text", "the whole file; onnx.checker says more") from None
+
+
+def _text(value: str | bytes) -> str:
+    """A string of the file; UnicodeError for one that is none, which protobuf hands over as bytes."""
+    return value if isinstance(value, str) else value.decode("utf-8")
+
+
+def _tensor(where: str, tensor: Any) -> Fixed:
+    """A stored tensor: its shape, and its elements where they are few and in the file itself."""
+    name, dims = clean(_text(tensor.name)) or "without a name", tuple(tensor.dims)
+    elements = prod(max(1, size) for size in dims[:_MOST_AXES])
+    if len(dims) > _MOST_AXES or min(dims, default=0) < 0 or elements > LARGEST_ELEMENTS:
+        what = f"tensor {name} of {len(dims)} axes and {elements} elements is out of range"
+        raise GraphError(where, what, f"up to {_MOST_AXES} axes and {LARGEST_ELEMENTS} elements")
+    for entry in tensor.external_data:
+        if entry.key == "location":
+            check_external(where, name, _text(entry.value))
+    inside = tensor.data_location != _EXTERNAL and not tensor.external_data
+    if not inside or tensor.data_type not in _NUMBERS or elements > LARGEST_CONSTANT:
+        return unknown(dims)
+    try:
+        array = import_module("onnx.numpy_helper").to_array(tensor)
+    except (ValueError, TypeError):  # fewer elements than its shape has, since large ones are stepped over
+        return unknown(dims)
+    return Fixed(array, True, Origin.STORED) if array.shape == dims else unknown(dims)
+
+
+def _axes(value: Any) -> list[Any] | None:
+    """The axes of an input as protobuf has them; None where it claims no shape."""
+    tensor = value.type.tensor_type
+    return list(tensor.shape.dim) if tensor.HasField("shape") else None
+
+
+def _weight_dims(value: Any) -> Dims:
+    """The shape of a weight that is an input; empty where it is not fixed."""
+    dims = tuple(int(axis.dim_value) for axis in _axes(value) or [])
+    return dims if len(dims) <= _MOST_AXES and min(dims, default=0) > 0 and prod(dims) <= LARGEST_ELEMENTS else ()
+
+
+def _data_dims(where: str, value: Any, sides: tuple[int, int] | None) -> Dims:
+    """The axes of the data: samples that are left open are one, height and width may be given."""
+    at = f"{where}, input {clean(value.name)}"
+    axes = _axes(value)
+    if axes is None:
+        raise GraphError(at, "has no shape", "an export with the shape of its input")
+    sizes = [int(axis.dim_value) for axis in axes]
+    names = [clean(_text(axis.dim_param)) or "?" for axis in axes]
+    if sides is not None:
+        if len(sizes) != 4:
+            raise GraphError(at, "is no image, so it has no height and width", "no image option")
+        sizes[2:] = sides
+    if sizes and sizes[0] < 1:
+        sizes[0] = 1
+    if len(sizes) > 1 and sizes[1] < 1:
+        raise GraphError(at, f"leaves its channels or features open ({names[1]})", "an export with a fixed number")
+    if min(sizes[2:], default=1) < 1:
+        what = f"leaves its height or width open ({' x '.join(names[2:])})"
+        raise GraphError(at, what, "--option image=224, or image=HxW")
+    return tuple(sizes)
+
+
+def _node(where: str, index: int, node: Any, given: Collection[str]) -> Node:
+    metadata = {_text(entry.key): _text(entry.value) for entry in node.metadata_props}
+    inputs, outputs = tuple(map(_text, node.input)), tuple(map(_text, node.output))
+    operator, domain, name = _text(node.op_type), _text(node.domain), _text(node.name)
+    attributes = {_text(attribute.name): _attribute(where, attribute) for attribute in node.attribute}
+    if operator == "Constant":
+        constants = [_constant(value) for value in attributes.values()]
+        attributes = {"value": constants[0] if constants else None}
+    return Node(
+        operator=operator if domain in _DOMAINS else f"{domain}::{operator}",
+        name=clean(name or "".join(outputs[:1])) or f"#{index}",
+        path=_path(operator, name, inputs, metadata.get(_SCOPES, "")),
+        inputs=inputs,
+        outputs=outputs,
+        attributes=attributes,
+        folded=operator == "Conv" and _is_folded(inputs, metadata.get(_CLASSES, ""), given),
+    )
+
+
+def _attribute(where: str, attribute: Any) -> Any:
+    """The value of an attribute; None for kinds that no operator here has."""
+    read = _ATTRIBUTES.get(attribute.type)
+    return _tensor(where, attribute.t) if attribute.type == _TENSOR else read and read(attribute)
+
+
+def _constant(value: Any) -> Fixed | None:
+    """What a Constant node makes of its attribute."""
+    if isinstance(value, Fixed) or value is None:
+        return value
+    return None if isinstance(value, str) else Fixed(np.array(value), True, Origin.COMPUTED)
+
+
+def _path(operator: str, name: str, inputs: tuple[str, ...], scopes: str) -> str:
+    """The module that a node runs in.
+
+    A layer with a weight is where its weight is.  PyTorch's exporters tell the module in a list of scopes, or in a name
+    with a leading slash, both of which end with the operator; other names are taken as they are.
+    """
+    weight = inputs[1] if operator in _WEIGHTED and len(inputs) > 1 else ""
+    if weight.endswith(".weight"):
+        return weight.removesuffix(".weight")
+    found = re.findall(r"'([^']*)'", scopes)
+    if found:
+        return found[-2] if len(found) > 1 else ""
+    return dotted(name.rpartition("/")[0]) if name.startswith("/") else name
+
+
+_WEIGHTED = ("Conv", "Gemm", "MatMul", "BatchNormalization", "GroupNormalization", "InstanceNormalization")
+
+
+def _is_folded(inputs: tuple[str, ...], classes: str, given: Collection[str]) -> bool:
+    """Whether a batch normalization may have been folded into a convolution.
+
+    Either PyTorch's exporter says so, or there is a stored bias that is not named like that of the weight's module.
+    """
+    if "batch_norm" in classes or len(inputs) < 3 or inputs[2] not in given:
+        return "batch_norm" in classes
+    stem = inputs[1].removesuffix(".weight")
+    return stem == inputs[1] or inputs[2] != f"{stem}.bias"

@@ -1,0 +1,171 @@
+"""ONNX operators: https://onnx.ai/onnx/operators, versions 1 to 23, of the domain ``ai.onnx``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wavecore.importers import operators
+from wavecore.importers.builder import Builder, Reader
+from wavecore.importers.folding import target
+from wavecore.importers.model import Node, UnsupportedError
+from wavecore.importers.operators import Pads, elements
+from wavecore.layers import AvgPool, MaxPool
+from wavecore.shapes import Shape
+
+
+def _whole(values: Sequence[float]) -> list[int]:
+    """Whole numbers of a constant; ValueError where they are not."""
+    if not all(value.is_integer() for value in values):
+        raise ValueError("has a size or an axis that is no whole number")
+    return [int(value) for value in values]
+
+
+def _window(build: Builder, node: Node, kernel: Sequence[int]) -> tuple[list[int], Pads]:
+    """Stride and padding of a sliding window, worked out where they are only named (``auto_pad``)."""
+    stride = node.wholes("strides", [1] * len(kernel))
+    pads = node.wholes("pads", [0] * (2 * len(kernel)))
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    if len(kernel) != 2 or len(stride) != 2 or len(pads) != 4:
+        raise UnsupportedError("not two-dimensional", operators.PAIR)
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        return stride, _same_size(build.shape(build.image(node)), kernel, stride, auto == "SAME_UPPER")
+    return stride, (0, 0, 0, 0) if auto == "VALID" else (pads[0], pads[1], pads[2], pads[3])
+
+
+def _same_size(shape: Shape, kernel: Sequence[int], stride: Sequence[int], upper: bool) -> Pads:
+    """Padding under which a window makes ceil(size / stride) positions, the odd one at the upper or lower end."""
+    if min(stride) < 1:
+        raise ValueError("has a stride below 1")
+    sizes = (shape.height, shape.width)
+    total = [max(0, (-(-size // s) - 1) * s + k - size) for size, k, s in zip(sizes, kernel, stride, strict=True)]
+    less, more = [each // 2 for each in total], [-(-each // 2) for each in total]
+    first, last = (less, more) if upper else (more, less)
+    return first[0], first[1], last[0], last[1]
+
+
+def _conv(build: Builder, node: Node) -> None:
+    weight = build.fixed(node, 1)
+    kernel = [] if weight is None else list(weight.dims[2:])
+    stride, pads = _window(build, node, kernel)
+    dilation, groups = node.wholes("dilations", (1, 1)), node.whole("group", 1)
+    operators.convolution(build, node, stride=stride, pads=pads, dilation=dilation, groups=groups)
+
+
+def _pool(kind: type[MaxPool] | type[AvgPool]) -> Reader:
+    def read(build: Builder, node: Node) -> None:
+        kernel = node.wholes("kernel_shape")
+        stride, pads = _window(build, node, kernel)
+        dilation, up = node.wholes("dilations", (1, 1)), bool(node.whole("ceil_mode", 0))
+        if any(name and build.uses[name] for name in node.outputs[1:]):
+            raise UnsupportedError("whose indices are used", "poolings without unpooling")
+        operators.pool(build, node, kind, kernel=kernel, stride=stride, pads=pads, round_up=up, dilation=dilation)
+
+    return read
+
+
+def _global(kind: type[MaxPool] | type[AvgPool]) -> Reader:
+    return lambda build, node: operators.adaptive_pool(build, node, kind, (1, 1))
+
+
+def _gemm(build: Builder, node: Node) -> None:
+    weight = build.fixed(node, 1)
+    if weight is None or node.whole("transA", 0):
+        raise UnsupportedError("of two activations, or of a transposed one", "linear layers")
+    operators.linear(build, node, weight, 0 if node.whole("transB", 0) else 1)
+
+
+def _matmul(build: Builder, node: Node) -> None:
+    weight = build.fixed(node, 1)
+    if weight is None:
+        raise UnsupportedError("of two activations", "linear layers")
+    operators.linear(build, node, weight, 1)
+
+
+def _batch_norm(build: Builder, node: Node) -> None:
+    operators.normalize(build, node, build.layered(node), build.fixed(node, 1))
+
+
+def _group_norm(build: Builder, node: Node) -> None:
+    operators.group_normalize(build, node, node.whole("num_groups", 0))
+
+
+def _clip(build: Builder, node: Node) -> None:
+    """Limits are inputs since version 11, attributes before."""
+    least = [*elements(build.known(node, 1)), node.number("min", float("-inf"))][0]
+    most = [*elements(build.known(node, 2)), node.number("max", float("inf"))][0]
+    operators.relu(build, node, least, None if most == float("inf") else most)
+
+
+def _dropout(build: Builder, node: Node) -> None:
+    """The rate is an input since version 12, an attribute before."""
+    rate = [*elements(build.known(node, 1)), node.number("ratio", 0.5)][0]
+    operators.dropout(build, node, rate)
+
+
+def _mean(build: Builder, node: Node) -> None:
+    """Axes are an input since version 18, an attribute before."""
+    axes = _whole(elements(build.known(node, 1))) or node.wholes("axes")
+    operators.mean(build, node, axes, bool(node.whole("keepdims", 1)))
+
+
+def _reshape(build: Builder, node: Node) -> None:
+    wanted = _whole(elements(build.known(node, 1))) or node.wholes("shape")
+    dims = build.activation(node).dims
+    operators.reshape(build, node, target(dims, wanted, bool(node.whole("allowzero", 0))))
+
+
+def _flatten(build: Builder, node: Node) -> None:
+    dims = build.activation(node).dims
+    axis = node.whole("axis", 1)
+    if axis % len(dims) != 1:
+        raise UnsupportedError("across samples", "a flatten of axis 1")
+    operators.reshape(build, node, target(dims, (dims[0], -1)))
+
+
+def _squeeze(build: Builder, node: Node) -> None:
+    dims = build.activation(node).dims
+    axes = _whole(elements(build.known(node, 1))) or node.wholes("axes")
+    gone = {axis % len(dims) for axis in axes} or {axis for axis, size in enumerate(dims) if size == 1 and axis}
+    operators.reshape(build, node, tuple(size for axis, size in enumerate(dims) if axis not in gone))
+
+
+def _unsqueeze(build: Builder, node: Node) -> None:
+    dims = list(build.activation(node).dims)
+    axes = _whole(elements(build.known(node, 1))) or node.wholes("axes")
+    for axis in sorted(axis % (len(dims) + len(axes)) for axis in axes):
+        dims.insert(axis, 1)
+    operators.reshape(build, node, tuple(dims))
+
+
+def _concat(build: Builder, node: Node) -> None:
+    operators.concat(build, node, node.whole("axis", 1))
+
+
+TABLE: Mapping[str, Reader] = {
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "BatchNormalization": _batch_norm,
+    "GroupNormalization": _group_norm,
+    "InstanceNormalization": operators.instance_normalize,
+    "Relu": operators.relu,
+    "Clip": _clip,
+    "Dropout": _dropout,
+    "MaxPool": _pool(MaxPool),
+    "AveragePool": _pool(AvgPool),
+    "GlobalMaxPool": _global(MaxPool),
+    "GlobalAveragePool": _global(AvgPool),
+    "ReduceMean": _mean,
+    "Add": operators.add,
+    "Sum": operators.add,
+    "Mul": operators.scale,
+    "Concat": _concat,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Softmax": operators.softmax,
+    "LogSoftmax": operators.softmax,
+    "Identity": operators.same,
+    "Cast": operators.same,
+}

@@ -1,0 +1,73 @@
+"""What cannot be costed, all of it in one message: which operators, how often, where, and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wavecore.errors import GraphError
+from wavecore.importers.model import Node
+from wavecore.importers.naming import clean
+
+SHOWN_NODES = 3
+SHOWN_OPERATORS = 12
+
+_CONTROL = "a model without control flow: torch.onnx.export of one path through it"
+_QUANTIZED = "the model before it was quantized"
+_FOREIGN = "a model of plain ONNX operators (onnx.inliner.inline_local_functions makes one of local functions)"
+_GENERAL = "a network without them, or a layer kind for them (ARCHITECTURE.md, How to add)"
+
+ADVICE: Mapping[str, str] = {
+    **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _CONTROL),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QuantizeLinear", "DequantizeLinear", "ConvInteger"), _QUANTIZED),
+    "LRN": "leaving local response normalization out, as the built-in alexnet does",
+    "Pad": "the padding in the convolution or pooling behind it",
+    "Transpose": "images as samples x channels x height x width (tf2onnx --inputs-as-nchw)",
+}
+"""What can be done about an operator, where that is more than leaving it out."""
+
+SHAPELESS = frozenset({
+    "sigmoid", "hardsigmoid", "tanh", "hardtanh", "relu", "leakyrelu", "leaky_relu", "prelu", "elu", "celu", "selu",
+    "gelu", "silu", "hardswish", "mish", "softplus", "softsign", "softmax", "logsoftmax", "log_softmax", "clip",
+    "clamp", "exp", "log", "sqrt", "erf", "abs", "neg", "lrn", "mul", "add", "sub", "div", "pow",
+})  # fmt: skip
+"""Operators that leave the shape as it is: what comes behind one that is not supported can still be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An operation that no layer kind stands for: ``what`` is special about it, and what can be done."""
+
+    node: Node
+    what: str
+    advice: str
+
+
+def unsupported(where: str, problems: Sequence[Problem]) -> GraphError:
+    """The error that lists all ``problems`` by operator, with what can be done about them."""
+    grouped: dict[str, list[Problem]] = {}
+    for problem in problems:
+        operator = clean(problem.node.operator)
+        grouped.setdefault(f"{operator}, {problem.what}" if problem.what else operator, []).append(problem)
+    told = [f"{label} ({_nodes(found)})" for label, found in grouped.items()]
+    if len(told) > SHOWN_OPERATORS:
+        told = [*told[:SHOWN_OPERATORS], f"and {len(told) - SHOWN_OPERATORS} more"]
+    count = f"{len(problems)} operation{'s' if len(problems) > 1 else ''} cannot be costed"
+    return GraphError(where, f"{count}: {'; '.join(told)}", "; ".join(dict.fromkeys(map(_advice, problems))))
+
+
+def keeps_shape(operator: str) -> bool:
+    """Whether an operator's output is of the shape of its first input, as far as that can be said of its name."""
+    return operator.removeprefix("aten.").lower() in SHAPELESS
+
+
+def _nodes(problems: Sequence[Problem]) -> str:
+    names = ", ".join(clean(problem.node.name) for problem in problems[:SHOWN_NODES])
+    return f"{len(problems)}: {names}, ..." if len(problems) > SHOWN_NODES else f"{len(problems)}: {names}"
+
+
+def _advice(problem: Problem) -> str:
+    operator = problem.node.operator
+    if problem.advice:
+        return problem.advice
+    return ADVICE.get(operator, _FOREIGN if "::" in operator else _GENERAL)

@@ -1,0 +1,178 @@
+"""PyTorch modules, traced by `torch.export`: its forward runs once, on tensors without elements.
+
+Two samples are traced, whatever the example has, since some modules do not train on one.  In-place operators are taken
+as what they return: whoever reads the tensor later reads that.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from wavecore.errors import GraphError, InputError
+from wavecore.importers.assembly import Imported, assemble
+from wavecore.importers.model import Model, Node, unknown
+from wavecore.importers.naming import clean
+from wavecore.importers.normalization import rules
+from wavecore.importers.torch_operators import TABLE
+from wavecore.ir import LayerGraph
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLES = 2
+
+
+def from_torch(
+    module: torch.nn.Module,
+    example_input: torch.Tensor | Sequence[int],
+    *,
+    norm: str = "group",
+    name: str | None = None,
+) -> LayerGraph:
+    """Trace the network of a module; its weights are neither read nor changed.
+
+    ``example_input`` is a tensor, samples first, or only its shape; its elements do not matter.  ``norm`` is what
+    becomes of batch normalization (`wavecore.importers.normalization`), ``name`` the network's name, by default the
+    class's.  The module is traced in the mode, training or evaluation, that it is in; dropout counts in both.
+    Warns with a `ModelNote` of what may not be meant.
+
+    Raises `GraphError` for a module that cannot be traced or costed, with all unsupported operators at once, and
+    `InputError` for a wrong option or where PyTorch is missing.
+    """
+    return import_torch(module, example_input, norm=norm, name=name).warned()
+
+
+def import_torch(
+    module: torch.nn.Module,
+    example_input: torch.Tensor | Sequence[int],
+    *,
+    norm: str = "group",
+    name: str | None = None,
+) -> Imported:
+    """The same, with notes beside the network."""
+    where = f"module {type(module).__name__}"
+    chosen = rules(where, norm)
+    try:
+        pytorch = import_module("torch")
+    except ImportError:
+        raise InputError("from_torch", "PyTorch is not installed", 'pip install "wavecore[torch]"') from None
+    if not isinstance(module, pytorch.nn.Module):
+        raise InputError("from_torch", f"a {type(module).__name__} is no module", "a torch.nn.Module")
+    example = _example(pytorch, module, example_input)
+    program = _exported(pytorch, where, module, example)
+    model = _model(clean(name or type(module).__name__), where, program, tuple(example.shape))
+    return assemble(model, TABLE, chosen)
+
+
+def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
+    """A tensor like the example, of two samples; InputError if that is no example."""
+    like = next(module.parameters(), pytorch.empty(0))
+    if isinstance(example_input, pytorch.Tensor):
+        shape, dtype = tuple(example_input.shape), example_input.dtype
+    elif isinstance(example_input, (tuple, list)) and all(isinstance(size, int) for size in example_input):
+        shape, dtype = tuple(example_input), like.dtype
+    else:
+        what = f"the example is a {type(example_input).__name__}, not one tensor or its shape"
+        raise InputError("from_torch", what, "torch.empty(1, 3, 224, 224) or (1, 3, 224, 224)")
+    if len(shape) < 2 or min(shape[1:]) < 1:
+        what = f"the example's shape {'x'.join(map(str, shape)) or 'is empty and'} has no samples first"
+        raise InputError("from_torch", what, "(1, 3, 224, 224)")
+    return pytorch.empty((SAMPLES, *shape[1:]), dtype=dtype, device=like.device)
+
+
+def _exported(pytorch: Any, where: str, module: torch.nn.Module, example: Any) -> Any:
+    """The traced program; GraphError with the first line of whatever the module or the tracer says."""
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        try:
+            return pytorch.export.export(module, (example,), strict=False)
+        except Exception as problem:  # a module's code may fail in any way at all
+            said = next(iter(str(problem).splitlines()), "")
+            what = f"cannot be traced: {type(problem).__name__}: {said}"
+            raise GraphError(where, what, "an example of the right shape, and a forward of one path") from problem
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the tracer logs and prints: it comes as an exception, too."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _model(name: str, where: str, program: Any, dims: tuple[int, ...]) -> Model:
+    signature = program.graph_signature
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    (data,) = signature.user_inputs
+    fixed = {key: unknown(_dims(node)) for key, node in placeholders.items() if key != data and _dims(node) is not None}
+    names: dict[str, str] = {}
+    nodes = tuple(_nodes(program.graph, names))
+    outputs = tuple(names.get(output, output) for output in signature.user_outputs if isinstance(output, str))
+    return Model(name=name, where=where, data=data, dims=dims, fixed=fixed, nodes=nodes, outputs=outputs)
+
+
+def _dims(node: Any) -> Any:
+    """The shape of what a node makes, of the first where it makes several; None if that is no tensor."""
+    value = node.meta.get("val")
+    value = value[0] if isinstance(value, (tuple, list)) and value else value
+    return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
+
+
+def _nodes(graph: Any, names: dict[str, str]) -> Iterator[Node]:
+    """The operations.  ``names`` gets what stands for a value from then on: parts of tuples, results in place."""
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        schema = getattr(node.target, "_schema", None)
+        if schema is None and getattr(node.target, "__name__", "") == "getitem":
+            source, index = node.args
+            names[node.name] = names.get(source.name, source.name) if index == 0 else f"{source.name}[{index}]"
+            continue
+        yield _node(node, schema, names)
+
+
+def _node(node: Any, schema: Any, names: dict[str, str]) -> Node:
+    inputs: list[str] = []
+    attributes: dict[str, Any] = {"dims": _dims(node)}
+    target = str(node.target)
+    operator = ".".join(target.split(".")[:2]) if schema is not None else target
+    for position, argument in enumerate(schema.arguments if schema is not None else ()):
+        given = (
+            node.args[position] if position < len(node.args) else node.kwargs.get(argument.name, argument.default_value)
+        )
+        tensors = _tensors(given)
+        if tensors:
+            inputs += [names.get(tensor.name, tensor.name) for tensor in tensors]
+        elif "Tensor" in str(argument.type):
+            inputs.append("")
+        attributes[argument.name] = None if tensors else given
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if operator.endswith("_"):
+        names[node.args[0].name] = node.name
+        operator = operator.rstrip("_")
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    return Node(
+        operator=operator,
+        name=node.name,
+        path=str(stack[-1][0]) if stack else "",
+        inputs=tuple(inputs),
+        outputs=(node.name,),
+        attributes=attributes,
+    )
+
+
+def _tensors(given: Any) -> list[Any]:
+    """The tensors of an argument: itself, or those of a list."""
+    items = given if isinstance(given, (tuple, list)) else [given]
+    return [item for item in items if hasattr(item, "op") and hasattr(item, "meta")]

@@ -1,0 +1,141 @@
+"""PyTorch's operators, as `torch.export` writes them: ``aten.`` and the name, without overload and without ``_``.
+
+An operator's tensors are its node's inputs, in the order of its schema; all else are attributes by their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wavecore.importers import operators
+from wavecore.importers.builder import Builder, Reader
+from wavecore.importers.model import Node, UnsupportedError
+from wavecore.importers.operators import Pads
+from wavecore.layers import AvgPool, MaxPool
+
+
+def _pair(value: Any) -> list[int]:
+    """Sizes, of which one stands for all axes."""
+    sizes = [value] if isinstance(value, int) else [int(size) for size in value]
+    return sizes * 2 if len(sizes) == 1 else sizes
+
+
+def _pads(padding: Sequence[int]) -> Pads:
+    if len(padding) != 2:
+        raise UnsupportedError("not two-dimensional", operators.PAIR)
+    return (padding[0], padding[1], padding[0], padding[1])
+
+
+def _conv(build: Builder, node: Node) -> None:
+    attributes = node.attributes
+    stride, dilation = _pair(attributes["stride"]), _pair(attributes["dilation"])
+    padding = attributes["padding"]
+    if isinstance(padding, str):
+        padding = _named_padding(build, node, padding)
+    operators.convolution(
+        build, node, stride=stride, pads=_pads(_pair(padding)), dilation=dilation, groups=attributes["groups"]
+    )
+
+
+def _named_padding(build: Builder, node: Node, name: str) -> list[int]:
+    """``valid``, or ``same``: half of an odd kernel on either side (strides are 1 there)."""
+    weight = build.fixed(node, 1)
+    kernel = [] if weight is None else weight.dims[2:]
+    if name == "valid":
+        return [0] * len(kernel)
+    if any(size % 2 == 0 for size in kernel):
+        raise UnsupportedError("of an even kernel, padded to the same size", "an odd kernel")
+    return [size // 2 for size in kernel]
+
+
+def _pool(kind: type[MaxPool] | type[AvgPool]) -> Reader:
+    def read(build: Builder, node: Node) -> None:
+        kernel = _pair(node.attributes["kernel_size"])
+        operators.pool(
+            build,
+            node,
+            kind,
+            kernel=kernel,
+            stride=_pair(node.attributes["stride"] or kernel),
+            pads=_pads(_pair(node.attributes["padding"])),
+            round_up=node.attributes["ceil_mode"],
+            dilation=_pair(node.attributes.get("dilation", 1)),
+        )
+
+    return read
+
+
+def _adaptive(kind: type[MaxPool] | type[AvgPool]) -> Reader:
+    return lambda build, node: operators.adaptive_pool(build, node, kind, _pair(node.attributes["output_size"]))
+
+
+def _linear(build: Builder, node: Node) -> None:
+    weight = build.fixed(node, 1)
+    assert weight is not None  # its schema has one
+    operators.linear(build, node, weight, 0)
+
+
+def _batch_norm(build: Builder, node: Node) -> None:
+    operators.normalize(build, node, build.layered(node), build.fixed(node, 1))
+
+
+def _group_norm(build: Builder, node: Node) -> None:
+    operators.group_normalize(build, node, node.attributes["num_groups"])
+
+
+def _hardtanh(build: Builder, node: Node) -> None:
+    operators.relu(build, node, node.attributes["min_val"], node.attributes["max_val"])
+
+
+def _clamp(build: Builder, node: Node) -> None:
+    least = node.attributes.get("min")
+    operators.relu(build, node, float("-inf") if least is None else least, node.attributes.get("max"))
+
+
+def _dropout(build: Builder, node: Node) -> None:
+    operators.dropout(build, node, node.attributes["p"])
+
+
+def _mean(build: Builder, node: Node) -> None:
+    operators.mean(build, node, node.attributes["dim"] or range(4), node.attributes["keepdim"])
+
+
+def _add(build: Builder, node: Node) -> None:
+    if len(node.inputs) != 2 or node.attributes.get("alpha", 1) != 1:
+        raise UnsupportedError("of a number or a scaled branch", "plain sums of branches")
+    operators.add(build, node)
+
+
+def _concat(build: Builder, node: Node) -> None:
+    operators.concat(build, node, node.attributes["dim"])
+
+
+def _reshape(build: Builder, node: Node) -> None:
+    """Anything that only changes the axes: what they become was traced."""
+    operators.reshape(build, node, node.attributes["dims"])
+
+
+TABLE: Mapping[str, Reader] = {
+    "aten.conv2d": _conv,
+    "aten.linear": _linear,
+    "aten.batch_norm": _batch_norm,
+    "aten.group_norm": _group_norm,
+    "aten.instance_norm": operators.instance_normalize,
+    "aten.relu": operators.relu,
+    "aten.relu6": lambda build, node: operators.relu(build, node, 0.0, 6.0),
+    "aten.hardtanh": _hardtanh,
+    "aten.clamp": _clamp,
+    "aten.clamp_min": _clamp,
+    **dict.fromkeys(("aten.dropout", "aten.feature_dropout"), _dropout),
+    "aten.max_pool2d": _pool(MaxPool),
+    "aten.avg_pool2d": _pool(AvgPool),
+    "aten.adaptive_avg_pool2d": _adaptive(AvgPool),
+    "aten.adaptive_max_pool2d": _adaptive(MaxPool),
+    "aten.mean": _mean,
+    "aten.add": _add,
+    "aten.cat": _concat,
+    **dict.fromkeys((f"aten.{name}" for name in ("view", "reshape", "flatten", "squeeze", "unsqueeze")), _reshape),
+    **dict.fromkeys(("aten.softmax", "aten.log_softmax"), operators.softmax),
+    **dict.fromkeys((f"aten.{name}" for name in ("clone", "contiguous", "detach", "alias", "to")), operators.same),
+}
