@@ -7,6 +7,9 @@
     run.dram_bytes.total, run.step_seconds, run.energy_joules.total
     run.layers            # pandas.DataFrame, one row a layer and phase
 
+`simulate` gives a whole run, `evaluate` the totals of one design point in milliseconds, `table` a DataFrame of many,
+`explore` a sweep.
+
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
 
@@ -18,12 +21,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wavecore.catalog import Workload, workload, workload_names
     from wavecore.config import load_accelerator
+    from wavecore.energyreport import energy_report
     from wavecore.errors import InputError, InvariantError, WavecoreError
+    from wavecore.exploration import explore
+    from wavecore.importers import ModelNote, from_onnx, from_torch
     from wavecore.ir import LayerGraph, Network
     from wavecore.plan import Group, Plan, Residency, Schedule
     from wavecore.planfile import load_plan, plan_text, save_plan
-    from wavecore.results import Run, to_dict
-    from wavecore.simulation import make_plan, schedule_names, simulate
+    from wavecore.results import Run, Totals, table, to_dict
+    from wavecore.simulation import evaluate, make_plan, schedule_names, simulate
     from wavecore.specs import Accelerator
     from wavecore.training import TrainingGraph, training_graph
 
@@ -35,15 +41,22 @@ __all__ = [
     "InputError",
     "InvariantError",
     "LayerGraph",
+    "ModelNote",
     "Network",
     "Plan",
     "Residency",
     "Run",
     "Schedule",
+    "Totals",
     "TrainingGraph",
     "WavecoreError",
     "Workload",
     "__version__",
+    "energy_report",
+    "evaluate",
+    "explore",
+    "from_onnx",
+    "from_torch",
     "load_accelerator",
     "load_plan",
     "make_plan",
@@ -51,6 +64,7 @@ __all__ = [
     "save_plan",
     "schedule_names",
     "simulate",
+    "table",
     "to_dict",
     "training_graph",
     "workload",
@@ -60,12 +74,15 @@ __all__ = [
 _HOMES = {
     "catalog": ("Workload", "workload", "workload_names"),
     "config": ("load_accelerator",),
+    "energyreport": ("energy_report",),
     "errors": ("InputError", "InvariantError", "WavecoreError"),
+    "exploration": ("explore",),
+    "importers": ("ModelNote", "from_onnx", "from_torch"),
     "ir": ("LayerGraph", "Network"),
     "plan": ("Group", "Plan", "Residency", "Schedule"),
     "planfile": ("load_plan", "plan_text", "save_plan"),
-    "results": ("Run", "to_dict"),
-    "simulation": ("make_plan", "schedule_names", "simulate"),
+    "results": ("Run", "Totals", "table", "to_dict"),
+    "simulation": ("evaluate", "make_plan", "schedule_names", "simulate"),
     "specs": ("Accelerator",),
     "training": ("TrainingGraph", "training_graph"),
 }

@@ -79,18 +79,24 @@ def workload(name: str, /, **options: Option) -> LayerGraph:
     Raises `NameLookupError` for a name or an option that does not exist, `InputError` for a value of another
     type than the option's, and `GraphError` for sizes that make no network.
     """
+    return workload_info(name).build(**checked_options(name, options))
+
+
+def checked_options(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
+    """All options of workload ``name``: the given ones, checked as in `workload`, and the defaults of the others."""
     defaults = workload_options(name)
     where = f"workload {name}"
-    checked: dict[str, Option] = {}
-    for option, value in options.items():
+    for option in options:
         if option not in defaults:
             raise unknown_name(where, "option", option, defaults)
-        checked[option] = _checked(where, option, value, defaults[option])
-    return workload_info(name).build(**checked)
+    return {
+        option: checked_option(where, option, options[option], default) if option in options else default
+        for option, default in defaults.items()
+    }
 
 
-def _checked(where: str, option: str, value: object, default: Option) -> Option:
-    """Return ``value`` in the type of the option's ``default``; `InputError` if it does not have that."""
+def checked_option(where: str, option: str, value: object, default: Option) -> Option:
+    """Return ``value`` in the type of the option's ``default``; `InputError`, at ``where``, if it has another."""
     if isinstance(default, str):
         wanted = "a text"
         if isinstance(value, str):

@@ -24,13 +24,13 @@ from wavecore.documents import Document, Kind, open_document, place, registered
 from wavecore.errors import ConfigError, nearest
 from wavecore.hashing import content_hash
 
-__all__ = ["available", "content_hash", "describe", "load_accelerator", "sources"]
+__all__ = ["Key", "available", "content_hash", "describe", "load_accelerator", "machine_keys", "parse_value", "sources"]
 
 _PARTS: dict[str, Kind] = {"memory": "memories", "energy": "energy"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class Key:
     """What one key fills: the ``field`` of a spec, its base ``unit`` (or "") and its Python ``type``."""
 
     field: str
@@ -45,13 +45,13 @@ _UNUSUAL_KEYS = {
 }
 
 
-def _keys(spec: type) -> dict[str, _Key]:
+def _keys(spec: type) -> dict[str, Key]:
     """Map the TOML keys of a spec to its fields."""
     keys = {}
     for name, hint in get_type_hints(spec).items():
         unit = max((unit for unit in units.UNITS if name.endswith("_" + unit)), key=len, default="")
         key, unit = _UNUSUAL_KEYS.get(name, (name.removesuffix("_" + unit) if unit else name, unit))
-        keys[key] = _Key(name, unit, hint)
+        keys[key] = Key(name, unit, hint)
     return keys
 
 
@@ -132,6 +132,27 @@ def describe(accelerator: specs.Accelerator) -> dict[str, Any]:
 def available(kind: Kind) -> list[str]:
     """Return the sorted names of the registered ``"accelerators"``, ``"memories"`` or ``"energy"`` tables."""
     return sorted(registered(kind))
+
+
+def machine_keys() -> dict[str, Key]:
+    """Map the dotted key of every field of a machine (``"core.global_buffer"``) to what it fills; names are out."""
+    return {
+        f"{section}.{key}": filled
+        for section, keys in _SECTIONS.items()
+        for key, filled in keys.items()
+        if key != "name"
+    }
+
+
+def parse_value(dotted: str, value: object, where: str) -> int | float | str | bool:
+    """Return what TOML gives for a key of `machine_keys`, as the type and in the base unit of its field.
+
+    Raises `UnitError` or `ConfigError`, located at ``where``.
+    """
+    section, _, key = dotted.partition(".")
+    setting = _Setting(value=value, where=where, source="", layer=0, by_user=True)
+    parsed: int | float | str | bool = _convert(section, key, setting)
+    return parsed
 
 
 def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) -> _Machine:

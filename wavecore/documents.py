@@ -7,6 +7,7 @@ folder with such folders through an entry point of the group ``wavecore.presets`
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import tomllib
@@ -51,30 +52,27 @@ def read_document(path: Path) -> Document:
 
     Raises `FileError` if it is missing, empty or no readable text, and `ConfigError` if it is not TOML.
     """
+    return parse_document(str(path), read_content(path, ".toml"), folder=path.parent, by_user=True)
+
+
+def read_content(path: Path, suffix: str) -> bytes:
+    """Read at most one byte more than is allowed of a user's file; `FileError` if it is missing or unreadable."""
     try:
         if path.is_dir():
-            raise FileError(str(path), "is a folder, not a file", "the path of a .toml file in it")
+            raise FileError(str(path), "is a folder, not a file", f"the path of a {suffix} file in it")
         if not path.exists():
             raise FileError(str(path), "there is no such file")
         if not path.is_file():
             raise FileError(str(path), "is not a regular file")
         with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE_BYTES + 1)
+            return stream.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:
         raise FileError(str(path), f"cannot be read ({error.strerror})") from error
-    return parse_document(str(path), content, folder=path.parent, by_user=True)
 
 
 def parse_document(label: str, content: bytes, *, folder: Path, by_user: bool) -> Document:
     """Read the bytes of a file.  Raises the errors of `read_document`."""
-    if len(content) > LARGEST_FILE_BYTES:
-        raise FileError(label, "is larger than 1 MiB", "a description in TOML")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(label, f"is not a text file (byte {error.start} is not UTF-8)") from error
-    if not text.strip():
-        raise FileError(label, "is empty")
+    text = decode(label, content, "a description in TOML")
     try:
         data = tomllib.loads(text)
     except RecursionError as error:
@@ -82,6 +80,19 @@ def parse_document(label: str, content: bytes, *, folder: Path, by_user: bool) -
     except ValueError as error:  # tomllib's own, or an integer of thousands of digits
         raise _not_toml(label, text, error) from error
     return Document(label=label, text=text, data=data, folder=folder, by_user=by_user)
+
+
+def decode(label: str, content: bytes, wanted: str) -> str:
+    """Return the text of a file's bytes; `FileError` if they are too many, none, or no text."""
+    if len(content) > LARGEST_FILE_BYTES:
+        raise FileError(label, "is larger than 1 MiB", wanted)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(label, f"is not a text file (byte {error.start} is not UTF-8)") from error
+    if not text.strip():
+        raise FileError(label, "is empty")
+    return text
 
 
 def _not_toml(label: str, text: str, error: ValueError) -> ConfigError:
@@ -114,6 +125,11 @@ def line_of(text: str, path: str) -> int:
         if path.startswith(here + "."):
             holder = number
     return holder
+
+
+def toml_string(text: str) -> str:
+    """Return a basic string of TOML: JSON's escapes are TOML's too, but JSON lets DEL pass."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def registered(kind: Kind) -> dict[str, Traversable]:

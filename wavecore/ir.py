@@ -103,12 +103,15 @@ class Network:
         self._counts: dict[str, int] = {}
         self.input = self._append(Input(shape), (), "input", _caller())
 
-    def __call__(self, kind: LayerKind, *inputs: str, name: str | None = None) -> str:
-        """Add a layer that reads ``inputs``; without a ``name`` it is called by its kind and a number."""
+    def __call__(self, kind: LayerKind, *inputs: str, name: str | None = None, source: str | None = None) -> str:
+        """Add a layer that reads ``inputs``; without a ``name`` it is called by its kind and a number.
+
+        ``source`` says where it comes from, if that is not the calling line.
+        """
         if name is None:
             self._counts[kind.kind] = self._counts.get(kind.kind, 0) + 1
             name = f"{kind.kind}{self._counts[kind.kind]}"
-        return self._append(kind, inputs, name, _caller())
+        return self._append(kind, inputs, name, source or _caller())
 
     def shape(self, name: str) -> Shape:
         """The shape of a layer's output."""

@@ -1,4 +1,4 @@
-"""One run, one folder: ``manifest.json``, ``run.json``, ``layers.csv`` and ``plan.toml``.
+"""One run, one folder: ``manifest.json``, ``run.json``, ``layers.csv``, ``plan.toml``, and tables for its pictures.
 
 A folder that is missing or holds none of these files takes the run; one that already holds a run is left as it
 is, and the run goes to the first free of ``DIR-2``, ``DIR-3``, ...  Files are written beside their place and moved
@@ -11,7 +11,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from io import StringIO
@@ -25,21 +25,23 @@ from wavecore.results import LayerRow, Run, to_dict
 
 MANIFEST_SCHEMA = "wavecore.manifest/1"
 FILES = ("run.json", "layers.csv", "plan.toml", "manifest.json")
+TABLES = ("footprints.csv", "occupancy.csv")  # what pictures of a run need, where it was worked out
 
-Write = Callable[[Run, Plan], Path]
+Write = Callable[[Run, Plan, Mapping[str, str]], Path]
 
 
 @contextmanager
 def run_folder(path: Path) -> Iterator[Write]:
     """Make sure that a run can be written to ``path`` before it is made; yield the function that does.
 
-    The function takes the run and its plan and returns the folder that it wrote.  Raises `FileError` at once
-    if nothing can be written there.  If the block fails, nothing is left behind.
+    The function takes the run, its plan and the texts of further tables by name (of `TABLES`), and returns the
+    folder that it wrote.  Raises `FileError` at once if nothing can be written there.  If the block fails, nothing
+    is left behind.
     """
     target = path.expanduser().absolute()
     staging = _staging(target, path)
     try:
-        yield lambda run, plan: _publish(run_files(run, plan), staging, target, path)
+        yield lambda run, plan, tables: _publish({**tables, **run_files(run, plan)}, staging, target, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -69,6 +71,18 @@ def layers_csv(run: Run) -> str:
         values = asdict(row)
         writer.writerow({**values, "fused": " ".join(values["fused"])}.values())
     return text.getvalue()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; `FileError` if it cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def writable_file(path: Path, *, replace: bool = False) -> None:
@@ -101,14 +115,14 @@ def _staging(target: Path, path: Path) -> Path:
     return staging
 
 
-def _publish(texts: dict[str, str], staging: Path, target: Path, path: Path) -> Path:
-    """Write the files into ``staging``, then move them to the first free folder of ``target``'s name."""
+def _publish(texts: Mapping[str, str], staging: Path, target: Path, path: Path) -> Path:
+    """Write the files into ``staging``, then move them, in order, to the first free folder of ``target``'s name."""
     try:
-        for name in FILES:
-            (staging / name).write_text(texts[name], encoding="utf-8", newline="\n")
+        for name, text in texts.items():
+            (staging / name).write_text(text, encoding="utf-8", newline="\n")
         folder = _free(target)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
+        for name in texts:
             (staging / name).replace(folder / name)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -122,7 +136,7 @@ def _free(target: Path) -> Path:
     number = 1
     while True:
         folder = target if number == 1 else target.with_name(f"{target.name}-{number}")
-        if not folder.exists() or (folder.is_dir() and not any((folder / name).exists() for name in FILES)):
+        if not folder.exists() or (folder.is_dir() and not any((folder / name).exists() for name in (*FILES, *TABLES))):
             return folder
         number += 1
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from wavecore.documents import Document, read_document
+from wavecore.documents import Document, read_document, toml_string
 from wavecore.errors import FileError, PlanError, nearest
 from wavecore.ir import LayerGraph
 from wavecore.plan import Group, Plan, Residency
@@ -60,9 +60,9 @@ _STRING = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 def plan_text(plan: Plan) -> str:
     """Return the plan as TOML; equal plans give equal texts."""
     lines = [
-        f"schema = {_quoted(SCHEMA)}",
-        f"workload = {_quoted(plan.workload)}",
-        f"schedule = {_quoted(plan.schedule)}",
+        f"schema = {toml_string(SCHEMA)}",
+        f"workload = {toml_string(plan.workload)}",
+        f"schedule = {toml_string(plan.schedule)}",
         f"batch_per_core = {plan.batch_per_core}",
         f"weight_double_buffering = {str(plan.weight_double_buffering).lower()}",
         f"normalization_passes = {plan.normalization_passes}",
@@ -79,7 +79,7 @@ def plan_text(plan: Plan) -> str:
 
 def _listed(key: str, names: Iterable[str]) -> str:
     """``key = [...]``, on one line if it fits, else as many names on a line as do."""
-    items = [_quoted(name) for name in names]
+    items = [toml_string(name) for name in names]
     whole = f"{key} = [{', '.join(items)}]"
     if len(whole) <= LINE_LENGTH:
         return whole
@@ -91,11 +91,6 @@ def _listed(key: str, names: Iterable[str]) -> str:
             line = ""
         line += f"{' ' if line else '  '}{item},"
     return "\n".join([*lines, line, "]"])
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string: JSON's escapes are TOML's too, but JSON lets DEL pass."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def save_plan(plan: Plan, path: Path) -> None:

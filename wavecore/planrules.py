@@ -156,6 +156,17 @@ def units_are_in_order(case: Case) -> Iterator[Finding]:
                 yield Finding(what, "the order of the network", index, "units", name)
 
 
+def statistics_are_of_the_whole_batch(case: Case) -> Iterator[Finding]:
+    """No sub-batch passes alone through a layer that needs every sample of the mini-batch."""
+    for index, group in enumerate(case.plan.groups):
+        if group.iterations(case.plan.batch_per_core) > 1:
+            for unit in case.units(group):
+                if unit.whole_batch:
+                    what = f"{unit.name!r} takes statistics of the whole mini-batch, not of sub-batches"
+                    hint = f"a group of its own, of sub_batch = {case.plan.batch_per_core}"
+                    yield Finding(what, hint, index, "units", unit.name)
+
+
 def residency_is_of_samples(case: Case) -> Iterator[Finding]:
     """Residency is given to tensors of samples that the group reads or writes in that direction."""
     for index, group in enumerate(case.plan.groups):
@@ -225,6 +236,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     units_run_once,
     units_all_run,
     units_are_in_order,
+    statistics_are_of_the_whole_batch,
     residency_is_of_samples,
     held_tensors_are_weights,
 )

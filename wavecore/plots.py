@@ -28,6 +28,39 @@ COLOURS: Mapping[str, str] = {
 }
 OTHER_COLOURS = ("#000000", "#7F3C8D", "#11A579", "#A5AA99")
 
+# Paul Tol's "bright" scheme (personal.sron.nl/~pault): where energy goes, and what the array waits for.
+COMPONENT_COLOURS: Mapping[str, str] = {
+    "array": "#4477AA",
+    "local_buffer": "#66CCEE",
+    "global_buffer": "#228833",
+    "vector": "#CCBB44",
+    "dram": "#EE6677",
+    "interconnect": "#AA3377",
+    "static": "#BBBBBB",
+}
+STALL_COLOURS: Mapping[str, str] = {
+    "busy": COMPONENT_COLOURS["array"],
+    "partial": "#A9C3DD",  # a tint of it: busy, but not with useful work
+    "dram": COMPONENT_COLOURS["dram"],
+    "vector": COMPONENT_COLOURS["vector"],
+    "dependency": COMPONENT_COLOURS["static"],
+}
+# Paul Tol's "muted" scheme: what moves to and from DRAM.
+CLASS_COLOURS: Mapping[str, str] = {
+    "activation": "#88CCEE",
+    "gradient": "#44AA99",
+    "mask": "#117733",
+    "weight": "#332288",
+    "weight_gradient": "#AA4499",
+    "optimizer": "#DDCC77",
+}
+PHASE_COLOURS: Mapping[str, str] = {
+    "forward": "#332288",
+    "data_gradient": "#44AA99",
+    "weight_gradient": "#CC6677",
+    "update": "#DDCC77",
+}
+
 PANELS = (
     ("DRAM traffic (GiB a step)", lambda run: run.dram_bytes.total / 2**30),
     ("step time (ms)", lambda run: run.step_seconds * 1e3),

@@ -115,13 +115,14 @@ def _folds(down: int, across: int, rows: int, columns: int) -> int:
     return -(-down // rows) * -(-across // columns)
 
 
-def parse_topology(path: str | Path) -> tuple[TopologyLayer, ...]:
-    """Read a topology file in SCALE-Sim's convolution or GEMM form, told apart by its header line.
+def parse_topology(path: str | Path, text: str | None = None) -> tuple[TopologyLayer, ...]:
+    """Read a topology file, or its ``text``, in SCALE-Sim's convolution or GEMM form, told apart by its header line.
 
     Byte-order mark, CRLF, blank lines, spaces and trailing commas are immaterial.  Raises FileError for
     a file that cannot be read as text or holds no layer, and GraphError, with the line, for a bad layer.
     """
-    lines = [(number, cells) for number, line in enumerate(_read(path), start=1) if any(cells := _cells(line))]
+    text = read_topology(path) if text is None else text
+    lines = [(number, cells) for number, line in enumerate(text.split("\n"), start=1) if any(cells := _cells(line))]
     if not lines:
         raise FileError(str(path), "the file is empty", "a header line, " + ", ".join(CONV_COLUMNS))
     (first, header), *rest = lines
@@ -132,8 +133,8 @@ def parse_topology(path: str | Path) -> tuple[TopologyLayer, ...]:
     return tuple(read(f"{path}:{number}", number, cells) for number, cells in rest)
 
 
-def _read(path: str | Path) -> list[str]:
-    """Return the lines of a text file."""
+def read_topology(path: str | Path) -> str:
+    """Return the text of a topology file, with LF at the end of its lines; FileError if it cannot be read as text."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -145,7 +146,7 @@ def _read(path: str | Path) -> list[str]:
         text = "\0"
     if "\0" in text:
         raise FileError(str(path), "not a text file", "a topology .csv file in UTF-8")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _cells(line: str) -> list[str]:

@@ -50,6 +50,7 @@ class Unit:
 # Bytes a second are rounded: 239.2 GiB/s is no whole number of bytes, and 1 B/s is below all meaning.
 UNITS: dict[str, Unit] = {
     "bytes": Unit(symbol="B", examples=("MiB", "KiB", "MB"), whole="exact"),
+    "bits": Unit(symbol="bit", examples=("bit", "B"), whole="exact"),
     "hz": Unit(symbol="Hz", examples=("GHz", "MHz"), whole="exact"),
     "cycles": Unit(symbol="cycles", examples=("cycles",), whole="exact"),
     "seconds": Unit(symbol="s", examples=("ns", "us"), whole="no"),
@@ -118,8 +119,8 @@ def _split(text: object, base: Unit, where: str) -> tuple[Fraction, str]:
 
 def _factor(symbol: str, base: Unit, number: Fraction, where: str) -> Fraction:
     """Return how many base units one ``symbol`` is."""
-    expected, size = _kind_and_size(base.symbol)
-    kind, given = _kind_and_size(symbol)
+    expected, size = kind_and_size(base.symbol)
+    kind, given = kind_and_size(symbol)
     if not kind:
         close = _close_symbols(symbol, expected)
         raise UnitError(where, f"there is no unit {symbol!r}", " or ".join(close) or _hint(base))
@@ -144,8 +145,8 @@ def _symbols() -> dict[str, tuple[str, Fraction]]:
 _KNOWN = _symbols()
 
 
-def _kind_and_size(symbol: str) -> tuple[str, Fraction]:
-    """Return the kind ("data", "data per time", "" if unknown) and the size of a symbol."""
+def kind_and_size(symbol: str) -> tuple[str, Fraction]:
+    """Return the kind of a unit's symbol ("data", "data per time", "" if unknown) and its size in that kind's base."""
     above, slash, below = (part.strip() for part in symbol.partition("/"))
     if above not in _KNOWN or (slash and below not in _KNOWN):
         return "", Fraction(0)
@@ -215,3 +216,23 @@ def format_joules(value: float) -> str:
 def format_hz(value: float) -> str:
     """Print a frequency for people: three significant digits ("700 MHz")."""
     return _scaled(value, "Hz", _DECIMAL_LARGE)
+
+
+def format_watts(value: float) -> str:
+    """Print a power for people: three significant digits ("46 W")."""
+    return _scaled(value, "W", _DECIMAL)
+
+
+def format_joule_seconds(value: float) -> str:
+    """Print an energy-delay product for people: three significant digits ("188 mJ s")."""
+    return _scaled(value, "J s", _DECIMAL)
+
+
+def format_quantity(value: float, symbol: str) -> str:
+    """Print a value in the base unit of that ``symbol``, one of `UNITS`', for people ("57.6 fJ/B").
+
+    Bytes get binary prefixes, all else decimal ones; what has no unit ("") is a plain number.
+    """
+    if symbol == "B":
+        return format_bytes(value)
+    return _scaled(value, symbol, _DECIMAL) if symbol else f"{value:,}"

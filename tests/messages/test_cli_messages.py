@@ -104,7 +104,7 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
         (
             ("run", "net.onnx"),
             "error: net.onnx: there is no such file, and no workload of that name\n"
-            "  try: a registered name (wavecore list workloads) or a SCALE-Sim topology .csv\n",
+            "  try: a registered name (wavecore list workloads), an .onnx model or a SCALE-Sim topology .csv\n",
         ),
         (
             (*RUN, "--schedule", "plan.toml"),
@@ -181,15 +181,19 @@ def test_a_file_that_exists(fails: Fails) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "error: x.toml: is empty\n  try: a TOML description, a plan, or a SCALE-Sim topology .csv\n"),
+        (
+            b"",
+            "error: x.toml: is empty\n"
+            "  try: a TOML description, a plan, an .onnx model, or a SCALE-Sim topology .csv\n",
+        ),
         (
             b"\x89PNG\r\n",
             "error: x.toml: is not a text file (byte 0 is not UTF-8)\n"
-            "  try: a TOML description, a plan, or a SCALE-Sim topology .csv\n",
+            "  try: a TOML description, a plan, an .onnx model, or a SCALE-Sim topology .csv\n",
         ),
         (
             b"colour = 1\n",
-            "error: x.toml: is no accelerator, memory, energy table or plan\n"
+            "error: x.toml: is no accelerator, memory, energy table, plan or sweep\n"
             '  try: base = "wavecore" and what differs, for an accelerator\n',
         ),
         (

@@ -30,13 +30,13 @@ def made() -> tuple[Run, Plan]:
 
 def put(path: Path, made: tuple[Run, Plan]) -> Path:
     with run_folder(path) as write:
-        return write(*made)
+        return write(*made, {"footprints.csv": "layer\n"})
 
 
 def test_a_missing_folder_is_made_with_its_parents(tmp_path: Path, made: tuple[Run, Plan]) -> None:
     folder = put(tmp_path / "a" / "b", made)
     assert folder == tmp_path / "a" / "b"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "footprints.csv"])
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -70,7 +70,7 @@ def test_a_folder_with_other_files_takes_the_run(tmp_path: Path, made: tuple[Run
     (tmp_path / "notes.txt").write_text("mine")
     assert put(tmp_path, made) == tmp_path
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "footprints.csv", "notes.txt"}
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 import wavecore as wc
+from wavecore.metrics import RUN_METRICS as METRICS
 
+PARTS = ("schema", "groups.", "layers.", "manifest.")
 NAMES = {
-    "Accelerator", "Group", "InputError", "InvariantError", "LayerGraph", "Network", "Plan", "Residency", "Run",
-    "Schedule", "TrainingGraph", "WavecoreError", "Workload", "__version__", "load_accelerator", "load_plan",
-    "make_plan", "plan_text", "save_plan", "schedule_names", "simulate", "to_dict", "training_graph", "workload",
-    "workload_names",
+    "Accelerator", "Group", "InputError", "InvariantError", "LayerGraph", "ModelNote", "Network", "Plan", "Residency",
+    "Run", "Schedule", "Totals", "TrainingGraph", "WavecoreError", "Workload", "__version__", "energy_report",
+    "evaluate", "explore", "from_onnx", "from_torch", "load_accelerator", "load_plan", "make_plan", "plan_text",
+    "save_plan", "schedule_names", "simulate", "table", "to_dict", "training_graph", "workload", "workload_names",
 }  # fmt: skip
 
 
@@ -50,3 +52,21 @@ def test_a_run_from_three_names() -> None:
     assert list(run.layers.columns[:3]) == ["name", "kind", "fused"]
     assert run.layers["cycles"].sum() == run.step_cycles
     assert repr(run).startswith("<Run resnet18 mbs2 on wavecore: ")
+
+
+def test_runs_in_a_table_and_a_notebook() -> None:
+    training = wc.training_graph(wc.workload("resnet18", image=32))
+    points = [wc.evaluate(training, schedule, batch=4) for schedule in ("baseline", "mbs2")]
+    frame = wc.table(points)
+    assert list(frame["schedule"]) == ["baseline", "mbs2"]
+    assert list(frame["energy_joules.total"]) == [point.energy_joules.total for point in points]
+    assert set(frame.columns) == {name for name in METRICS if not name.startswith(PARTS)}
+    assert "<td>mbs2</td>" in points[1]._repr_html_()
+
+
+def test_a_name_of_an_accelerator_brings_its_sources() -> None:
+    graph = wc.workload("resnet18", image=32)
+    run = wc.simulate(graph, batch=4, engine="analytic")
+    assert run.manifest.sources["array.rows"].startswith("[S]")
+    loaded = wc.simulate(graph, accelerator=wc.load_accelerator(), batch=4, engine="analytic")
+    assert loaded.manifest.sources == {}

@@ -62,6 +62,12 @@ def test_zero_and_loss_only_on_request() -> None:
         (units.format_joules(-12.0), "-12 J"),
         (units.format_hz(7e8), "700 MHz"),
         (units.format_hz(float("inf")), "inf Hz"),
+        (units.format_watts(46.04), "46 W"),
+        (units.format_watts(0.4912), "491 mW"),
+        (units.format_joule_seconds(0.1867), "187 mJ s"),
+        (units.format_quantity(57.6e-15, "J/B"), "57.6 fJ/B"),
+        (units.format_quantity(10 << 20, "B"), "10 MiB"),
+        (units.format_quantity(2048, ""), "2,048"),
     ],
 )
 def test_format(printed: str, expected: str) -> None:

@@ -11,9 +11,13 @@ from typer.main import get_command
 from wavecore.cli.arrays import gemm, scalesim
 from wavecore.cli.check import check
 from wavecore.cli.compare import compare
+from wavecore.cli.energy import energy
+from wavecore.cli.ert import import_ert
 from wavecore.cli.knowledge import explain, list_registered
+from wavecore.cli.pictures import report
 from wavecore.cli.plan import plan, program
 from wavecore.cli.run import run
+from wavecore.cli.sweep import sweep
 from wavecore.cli.verify import verify
 from wavecore.errors import unknown_name
 
@@ -62,9 +66,10 @@ def command() -> Any:
     # Plain help: importing rich for it would double the time of `wavecore --help`.
     app = typer.Typer(cls=Commands, help=HELP, add_completion=False, rich_markup_mode=None)
     app.callback()(_common)
-    for function in (run, compare, plan, program):
+    for function in (run, compare, sweep, energy, report, plan, program):
         app.command()(function)
     app.command("list")(list_registered)
+    app.command("import-ert")(import_ert)
     for function in (explain, check, gemm, verify, scalesim):
         app.command()(function)
     return get_command(app)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import hinting, load_case, load_machine
+from wavecore.cli.inputs import hinting, is_onnx, load_case, load_machine
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.errors import ConfigError, FileError, InputError
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from wavecore.documents import Document
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="TOML or SCALE-Sim .csv files.", show_default=False)
+    list[Path],
+    typer.Argument(metavar="FILE...", help="TOML, .onnx, SCALE-Sim .csv or ERT .yaml files.", show_default=False),
 ]
 Check = Callable[["Document", MachineOptions, NetworkOptions], None]
 
-SUFFIXES = (".toml", ".csv")
+SUFFIXES = (".toml", ".onnx", ".csv", ".yaml")
 
 
 @grouped
 def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> None:
-    """Check accelerators, memories, energy tables, plans and SCALE-Sim topologies.
+    """Check accelerators, memories, energy tables, ERTs and their maps, plans, sweeps, ONNX models, topologies.
 
     A plan is checked against its workload and the machine, which the options choose as for a run.
     """
@@ -37,7 +38,7 @@ def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> Non
     wrong = False
     for path in files:
         try:
-            with hinting("a TOML description, a plan, or a SCALE-Sim topology .csv"):
+            with hinting("a TOML description, a plan, an .onnx model, or a SCALE-Sim topology .csv"):
                 print(f"{path}: ok, {check_file(path, machine, network)}", flush=True)
         except InputError as error:
             say_error(error)
@@ -54,12 +55,25 @@ def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> 
     if path.suffix == ".csv":
         layers = len(parse_topology(path))
         return f"a SCALE-Sim topology of {layers} {'layer' if layers == 1 else 'layers'}"
+    if is_onnx(str(path)):
+        graph = load_case(str(path), network).graph
+        size = f"{graph.parameter_count:,} parameters, {graph.forward_macs:,} MACs a sample"
+        return f"an ONNX model of {len(graph.layers)} layers, {size}"
+    if path.suffix == ".yaml":
+        return _ert(path)
     document = read_document(path)
     if path.suffix != ".toml":
         raise FileError(str(path), "has no known suffix", " or ".join(SUFFIXES))
     kind = _kind(document)
     _CHECKS[kind](document, machine, network)
     return kind
+
+
+def _ert(path: Path) -> str:
+    from wavecore.ert import read_ert
+
+    components = len(read_ert(path).components)
+    return f"an ERT of {components} {'component' if components == 1 else 'components'}"
 
 
 def _kind(document: Document) -> str:
@@ -69,6 +83,10 @@ def _kind(document: Document) -> str:
 
     if document.data.get("schema") == SCHEMA or "group" in document.data:
         return "a plan"
+    if "unit" in document.data:
+        return "a map of an ERT"
+    if not document.data.keys().isdisjoint(("axes", "objectives", "search")):
+        return "a sweep"
     sections = {item.name for item in fields(specs.Accelerator)} - {"name"} | {"base"}
     keys = {
         "an accelerator": sections,
@@ -78,7 +96,7 @@ def _kind(document: Document) -> str:
     found = {kind: sum(_names(key, names) for key in document.data) for kind, names in keys.items()}
     best = max(found, key=lambda kind: found[kind])
     if not found[best]:
-        known = "is no accelerator, memory, energy table or plan"
+        known = "is no accelerator, memory, energy table, plan or sweep"
         raise ConfigError(document.label, known, 'base = "wavecore" and what differs, for an accelerator')
     return best
 
@@ -124,9 +142,24 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
     verify_plan(case.training, plan, load_machine(machine).accelerator, where=document.label)
 
 
+def _map(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    from wavecore.ertmap import parse_map
+
+    parse_map(document)
+
+
+def _sweep(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    from wavecore.sweep.space import listed_points
+    from wavecore.sweep.spec import parse_spec
+
+    listed_points(parse_spec(document))
+
+
 _CHECKS: dict[str, Check] = {
     "an accelerator": _accelerator,
     "a memory": _memory,
     "an energy table": _energy,
     "a plan": _plan,
+    "a map of an ERT": _map,
+    "a sweep": _sweep,
 }

@@ -66,11 +66,11 @@ def compare(
     from wavecore.simulation import find_engine
 
     find_engine(engine)
-    names = _names(schedules)
+    names = schedule_list(schedules)
     loaded = load_machine(machine)
     cases = [load_case(name, network) for name in dict.fromkeys(workloads)]
     if plot is not None:
-        _check_plot(plot, force)
+        check_plot(plot, force)
     with progress(len(cases) * len(names)) as shown:
         runs = [run_case(case, loaded, name, batch, engine, shown)[0] for case in cases for name in names]
     if plot is not None:
@@ -87,7 +87,7 @@ def compare(
         show(comparison([runs[at : at + len(names)] for at in range(0, len(runs), len(names))]))
 
 
-def _names(schedules: str | None) -> list[str]:
+def schedule_list(schedules: str | None) -> list[str]:
     """The schedules to compare, each once; all registered ones if none are named."""
     from wavecore.simulation import schedule_names
 
@@ -101,7 +101,8 @@ def _names(schedules: str | None) -> list[str]:
     return names
 
 
-def _check_plot(path: Path, force: bool) -> None:
+def check_plot(path: Path, force: bool) -> None:
+    """Raise an `InputError` if no picture can be written at ``path``."""
     from wavecore.output import writable_file
     from wavecore.plots import FORMATS
 

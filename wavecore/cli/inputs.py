@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavecore.cli.options import MachineOptions, NetworkOptions
-from wavecore.errors import FileError, InputError, NameLookupError
+from wavecore.errors import FileError, InputError, NameLookupError, unknown_name
 
 if TYPE_CHECKING:
     from wavecore.catalog import Option, Workload
@@ -21,16 +21,21 @@ if TYPE_CHECKING:
     from wavecore.training import TrainingGraph
 
 LARGEST_BATCH = 1 << 16
+ONNX_OPTIONS = ("folded", "image", "norm")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, ready to be planned for, and what it was made with; ``choices`` as they were given."""
+    """A network, ready to be planned for, and what it was made with; ``choices`` as they were given.
+
+    ``file`` has the path and the SHA-256 of the model, where it is from one.
+    """
 
     info: Workload
     options: Mapping[str, Option]
     graph: LayerGraph
     choices: tuple[str, ...] = ()
+    file: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def training(self) -> TrainingGraph:
@@ -50,7 +55,7 @@ class Machine:
 
 
 def load_case(name: str, options: NetworkOptions) -> Case:
-    """Build the workload called ``name``, a registered network or a SCALE-Sim topology file.
+    """Build the workload called ``name``, a registered network, an ONNX model or a SCALE-Sim topology file.
 
     Raises an `InputError` for a name, a file, an option or a size that is wrong.
     """
@@ -58,10 +63,17 @@ def load_case(name: str, options: NetworkOptions) -> Case:
 
     if name.endswith(".csv") and Path(name).is_file():
         return _topology_case(name, options)
+    if is_onnx(name) and Path(name).exists():
+        return _onnx_case(name, options)
     _refuse_files(name)
     info = workload_info(name)
     chosen = _workload_options(name, options)
     return Case(info, chosen, workload(name, **chosen), tuple(options.choices))
+
+
+def is_onnx(name: str) -> bool:
+    """Whether a workload is the path of an ONNX model."""
+    return name.lower().endswith(".onnx")
 
 
 def _topology_case(path: str, options: NetworkOptions) -> Case:
@@ -79,18 +91,38 @@ def _topology_case(path: str, options: NetworkOptions) -> Case:
     return Case(info, {}, graph, tuple(options.choices))
 
 
+def _onnx_case(path: str, options: NetworkOptions) -> Case:
+    """Read an ONNX model, and say what may not be meant."""
+    from wavecore.catalog import Workload
+    from wavecore.cli.messages import say
+    from wavecore.importers.onnx import import_onnx
+
+    texts = _given(options)
+    for key in texts:
+        if key not in ONNX_OPTIONS:
+            raise unknown_name(path, "option", key, ONNX_OPTIONS)
+    imported = import_onnx(path, **texts)
+    for note in imported.notes:
+        say(f"note: {path}: {note}")
+    info = Workload(name=path, build=lambda: imported.graph, summary="an ONNX model")
+    file = {"path": path, "sha256": imported.sha256}
+    return Case(info, texts, imported.graph, tuple(options.choices), file)
+
+
 def _refuse_files(name: str) -> None:
     """Say of a path that it is missing, or that networks are not read from such files."""
     from wavecore.catalog import workload_names
+    from wavecore.importers.files import refuse_suffix
 
     path = Path(name)
     if name in workload_names() or not (path.suffix or "/" in name):
         return
-    hint = "a registered name (wavecore list workloads) or a SCALE-Sim topology .csv"
+    hint = "a registered name (wavecore list workloads), an .onnx model or a SCALE-Sim topology .csv"
     if path.is_dir():
         raise FileError(name, "is a folder, not a workload", hint)
     if not path.exists():
         raise FileError(name, "there is no such file, and no workload of that name", hint)
+    refuse_suffix(name)
     kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
     raise FileError(name, f"workloads are not read from {kind}", hint)
 
@@ -100,6 +132,11 @@ def _workload_options(name: str, given: NetworkOptions) -> dict[str, Option]:
     from wavecore.catalog import workload_options
 
     defaults = workload_options(name)
+    return {key: _typed(text, defaults.get(key)) for key, text in _given(given).items()}
+
+
+def _given(given: NetworkOptions) -> dict[str, str]:
+    """The options of a workload that were given, as texts."""
     named = {key: getattr(given, key) for key in ("image", "classes", "width")}
     texts = {key: value for key, value in named.items() if value is not None}
     for pair in given.others:
@@ -109,7 +146,7 @@ def _workload_options(name: str, given: NetworkOptions) -> dict[str, Option]:
         if key in texts:
             raise InputError(f"--option {pair}", f"{key} is given twice", "one of them")
         texts[key] = value
-    return {key: _typed(text, defaults.get(key)) for key, text in texts.items()}
+    return texts
 
 
 def _typed(text: str, default: Option | None) -> Option:

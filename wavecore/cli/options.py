@@ -14,7 +14,7 @@ WorkloadName = Annotated[
     str,
     typer.Argument(
         metavar="WORKLOAD",
-        help="A registered network (wavecore list workloads) or a SCALE-Sim topology .csv.",
+        help="A registered network (wavecore list workloads), an .onnx model or a SCALE-Sim topology .csv.",
         show_default=False,
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +23,12 @@ from wavecore.cli.options import (
     grouped,
 )
 from wavecore.cli.progress import Progress, progress
-from wavecore.errors import unknown_name
+from wavecore.cli.watching import TraceOptions, Watchers, watching
 
 if TYPE_CHECKING:
     from wavecore.plan import Plan
     from wavecore.results import Run
-    from wavecore.sim.trace import DramTrace
+    from wavecore.sim.probe import Probe
 
 Out = Annotated[
     Path | None,
@@ -41,31 +41,16 @@ Out = Annotated[
 ]
 
 
-Trace = Annotated[
-    Path | None,
-    typer.Option(
-        "--dram-trace",
-        metavar="FILE",
-        help="Write every DRAM access there, 64 bytes a line: gigabytes for a large network.",
-        show_default=False,
-    ),
-]
-TraceFormat = Annotated[
-    str, typer.Option("--dram-trace-format", metavar="ramulator2|dramsim3", help="For which simulator.")
-]
-
-
 @grouped
 def run(
     workload: WorkloadName,
     machine: MachineOptions,
     network: NetworkOptions,
+    traces: TraceOptions,
     schedule: Schedule = "mbs2",
     batch: Batch = None,
     engine: Engine = "event",
     out: Out = None,
-    dram_trace: Trace = None,
-    dram_trace_format: TraceFormat = "ramulator2",
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -77,15 +62,14 @@ def run(
     loaded = load_machine(machine)
     case = load_case(workload, network)
     with ExitStack() as files:
-        trace = None if dram_trace is None else files.enter_context(_trace(dram_trace, dram_trace_format, force))
-        find_engine(engine, trace)
+        chosen = watching(traces, engine, loaded.accelerator, occupancy=out is not None, force=force)
+        watchers = files.enter_context(chosen)
         write = None if out is None else files.enter_context(_folder(out))
         with progress() as shown:
-            result, plan = run_case(case, loaded, schedule, batch, engine, shown, trace)
+            result, plan = run_case(case, loaded, schedule, batch, engine, shown, watchers.probe())
         if write is not None:
-            _say_where(write(result, plan), out)
-    if trace is not None:
-        say(f"written to {dram_trace}: {trace.accesses} accesses of 64 bytes")
+            _say_where(write(result, plan, _tables(case, loaded, plan, watchers)), out)
+        watchers.finish(result)
     _print(result, json)
 
 
@@ -96,7 +80,7 @@ def run_case(
     batch: str | None,
     engine: str,
     shown: Progress,
-    trace: DramTrace | None = None,
+    probe: Probe | None = None,
 ) -> tuple[Run, Plan]:
     """Plan and simulate one step; the run's manifest says what was asked for."""
     from wavecore.simulation import simulate
@@ -107,6 +91,7 @@ def run_case(
     settings = {
         "workload": case.info.name,
         "options": dict(case.options),
+        **({"file": dict(case.file)} if case.file else {}),
         "schedule": schedule,
         "batch": batch,
         "choices": list(case.choices),
@@ -120,28 +105,25 @@ def run_case(
         progress=share,
         sources=machine.sources,
         settings=settings,
-        dram_probe=trace,
+        probe=probe,
     )
     return result, plan
-
-
-def _trace(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
-    """A trace that will be written to ``path``; InputError at once if it cannot be."""
-    from wavecore.dram import TRACE_FORMATS
-    from wavecore.output import writable_file
-    from wavecore.sim.trace import dram_trace
-
-    known = {name: name for name in TRACE_FORMATS}
-    if trace_format not in known:
-        raise unknown_name("--dram-trace-format", "trace format", trace_format, known)
-    writable_file(path, replace=force)
-    return dram_trace(path, known[trace_format])
 
 
 def _folder(out: Path) -> Any:
     from wavecore.output import run_folder
 
     return run_folder(out)
+
+
+def _tables(case: Case, machine: Machine, plan: Plan, watchers: Watchers) -> dict[str, str]:
+    """What the pictures of a run need beyond it, by file name."""
+    from wavecore.footprints import footprints, footprints_csv
+
+    tables = {"footprints.csv": footprints_csv(footprints(case.training, plan, machine.accelerator))}
+    if watchers.occupancy is not None:
+        tables["occupancy.csv"] = watchers.occupancy.csv()
+    return tables
 
 
 def _say_where(folder: Path, asked: Path | None) -> None:

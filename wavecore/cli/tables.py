@@ -98,6 +98,8 @@ _PRINTERS: dict[str, Any] = {
     "bytes": units.format_bytes,
     "s": units.format_seconds,
     "J": units.format_joules,
+    "W": units.format_watts,
+    "J s": units.format_joule_seconds,
     "cycles": lambda value: f"{value:,}",
     "cycle": lambda value: f"{value:,}",
     "MACs": _count,

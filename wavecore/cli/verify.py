@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavecore.cli.inputs import Case, Machine, check_schedule, is_plan_file, load_case, load_machine, load_or_make_plan
+from wavecore.cli.inputs import (
+    ONNX_OPTIONS,
+    Case,
+    Machine,
+    check_schedule,
+    is_onnx,
+    is_plan_file,
+    load_case,
+    load_machine,
+    load_or_make_plan,
+)
 from wavecore.cli.options import Batch, Json, MachineOptions, NetworkOptions, Schedule, WorkloadName, grouped
 from wavecore.cli.tables import facts, show, table
 from wavecore.errors import GraphError, SpaceError, unknown_name
@@ -71,10 +81,7 @@ def verify(
 
 def scaled_down(workload: str, network: NetworkOptions) -> Case:
     """The workload with few channels and a small image, as far as it has these options and they are not given."""
-    from wavecore.catalog import workload_names, workload_options
-
-    options = workload_options(workload) if workload in workload_names() else {}
-    free = {key for key in ("image", *SCALE) if key in options and getattr(network, key) is None}
+    free = {key for key in ("image", *SCALE) if key in _options(workload) and getattr(network, key) is None}
     free -= {pair.partition("=")[0].strip() for pair in network.others}
     scale: dict[str, Any] = {key: value for key, value in SCALE.items() if key in free}
     small = replace(network, **scale)
@@ -85,7 +92,16 @@ def scaled_down(workload: str, network: NetworkOptions) -> Case:
             return load_case(workload, replace(small, image=str(image)))
         except GraphError:
             continue
-    return load_case(workload, replace(small, image=str(IMAGES[-1])))
+    return load_case(workload, small if is_onnx(workload) else replace(small, image=str(IMAGES[-1])))
+
+
+def _options(workload: str) -> Collection[str]:
+    """The options that a workload takes."""
+    from wavecore.catalog import workload_names, workload_options
+
+    if is_onnx(workload):
+        return ONNX_OPTIONS
+    return workload_options(workload) if workload in workload_names() else ()
 
 
 def _fitted(case: Case, options: MachineOptions, schedule: str, batch: str | None) -> tuple[Machine, Plan]:

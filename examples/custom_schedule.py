@@ -1,0 +1,24 @@
+"""A schedule of one's own: every block of the network, such as a residual block, is a layer group by itself."""
+
+import wavecore as wc
+from wavecore.grouping import Grouper, Rule
+
+
+def block_by_block(training, accelerator, batch_per_core, choices):
+    """Each block at its largest sub-batch, with everything that its branches share kept on chip."""
+    grouper = Grouper(training, accelerator, batch_per_core, choices)
+    groups = []
+    for first, last in training.blocks:
+        candidate = grouper.cost(first, last, Rule.BRANCHES) or grouper.cost(first, last, Rule.NONE)
+        groups.append(grouper.group(candidate, hold=True))
+    return wc.Plan(training.name, "blocks", batch_per_core, True, tuple(groups))
+
+
+# In a package, an entry point in the group wavecore.schedules makes this a name for the command line.
+schedule = wc.Schedule("blocks", "every block is a group", block_by_block)
+
+training = wc.training_graph(wc.workload("resnet50"))
+plan = schedule.make(training, wc.load_accelerator(), batch_per_core=32)
+points = [wc.evaluate(training, each) for each in ("baseline", plan, "mbs2")]
+columns = ["schedule", "group_count", "step_seconds", "dram_bytes.total", "energy_joules.total"]
+print(wc.table(points)[columns].to_string(index=False, float_format="{:.4f}".format))
