@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,31 @@ def test_a_trace_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert path.read_text() == "mine"
     assert main([*RUN, "--trace", str(path), "--force"]) == 0
     assert path.read_text() != "mine"
+
+
+def test_a_window_after_the_end_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*RUN, "--trace", "x.json", "--trace-window", "1 s:2 s", "--out", "folder"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"error: --trace-window 1 s:2 s: begins after the step's end at [\d.]+ (us|ms) or \d+ cycles\n"
+        r"  try: an earlier window\n",
+        said,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "perfetto.protos.perfetto.trace.perfetto_trace_pb2", None)
+    assert main([*RUN, "--trace", "x.pftrace"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --trace: the package perfetto is not installed\n"
+        '  try: pip install "wavecore[trace]", or a name that ends in .json\n'
+    )
+    assert list(tmp_path.iterdir()) == []

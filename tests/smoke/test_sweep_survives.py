@@ -167,7 +167,7 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
             with pytest.raises(FileError) as caught, open_store(folder / name):
                 pass
             assert str(caught.value) == (
-                f"{folder / name}: cannot be opened; try: a file and a folder that you may write to"
+                f"{folder / name}: is read-only; try: a file and a folder that you may write to"
             )
         with pytest.raises(FileError) as caught, open_store(folder / "new" / "store"):
             pass
@@ -181,8 +181,10 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
 def test_a_read_only_file(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         store.put(outcome("1"))
-    (tmp_path / "store").chmod(0o400)
-    with pytest.raises(FileError, match=r"is read-only; try: a file and a folder that you may write to"):
-        stored(tmp_path)
-    (tmp_path / "store").chmod(0o600)
+    for path in (tmp_path / "store", tmp_path):
+        mode = path.stat().st_mode
+        path.chmod(mode & ~0o222)
+        with pytest.raises(FileError, match=r"is read-only; try: a file and a folder that you may write to"):
+            stored(tmp_path)
+        path.chmod(mode)
     assert stored(tmp_path) == {"1"}

@@ -67,9 +67,9 @@ def run(
         write = None if out is None else files.enter_context(_folder(out))
         with progress() as shown:
             result, plan = run_case(case, loaded, schedule, batch, engine, shown, watchers.probe())
+        watchers.finish(result)
         if write is not None:
             _say_where(write(result, plan, _tables(case, loaded, plan, watchers)), out)
-        watchers.finish(result)
     _print(result, json)
 
 

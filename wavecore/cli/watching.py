@@ -75,12 +75,19 @@ class Watchers:
         return Probes(*self.probes) if self.probes else None
 
     def finish(self, run: Run) -> None:
-        """Write the timeline of a finished run, and say where the traces are."""
+        """Write the timeline of a finished run, and say where the traces are.
+
+        Raises InputError if the window begins after the run's end.
+        """
         if self.timeline is not None and self.options.trace is not None:
             from wavecore.timeline.drawing import summary
             from wavecore.timeline.files import write_timeline
+            from wavecore.units import format_seconds
 
             timeline = self.timeline.timeline()
+            if timeline.start >= timeline.end:
+                what = f"begins after the step's end at {format_seconds(run.step_seconds)} or {run.step_cycles} cycles"
+                raise InputError(f"--trace-window {self.options.trace_window}", what, "an earlier window")
             title = f"{run.workload}, {run.schedule} on {run.accelerator} with {run.memory}: {run.batch} samples"
             about: dict[str, int | str] = {"step_cycles": run.step_cycles, "version": run.manifest.version}
             about |= run.manifest.hashes

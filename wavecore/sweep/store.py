@@ -12,6 +12,7 @@ commit takes milliseconds.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,6 +121,9 @@ def open_store(path: Path) -> Iterator[Store]:
     _make_folder(target.parent, path)
     if target.is_dir():
         raise FileError(str(path), "is a folder, not a file", "the path of a file in it")
+    # sqlite would leave files beside a store that it may read only, and those would be read-only ever after.
+    if not all(os.access(each, os.W_OK) for each in (target.parent, target) if each.exists()):
+        raise FileError(str(path), *_REASONS["SQLITE_READONLY"])
     with _explained(path):
         connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None)
     with closing(connection):
