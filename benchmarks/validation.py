@@ -19,7 +19,7 @@ from statistics import fmean
 from claims import BANDWIDTH, ENGINES, EXACT, LAWS, PEER, Claim
 
 from wavecore import pacing
-from wavecore.catalog import workload, workload_info, workload_names
+from wavecore.catalog import workload, workload_info, workload_names, workload_options
 from wavecore.config import load_accelerator
 from wavecore.dram import Dram, sustained_bytes_per_second
 from wavecore.gemm import gemm_cycles, issue_cycles
@@ -61,6 +61,11 @@ class Measured:
     def error(self) -> float:
         """How far the analytic engine is off, as a share of the event engine's cycles."""
         return self.analytic / self.event - 1
+
+
+def networks() -> tuple[str, ...]:
+    """The networks for ImageNet: all that come in several widths."""
+    return tuple(name for name in workload_names() if "width" in workload_options(name))
 
 
 def measure(case: tuple[str, str]) -> Measured:
@@ -296,7 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2)
     jobs = parser.parse_args().jobs
-    cases = [(name, schedule) for name in workload_names() for schedule in SCHEDULES]
+    cases = [(name, schedule) for name in networks() for schedule in SCHEDULES]
     steps = [("resnet50", schedule, factor) for schedule in ("baseline", "mbs2") for factor in (1.0, *STEP_FACTORS)]
     with ProcessPoolExecutor(jobs) as pool:
         measured = list(pool.map(measure, cases))

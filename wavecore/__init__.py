@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from wavecore.planfile import load_plan, plan_text, save_plan
     from wavecore.results import Run, Totals, table, to_dict
     from wavecore.simulation import evaluate, make_plan, schedule_names, simulate
+    from wavecore.sparsity.profile import LayerSparsity, Profile
+    from wavecore.sparsity.profilefile import load_profile, save_profile
+    from wavecore.sparsity.structure import apply_profile
     from wavecore.specs import Accelerator
     from wavecore.training import TrainingGraph, training_graph
 
@@ -41,9 +44,11 @@ __all__ = [
     "InputError",
     "InvariantError",
     "LayerGraph",
+    "LayerSparsity",
     "ModelNote",
     "Network",
     "Plan",
+    "Profile",
     "Residency",
     "Run",
     "Schedule",
@@ -52,6 +57,7 @@ __all__ = [
     "WavecoreError",
     "Workload",
     "__version__",
+    "apply_profile",
     "energy_report",
     "evaluate",
     "explore",
@@ -59,9 +65,11 @@ __all__ = [
     "from_torch",
     "load_accelerator",
     "load_plan",
+    "load_profile",
     "make_plan",
     "plan_text",
     "save_plan",
+    "save_profile",
     "schedule_names",
     "simulate",
     "table",
@@ -83,6 +91,9 @@ _HOMES = {
     "planfile": ("load_plan", "plan_text", "save_plan"),
     "results": ("Run", "Totals", "table", "to_dict"),
     "simulation": ("evaluate", "make_plan", "schedule_names", "simulate"),
+    "sparsity.profile": ("LayerSparsity", "Profile"),
+    "sparsity.profilefile": ("load_profile", "save_profile"),
+    "sparsity.structure": ("apply_profile",),
     "specs": ("Accelerator",),
     "training": ("TrainingGraph", "training_graph"),
 }

@@ -10,7 +10,7 @@ from wavecore.counts import RowCounts, RowKey
 from wavecore.energy import energy
 from wavecore.operations import TensorClass
 from wavecore.plan import Plan
-from wavecore.results import BufferBytes, DramBytes, GroupSummary, LayerRow, StallCycles, Totals
+from wavecore.results import BufferBytes, DramBytes, GroupSummary, LayerRow, PackedTensor, StallCycles, Totals
 from wavecore.sim.timing import Timing
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
@@ -39,7 +39,11 @@ def total_values(
         "step_seconds": seconds,
         "samples_per_second": batch / seconds,
         "macs": counts.macs,
-        "array_utilization": counts.macs / (timing.step_cycles * array.rows * array.columns * cores),
+        "nonzero_macs": counts.nonzero_macs,
+        "gated_macs": counts.gated_macs,
+        "skipped_macs": counts.skipped_macs,
+        "array_utilization": (counts.macs - counts.skipped_macs)
+        / (timing.step_cycles * array.rows * array.columns * cores),
         "array_occupancy": timing.array_busy_cycles / timing.step_cycles,
         "dram_bytes": _dram(timing),
         "global_buffer_bytes": BufferBytes(
@@ -74,6 +78,9 @@ def layer_rows(
                 array_busy_cycles=timed.array_busy_cycles,
                 vector_busy_cycles=timed.vector_busy_cycles,
                 macs=row.macs,
+                nonzero_macs=row.nonzero_macs,
+                gated_macs=row.gated_macs,
+                skipped_macs=row.skipped_macs,
                 vector_operations=row.vector_operations,
                 dram_read_bytes=row.dram_read_bytes,
                 dram_write_bytes=row.dram_write_bytes,
@@ -92,6 +99,21 @@ def group_summaries(plan: Plan) -> tuple[GroupSummary, ...]:
     return tuple(
         GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(plan.batch_per_core))
         for group in plan.groups
+    )
+
+
+def packed_tensors(training: TrainingGraph) -> tuple[PackedTensor, ...]:
+    """The tensors that are compressed in DRAM."""
+    return tuple(
+        PackedTensor(
+            tensor=tensor.name,
+            traffic_class=str(tensor.tensor_class),
+            encoding=tensor.encoding,
+            dense_bytes=tensor.nbytes,
+            packed_bytes=tensor.packed_bytes,
+        )
+        for tensor in training.tensors.values()
+        if tensor.packed_bytes is not None
     )
 
 

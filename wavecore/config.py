@@ -3,7 +3,7 @@
 A key is a field's name without its unit (``global_buffer_bytes`` -> ``core.global_buffer = "10 MiB"``).
 A value is plain, or ``{ value = "10 MiB", source = "..." }``.  An accelerator file has ``name``, ``memory``
 and ``energy`` (each the name of a registered one, a path from the file's folder, or a table of fields), the
-sections ``[chip] [core] [array] [local_buffer] [vector]``, and maybe ``base``: the name or path of an
+sections ``[chip] [core] [array] [local_buffer] [vector]``, maybe [sparsity], and maybe ``base``: the name or path of an
 accelerator of which it states only the differences.
 
 Later layers win: base, file, ``memory=``, overrides.  A local buffer whose size a user states is checked
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -282,12 +282,14 @@ def _name(setting: _Setting | None, label: str) -> str:
 def _values(machine: _Machine, section: str) -> dict[str, Any]:
     """Return the fields of a section's spec."""
     keys = _SECTIONS[section]
-    missing = [key for key in keys if f"{section}.{key}" not in machine.settings]
+    present = {key: keys[key] for key in keys if f"{section}.{key}" in machine.settings}
+    optional = {each.name for each in fields(_SPECS[section]) if each.default is not MISSING}
+    missing = [key for key in keys if key not in present and keys[key].field not in optional]
     if missing:
         label = machine.labels.get(section, machine.label)
         hint = "stating them" if section in _PARTS else 'base = "wavecore" and only the differences'
         raise ConfigError(label, f"{section} lacks {', '.join(missing)}", hint)
-    return {keys[key].field: _convert(section, key, machine.settings[f"{section}.{key}"]) for key in keys}
+    return {keys[key].field: _convert(section, key, machine.settings[f"{section}.{key}"]) for key in present}
 
 
 def _convert(section: str, key: str, setting: _Setting) -> Any:

@@ -19,6 +19,9 @@ class RowCounts:
     """Counts of one layer and phase, or of a whole step, all cores together."""
 
     macs: int = 0
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
     vector_operations: int = 0
     register_bytes: int = 0
     local_buffer_bytes: int = 0
@@ -45,6 +48,9 @@ class RowCounts:
         """
         work, times = command.work, runs["always"]
         self.macs += work.macs * times
+        self.nonzero_macs += work.nonzero_macs * times
+        self.gated_macs += work.gated_macs * times
+        self.skipped_macs += work.skipped_macs * times
         self.vector_operations += work.vector_operations * times
         self.register_bytes += work.register_bytes * times
         self.local_buffer_bytes += work.local_buffer_bytes * times
@@ -52,8 +58,8 @@ class RowCounts:
         self.buffer_write_bytes += work.buffer_write_bytes * times
         self.interconnect_bytes += work.interconnect_bytes * times
         for transfer in transfers_of(command):
+            self.dram_bytes[transfer.traffic_class, transfer.write] += transfer.dram_bytes * runs[transfer.when]
             nbytes = transfer.nbytes * runs[transfer.when]
-            self.dram_bytes[transfer.traffic_class, transfer.write] += nbytes
             if transfer.write:
                 self.buffer_read_bytes += nbytes
             else:

@@ -12,6 +12,7 @@ from wavecore.errors import GraphError
 from wavecore.layers import KINDS, Input, LayerKind, Outlet
 from wavecore.layers.base import Parameter, Role
 from wavecore.shapes import Shape
+from wavecore.sparsity.facts import Sparsity
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -30,10 +31,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerGraph:
-    """A network: layers in the order in which they run, each after all that it reads."""
+    """A network: layers in the order in which they run, each after all that it reads, and what of it is zero."""
 
     name: str
     layers: tuple[Layer, ...]
+    sparsity: Sparsity | None = None
 
     @cached_property
     def by_name(self) -> Mapping[str, Layer]:

@@ -32,7 +32,7 @@ def _shares_are_shares(totals: Totals, accelerator: Accelerator, oracle: Traffic
 
 def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
     array = accelerator.array
-    compute = totals.macs / (array.rows * array.columns * accelerator.chip.cores)
+    compute = (totals.macs - totals.skipped_macs) / (array.rows * array.columns * accelerator.chip.cores)
     seconds = totals.dram_bytes.total / accelerator.memory.bandwidth_bytes_per_second
     bound = max(compute, seconds * accelerator.chip.clock_hz)
     return f"{totals.step_cycles} cycles, and the roofline is {bound:.0f}" if totals.step_cycles < bound else None

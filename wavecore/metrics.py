@@ -42,10 +42,21 @@ _RUN = (
            "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no "
            "padding, no inserted zeros.",
            "sum(layers.macs)"),
+    Metric("nonzero_macs", "with no zero", "MACs",
+           "Of these, those of which neither operand is zero: the bound of an ideal machine that skips every zero.  "
+           "Densities of two operands are taken to be independent.",
+           "sum(layers.nonzero_macs)"),
+    Metric("gated_macs", "gated", "MACs",
+           "Of these, those with a zero operand whose multipliers rest (sparsity.gating): they take time and no "
+           "energy but that of the registers.",
+           "sum(layers.gated_macs)"),
+    Metric("skipped_macs", "skipped", "MACs",
+           "Of these, those left out because the array's tile of weights is all zero (sparsity.tile_skipping).",
+           "sum(layers.skipped_macs)"),
     Metric("group_count", "groups", "", "Layer groups of the plan."),
     Metric("array_utilization", "array utilization", "share",
            "Useful multiply-accumulates over what all arrays could have done in the step.",
-           "macs / (step_cycles * array.rows * array.columns * chip.cores)"),
+           "(macs - skipped_macs) / (step_cycles * array.rows * array.columns * chip.cores)"),
     Metric("array_occupancy", "array occupancy", "share",
            "Share of the step in which the array is not idle (loading weights, streaming or draining), "
            "mean over cores."),
@@ -133,6 +144,15 @@ _GROUPS = (
            "Sub-batches that cover a core's samples, the last maybe smaller."),
 )  # fmt: skip
 
+_PACKED = (
+    Metric("packed.tensor", "tensor", "", "A tensor that is compressed in DRAM (sparsity.compression)."),
+    Metric("packed.traffic_class", "class", "", "What it is."),
+    Metric("packed.encoding", "encoding", "", "The smallest: bitmask, run_length or csr."),
+    Metric("packed.dense_bytes", "dense", "bytes", "Its bytes on chip: of a sample, or of all weights of a layer."),
+    Metric("packed.packed_bytes", "packed", "bytes",
+           "Its bytes in DRAM: counted where the profile has a mask, else expected from its density."),
+)  # fmt: skip
+
 _LAYERS = (
     Metric("layers.name", "layer", "", "Name of the layer."),
     Metric("layers.kind", "kind", "", "What the layer computes."),
@@ -146,6 +166,9 @@ _LAYERS = (
     Metric("layers.vector_busy_cycles", "vector busy", "cycles",
            "Cycles in which the vector unit works for this row, mean over cores."),
     Metric("layers.macs", "MACs", "MACs", "Multiply-accumulates of this row, all cores."),
+    Metric("layers.nonzero_macs", "with no zero", "MACs", "Those of them of which neither operand is zero."),
+    Metric("layers.gated_macs", "gated", "MACs", "Those of them whose multipliers rest."),
+    Metric("layers.skipped_macs", "skipped", "MACs", "Those of them that are left out with their tiles."),
     Metric("layers.vector_operations", "vector operations", "operations",
            "Lane-operations of the vector units, all cores."),
     Metric("layers.dram_read_bytes", "DRAM read", "bytes",
@@ -317,7 +340,7 @@ def _by_name(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
     return MappingProxyType({metric.name: metric for metric in metrics})
 
 
-RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_GROUPS, *_LAYERS, *_MANIFEST))
+RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_GROUPS, *_LAYERS, *_PACKED, *_MANIFEST))
 """Every key of a run's JSON, by its dotted name; a list's items share theirs (``layers.cycles``)."""
 
 METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_ENERGY_REPORT, *_PLAN, *_FOOTPRINTS, *_GEMM, *_SCALESIM))

@@ -32,12 +32,22 @@ class TensorClass(Name):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """``nbytes`` of one sample (``batched``) or of the whole tensor (otherwise)."""
+    """``nbytes`` of one sample (``batched``) or of the whole tensor (otherwise).
+
+    ``packed_bytes`` are what it takes in DRAM where it is compressed there, in the ``encoding``; on chip it is dense.
+    """
 
     name: str
     tensor_class: TensorClass
     nbytes: int
     batched: bool = True
+    packed_bytes: int | None = None
+    encoding: str = ""
+
+    @property
+    def dram_bytes(self) -> int:
+        """What ``nbytes`` of it take in DRAM."""
+        return self.nbytes if self.packed_bytes is None else self.packed_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,16 @@ class VectorPass:
     batched: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class EmptyTiles:
+    """``count`` all-zero tiles of ``rows`` x ``columns`` of what the ``gemm``-th product of an operation holds."""
+
+    gemm: int
+    rows: int
+    columns: int
+    count: int
+
+
 class Role(Name):
     """How an operation uses what it reads: as an operand of its GEMM, or beside it."""
 
@@ -98,6 +118,8 @@ class Operation:
     sum of gradients.  ``lookahead`` is the share of a sample that must be there beyond the share
     already computed: rows of a window over rows of an image, (1, 1) for a whole sample.  ``whole_batch``: each result
     depends on every sample of a core's mini-batch, so that no sub-batch can pass through alone.
+    ``nonzero_share`` of its products have two operands that are not zero; the multipliers of the others rest where
+    they are ``gated``, and waves over ``empty_tiles`` are skipped.
     """
 
     name: str
@@ -112,6 +134,9 @@ class Operation:
     sums: bool = False
     lookahead: tuple[int, int] = (1, 1)
     whole_batch: bool = False
+    nonzero_share: float = 1.0
+    gated: bool = False
+    empty_tiles: tuple[EmptyTiles, ...] = ()
 
     @property
     def macs(self) -> int:

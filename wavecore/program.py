@@ -102,10 +102,14 @@ class Work:
     """What a command computes: array and vector cycles in all, and the counts that energy is made of.
 
     ``array_cycles`` is back-to-back issue; ``fill_cycles`` come before it when the array was idle, and
-    ``drain_cycles`` after it until the last result is out.
+    ``drain_cycles`` after it until the last result is out.  Of the ``macs`` that the network needs, ``nonzero_macs``
+    have no zero for an operand; ``gated_macs`` pass through resting multipliers, ``skipped_macs`` are left out.
     """
 
     macs: int = 0
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
     array_cycles: int = 0
     fill_cycles: int = 0
     drain_cycles: int = 0

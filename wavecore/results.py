@@ -67,6 +67,17 @@ class GroupSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackedTensor:
+    """A tensor that is compressed in DRAM: its bytes on chip and there, a sample or (weights) in all."""
+
+    tensor: str
+    traffic_class: str
+    encoding: str
+    dense_bytes: int
+    packed_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRow:
     """One layer in one phase, all cores together.
 
@@ -83,6 +94,9 @@ class LayerRow:
     array_busy_cycles: int
     vector_busy_cycles: int
     macs: int
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
     vector_operations: int
     dram_read_bytes: int
     dram_write_bytes: int
@@ -134,6 +148,9 @@ class Totals:
     step_seconds: float
     samples_per_second: float
     macs: int
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
     array_utilization: float
     array_occupancy: float
     dram_bytes: DramBytes
@@ -155,6 +172,7 @@ class Run(Totals):
     groups: tuple[GroupSummary, ...]
     rows: tuple[LayerRow, ...]
     manifest: Manifest
+    packed: tuple[PackedTensor, ...] = ()
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -203,6 +221,7 @@ def to_dict(run: Run) -> dict[str, Any]:
         "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
         "groups": [asdict(group) for group in run.groups],
         "layers": [asdict(row) for row in run.rows],
+        "packed": [asdict(tensor) for tensor in run.packed],
         "manifest": asdict(run.manifest),
     }
 
@@ -257,4 +276,5 @@ _NESTED = {
     "groups",
     "rows",
     "manifest",
+    "packed",
 }

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from wavecore import registry
-from wavecore.assembly import group_summaries, layer_rows, total_values, totals
+from wavecore.assembly import group_summaries, layer_rows, packed_tensors, total_values, totals
 from wavecore.config import content_hash, describe, load_accelerator
 from wavecore.config import sources as config_sources
 from wavecore.counts import count, count_totals
@@ -21,6 +21,9 @@ from wavecore.lower import lower
 from wavecore.plan import DEFAULT_CHOICES, Choices, Plan, Schedule
 from wavecore.results import Manifest, Run, Totals
 from wavecore.sim.timing import Engine, Progress
+from wavecore.sparsity.machine import for_machine
+from wavecore.sparsity.profile import Profile
+from wavecore.sparsity.structure import apply_profile
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
 from wavecore.training import TrainingGraph, training_graph
@@ -86,7 +89,7 @@ def make_plan(
     choices: Choices = DEFAULT_CHOICES,
 ) -> Plan:
     """Ask a registered schedule for its plan, under its modelling choices."""
-    return find_schedule(schedule).make(training, accelerator, samples_per_core, choices)
+    return find_schedule(schedule).make(for_machine(training, accelerator), accelerator, samples_per_core, choices)
 
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
@@ -119,6 +122,7 @@ def simulate(
     batch: int | None = None,
     choices: Choices = DEFAULT_CHOICES,
     engine: str = "event",
+    sparsity: Profile | None = None,
     progress: Progress | None = None,
     sources: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -127,8 +131,8 @@ def simulate(
     """Simulate one training step.
 
     ``schedule`` is a registered name or a plan; ``batch`` is the mini-batch of the whole chip (by default 32 samples
-    a core, or the plan's); ``choices`` are the schedule's modelling choices; ``progress`` is called with the share
-    that is done, ``probe`` (event engine only) is told what happens when.
+    a core, or the plan's); ``choices`` are the schedule's modelling choices; ``sparsity`` is a profile to apply;
+    ``progress`` is called with the share that is done, ``probe`` (event engine only) is told what happens when.
 
     Raises an `InputError` for what does not fit together, `InvariantError` if the result breaks a law.
     """
@@ -138,14 +142,20 @@ def simulate(
         machine, sources = load_accelerator(accelerator), sources or config_sources(accelerator)
     else:
         machine = accelerator
-    training = workload if isinstance(workload, TrainingGraph) else training_graph(workload)
-    graph_hash = _verified_hash(training)
+    whole = _unrolled(workload, sparsity)
+    graph_hash = _verified_hash(whole)
+    training = for_machine(whole, machine)
     plan = _plan(training, schedule, machine, batch, choices)
     program = lower(training, plan, machine)
     timing = run_engine(program, machine, progress)
     manifest = Manifest(
         version=package_version(),
-        hashes={"workload": graph_hash, "plan": content_hash(plan), "accelerator": content_hash(machine)},
+        hashes={
+            "workload": graph_hash,
+            "plan": content_hash(plan),
+            "accelerator": content_hash(machine),
+            **({"profile": whole.sparsity.digest} if whole.sparsity is not None else {}),
+        },
         sources=dict(sources or {}),
         machine=describe(machine),
         settings=dict(settings or {}),
@@ -156,6 +166,7 @@ def simulate(
         **total_values(plan, count_totals(program), timing, machine, engine),
         groups=group_summaries(plan),
         rows=layer_rows(training, count(program), timing, machine),
+        packed=packed_tensors(training),
         manifest=manifest,
     )
     check_run(run, machine, plan_traffic(training, plan, machine))
@@ -177,12 +188,22 @@ def evaluate(
     """
     machine = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     _verified_hash(training)
+    training = for_machine(training, machine)
     plan = _plan(training, schedule, machine, batch, choices)
     program = lower(training, plan, machine)
     timing = find_engine(engine)(program, machine, None)
     found = totals(plan, count_totals(program), timing, machine, engine)
     check_totals(found, machine, plan_traffic(training, plan, machine))
     return found
+
+
+def _unrolled(workload: LayerGraph | TrainingGraph, sparsity: Profile | None) -> TrainingGraph:
+    """One training step of what a profile leaves of the workload."""
+    if isinstance(workload, TrainingGraph):
+        if sparsity is not None:
+            raise InputError("sparsity", "a profile is of layers, and this graph is unrolled", "the LayerGraph")
+        return workload
+    return training_graph(workload if sparsity is None else apply_profile(workload, sparsity))
 
 
 def _verified_hash(training: TrainingGraph) -> str:

@@ -106,6 +106,19 @@ class ChipSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparsitySpec:
+    """What the machine does with zeros.
+
+    ``gating`` rests a multiplier that has one for an operand (energy), ``tile_skipping`` leaves out waves whose
+    stationary tile is all zero (cycles), ``compression`` packs tensors in DRAM (traffic); on chip they are dense.
+    """
+
+    gating: bool = False
+    tile_skipping: bool = False
+    compression: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """The whole machine."""
 
@@ -117,3 +130,4 @@ class Accelerator:
     vector: VectorSpec
     memory: MemorySpec
     energy: EnergySpec
+    sparsity: SparsitySpec = SparsitySpec()

@@ -36,6 +36,7 @@ class Transfer:
     """``nbytes`` of a tensor between DRAM and the global buffer, over all passes of one command.
 
     It is reported under ``traffic_class``: the tensor's own, but everything that an update moves is `optimizer`.
+    ``packed_bytes`` are what it moves over DRAM, where the tensor is compressed there.
     """
 
     tensor: Tensor
@@ -44,6 +45,12 @@ class Transfer:
     role: Role = Role.SIDE
     when: When = When.ALWAYS
     update: bool = False
+    packed_bytes: int | None = None
+
+    @property
+    def dram_bytes(self) -> int:
+        """The bytes that pass through DRAM's pins."""
+        return self.nbytes if self.packed_bytes is None else self.packed_bytes
 
     @property
     def traffic_class(self) -> TensorClass:
@@ -71,21 +78,27 @@ def transfers(
         Role.SIDE: 1,
     }
     for read in placed.reads:
-        size = read.tensor.nbytes * (samples if read.tensor.batched else 1)
+        times = samples if read.tensor.batched else 1
         if read.tensor.name in held:
-            yield Transfer(read.tensor, size, False, read.role, When.FIRST)
+            yield _transfer(read.tensor, times, False, read.role, When.FIRST)
         elif read.place is Place.LOADED:
-            yield Transfer(read.tensor, size, False, read.role)
+            yield _transfer(read.tensor, times, False, read.role)
         elif read.place is Place.STREAMED:
-            yield Transfer(read.tensor, size * read.passes * passes[read.role], False, read.role)
+            yield _transfer(read.tensor, times * read.passes * passes[read.role], False, read.role)
     for write in placed.writes:
         if not write.stored:
             continue
-        size = write.tensor.nbytes * (samples if write.tensor.batched else 1)
+        times = samples if write.tensor.batched else 1
         kept = write.tensor.name in held
         if placed.operation.accumulates and not write.tensor.batched and not kept:
-            yield Transfer(write.tensor, size, False, when=When.AFTER_FIRST)
-        yield Transfer(write.tensor, size, True, when=When.LAST if kept else When.ALWAYS)
+            yield _transfer(write.tensor, times, False, when=When.AFTER_FIRST)
+        yield _transfer(write.tensor, times, True, when=When.LAST if kept else When.ALWAYS)
+
+
+def _transfer(tensor: Tensor, times: int, write: bool, role: Role = Role.SIDE, when: When = When.ALWAYS) -> Transfer:
+    """A transfer of all of a tensor, or of a sample of it, so many times."""
+    packed = None if tensor.packed_bytes is None else tensor.packed_bytes * times
+    return Transfer(tensor, tensor.nbytes * times, write, role, when, packed_bytes=packed)
 
 
 def share(total: int, part: int, parts: int) -> int:
@@ -100,7 +113,9 @@ def update_transfers(placed: PlacedOperation, core: int, cores: int) -> Iterator
         copies = cores if read.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT else 1
         yield Transfer(read.tensor, size * copies, False, update=True)
     for write in placed.writes:
-        yield Transfer(write.tensor, share(write.tensor.nbytes, core, cores), True, update=True)
+        whole = write.tensor.packed_bytes
+        packed = None if whole is None else share(whole, core, cores)
+        yield Transfer(write.tensor, share(write.tensor.nbytes, core, cores), True, update=True, packed_bytes=packed)
 
 
 def sub_batches(group: Group, batch_per_core: int) -> list[int]:
@@ -126,17 +141,17 @@ def linear_traffic(placed: PlacedOperation) -> tuple[int, int, int]:
     per_sample = per_iteration = after_first = 0
     for read in placed.reads:
         if read.place is not Place.RESIDENT:
-            size = read.tensor.nbytes * (read.passes if read.place is Place.STREAMED else 1)
+            size = read.tensor.dram_bytes * (read.passes if read.place is Place.STREAMED else 1)
             if read.tensor.batched:
                 per_sample += size
             else:
                 per_iteration += size
     for write in placed.writes:
         if write.tensor.batched:
-            per_sample += write.tensor.nbytes * write.stored
+            per_sample += write.tensor.dram_bytes * write.stored
         else:
-            per_iteration += write.tensor.nbytes
-            after_first += write.tensor.nbytes * placed.operation.accumulates
+            per_iteration += write.tensor.dram_bytes
+            after_first += write.tensor.dram_bytes * placed.operation.accumulates
     return per_sample, per_iteration, after_first
 
 
@@ -163,7 +178,7 @@ def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[
     for samples, total in ((0, fixed), (1, grown)):
         for operation in placed:
             for move in transfers(operation, once, samples, held):
-                total[(move.traffic_class, move.write), move.when] += move.nbytes
+                total[(move.traffic_class, move.write), move.when] += move.dram_bytes
     return tuple(_Linear(*key, nbytes - fixed[key], fixed[key]) for key, nbytes in grown.items())
 
 
@@ -204,7 +219,7 @@ def group_traffic(
                 times = sum(
                     size == samples and move.happens(iteration, len(sizes)) for iteration, size in enumerate(sizes)
                 )
-                total[move.traffic_class, move.write] += move.nbytes * times
+                total[move.traffic_class, move.write] += move.dram_bytes * times
     return total
 
 
@@ -215,7 +230,7 @@ def _update_traffic(placed: tuple[PlacedOperation, ...], cores: int) -> Moved:
     for operation in placed:
         for core in range(cores):
             for move in update_transfers(operation, core, cores):
-                total[move.traffic_class, move.write] += move.nbytes
+                total[move.traffic_class, move.write] += move.dram_bytes
     return total
 
 

@@ -17,6 +17,7 @@ from wavecore.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, La
 from wavecore.memo import Memo
 from wavecore.operations import Operation, Phase, Tensor, TensorClass, Use, VectorPass
 from wavecore.operations import Role as UseRole
+from wavecore.sparsity.facts import Sparsity
 
 UPDATE_LANE_OPERATIONS = 4  # momentum, weight decay, step, rounding to fp16: one each
 OPTIMIZER_BYTES = 2 * ACCUMULATOR_BYTES  # fp32 master weight and momentum
@@ -48,7 +49,8 @@ class TrainingGraph:
     """One training step: the units in forward order, and every tensor by name.
 
     ``sent`` are the tensors that the outside reads from DRAM: values at outlets, gradients at inlets.  ``received`` are
-    the gradients at outlets, which are in DRAM when backward begins.
+    the gradients at outlets, which are in DRAM when backward begins.  ``sparsity`` is what is known of zeros, until
+    `sparsity.machine` makes use of it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class TrainingGraph:
     parameter_count: int
     sent: frozenset[str] = frozenset()
     received: frozenset[str] = frozenset()
+    sparsity: Sparsity | None = None
 
     @cached_property
     def memory(self) -> Memo:
@@ -213,7 +216,16 @@ class _Unroller:
             frozenset(tensor for handed in self.outlets.values() for tensor in handed if tensor in self.drafts)
             | {self.gradients[tensor] for tensor in self.inlets if tensor in self.gradients},
             frozenset(self.received),
+            self._sparsity(),
         )
+
+    def _sparsity(self) -> Sparsity | None:
+        """What is known of zeros, by tensor instead of layer."""
+        known = self.graph.sparsity
+        if known is None:
+            return None
+        values = ((tensor, density) for layer, density in known.densities for tensor in self.values[layer])
+        return replace(known, densities=tuple(values))
 
     def _tensor(self, name: str, tensor_class: TensorClass, nbytes: int, batched: bool = True) -> str:
         self.tensors[name] = Tensor(name, tensor_class, nbytes, batched)

@@ -15,6 +15,7 @@ from wavecore.gemm import (
     register_bytes,
     tiles,
 )
+from wavecore.layers.base import ACCUMULATOR_BYTES
 from wavecore.operations import VectorPass
 from wavecore.placement import PlacedOperation
 from wavecore.program import Work
@@ -33,6 +34,19 @@ def _gemm(array: ArraySpec, m: int, k: int, n: int) -> tuple[int, int, int, int,
         local_buffer_bytes(traffic),
         register_bytes(traffic),
     )
+
+
+@lru_cache(maxsize=65536)
+def _empty_tile(array: ArraySpec, m: int, depth: int, rows: int, columns: int) -> tuple[int, int, int, int, int]:
+    """What the waves over one tile of a product of some depth cost, and so what leaving them out saves.
+
+    It is what the tile costs as a product of its own; only, a shorter tile hands its partial sums on through all rows
+    that the whole product uses.
+    """
+    issue, _, fetched, local, registers = _gemm(array, m, rows, columns)
+    if array.weight_load == "skewed":
+        registers += m * columns * (min(depth, array.rows) - rows) * ACCUMULATOR_BYTES
+    return issue, 0, fetched, local, registers
 
 
 def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> Work:
@@ -70,13 +84,27 @@ def _gemm_work(
         fetched += costs[2] * gemm.count
         local += costs[3] * gemm.count
         registers += costs[4] * gemm.count
+    skipped = 0
+    for empty in op.empty_tiles:
+        m, depth, _ = op.gemms[empty.gemm].at(samples)
+        costs = _empty_tile(array, m, depth, empty.rows, empty.columns)
+        skipped += m * empty.rows * empty.columns * empty.count
+        issue -= costs[0] * empty.count
+        fetched -= costs[2] * empty.count
+        local -= costs[3] * empty.count
+        registers -= costs[4] * empty.count
+    macs = op.macs * samples
+    nonzero = min(round(macs * op.nonzero_share), macs - skipped)
     side = sum(read.tensor.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
     operations, cycles = _vector(op.passes * rounds, samples, drained, accelerator)
     _, depth, columns = op.gemms[-1].at(samples)
     return Work(
-        macs=op.macs * samples,
-        array_cycles=max(issue, -(-fetched // accelerator.core.array_port_bytes_per_cycle)),
+        macs=macs,
+        nonzero_macs=nonzero,
+        gated_macs=macs - skipped - nonzero if op.gated else 0,
+        skipped_macs=skipped,
+        array_cycles=max(issue, 1, -(-fetched // accelerator.core.array_port_bytes_per_cycle)),
         fill_cycles=fill_cycles(array, depth, columns),
         drain_cycles=drain_cycles(array, depth, columns),
         output_tiles=output_tiles,

@@ -42,7 +42,7 @@ def test_what_is_quickly_made_is_made_again(validation: Any) -> None:
 def test_every_workload_and_schedule_is_there(validation: Any) -> None:
     head = "| step time of | " + " | ".join(validation.SCHEDULES) + " | mean size |"
     lines = page().split(head)[1].split("\n\n")[0].splitlines()[2:]
-    assert tuple(line.split(" | ")[0].removeprefix("| ") for line in lines) == validation.workload_names()
+    assert tuple(line.split(" | ")[0].removeprefix("| ") for line in lines) == validation.networks()
 
 
 def test_the_bounds_hold() -> None:

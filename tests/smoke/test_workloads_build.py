@@ -9,6 +9,7 @@ from wavecore.layers import KINDS, CrossEntropy, Input
 from wavecore.layers.base import Role
 
 NAMES = workload_names()
+IMAGENET = tuple(name for name in NAMES if "width" in workload_options(name))
 
 
 def test_all_entry_points_load() -> None:
@@ -53,7 +54,7 @@ def test_is_the_same_every_time(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [(name, {"alexnet": 63, "inception_v3": 75, "inception_v4": 75}.get(name, 32)) for name in NAMES],
+    [(name, {"alexnet": 63, "inception_v3": 75, "inception_v4": 75}.get(name, 32)) for name in IMAGENET],
 )
 def test_smallest_image(name: str, least: int) -> None:
     assert workload(name, image=least).forward_macs > 0
@@ -62,7 +63,7 @@ def test_smallest_image(name: str, least: int) -> None:
             workload(name, image=image)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", IMAGENET)
 @pytest.mark.parametrize("options", [{"image": 320, "classes": 7, "width": 0.3}, {"width": 1e-9}, {"image": 257}])
 def test_builds_with_odd_options(name: str, options: dict[str, float]) -> None:
     assert workload(name, **options).parameter_count > 0

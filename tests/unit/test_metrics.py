@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from wavecore.errors import NameLookupError
 from wavecore.metrics import METRICS, RUN_METRICS, explain
 from wavecore.results import LayerRow, Run, to_dict
 from wavecore.simulation import simulate
+from wavecore.sparsity.profile import LayerSparsity, Profile
+from wavecore.specs import SparsitySpec
 
 OPEN = (
     "manifest.hashes",
@@ -23,14 +25,17 @@ OPEN = (
     "manifest.sources",
     "manifest.settings",
 )  # their keys differ from run to run
-MACHINE = load_accelerator()
+MACHINE = replace(load_accelerator(), sparsity=SparsitySpec(gating=True, tile_skipping=True, compression=True))
 UNIT = re.compile(r"_(bytes|hz|watts|joules)(_per_bit|_per_byte$|_per_second)?(?!_)|_watts")
 NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
 
 
 @pytest.fixture(scope="module")
 def simulated() -> Run:
-    return simulate(workload("resnet18", image=64), "mbs2", MACHINE, batch=8, engine="analytic")
+    said = LayerSparsity(weight_density=0.1, activation_density=0.4, block=(128, 128))
+    profile = Profile(name="some", source="a test", layers={"conv1": said, "layer4.1.conv2": said})
+    graph = workload("resnet18", image=64)
+    return simulate(graph, "mbs2", MACHINE, batch=8, engine="analytic", sparsity=profile)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import pytest
 import wavecore as wc
 from wavecore.metrics import RUN_METRICS as METRICS
 
-PARTS = ("schema", "groups.", "layers.", "manifest.")
+PARTS = ("schema", "groups.", "packed.", "layers.", "manifest.")
 NAMES = {
-    "Accelerator", "Group", "InputError", "InvariantError", "LayerGraph", "ModelNote", "Network", "Plan", "Residency",
-    "Run", "Schedule", "Totals", "TrainingGraph", "WavecoreError", "Workload", "__version__", "energy_report",
-    "evaluate", "explore", "from_onnx", "from_torch", "load_accelerator", "load_plan", "make_plan", "plan_text",
-    "save_plan", "schedule_names", "simulate", "table", "to_dict", "training_graph", "workload", "workload_names",
+    "Accelerator", "Group", "InputError", "InvariantError", "LayerGraph", "LayerSparsity", "ModelNote", "Network",
+    "Plan", "Profile", "Residency", "Run", "Schedule", "Totals", "TrainingGraph", "WavecoreError", "Workload",
+    "__version__", "apply_profile", "energy_report", "evaluate", "explore", "from_onnx", "from_torch",
+    "load_accelerator", "load_plan", "load_profile", "make_plan", "plan_text", "save_plan", "save_profile",
+    "schedule_names", "simulate", "table", "to_dict", "training_graph", "workload", "workload_names",
 }  # fmt: skip
 
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from wavecore.catalog import workload, workload_info, workload_names, workload_options
+from wavecore.errors import GraphError
 from wavecore.ir import LayerGraph
 from wavecore.layers import AdaptiveAvgPool, Add, Concat, Conv, Dropout, GroupNorm, Linear, ReLU
 from wavecore.shapes import Shape
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+IMAGENET = tuple(name for name in workload_names() if "width" in workload_options(name))
 
 
 def convolutions(graph: LayerGraph) -> list[Conv]:
@@ -204,7 +207,7 @@ def test_a_classifier_of_fixed_size_takes_any_image(name: str, image: int, expec
     assert graph.parameter_count == usual
 
 
-@pytest.mark.parametrize("name", workload_names())
+@pytest.mark.parametrize("name", IMAGENET)
 def test_classes_change_the_last_layer_only(name: str) -> None:
     few, many = workload(name, classes=10), workload(name)
     last = [layer for layer in few if isinstance(layer.kind, Linear)][-1]
@@ -213,7 +216,7 @@ def test_classes_change_the_last_layer_only(name: str) -> None:
     assert many.parameter_count - few.parameter_count == 990 * (features + 1)
 
 
-@pytest.mark.parametrize("name", [name for name in workload_names() if name != "mobilenet_v2"])
+@pytest.mark.parametrize("name", [name for name in IMAGENET if name != "mobilenet_v2"])
 def test_width_scales_every_layer(name: str) -> None:
     half, double = workload(name, width=0.5), workload(name, width=2.0)
     assert all(conv.out_channels % 8 == 0 for conv in convolutions(half))
@@ -229,7 +232,7 @@ def test_width_is_rounded_to_a_multiple_of_eight(width: float, channels: int) ->
 
 
 def test_catalog_data() -> None:
-    for name in workload_names():
+    for name in IMAGENET:
         info = workload_info(name)
         assert info.name == name == workload(name).name
         assert info.batch_per_core == (64 if name == "alexnet" else 32)
@@ -237,6 +240,15 @@ def test_catalog_data() -> None:
         image = 299 if name.startswith("inception") else 224
         common = {"image": image, "classes": 1000, "width": 1.0}
         assert workload_options(name) == (common | {"norm": "none"} if name.startswith("vgg") else common)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "lenet300"])
+def test_lenets_read_digits(name: str) -> None:
+    assert workload_options(name) == {"image": 28, "classes": 10}
+    assert workload(name).layers[0].shape == Shape(1, 28, 28)
+    assert workload_info(name).batch_per_core == 50
+    with pytest.raises(GraphError, match=f"network {name}: image is 0; try: "):
+        workload(name, image=0)
 
 
 def test_an_option_may_be_a_numpy_number() -> None:

@@ -16,6 +16,7 @@ from wavecore.cli.ert import import_ert
 from wavecore.cli.knowledge import explain, list_registered
 from wavecore.cli.pictures import report
 from wavecore.cli.plan import plan, program
+from wavecore.cli.profile import profile
 from wavecore.cli.run import run
 from wavecore.cli.sweep import sweep
 from wavecore.cli.verify import verify
@@ -66,7 +67,7 @@ def command() -> Any:
     # Plain help: importing rich for it would double the time of `wavecore --help`.
     app = typer.Typer(cls=Commands, help=HELP, add_completion=False, rich_markup_mode=None)
     app.callback()(_common)
-    for function in (run, compare, sweep, energy, report, plan, program):
+    for function in (run, compare, sweep, energy, report, plan, program, profile):
         app.command()(function)
     app.command("list")(list_registered)
     app.command("import-ert")(import_ert)

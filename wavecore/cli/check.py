@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,7 @@ SUFFIXES = (".toml", ".onnx", ".csv", ".yaml")
 
 @grouped
 def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> None:
-    """Check accelerators, memories, energy tables, ERTs and their maps, plans, sweeps, ONNX models, topologies.
+    """Check accelerators, memories, energy tables, ERTs and maps, plans, sweeps, profiles, ONNX models, topologies.
 
     A plan is checked against its workload and the machine, which the options choose as for a run.
     """
@@ -83,6 +83,10 @@ def _kind(document: Document) -> str:
 
     if document.data.get("schema") == SCHEMA or "group" in document.data:
         return "a plan"
+    from wavecore.sparsity.profile import SCHEMA as PROFILE
+
+    if document.data.get("schema") == PROFILE or "layers" in document.data:
+        return "a sparsity profile"
     if "unit" in document.data:
         return "a map of an ERT"
     if not document.data.keys().isdisjoint(("axes", "objectives", "search")):
@@ -155,6 +159,14 @@ def _sweep(document: Document, machine: MachineOptions, network: NetworkOptions)
     listed_points(parse_spec(document))
 
 
+def _profile(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    from wavecore.sparsity.profilefile import parse_profile
+
+    profile = parse_profile(document)
+    if profile.workload:
+        load_case(profile.workload, replace(network, sparsity=document.label))
+
+
 _CHECKS: dict[str, Check] = {
     "an accelerator": _accelerator,
     "a memory": _memory,
@@ -162,4 +174,5 @@ _CHECKS: dict[str, Check] = {
     "a plan": _plan,
     "a map of an ERT": _map,
     "a sweep": _sweep,
+    "a sparsity profile": _profile,
 }

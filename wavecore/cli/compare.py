@@ -14,6 +14,7 @@ from wavecore.cli.messages import say
 from wavecore.cli.options import Batch, Engine, Force, Json, MachineOptions, NetworkOptions, grouped
 from wavecore.cli.progress import progress
 from wavecore.cli.run import run_case
+from wavecore.cli.sparsity import SparsityCases, compare_sparsity
 from wavecore.cli.tables import amount, heading, show, table
 from wavecore.errors import InputError
 
@@ -68,6 +69,9 @@ def compare(
     find_engine(engine)
     names = schedule_list(schedules)
     loaded = load_machine(machine)
+    if network.sparsity is not None:
+        compare_sparsity(SparsityCases(workloads, network, loaded), names, batch, engine, plot, json)
+        return
     cases = [load_case(name, network) for name in dict.fromkeys(workloads)]
     if plot is not None:
         check_plot(plot, force)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wavecore.catalog import Option, Workload
     from wavecore.ir import LayerGraph
     from wavecore.plan import Plan
+    from wavecore.sparsity.profile import Profile
     from wavecore.specs import Accelerator
     from wavecore.training import TrainingGraph
 
@@ -36,6 +37,7 @@ class Case:
     graph: LayerGraph
     choices: tuple[str, ...] = ()
     file: Mapping[str, str] = field(default_factory=dict)
+    profile: Profile | None = None
 
     @cached_property
     def training(self) -> TrainingGraph:
@@ -57,8 +59,23 @@ class Machine:
 def load_case(name: str, options: NetworkOptions) -> Case:
     """Build the workload called ``name``, a registered network, an ONNX model or a SCALE-Sim topology file.
 
+    A sparsity profile is applied to it, and says what the workload is built with unless the options do.
     Raises an `InputError` for a name, a file, an option or a size that is wrong.
     """
+    if options.sparsity is None:
+        return _dense_case(name, options)
+    from wavecore.sparsity.profilefile import load_profile
+    from wavecore.sparsity.structure import apply_profile
+
+    with hinting("wavecore profile MODEL -o profile.toml, which writes one"):
+        profile = load_profile(Path(options.sparsity))
+    given = _given(options)
+    more = [f"{key}={value}" for key, value in profile.options.items() if key not in given]
+    case = _dense_case(name, replace(options, others=[*options.others, *more]))
+    return replace(case, graph=apply_profile(case.graph, profile), profile=profile)
+
+
+def _dense_case(name: str, options: NetworkOptions) -> Case:
     from wavecore.catalog import workload, workload_info
 
     if name.endswith(".csv") and Path(name).is_file():

@@ -83,6 +83,15 @@ class NetworkOptions:
             show_default=False,
         ),
     ] = field(default_factory=list)
+    sparsity: Annotated[
+        str | None,
+        typer.Option(
+            "--sparsity",
+            metavar="FILE",
+            help="A sparsity profile of the workload; compare takes several, with commas.",
+            show_default=False,
+        ),
+    ] = None
     choices: Annotated[
         list[str],
         typer.Option(

@@ -97,9 +97,10 @@ def program(
     """Print the program of core 0: what its queues load, compute, await and store."""
     from wavecore.lower import lower
     from wavecore.program import program_lines
+    from wavecore.sparsity.machine import for_machine
 
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
-    for line in program_lines(lower(case.training, made, loaded.accelerator)):
+    for line in program_lines(lower(for_machine(case.training, loaded.accelerator), made, loaded.accelerator)):
         print(line)
 
 
@@ -117,9 +118,10 @@ def _plan(
 def _traffic(case: Case, machine: Machine, made: Plan) -> dict[str, int]:
     """DRAM bytes of the plan by class, all cores together, as the run will count them."""
     from wavecore.operations import TensorClass
+    from wavecore.sparsity.machine import for_machine
     from wavecore.traffic import plan_traffic
 
-    moved = plan_traffic(case.training, made, machine.accelerator)
+    moved = plan_traffic(for_machine(case.training, machine.accelerator), made, machine.accelerator)
     classes = {kind.value: moved[kind, False] + moved[kind, True] for kind in TensorClass}
     return {"total": sum(classes.values()), **classes}
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wavecore.plan import Plan
     from wavecore.results import Run
     from wavecore.sim.probe import Probe
+    from wavecore.sparsity.profile import Profile
 
 Out = Annotated[
     Path | None,
@@ -95,6 +96,7 @@ def run_case(
         "schedule": schedule,
         "batch": batch,
         "choices": list(case.choices),
+        **({"sparsity": _sparsity(case.profile)} if case.profile is not None else {}),
         **machine.settings,
     }
     result = simulate(
@@ -108,6 +110,12 @@ def run_case(
         probe=probe,
     )
     return result, plan
+
+
+def _sparsity(profile: Profile) -> dict[str, str]:
+    """What a manifest says of a profile."""
+    file = {} if profile.document is None else {"file": profile.document.label}
+    return {"profile": profile.name, **file, "source": profile.source, "hash": profile.digest}
 
 
 def _folder(out: Path) -> Any:

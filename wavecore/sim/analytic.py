@@ -11,13 +11,14 @@ Time is counted in whole *ticks*, so that iterations which repeat do so exactly,
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from wavecore.counts import count_totals
 from wavecore.dram import sustained_bytes_per_second
 from wavecore.operations import Phase
-from wavecore.program import After, Command, Pace, Program, Segment
+from wavecore.program import After, Command, Load, Pace, Program, Segment, Store, transfers_of
 from wavecore.sim.memory import REQUEST_BYTES
 from wavecore.sim.timing import LazyRows, Progress, RowTiming, Timing
 from wavecore.specs import Accelerator
@@ -42,27 +43,39 @@ class _Bytes:
     stage: int  # buffer space that comes and goes step by step
 
 
+def _dram(move: Load | Store) -> int:
+    """Bytes of a move that pass DRAM's pins."""
+    return move.transfer.dram_bytes
+
+
+def _dense(move: Load | Store) -> int:
+    """Bytes of a move that pass the buffer's port."""
+    return move.flow.total
+
+
 @lru_cache(maxsize=1 << 14)
-def _bytes(command: Command) -> _Bytes:
-    """Sum up what a command moves."""
+def _bytes(command: Command, size: Callable[[Load | Store], int] = _dense) -> _Bytes:
+    """Sum up what a command moves, each transfer in its ``size``."""
     steps = command.steps
-    whole = sum(load.flow.total for load in command.loads if load.flow.pace in _WHOLE)
+    whole = sum(size(load) for load in command.loads if load.flow.pace in _WHOLE)
     flowing = [load for load in command.loads if load.flow.pace not in _WHOLE]
-    always = sum(load.flow.total for load in command.loads if load.transfer.when != "after_first")
+    always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
     retained = sum(load.flow.total for load in command.loads if load.freed is Pace.AT_END)
     if command.order == "depth":
         whole //= command.blocks
         rounds = sum(load.flow.total for load in command.loads if load.flow.pace is Pace.ROUND_START)
         retained = 2 * rounds // command.blocks
-    first = whole + sum(load.flow.total // steps + load.flow.lookahead for load in flowing)
+    first = whole + sum(
+        size(load) // steps + load.flow.lookahead * size(load) // max(1, load.flow.total) for load in flowing
+    )
     staged = sum(store.flow.total for store in command.stores if store.staged)
     streaming = sum(load.flow.total for load in flowing if load.freed is not None) + staged
     return _Bytes(
         first=min(first, always),
-        early=whole + sum(load.flow.total for load in flowing if load.flow.pace is Pace.FIRST_BLOCK),
-        partial=sum(load.flow.total for load in command.loads if load.transfer.when == "after_first"),
+        early=whole + sum(size(load) for load in flowing if load.flow.pace is Pace.FIRST_BLOCK),
+        partial=sum(size(load) for load in command.loads if load.transfer.when == "after_first"),
         load=always,
-        store=sum(store.flow.total for store in command.stores),
+        store=sum(size(store) for store in command.stores),
         stage=retained + min(streaming, 2 * -(-streaming // steps)),
     )
 
@@ -73,6 +86,7 @@ class _Cost:
 
     key: tuple[str, Phase]
     moved: _Bytes
+    packed: _Bytes | None  # the same over DRAM's pins, where anything is compressed there
     array: int
     vector: int
     array_cycles: int
@@ -97,6 +111,7 @@ class _Cost:
 def _cost(command: Command) -> _Cost:
     """Reduce a command to numbers."""
     work, steps, moved = command.work, command.steps, _bytes(command)
+    compressed = any(each.packed_bytes is not None for each in transfers_of(command))
     array, vector = work.array_cycles * TICKS_PER_CYCLE, work.vector_cycles * TICKS_PER_CYCLE
     lead = (1, steps)
     if command.sweep_steps:
@@ -109,6 +124,7 @@ def _cost(command: Command) -> _Cost:
     return _Cost(
         key=(command.unit, command.phase),
         moved=moved,
+        packed=_bytes(command, _dram) if compressed else None,
         array=array,
         vector=vector,
         array_cycles=work.array_cycles,
@@ -141,17 +157,24 @@ def _costs(body: Body) -> tuple[tuple[_Cost, ...], tuple[str, ...]]:
     return costs, tuple(dict.fromkeys(name for name in wanted if name not in made))
 
 
+def _ticks(moved: _Bytes, rate: float, again: bool) -> tuple[int, int, int, int]:
+    """Ticks of the first operands, of those that the first block needs, of all loads, and of the stores."""
+    load = moved.load + moved.partial if again else moved.load
+    return int(moved.first * rate), int(moved.early * rate), int(load * rate), int(moved.store * rate)
+
+
 class _Core:
     """One core, standing for all: the times at which its queues are free, and what is on chip when."""
 
     __slots__ = (
-        "array", "array_busy", "cycles", "dram", "frontier", "latency", "peak", "releases", "size", "stall_dram",
-        "stall_vector", "stored", "there", "ticks_per_byte", "used", "vector",
+        "array", "array_busy", "cycles", "dram", "frontier", "latency", "peak", "port_ticks_per_byte", "releases",
+        "size", "stall_dram", "stall_vector", "stored", "there", "ticks_per_byte", "used", "vector",
     )  # fmt: skip
 
-    def __init__(self, buffer_bytes: int, ticks_per_byte: float, latency: int) -> None:
+    def __init__(self, buffer_bytes: int, ticks_per_byte: float, port_ticks_per_byte: float, latency: int) -> None:
         self.size = buffer_bytes
         self.ticks_per_byte = ticks_per_byte  # to or from DRAM
+        self.port_ticks_per_byte = port_ticks_per_byte  # through the buffer's port, where DRAM's data are compressed
         self.latency = latency  # ticks until the first of a transfer is there
         self.dram = self.array = self.vector = self.frontier = 0
         self.used = self.peak = 0
@@ -164,19 +187,16 @@ class _Core:
 
     def run(self, cost: _Cost, again: bool) -> None:
         """Advance every queue by one command, the first time or ``again``."""
-        moved, rate = cost.moved, self.ticks_per_byte
+        first_in, early_in, load, store = self._transfers(cost, again)
         begin = max(self._space(cost), self.dram)
         if cost.stored:
             begin = max(begin, _latest(self.stored, cost.stored)[0])
-        load = int((moved.load + moved.partial if again else moved.load) * rate)
-        store = int(moved.store * rate)
         latency = self.latency if load else 0
-        arrived_first = begin + int(moved.first * rate) + latency
+        arrived_first = begin + first_in + latency
         arrived_last = begin + load + latency
         ready = _latest(self.there, cost.awaited) if cost.awaited else (0, 0)
         if cost.array:
-            early = begin + int(moved.early * rate)
-            first, last = self._multiply(cost, arrived_first, early, arrived_last, ready)
+            first, last = self._multiply(cost, arrived_first, begin + early_in, arrived_last, ready)
         else:
             start = max(self.vector, arrived_first, ready[0])
             last = max(start + cost.vector, max(arrived_last, ready[1]) + cost.vector_after_operands)
@@ -184,6 +204,14 @@ class _Core:
             self.vector = last
         self.dram = begin + load + store
         self._settle(cost, first, last, max(last, self.dram, first + store if store else last))
+
+    def _transfers(self, cost: _Cost, again: bool) -> tuple[int, int, int, int]:
+        """Ticks of the first operands, of those that the first block needs, of all loads, and of the stores."""
+        if cost.packed is None:
+            return _ticks(cost.moved, self.ticks_per_byte, again)
+        pins = _ticks(cost.packed, self.ticks_per_byte, again)
+        port = _ticks(cost.moved, self.port_ticks_per_byte, again)
+        return max(pins[0], port[0]), max(pins[1], port[1]), max(pins[2], port[2]), max(pins[3], port[3])
 
     def _multiply(
         self, cost: _Cost, arrived_first: int, arrived_early: int, arrived_last: int, ready: tuple[int, int]
@@ -347,9 +375,10 @@ def _core(program: Program, accelerator: Accelerator) -> _Core:
     """A core that has its share of what DRAM sustains, at most what its port takes."""
     cores, clock, memory = len(program.cores), accelerator.chip.clock_hz, accelerator.memory
     sustained = sustained_bytes_per_second(memory, REQUEST_BYTES, run_requests=cores)
-    rate = min(float(sustained) / clock / cores, float(accelerator.core.memory_port_bytes_per_cycle))
+    port = float(accelerator.core.memory_port_bytes_per_cycle)
+    rate = min(float(sustained) / clock / cores, port)
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
-    return _Core(program.buffer_bytes, TICKS_PER_CYCLE / rate, round(latency * TICKS_PER_CYCLE))
+    return _Core(program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE))
 
 
 def _run_segment(core: _Core, segment: Segment, repeat: bool) -> int:

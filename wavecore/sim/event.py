@@ -180,7 +180,7 @@ class _Core:
                         continue
                     if load.after is not After.NOTHING:
                         yield from self._await_store(turn, load, due)
-                    done = yield from self._transfer(turn, step, nbytes, load)
+                    done = yield from self._transfer(turn, step, nbytes, index, load)
                     last_done = max(last_done, done)
                     if load.posts:
                         self._later(last_done, self.on_chip[load.posts], nbytes)
@@ -219,17 +219,23 @@ class _Core:
         if counter.value < needed:
             yield counter.reached(needed, "load", self.tell)
 
-    def _transfer(self, turn: Turn, step: int, nbytes: int, move: Load | Store) -> Generator[simpy.Event, Any, int]:
-        """Move bytes in turns of `REQUEST_BYTES`; return the cycle at which the last of them is there."""
+    def _transfer(
+        self, turn: Turn, step: int, nbytes: int, index: int, move: Load | Store
+    ) -> Generator[simpy.Event, Any, int]:
+        """Move bytes in turns of `REQUEST_BYTES`; return the cycle at which the last of them is there.
+
+        What is compressed in DRAM passes the buffer's port dense.
+        """
         env, memory, transfer = self.env, self.machine.memory, move.transfer
         write = transfer.write
-        self.machine.moved[transfer.traffic_class, write] += nbytes
+        packed = turn.table.packed.get((write, index, step), nbytes)
+        self.machine.moved[transfer.traffic_class, write] += packed
         queue = self.index + write * len(self.machine.cores)
         begun = now = done = int(env.now)
-        left = nbytes
+        left = packed
         while left:
             part = min(left, REQUEST_BYTES)
-            port_free = now - (-part // self.port)
+            port_free = now - (-part * nbytes // (self.port * packed))
             done = yield memory.request(queue, part, write)
             now = int(env.now)
             if now < port_free:
@@ -376,7 +382,7 @@ class _Core:
         for index, nbytes, staged, visible in turn.table.stores[step]:
             store = turn.command.stores[index]
             if turn.happens(store):
-                yield from self._transfer(turn, step, nbytes, store)
+                yield from self._transfer(turn, step, nbytes, index, store)
                 self.in_dram[store.transfer.tensor.name].add(visible)
                 if self.tell is not None:
                     self.tell.posted("store", self.in_dram[store.transfer.tensor.name].signal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavecore.program import Command, Flow, Token, due, progress
+from wavecore.program import Command, Flow, Load, Store, Token, due, progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class StepTable:
     reservations; ``gives``: those that its end frees; ``waits`` and ``overwrites``: (tensor,
     bytes that must be on chip, or in DRAM, bytes of a sample); ``posts``:
     (tensor, bytes that are new); ``stores``: (index of the store, bytes, staged bytes, bytes newly visible).
+    ``packed``: DRAM bytes of a tensor that is compressed there, by (is a store, index, step).
     """
 
     loads: list[list[tuple[int, int, int]]]
@@ -26,6 +27,7 @@ class StepTable:
     stores: list[list[tuple[int, int, int, int]]]
     array: list[int]
     vector: list[int]
+    packed: dict[tuple[bool, int, int], int]
 
 
 def _deltas(cumulative: list[int]) -> list[int]:
@@ -56,7 +58,22 @@ def step_table(command: Command) -> StepTable:
         _stores(command, takes),
         _spread(command.work.array_cycles, command.steps),
         _spread(command.work.vector_cycles, command.steps),
+        _packed(command),
     )
+
+
+def _packed(command: Command) -> dict[tuple[bool, int, int], int]:
+    """DRAM bytes of the steps of compressed transfers: even shares, which add up to the whole."""
+    packed = {}
+    moves: list[tuple[int, Load | Store]] = [*enumerate(command.loads), *enumerate(command.stores)]
+    for index, move in moves:
+        whole = move.transfer.packed_bytes
+        if whole is not None:
+            moved = due if isinstance(move, Load) else progress
+            dense = [moved(move.flow, command, step) for step in range(command.steps)]
+            for step, nbytes in enumerate(_deltas([each * whole // move.flow.total for each in dense])):
+                packed[isinstance(move, Store), index, step] = nbytes
+    return packed
 
 
 def _loads(command: Command, takes: list[int], gives: list[int]) -> list[list[tuple[int, int, int]]]:

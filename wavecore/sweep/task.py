@@ -41,7 +41,7 @@ GRAPHS_A_PROCESS = 8
 _IMMATERIAL = {"cli", "exploration.py", "figures_energy.py", "golden", "output.py", "plots.py", "report", "sweep"}
 _MATERIAL = {"sweep/task.py"}
 
-_PARTS = ("schema", "groups.", "layers.", "manifest.")
+_PARTS = ("schema", "groups.", "layers.", "packed.", "manifest.")
 SCALARS = tuple(name for name in RUN_METRICS if not name.startswith(_PARTS))
 """The scalar figures of a run, by their names in `metrics.METRICS`."""
 

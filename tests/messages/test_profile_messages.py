@@ -1,0 +1,215 @@
+"""What is said of profiles and checkpoints that are wrong: the whole message."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wavecore.catalog import workload
+from wavecore.cli import main
+from wavecore.errors import WavecoreError
+from wavecore.sparsity.arrays import read_arrays
+from wavecore.sparsity.checkpoint import read_checkpoint
+from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.structure import apply_profile
+
+HEAD = 'schema = "wavecore.profile/1"\nname = "p"\nsource = "s"\n'
+LAYER = HEAD + '[layers."conv1"]\n'
+
+WRONG = {
+    "": "p.toml: is empty",
+    'name = "p"\n': 'p.toml: there is no schema; try: schema = "wavecore.profile/1" in a file that holds a profile',
+    'schema = "x/1"\n': "p.toml:1: schema: 'x/1' is not known; try: \"wavecore.profile/1\"",
+    HEAD: 'p.toml: says nothing of any layer; try: [layers."conv1"]',
+    HEAD + "sauce = 1\n": "p.toml:4: sauce: unknown key; try: source or schema",
+    LAYER + "weight_densty = 0.1\n": "p.toml:5: layers.conv1.weight_densty: unknown key; "
+    "try: weight_density or activation_density",
+    LAYER
+    + "weight_density = 1.5\n": "p.toml:5: layers.conv1.weight_density: 1.5 is out of range; try: a share of 0 to 1",
+    LAYER
+    + "weight_density = nan\n": "p.toml:5: layers.conv1.weight_density: nan is not a number; try: a share of 0 to 1",
+    LAYER + "kept_outputs = 0\n": "p.toml:5: layers.conv1.kept_outputs: 0 is out of range; "
+    "try: removed = true, if nothing of the branch is left",
+    LAYER + "kept_outputs = [1, 1]\n": "p.toml:5: layers.conv1.kept_outputs: names an index twice; try: each once",
+    LAYER
+    + 'decomposition = "spatial"\n': "p.toml:5: layers.conv1.decomposition: there is no rank; try: rank = 12 beside it",
+    LAYER + "block = 8\n": "p.toml:5: layers.conv1.block: 8 is no pair; try: [8, 8]",
+    HEAD + 'masks = "../m.npz"\n': "p.toml:4: masks: '../m.npz' points outside the profile's folder; "
+    "try: a file beside the profile",
+    HEAD + 'masks = "m.pkl"\n': "p.toml:4: masks: 'm.pkl' is no .npz or .safetensors file; try: masks = \"masks.npz\"",
+    HEAD + 'masks = "m.npz"\n': "m.npz: there is no such file",
+}
+UNFIT = {
+    '[layers."conv3"]\nrank = 2\n': "p.toml:4: layers.conv3: there is no layer of lenet5 named 'conv3'; "
+    "try: conv2 or conv1 or relu_conv2",
+    "[layers.conv1]\nkept_outputs = 21\n": "p.toml:5: layers.conv1.kept_outputs: keeps 21 of 20; try: at most 20",
+    "[layers.conv1]\nkept_outputs = [20]\n": "p.toml:5: layers.conv1.kept_outputs: names index 20 of 20; "
+    "try: at most 19",
+    "[layers.conv1]\nhidden = 3\n": "p.toml:5: layers.conv1.hidden: a conv has no hidden units; try: kept_outputs",
+    "[layers.pool1]\nrank = 3\n": "p.toml:5: layers.pool1.rank: a max_pool has no weights to prune; "
+    "try: a convolution or linear layer",
+    "[layers.conv2]\nremoved = true\n": "p.toml:5: layers.conv2.removed: is in no residual branch; "
+    "try: kept_outputs, to make the layer smaller",
+    "[layers.conv1]\nrank = 26\n": "p.toml:5: layers.conv1.rank: 26 is more than the whole rank, 20; try: 1 to 20",
+}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def message(function: Any, *arguments: Any) -> str:
+    with pytest.raises(WavecoreError) as caught:
+        function(*arguments)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG.items())
+def test_profile(text: str, expected: str) -> None:
+    Path("p.toml").write_text(text)
+    assert message(load_profile, Path("p.toml")) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), UNFIT.items())
+def test_profile_that_does_not_fit(text: str, expected: str) -> None:
+    Path("p.toml").write_text(HEAD + text)
+    assert message(apply_profile, workload("lenet5"), load_profile(Path("p.toml"))) == expected
+
+
+def test_profile_of_another_workload() -> None:
+    Path("p.toml").write_text(HEAD + 'workload = "alexnet"\n[layers.conv1]\nrank = 1\n')
+    said = message(apply_profile, workload("lenet5"), load_profile(Path("p.toml")))
+    assert said == (
+        "p.toml:4: workload: is a profile of 'alexnet', not of 'lenet5'; try: wavecore run alexnet --sparsity ..."
+    )
+
+
+def test_mask_of_another_shape() -> None:
+    np.savez("m.npz", conv1=np.ones((20, 1, 3, 3)))
+    Path("p.toml").write_text(HEAD + 'masks = "m.npz"\n')
+    said = message(apply_profile, workload("lenet5"), load_profile(Path("p.toml")))
+    assert said == (
+        "p.toml:4: masks: the mask of 'conv1' is 20x1x3x3, and its weights are 20x1x5x5; "
+        "try: a mask in PyTorch's order of dimensions"
+    )
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("executed",)
+
+
+def test_pickles_are_not_executed() -> None:
+    import torch
+
+    refused = "is damaged, or holds more than tensors, which would have to be executed"
+    torch.save({"conv1.weight": Hostile()}, "a.pt")
+    Path("b.pth").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    np.savez("c.npz", w=np.array([Hostile()], dtype=object))
+    hint = "torch.save(module.state_dict(), ...) or a .safetensors file"
+    assert message(read_checkpoint, Path("a.pt")) == f"a.pt: {refused}; try: {hint}"
+    assert message(read_checkpoint, Path("b.pth")) == f"b.pth: {refused}; try: {hint}"
+    assert (
+        message(read_checkpoint, Path("c.npz"))
+        == "c.npz: 'w' holds object, not numbers; try: arrays of numbers or booleans"
+    )
+    assert not Path("executed").exists()
+
+
+def test_a_tensor_larger_than_its_file() -> None:
+    import torch
+
+    torch.save({"w": torch.zeros(1).expand(1 << 20, 1 << 20)}, "a.pt")
+    assert message(read_checkpoint, Path("a.pt")) == (
+        "a.pt: 'w' says that it has 1099511627776 elements, and holds 4 bytes; "
+        "try: tensor.contiguous() before it is saved"
+    )
+
+
+def npy(shape: tuple[int, ...], content: bytes) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue() + content
+
+
+def test_an_npz_array_larger_than_its_file() -> None:
+    with zipfile.ZipFile("a.npz", "w") as archive:
+        archive.writestr("w.npy", npy((1 << 20, 1 << 20), bytes(16)))
+    assert message(read_arrays, Path("a.npz")) == (
+        "a.npz: 'w' says that it is 1048576x1048576 of 4 bytes, and holds 16 bytes; "
+        "try: the whole file: it may have been cut off"
+    )
+
+
+def safetensors(header: dict[str, Any], content: bytes = bytes(8)) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content
+
+
+SAFETENSORS = {
+    b"abc": "is no .safetensors file, or is truncated; try: the whole file",
+    (1 << 60).to_bytes(8, "little"): "is no .safetensors file, or is truncated; try: the whole file",
+    safetensors({"w": {}}): "its header does not describe 'w'; try: the whole file",
+    safetensors({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 80]}}): "'w' lies beyond the end of the file; "
+    "try: the whole file",
+    safetensors(
+        {"w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 8]}}
+    ): "'w' says that it is 1099511627776 of 4 bytes, and holds 8 bytes; try: the whole file: it may have been cut off",
+    safetensors({"w": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}): "'w' says that it is -2x-1 "
+    "of 4 bytes, and holds 8 bytes; try: the whole file: it may have been cut off",
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), SAFETENSORS.items())
+def test_safetensors(content: bytes, expected: str) -> None:
+    Path("a.safetensors").write_bytes(content)
+    assert message(read_arrays, Path("a.safetensors")) == f"a.safetensors: {expected}"
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "pt", "onnx"])
+def test_truncated_files_are_refused(suffix: str) -> None:
+    import onnx
+    import torch
+    from safetensors.numpy import save_file
+
+    weights = {"conv1.weight": np.random.default_rng(0).random((64, 64, 3, 3), dtype=np.float32)}
+    whole = Path(f"w.{suffix}")
+    if suffix == "npz":
+        np.savez(whole, **weights)  # type: ignore[arg-type]
+    elif suffix == "safetensors":
+        save_file(weights, whole)
+    elif suffix == "pt":
+        torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, whole)
+    else:
+        tensors = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+        onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], tensors)), whole)
+    assert read_checkpoint(whole)["conv1.weight"].all()
+    content = whole.read_bytes()
+    for length in range(0, len(content), len(content) // 9):
+        whole.write_bytes(content[:length])
+        assert message(read_checkpoint, whole).startswith(f"{whole}: ")
+
+
+def test_names_and_shapes_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = {"conv1": (20, 1, 5, 5), "conv2": (50, 20, 5, 5), "fc1": (500, 800), "fc2": (10, 500)}
+    weights = {f"module.{name}.weight": np.ones(shape, dtype=np.float32) for name, shape in shapes.items()}
+    wrong = {
+        "c": (weights | {"konv2.weight": np.ones((5, 5))}, "c.npz: lenet5 has no layer with weights named 'konv2'"),
+        "d": (dict(list(weights.items())[1:]), "d.npz: has no tensor for the layer 'conv1' of lenet5"),
+        "e": (
+            weights | {"module.fc2.weight": np.ones((10, 501))},
+            "e.npz: the tensor of 'fc2' is 10x501, and its weights are 10x500",
+        ),
+    }
+    for name, (arrays, expected) in wrong.items():
+        np.savez(f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        assert main(["profile", f"{name}.npz", "--workload", "lenet5", "-o", "p.toml"]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {expected}\n  try: ")
+        assert not Path("p.toml").exists()

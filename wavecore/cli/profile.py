@@ -1,0 +1,138 @@
+"""``wavecore profile``: what of a checkpoint is zero."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavecore.cli.inputs import load_case
+from wavecore.cli.messages import say
+from wavecore.cli.options import Force, Json, NetworkOptions, grouped
+from wavecore.cli.tables import show, table
+from wavecore.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wavecore.cli.inputs import Case
+    from wavecore.sparsity.facts import Booleans
+    from wavecore.sparsity.measure import Measured
+
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A .safetensors, .npz, .pt, .pth or .onnx file.", show_default=False),
+]
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the profile there.", show_default=False)
+]
+Network = Annotated[
+    str | None,
+    typer.Option("--workload", metavar="NAME", help="Whose weights they are: names and shapes are checked."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="SAMPLES.npz", help="Measure activations on these images.", show_default=False),
+]
+Masks = Annotated[bool, typer.Option("--masks", help="Write which weights are zero beside the profile, not how many.")]
+
+
+@grouped
+def profile(
+    model: Model,
+    network: NetworkOptions,
+    out: Out = None,
+    workload: Network = None,
+    data: Data = None,
+    masks: Masks = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Measure the sparsity of a pruned model: zero elements, filters, channels and 128x128 tiles of every layer."""
+    from wavecore.sparsity.checkpoint import read_checkpoint
+    from wavecore.sparsity.measure import match, measure, measured_profile
+    from wavecore.sparsity.profilefile import save_profile
+
+    _check_options(network, out, workload, data, force)
+    case = None if workload is None else load_case(workload, replace(network, sparsity=None))
+    graph = None if case is None else case.graph
+    weights = match(str(model), read_checkpoint(model), graph)
+    activations = {} if data is None or case is None else _activations(case, model, data, weights)
+    if out is not None:
+        source = f"measured by wavecore profile on {model.name}" + (f" with {data.name}" if data is not None else "")
+        options = {} if case is None else _options(case)
+        made = measured_profile(
+            model.stem, source, weights, graph, options=options, activations=activations, masks=masks
+        )
+        save_profile(made, out)
+        say(f"written to {out}")
+    measured = [measure(name, array) for name, array in weights.items()]
+    if json:
+        from wavecore.output import json_text
+
+        layers = [{**asdict(each), "shape": list(each.shape)} for each in measured]
+        sys.stdout.write(json_text({"schema": "wavecore.measured/1", "layers": layers, "activations": activations}))
+    else:
+        show(_tables(str(model), measured, activations))
+
+
+def _check_options(
+    network: NetworkOptions, out: Path | None, workload: str | None, data: Path | None, force: bool
+) -> None:
+    from wavecore.output import writable_file
+
+    if network.sparsity is not None:
+        raise InputError("--sparsity", "is what this command makes", "leaving it out")
+    if data is not None and workload is None:
+        raise InputError("--data", "needs to know the network", "--workload NAME")
+    if out is not None:
+        if out.suffix != ".toml":
+            raise InputError("--out", f"{out} is no .toml file", f"{out.with_suffix('.toml')}")
+        writable_file(out, replace=force)
+
+
+def _options(case: Case) -> Mapping[str, int | float | str]:
+    """The options of the workload that are not its defaults."""
+    from wavecore.catalog import workload_options
+
+    if case.file or not case.options:
+        return {}
+    defaults = workload_options(case.info.name)
+    return {key: value for key, value in case.options.items() if value != defaults[key]}
+
+
+def _activations(case: Case, model: Path, data: Path, weights: Mapping[str, Booleans]) -> dict[str, float]:
+    from wavecore.sparsity.activations import activation_densities
+    from wavecore.sparsity.structure import weight_shape
+
+    for name, array in weights.items():
+        if array.shape != weight_shape(case.graph, name):
+            raise InputError("--data", f"{name!r} has fewer channels than {case.info.name}", "leaving it out")
+    return activation_densities(case.graph, model, data)
+
+
+def _tables(model: str, measured: list[Measured], activations: Mapping[str, float]) -> Iterator[RenderableType]:
+    columns = ["layer", "shape", "weights", "non-zero", "zero filters", "zero channels", "zero tiles"]
+    rows = [
+        [
+            each.name,
+            "x".join(map(str, each.shape)),
+            f"{each.elements:,}",
+            f"{100 * each.nonzeros / each.elements:.2f}%",
+            f"{each.zero_filters} of {each.filters}",
+            f"{each.zero_channels} of {each.channels}",
+            f"{each.zero_tiles} of {each.tiles}",
+        ]
+        for each in measured
+    ]
+    elements, nonzeros = sum(each.elements for each in measured), sum(each.nonzeros for each in measured)
+    tiles = f"{sum(each.zero_tiles for each in measured)} of {sum(each.tiles for each in measured)}"
+    rows.append(["all", "", f"{elements:,}", f"{100 * nonzeros / elements:.2f}%", "", "", tiles])
+    yield table(f"zeros of {model}", columns, rows, right=columns[2:])
+    if activations:
+        shown = [[name, f"{100 * density:.2f}%"] for name, density in activations.items()]
+        yield table("non-zero activations, behind the ReLU", ["layer", "non-zero"], shown, right=["non-zero"])

@@ -1,0 +1,1 @@
+"""Sparsity: profiles of pruned networks, what they change in a graph, and what an accelerator makes of them."""

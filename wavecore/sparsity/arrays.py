@@ -1,0 +1,157 @@
+"""Named arrays out of ``.npz`` and ``.safetensors`` files that nobody vouches for, and into ``.npz``.
+
+Nothing is unpickled, nothing is read before its size is known to be true, and no more than `LARGEST_BYTES` are.
+https://github.com/huggingface/safetensors describes the second format: a length, a JSON header, and the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from wavecore.errors import FileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
+
+LARGEST_BYTES = 4 << 30
+LARGEST_HEADER_BYTES = 16 << 20
+MOST_ARRAYS = 1 << 16
+MOST_DIMENSIONS = 8
+
+# Types of safetensors as unsigned integers of the same size: only zeros are looked for, and the sign bit is cut off.
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
+    "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64,
+}  # fmt: skip
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Read the arrays of a file by its suffix; elements are true where they are not zero, else of any type.
+
+    Raises `FileError`, with one message, for a file that is missing, truncated, too large or not what it says.
+    """
+    if path.is_dir():
+        raise FileError(str(path), "is a folder, not a file")
+    if not path.is_file():
+        raise FileError(str(path), "there is no such file" if not path.exists() else "is not a regular file")
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_BYTES:
+            raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
+        if not size:
+            raise FileError(str(path), "is empty")
+        reader = _READERS.get(path.suffix)
+        if reader is None:
+            raise FileError(str(path), "has no known suffix", " or ".join(_READERS))
+        with path.open("rb") as stream:
+            return dict(reader(path, stream, size))
+    except OSError as error:
+        raise FileError(str(path), f"cannot be read ({error.strerror or error})") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays, compressed, whole or not at all."""
+    import numpy as np
+
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    try:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_size(path: Path, name: str, shape: tuple[int, ...], item_bytes: int, held_bytes: int) -> None:
+    """Raise `FileError` unless an array of this shape has just the bytes that the file holds of it."""
+    wrong = len(shape) > MOST_DIMENSIONS or any(not isinstance(size, int) or size < 0 for size in shape)
+    if wrong or math.prod(shape) * item_bytes != held_bytes:
+        sizes = "x".join(map(str, shape[:MOST_DIMENSIONS])) or "a number"
+        what = f"{name[:60]!r} says that it is {sizes} of {item_bytes} bytes, and holds {held_bytes} bytes"
+        raise FileError(str(path), what, "the whole file: it may have been cut off")
+
+
+def _npz(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str, Array]]:
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            entries = archive.infolist()
+            if len(entries) > MOST_ARRAYS:
+                raise FileError(str(path), f"holds {len(entries)} arrays", f"at most {MOST_ARRAYS}")
+            if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
+                raise FileError(str(path), f"unpacks to more than {LARGEST_BYTES >> 30} GiB")
+            for entry in entries:
+                name = entry.filename.removesuffix(".npy")
+                with archive.open(entry) as member:
+                    shape, fortran, dtype = _npy_header(path, name, member)
+                    content = member.read()
+                check_size(path, name, shape, dtype.itemsize, len(content))
+                flat: Any = np.frombuffer(content, dtype=dtype)
+                yield name, flat.reshape(shape, order="F" if fortran else "C")
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise FileError(str(path), "is no .npz file, or is damaged", "numpy.savez_compressed(...)") from error
+
+
+def _npy_header(path: Path, name: str, member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    from numpy.lib import format as npy
+
+    major, _ = npy.read_magic(member)
+    read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
+    shape, fortran, dtype = read(member)
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise FileError(str(path), f"{name[:60]!r} holds {dtype}, not numbers", "arrays of numbers or booleans")
+    return shape, fortran, dtype
+
+
+def _safetensors(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str, Array]]:
+    import numpy as np
+
+    header, start = _safetensors_header(path, stream, size)
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        kind, shape, begin, end = _safetensors_entry(path, name, entry, size - start)
+        bits = _BITS[kind]
+        check_size(path, name, shape, bits // 8, end - begin)
+        stream.seek(start + begin)
+        flat: Any = np.frombuffer(stream.read(end - begin), dtype=f"<u{bits // 8}")
+        signless = flat << 1 if kind.startswith(("F", "BF")) else flat  # minus zero is zero
+        yield name, (signless != 0).reshape(shape)
+
+
+def _safetensors_header(path: Path, stream: IO[bytes], size: int) -> tuple[dict[str, Any], int]:
+    length = int.from_bytes(stream.read(8), "little")
+    if size < 8 or length > min(LARGEST_HEADER_BYTES, size - 8):
+        raise FileError(str(path), "is no .safetensors file, or is truncated", "the whole file")
+    try:
+        header = json.loads(stream.read(length))
+    except (ValueError, RecursionError) as error:
+        raise FileError(str(path), "is no .safetensors file: its header is not JSON", "the whole file") from error
+    if not isinstance(header, dict) or len(header) > MOST_ARRAYS:
+        raise FileError(str(path), "is no .safetensors file: its header lists no tensors", "the whole file")
+    return header, 8 + length
+
+
+def _safetensors_entry(path: Path, name: str, entry: object, room: int) -> tuple[str, tuple[int, ...], int, int]:
+    """Type, shape, begin and end of a tensor, which lies within the file."""
+    try:
+        kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(str(path), f"its header does not describe {name[:60]!r}", "the whole file") from error
+    if kind not in _BITS:
+        raise FileError(str(path), f"{name[:60]!r} is of type {str(kind)[:20]!r}", f"one of {', '.join(_BITS)}")
+    if not (type(begin) is int and type(end) is int and 0 <= begin <= end <= room):
+        raise FileError(str(path), f"{name[:60]!r} lies beyond the end of the file", "the whole file")
+    return kind, shape, begin, end
+
+
+_READERS = {".npz": _npz, ".safetensors": _safetensors}

@@ -1,0 +1,110 @@
+"""What a machine makes of a network's zeros: gated multipliers, skipped tiles, tensors that are packed in DRAM.
+
+Zeros of different tensors are taken to be independent: of the products of a forward pass, d_w d_a have two operands
+that are not zero; of a data gradient d_w d_g, of a weight gradient d_a d_g.  A gradient inherits the zeros of the value
+whose ReLU masks it.  A max-pooling passes the density of what it reads on, unless a profile gives its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from wavecore.layers.base import ELEMENT_BYTES
+from wavecore.operations import EmptyTiles, Operation, Phase, Tensor, TensorClass
+from wavecore.operations import Role as UseRole
+from wavecore.sparsity.encodings import DENSE, best, of_density, of_mask
+from wavecore.sparsity.facts import Sparsity, WeightFacts
+from wavecore.sparsity.tiles import empty_tiles
+from wavecore.specs import Accelerator, SparsitySpec
+from wavecore.training import TrainingGraph
+
+_PASSED_ON = ("max_pool", "dropout")
+
+
+def for_machine(training: TrainingGraph, accelerator: Accelerator) -> TrainingGraph:
+    """The training graph as this machine runs it; itself where nothing is known of zeros."""
+    if training.sparsity is None:
+        return training
+    sparsity, size = training.sparsity, (accelerator.array.rows, accelerator.array.columns)
+    options = accelerator.sparsity
+
+    def fresh() -> TrainingGraph:
+        zeros = _zeros(training, sparsity)
+        tensors = dict(training.tensors)
+        if options.compression:
+            tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
+
+        def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+            return tuple(_operation(zeros, training, op, options, size) for op in operations)
+
+        units = tuple(
+            replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units
+        )
+        return replace(training, units=units, tensors=tensors, sparsity=None)
+
+    made: TrainingGraph = training.memory.recall("machine", (options, size), fresh)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Zeros:
+    """Weights by unit, and densities of values and gradients by tensor; what is not there is dense."""
+
+    weights: Mapping[str, WeightFacts]
+    densities: Mapping[str, float]
+
+
+def _zeros(training: TrainingGraph, sparsity: Sparsity) -> _Zeros:
+    densities = dict(sparsity.densities)
+    for unit in training.units:
+        if unit.kind in _PASSED_ON and unit.name not in densities and len(unit.inputs[0]) == 1:
+            source = unit.inputs[0][0]
+            if source in densities:
+                densities[unit.name] = densities[source]
+    for name in list(densities):
+        if f"{name}.mask" in training.tensors:
+            densities[f"{name}.gradient"] = densities[name]
+    return _Zeros(dict(sparsity.weights), densities)
+
+
+def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
+    """A tensor in its smallest encoding; what has no known zeros stays as it is."""
+    owner = tensor.name.removesuffix(".weight")
+    if tensor.tensor_class is TensorClass.WEIGHT and owner in zeros.weights:
+        facts = zeros.weights[owner]
+        gemm = training.units[training.unit_index[owner]].forward[0].gemms[0]
+        rows, columns = gemm.n * gemm.count, gemm.k
+        contents = of_mask(facts.mask) if facts.mask is not None else of_density(rows, columns, facts.density)
+        name, nbytes = best(contents)
+        rest = tensor.nbytes - rows * columns * ELEMENT_BYTES  # a bias stays dense
+    elif tensor.name in zeros.densities and tensor.tensor_class in (TensorClass.ACTIVATION, TensorClass.GRADIENT):
+        contents = of_density(1, tensor.nbytes // ELEMENT_BYTES, zeros.densities[tensor.name])
+        name, nbytes = best(contents)
+        rest = 0
+    else:
+        return tensor
+    return tensor if name == DENSE else replace(tensor, packed_bytes=nbytes + rest, encoding=name)
+
+
+def _operation(
+    zeros: _Zeros, training: TrainingGraph, op: Operation, options: SparsitySpec, size: tuple[int, int]
+) -> Operation:
+    """An operation with the share of its products that are not zero, and the tiles that it skips."""
+    if not op.gemms:
+        return op
+    weights = zeros.weights.get(op.unit)
+    skips: tuple[EmptyTiles, ...] = ()
+    if options.tile_skipping and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
+        skips = empty_tiles(weights, op.phase, op.gemms, size)
+    share = _density(zeros, training, op, UseRole.STREAMED) * _density(zeros, training, op, UseRole.STATIONARY)
+    if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
+        share *= weights.density
+    return replace(op, nonzero_share=share, gated=options.gating, empty_tiles=skips)
+
+
+def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRole) -> float:
+    """Density of an operand: of all its tensors together, where it is a concatenation; weights are counted apart."""
+    parts = [training.tensors[use.tensor] for use in op.reads if use.role is role]
+    whole = sum(part.nbytes for part in parts)
+    return sum(part.nbytes * zeros.densities.get(part.name, 1.0) for part in parts) / whole if whole else 1.0
