@@ -228,4 +228,5 @@ def test_stopped_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
         err,
     )
     assert told is not None, err
-    assert int(told[1]) == stored(store) >= 5
+    assert stored(store) >= 5
+    assert stored(store) - int(told[1]) in (0, 1)  # the signal may fall between storing and counting
