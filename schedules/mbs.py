@@ -79,6 +79,8 @@ def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[Piece]) -
             return []
         candidates += found
     groups = [grouper.group(candidate, hold=True) for candidate in candidates]
+    if any(candidate.rereads for candidate in candidates):  # which may move less than they are taken to
+        return [_Option(sum(map(grouper.group_bytes, groups)), lambda: groups)]
     moved = sum(candidate.dram_bytes for candidate in candidates)
     return [_Option(moved - sum(map(grouper.saved_bytes, groups)), lambda: groups)]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from wavecore.config import load_accelerator
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import (
+    LSTM,
     AdaptiveAvgPool,
     Add,
     AvgPool,
@@ -14,6 +15,7 @@ from wavecore.layers import (
     Conv,
     CrossEntropy,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     GroupNorm,
@@ -25,6 +27,7 @@ from wavecore.plan import Group, Plan
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan
 from wavecore.training import training_graph
+from wavecore.workloads.common import lstm
 
 
 def _norm_relu(net: Network, x: str) -> str:
@@ -94,8 +97,29 @@ def twice() -> LayerGraph:
     return _end(net, x)
 
 
+def language() -> LayerGraph:
+    """Words, two LSTMs with dropout between them, and a loss a step."""
+    net = Network("language", Shape(1, 5))
+    x = net(Dropout(0.3), net(Embedding(40, 24), net.input))
+    for layer, hidden in enumerate((20, 12), start=1):
+        x = net(Dropout(0.4), lstm(net, x, hidden, f"lstm{layer}"))
+    net(CrossEntropy(), net(Linear(30), x))
+    return net.build()
+
+
+def both_ways() -> LayerGraph:
+    """A bidirectional LSTM over a sequence of numbers, whose two halves share what they read; recurrent biases."""
+    net = Network("both_ways", Shape(12, 4))
+    x = net(ReLU(), net(Linear(16), net.input))
+    forth, back = (lstm(net, x, 10, name, reverse=name == "back") for name in ("forth", "back"))
+    y = net(Linear(40), net(Concat(), forth, back))
+    z = net(LSTM(10, bias=True), net(ReLU(), y))
+    net(CrossEntropy(), net(Linear(8), net(Add(), z, net(LSTM(10), y))))
+    return net.build()
+
+
 NETWORKS: dict[str, Callable[[], LayerGraph]] = {
-    network.__name__: network for network in (chain, residual, inception, depthwise, twice)
+    network.__name__: network for network in (chain, residual, inception, depthwise, twice, language, both_ways)
 }
 
 

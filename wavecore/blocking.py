@@ -10,6 +10,11 @@ Orders of a GEMM whose rows are samples (forward, data gradient), with A streame
 * ``row_blocks``: a block of A at a time is held, B is read once for each;
 * ``column_blocks``: a block of B at a time is held, A is read once for each.
 
+Orders of a recurrent layer, which multiplies what it has just made (A) with its weights in every one of its rounds:
+
+* ``resident``: B is held whole over all rounds and read once;
+* ``reread``: column panels of B pass by in every round.
+
 Orders of a weight gradient, whose inner dimension is samples, with C = the gradient:
 
 * ``depth``: C is held whole while A and B pass by in ``blocks`` rounds, each added to C: both are read once;
@@ -114,10 +119,17 @@ def _gradient_tiles(placed: PlacedOperation, array: ArraySpec) -> int:
 
 
 @lru_cache(maxsize=1 << 15)
-def needs(placed: PlacedOperation, array: ArraySpec) -> tuple[Need, ...]:
-    """The ways in which every operand is read only once, the one with the best overlap first."""
+def needs(placed: PlacedOperation, array: ArraySpec, rereads: bool = False) -> tuple[Need, ...]:
+    """The ways in which every operand is read only once, the one with the best overlap first.
+
+    With ``rereads``, recurrent weights are read in every round instead.
+    """
     op = placed.operation
     parts = operands(placed, array)
+    if op.rounds > 1 and rereads:
+        return (Need("reread", op.state_bytes, parts.base + parts.panel),)
+    if op.rounds > 1:
+        return (Need("resident", op.state_bytes, parts.base + parts.stationary),)
     if not op.gemms:
         return (Need("sweeps", 0, parts.base + (_gradient_tiles(placed, array) if op.accumulates else 0)),)
     if op.accumulates:
@@ -168,6 +180,8 @@ def ample_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
 def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking | None:
     free = space_bytes - placed.live_bytes * samples
     depth = _depth(placed, array, samples, free) if placed.operation.accumulates else None
+    if placed.operation.rounds > 1:
+        return _rounds(placed, array, samples, free)
     for need in needs(placed, array):
         stage = need.fixed_bytes + need.per_sample_bytes * samples
         if need.order != "depth" and stage <= free:
@@ -177,6 +191,17 @@ def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes
         return depth
     choices = _many_passes(placed, array, samples, free) if placed.operation.gemms else []
     return min(choices, key=lambda choice: choice[0])[1] if choices else None
+
+
+def _rounds(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
+    """Rounds over weights that stay, or that each round reads anew; None where not even a panel of them fits."""
+    rounds = placed.operation.rounds
+    for rereads in (False, True):
+        (need,) = needs(placed, array, rereads)
+        stage = need.fixed_bytes + need.per_sample_bytes * samples
+        if stage <= free:
+            return Blocking(need.order, stage, 1, rounds if rereads else 1, rounds)
+    return None
 
 
 def _depth(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:

@@ -38,13 +38,18 @@ class Rule(Name):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A group under a rule, at its largest sub-batch, and the DRAM bytes that it moves."""
+    """A group under a rule, at its largest sub-batch, and the DRAM bytes that it moves.
+
+    One that ``rereads`` leaves no room for recurrent weights to stay on chip over the time steps; where there is
+    room all the same, it moves less.
+    """
 
     first: int
     last: int
     rule: Rule
     sub_batch: int
     dram_bytes: int
+    rereads: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,12 @@ class Grouper:
         return len(self.training.units) - 1
 
     @cached_property
+    def modes(self) -> tuple[bool, ...]:
+        """Whether recurrent weights may be read anew in every time step: both ways are tried where there are any."""
+        operations = (op for unit in self.training.units for op in (*unit.forward, *unit.backward))
+        return (False, True) if any(op.rounds > 1 for op in operations) else (False,)
+
+    @cached_property
     def array_size(self) -> tuple[int, int, int]:
         """What of the array decides what operations need of the buffer."""
         array = self.accelerator.array
@@ -138,23 +149,25 @@ class Grouper:
         residency = self._residencies[rule, direction]
         return place(self.training, first, last, direction, residency, self.normalization_passes)
 
-    def footprint(self, first: int, last: int, rule: Rule) -> Footprint:
+    def footprint(self, first: int, last: int, rule: Rule, rereads: bool = False) -> Footprint:
         """Measure a group under a rule; remembered with the graph, since no buffer size enters."""
-        key = (first, last, rule, self.normalization_passes, self.array_size)
-        found: Footprint = self.training.memory.recall("footprint", key, lambda: self._measure(first, last, rule))
+        key = (first, last, rule, rereads, self.normalization_passes, self.array_size)
+        found: Footprint = self.training.memory.recall(
+            "footprint", key, lambda: self._measure(first, last, rule, rereads)
+        )
         return found
 
-    def _measure(self, first: int, last: int, rule: Rule) -> Footprint:
+    def _measure(self, first: int, last: int, rule: Rule, rereads: bool) -> Footprint:
         index = self.training.unit_index
         both = [self.placed(first, last, rule, direction) for direction in DIRECTIONS]
         per_sample, fixed, traffic, units = [], [], [], []
         for operation in (*both[0], *both[1]):
-            ways = needs(operation, self.accelerator.array)
+            ways = needs(operation, self.accelerator.array, rereads)
             sizes = [operation.live_bytes + way.per_sample_bytes for way in ways]
             stages = [way.fixed_bytes for way in ways]
             per_sample.append(sizes if len(ways) > 1 else [*sizes, 0])
             fixed.append(stages if len(ways) > 1 else [*stages, NEVER])
-            traffic.append(linear_traffic(operation))
+            traffic.append(linear_traffic(operation, rereads))
             units.append(index[operation.operation.unit])
         return Footprint(
             np.array(per_sample, dtype=np.int64).reshape(-1, 2),
@@ -166,7 +179,7 @@ class Grouper:
 
     def largest_sub_batches(self, rule: Rule) -> list[int]:
         """Each unit's largest sub-batch inside the whole network, at most the mini-batch; 0 where none fits."""
-        whole = self.footprint(0, self.last, rule)
+        whole = self.footprint(0, self.last, rule, self.modes[-1])
         limits = np.full(self.last + 1, self.batch, dtype=np.int64)
         np.minimum.at(limits, whole.units, whole.largest_sub_batches(self.space, self.batch))
         return [int(limit) for limit in limits]
@@ -179,14 +192,16 @@ class Grouper:
         return self._costs[key]
 
     def _serialized(self, first: int, last: int, rule: Rule) -> Candidate | None:
-        footprint = self.footprint(first, last, rule)
-        sub_batch = int(footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch))
-        if sub_batch == 0:
-            return None
-        iterations = -(-self.batch // sub_batch)
-        moved = linear_bytes(footprint.moved, self.batch, np.array(iterations))
-        balanced = -(-self.batch // iterations)  # no more iterations, and room for other things
-        return Candidate(first, last, rule, balanced, int(moved))
+        found = []
+        for rereads in self.modes:
+            footprint = self.footprint(first, last, rule, rereads)
+            sub_batch = int(footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch))
+            if sub_batch:
+                iterations = -(-self.batch // sub_batch)
+                moved = linear_bytes(footprint.moved, self.batch, np.array(iterations))
+                balanced = -(-self.batch // iterations)  # no more iterations, and room for other things
+                found.append(Candidate(first, last, rule, balanced, int(moved), rereads))
+        return min(found, key=lambda candidate: candidate.dram_bytes, default=None)
 
     def _streamed(self, first: int, last: int) -> Candidate:
         """The whole mini-batch at once with every tensor in DRAM, as without serialization."""
@@ -248,7 +263,7 @@ class Grouper:
 
     def _hold(self, candidate: Candidate) -> frozenset[str]:
         """The weight gradients that fit beside everything else in backward, largest first."""
-        footprint = self.footprint(candidate.first, candidate.last, candidate.rule)
+        footprint = self.footprint(candidate.first, candidate.last, candidate.rule, candidate.rereads)
         slack = self.space - footprint.backward_bytes(candidate.sub_batch)
         held: set[str] = set()
         for nbytes, name in self._gradients(candidate.first, candidate.last):

@@ -192,7 +192,7 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int
     """A command whose work and number of steps are still open."""
     op, samples = site.placed.operation, site.samples
     chosen = paces(site.placed, blocking, blocks)
-    flows = _Flows(site, blocking, chosen, _whole_stage(site.placed, blocking), training.written)
+    flows = _Flows(site, blocking, chosen, _whole_stage(site.placed, blocking, samples), training.written)
     moves = tuple(transfers(site.placed, blocking, samples, site.held))
     reserves, releases = _space(site)
     return Command(
@@ -213,11 +213,17 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int
         releases=releases,
         stage_bytes=flows.whole_stage,
         work=Work(),
+        rounds=op.rounds,
     )
 
 
-def _whole_stage(placed: PlacedOperation, blocking: Blocking) -> int:
-    """Space taken as a whole: blocks that are read again, a gradient that is added up, a sample that is held."""
+def _whole_stage(placed: PlacedOperation, blocking: Blocking, samples: int) -> int:
+    """Space taken as a whole: blocks that are read again, a gradient that is added up, a sample that is held.
+
+    Of a recurrent layer it is the state that its rounds hand on.
+    """
+    if placed.operation.rounds > 1:
+        return placed.operation.state_bytes * samples
     holds_sample = any(
         read.place is Place.STREAMED and use.passes > read.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
@@ -238,7 +244,7 @@ def _load(flows: _Flows, move: Transfer) -> Load:
     """How a DRAM read flows: partial sums with the gradient, operands by the order, the rest evenly."""
     op, tensor = flows.placed.operation, move.tensor
     after = After.OWN if tensor.name in flows.written else After.NOTHING
-    covered = flows.whole_stage > 0 and flows.blocking.order != "depth"
+    covered = flows.whole_stage > 0 and flows.blocking.order != "depth" and op.rounds == 1
     if tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
         pace = flows.paces.gradient
         freed = None if flows.whole_stage else pace

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from wavecore.blocking import CHUNK_BYTES, Blocking
 from wavecore.layers.base import ACCUMULATOR_BYTES
-from wavecore.operations import Gemm, TensorClass
+from wavecore.operations import Gemm, Phase, TensorClass
 from wavecore.placement import PlacedOperation
 from wavecore.program import Pace, Work
 from wavecore.specs import ArraySpec
@@ -60,6 +60,12 @@ _BY_ORDER = {
         gradient=Pace.AT_END,
     ),
 }
+# Steps of a sequence follow each other, not samples: all samples of a sub-batch are through with the last round.
+_ROUNDS = Paces(resident=Pace.AT_ONCE, results=Pace.AT_END)
+_BY_ORDER |= {
+    "resident": replace(_ROUNDS, stationary=Pace.FIRST_BLOCK, stationary_freed=Pace.AT_END),
+    "reread": _ROUNDS,
+}
 # A weight gradient cut into blocks of itself has read every sample when the first is done.
 _GRADIENT_BLOCKS = Paces(streamed_freed=None, stationary_freed=None, resident=Pace.FIRST_BLOCK)
 # The first sweep over a sample makes its statistics, the second the result.
@@ -84,6 +90,8 @@ def paces(placed: PlacedOperation, blocking: Blocking, blocks: int) -> Paces:
         return replace(_BY_ORDER["tiles"], streamed=first, stationary=first, resident=first)
     if two_sweeps(placed):
         return _TWO_SWEEPS
+    if placed.operation.phase is Phase.WEIGHT_GRADIENT and blocking.order == "sweeps":
+        return replace(_BY_ORDER["sweeps"], gradient=Pace.EVEN)  # a table goes by, whatever rows are added to
     if placed.operation.accumulates and blocking.order in ("row_blocks", "column_blocks"):
         return _GRADIENT_BLOCKS
     return _BY_ORDER[blocking.order]

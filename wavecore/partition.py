@@ -27,7 +27,8 @@ def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequen
     """
     count = len(pieces)
     streamed = _streamed(grouper, pieces)
-    costs = [streamed[1], *(group_costs(grouper, pieces, rule) for rule in rules)]
+    ways = [(rule, rereads) for rule in rules for rereads in grouper.modes]
+    costs = [streamed[1], *(group_costs(grouper, pieces, *way) for way in ways)]
     moved = np.stack([each.dram_bytes for each in costs])
     cheapest = moved.argmin(axis=0)  # the first of equals
     least = np.take_along_axis(moved, cheapest[None], axis=0)[0]
@@ -54,7 +55,8 @@ def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequen
         else:
             sub_batch = int(costs[option].sub_batches[start, last])
             size = int(least[start, last])
-            groups.append(Candidate(pieces[start][0], pieces[last][1], rules[option - 1], sub_batch, size))
+            rule, rereads = ways[option - 1]
+            groups.append(Candidate(pieces[start][0], pieces[last][1], rule, sub_batch, size, rereads))
         end = start
     return groups[::-1]
 
@@ -80,14 +82,14 @@ def _streamed(grouper: Grouper, pieces: Sequence[tuple[int, int]]) -> tuple[dict
     return single, GroupCosts(np.full_like(moved, grouper.batch), moved)
 
 
-def group_costs(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule) -> GroupCosts:
-    """Costs of all groups of ``pieces`` under one rule, put together from pieces.
+def group_costs(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, rereads: bool = False) -> GroupCosts:
+    """Costs of all groups of ``pieces`` under one rule, put together from pieces; ``rereads``: see `Candidate`.
 
     What a piece needs and moves depends on the group only through which of its neighbours are in it: a block sees
     the rest through one value, and a unit under the rule ``next`` sees no farther than the units beside it.  Pieces
     without an operation in a direction are passed over, so the radius is one more than the longest run of them.
     """
-    local = _local(grouper, pieces, rule)
+    local = _local(grouper, pieces, rule, rereads)
     limits = np.full((len(pieces), len(pieces)), grouper.batch, dtype=np.int64)
     for (left, right), footprint in local.footprints.items():
         own = np.full(len(pieces), grouper.batch, dtype=np.int64)
@@ -160,25 +162,25 @@ class _Local:
     groups: npt.NDArray[np.bool_]
 
 
-def _local(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule) -> _Local:
+def _local(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, rereads: bool) -> _Local:
     """Measure every piece with every number of neighbours; remembered with the graph."""
 
     def fresh() -> _Local:
         count = len(pieces)
         radius = 1 + _longest_idle_run(grouper.training, pieces)
         sides = [(left, right) for left in range(radius + 1) for right in range(radius + 1)]
-        measured = {(left, right): _measure(grouper, pieces, rule, left, right, radius) for left, right in sides}
+        measured = {side: _measure(grouper, pieces, (rule, rereads), *side, radius) for side in sides}
         traffic = _group_traffic({side: own for side, (_, own) in measured.items()}, count, radius)
         footprints = {side: footprint for side, (footprint, _) in measured.items()}
         return _Local(radius, footprints, traffic, np.tri(count, dtype=np.bool_).T)
 
-    key = (tuple(pieces), rule, grouper.normalization_passes, grouper.array_size)
+    key = (tuple(pieces), rule, rereads, grouper.normalization_passes, grouper.array_size)
     found: _Local = grouper.training.memory.recall("local", key, fresh)
     return found
 
 
 def _measure(
-    grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, left: int, right: int, radius: int
+    grouper: Grouper, pieces: Sequence[tuple[int, int]], way: tuple[Rule, bool], left: int, right: int, radius: int
 ) -> tuple[Footprint, Ints]:
     """Footprint and linear traffic of every piece that has so many neighbours in a group that has just those."""
     rows: list[tuple[Ints, Ints, Ints]] = []
@@ -187,7 +189,7 @@ def _measure(
         first, last = pieces[index]
         inside = left == radius and right == radius
         window = (0, grouper.last) if inside else (pieces[index - left][0], pieces[index + right][1])
-        group = grouper.footprint(*window, rule)
+        group = grouper.footprint(*window, *way)
         own = (group.units >= first) & (group.units <= last)
         owner = np.full(int(own.sum()), index, dtype=np.int64)
         rows.append((group.per_sample_bytes[own], group.fixed_bytes[own], owner))

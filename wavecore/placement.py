@@ -307,6 +307,6 @@ def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: 
     end = life[1].safe if life is not None else position
     stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
     covers = None
-    if life is not None and name == op.writes[0]:
+    if life is not None and name == op.writes[0] and name not in stage.added:
         covers = next((old for old in op.in_place if old in frees), None)
     return PlacedWrite(tensor, kept, stored, covers, name in stage.added)

@@ -129,7 +129,8 @@ class Command:
 
     ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
     written over.  ``reserves`` and ``releases`` are resident tensors that come and go with it; ``stage_bytes`` is
-    space taken as a whole for its duration.
+    space taken as a whole for its duration.  Each of its ``rounds``, equal runs of steps, multiplies what the one
+    before has made, and so begins when that has left the vector unit.
     """
 
     name: str
@@ -149,6 +150,12 @@ class Command:
     releases: tuple[tuple[str, int], ...]
     stage_bytes: int
     work: Work
+    rounds: int = 1
+
+    @property
+    def round_steps(self) -> int:
+        """Steps of one round."""
+        return self.steps // self.rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,8 +262,9 @@ def program_lines(program: Program) -> Iterator[str]:
 
 def _command_lines(command: Command) -> Iterator[str]:
     work = command.work
+    rounds = f" in {command.rounds} rounds" if command.rounds > 1 else ""
     yield (
-        f"    {command.name}: {command.steps} steps, {command.order}, array {work.array_cycles}, "
+        f"    {command.name}: {command.steps} steps{rounds}, {command.order}, array {work.array_cycles}, "
         f"vector {work.vector_cycles} cycles"
     )
     for name, size in command.reserves:

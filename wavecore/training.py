@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TypedDict
 
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import KINDS, Inlet, Input, Outlet
@@ -19,6 +20,7 @@ from wavecore.operations import Operation, Phase, Tensor, TensorClass, Use, Vect
 from wavecore.operations import Role as UseRole
 from wavecore.sparsity.facts import Sparsity
 
+ROWS = ".rows"  # of a unit's weights, read in their stead
 UPDATE_LANE_OPERATIONS = 4  # momentum, weight decay, step, rounding to fp16: one each
 OPTIMIZER_BYTES = 2 * ACCUMULATOR_BYTES  # fp32 master weight and momentum
 
@@ -166,6 +168,12 @@ class _Draft:
     parameters: int = 0
     trained: bool = False  # it or something before it has parameters: gradients must come this far
 
+    @property
+    def of_itself(self) -> bool:
+        """Whether its weight gradient is made of the gradient that it gives to its input."""
+        work = self.expansion.weight_gradient
+        return work is not None and work.of_itself
+
 
 class _Unroller:
     """Carries what is known while a graph is unrolled: forward first, then the units in reverse."""
@@ -293,7 +301,8 @@ class _Unroller:
         digraph = self.graph.digraph
         while digraph.out_degree(source) == 1:
             if source in self.hosts:
-                return self.hosts[source]
+                host = self.hosts[source]
+                return host if KINDS[type(host.layer.kind)].takes_fused else None
             inputs = self.graph.by_name[source].inputs
             if len(inputs) != 1:
                 return None
@@ -324,8 +333,7 @@ class _Unroller:
                 gemms=work.gemms,
                 passes=_plus(work.passes, lane_operations),
                 in_place=self._same_size(name, draft.inputs[:1]) if work.in_place else (),
-                lookahead=work.lookahead,
-                whole_batch=work.whole_batch,
+                **_manner(work),
             ),
         )
 
@@ -335,13 +343,19 @@ class _Unroller:
         side = UseRole.SIDE if not work.gemms else None
         first, second = side or UseRole.STREAMED, side or UseRole.STATIONARY
         uses: list[Use] = []
+        if work.of_itself:
+            return Use(name, first), Use(self._part(draft.inputs[0], draft), second)
         if work.reads_input:
-            uses += [Use(tensor, first, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
+            role = first if not work.rounds > 1 else UseRole.SIDE  # beside the product of what a round hands on
+            uses += [Use(tensor, role, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
         if work.reads_gradient:
             role = first if streamed == "gradient" else second
+            role = UseRole.SIDE if work.rounds > 1 else role
             uses.append(Use(self.gradients[name], role, work.reads_gradient))
         if work.reads_weight and draft.parameters:
             uses.append(Use(f"{name}.weight", second))
+        if work.reads_row_bytes:
+            uses.append(Use(self._tensor(f"{name}{ROWS}", TensorClass.WEIGHT, work.reads_row_bytes)))
         uses += [Use(f"{name}.{saved}") for saved in work.reads_saved]
         return tuple(uses)
 
@@ -350,7 +364,8 @@ class _Unroller:
     def _backward(self, draft: _Draft) -> tuple[Operation, ...]:
         """The backward operations of a unit: weight gradient, data gradient, sums of gradients that end here.
 
-        The weight gradient runs first, so that the saved input is gone before the input's gradient comes.
+        The weight gradient runs first, so that the saved input is gone before the input's gradient comes; only one
+        that is made of the input's gradient has to follow it.
         """
         name = draft.layer.name
         operations: list[Operation] = []
@@ -359,14 +374,16 @@ class _Unroller:
         if self.consumers.get(name, [""])[0] in self.outlets:  # nothing in the network reads it
             operations += self._gather(name, draft, last=True)
         weight_work, data_work = draft.expansion.weight_gradient, draft.expansion.data_gradient
-        if weight_work is not None:
+        if weight_work is not None and not draft.of_itself:
             operations.append(self._weight_gradient(draft, weight_work))
         wanted = [tensor for tensor in draft.inputs if self._trained(tensor)]
         if data_work is None and draft.expansion.weight_gradient is None:
             for tensor in wanted:
                 self._contribute(tensor, self.gradients[name], owned=False)
-        elif data_work is not None and (wanted or data_work.writes_weight_gradient):
+        elif data_work is not None and (wanted or data_work.writes_weight_gradient or draft.of_itself):
             operations.append(self._data_gradient(draft, data_work, wanted))
+        if weight_work is not None and draft.of_itself:
+            operations.append(self._weight_gradient(draft, weight_work))
         for tensor in dict.fromkeys(wanted):
             operations += self._gather(tensor, draft, last=self.consumers[tensor][0] == name)
         return tuple(operations)
@@ -381,8 +398,17 @@ class _Unroller:
             gemms=work.gemms,
             passes=work.passes,
             accumulates=True,
-            lookahead=work.lookahead,
+            **_manner(work),
         )
+
+    def _part(self, tensor: str, draft: _Draft) -> str:
+        """The gradient that a unit gives to a tensor: all there is of it, or what is still to be added up or masked.
+
+        What the unit itself uses again must not be masked.
+        """
+        masked = draft.of_itself and self._masked(tensor)
+        alone = len(self.consumers[tensor]) == 1 and not masked
+        return f"{tensor}.gradient" if alone else f"{tensor}.gradient@{draft.layer.name}"
 
     def _weight_gradient_tensor(self, draft: _Draft) -> str:
         nbytes = draft.parameters * ACCUMULATOR_BYTES
@@ -394,11 +420,12 @@ class _Unroller:
         reads = list(self._uses(draft, work, streamed="gradient"))
         writes = []
         masks = 0
-        for tensor in dict.fromkeys(wanted):
-            direct = len(self.consumers[tensor]) == 1
-            part = f"{tensor}.gradient" if direct else f"{tensor}.gradient@{name}"
+        for tensor in dict.fromkeys(draft.inputs if draft.of_itself else wanted):
+            part = self._part(tensor, draft)
+            direct = part == f"{tensor}.gradient"
             writes.append(self._tensor(part, TensorClass.GRADIENT, self.tensors[tensor].nbytes))
-            self._contribute(tensor, part, owned=True)
+            if tensor in wanted:
+                self._contribute(tensor, part, owned=direct or not draft.of_itself)
             if direct and self._masked(tensor):
                 reads.append(Use(f"{tensor}.mask"))
                 masks = 1
@@ -415,8 +442,7 @@ class _Unroller:
             passes=_plus(work.passes, masks),
             accumulates=work.writes_weight_gradient,
             in_place=self._same_size(writes[0], (self.gradients[name], *draft.inputs)) if in_place else (),
-            lookahead=work.lookahead,
-            whole_batch=work.whole_batch,
+            **_manner(work),
         )
 
     def _contribute(self, tensor: str, part: str, owned: bool) -> None:
@@ -487,6 +513,19 @@ def _elementwise(rules: LayerRules, elements: int) -> Expansion:
     """
     sweep = VectorPass(elements, rules.lane_operations)
     return Expansion(forward=Work(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
+
+
+class _Manner(TypedDict):
+    lookahead: tuple[int, int]
+    whole_batch: bool
+    rounds: int
+    state_bytes: int
+
+
+def _manner(work: Work) -> _Manner:
+    """How a phase runs over its samples and its time steps, which is the same of its operation."""
+    lookahead = work.lookahead if work.rounds == 1 else (0, 1)  # steps, not samples, follow each other
+    return _Manner(lookahead=lookahead, whole_batch=work.whole_batch, rounds=work.rounds, state_bytes=work.state_bytes)
 
 
 def _plus(passes: tuple[VectorPass, ...], lane_operations: int) -> tuple[VectorPass, ...]:

@@ -19,7 +19,7 @@ from wavecore.layers import KINDS, Input, Outlet
 from wavecore.operations import Operation, Phase, Tensor, TensorClass
 from wavecore.plan import Plan
 from wavecore.specs import Accelerator
-from wavecore.training import TrainingGraph, Unit
+from wavecore.training import ROWS, TrainingGraph, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,7 @@ def _there_at_start(training: TrainingGraph, tensor: Tensor) -> bool:
 def writes_are_read(training: TrainingGraph) -> Iterator[Finding]:
     """What forward and backward write is read, here or outside: nothing is computed, or saved, for nobody."""
     read = {use.tensor for op in step(training) for use in op.reads} | training.sent
+    read |= {f"{name.removesuffix(ROWS)}.weight" for name in read if name.endswith(ROWS)}
     for op in step(training):
         for name in op.writes:
             if name not in read:
@@ -231,7 +232,7 @@ def every_weight_is_updated(training: TrainingGraph) -> Iterator[Finding]:
         gradients = [name for op in unit.backward for name in op.writes if not training.tensors[name].batched]
         updates = [name for op in unit.update for name in op.writes]
         for name in sorted(used):
-            if training.tensors[name].tensor_class is TensorClass.WEIGHT:
+            if training.tensors[name].tensor_class is TensorClass.WEIGHT and not training.tensors[name].batched:
                 count = len(gradients), updates.count(name)
                 if count != (1, 1):
                     what = f"has {count[0]} gradients and {count[1]} updates, not one of each"

@@ -97,7 +97,8 @@ def _gemm_work(
     nonzero = min(round(macs * op.nonzero_share), macs - skipped)
     side = sum(read.tensor.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
-    operations, cycles = _vector(op.passes * rounds, samples, drained, accelerator)
+    state = 2 * op.state_bytes * samples * op.rounds if op.rounds > 1 else 0  # written, and read in the next round
+    operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, op.rounds)
     _, depth, columns = op.gemms[-1].at(samples)
     return Work(
         macs=macs,
@@ -112,17 +113,22 @@ def _gemm_work(
         vector_operations=operations,
         register_bytes=registers,
         local_buffer_bytes=local,
-        buffer_read_bytes=fetched + side + (writes * rounds if op.accumulates else 0),
-        buffer_write_bytes=writes * rounds,
+        buffer_read_bytes=fetched + side + state // 2 + (writes * rounds if op.accumulates else 0),
+        buffer_write_bytes=writes * rounds + state // 2,
     )
 
 
-def _vector(passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator) -> tuple[int, int]:
-    """(lane operations, cycles) of sweeps that move ``port_bytes`` through the vector unit's buffer port."""
+def _vector(
+    passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator, rounds: int = 1
+) -> tuple[int, int]:
+    """(lane operations, cycles) of sweeps that move ``port_bytes`` through the vector unit's buffer port.
+
+    Each of the equal ``rounds`` starts anew.
+    """
     operations = sum(sweep.elements * (samples if sweep.batched else 1) * sweep.lane_operations for sweep in passes)
-    lanes = -(-operations // accelerator.vector.lanes)
-    port = -(-port_bytes // accelerator.core.vector_port_bytes_per_cycle)
-    return operations, max(lanes, port) + accelerator.vector.startup_cycles
+    lanes = -(-operations // (rounds * accelerator.vector.lanes))
+    port = -(-port_bytes // (rounds * accelerator.core.vector_port_bytes_per_cycle))
+    return operations, (max(lanes, port) + accelerator.vector.startup_cycles) * rounds
 
 
 def update_work(

@@ -1,10 +1,11 @@
-"""What the families share: how a network begins and ends, its width, and its normalization."""
+"""What the families share: how a network begins and ends, its width, and its recurrent layers."""
 
 from __future__ import annotations
 
 from wavecore.errors import GraphError
 from wavecore.ir import LayerGraph, Network
-from wavecore.layers import AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, Linear
+from wavecore.layers import LSTM, AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, Linear
+from wavecore.layers.recurrent import GATES
 from wavecore.shapes import Shape
 
 TORCHVISION = "torchvision, num_params and _ops in the metadata of its ImageNet weights"
@@ -46,3 +47,9 @@ def finish(net: Network, x: str, classes: int, dropout: float = 0.0, classifier:
     x = net(Linear(classes), x, name=classifier)
     net(CrossEntropy(), x, name="loss")
     return net.build()
+
+
+def lstm(net: Network, x: str, hidden: int, name: str, *, reverse: bool = False) -> str:
+    """An LSTM of ``hidden`` units over a sequence: its input products of all steps as ``name``.input, then ``name``."""
+    gates = net(Linear(GATES * hidden), x, name=f"{name}.input")
+    return net(LSTM(hidden, reverse), gates, name=name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from wavecore.golden.cores import Core
-from wavecore.golden.kernels import Array
+from wavecore.golden.operands import Array
 from wavecore.golden.semantics import Given, evaluate, update
 from wavecore.golden.stores import Cell, Copy, broken
 from wavecore.golden.turns import Turn, delta, freed
@@ -30,6 +30,7 @@ def array_queue(core: Core) -> Iterator[bool]:
             sequence += 1
             while (
                 core.loaded < sequence
+                or (turn.command.rounds > 1 and step % turn.command.round_steps == 0 and core.computed < sequence - 1)
                 or core.multiplied - core.drained >= ACCUMULATED_STEPS
                 or not _tokens(core, turn, step)
             ):

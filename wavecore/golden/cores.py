@@ -6,13 +6,16 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from wavecore.golden.kernels import Array
 from wavecore.golden.numbers import StepData
+from wavecore.golden.operands import Array
 from wavecore.golden.reach import needs
 from wavecore.golden.semantics import Semantics
+from wavecore.golden.sequences import gather
 from wavecore.golden.stores import Buffer, Cell, broken
 from wavecore.golden.turns import Turn, turns_of
+from wavecore.layers import Embedding
 from wavecore.program import Program
+from wavecore.training import ROWS
 
 
 class Chip:
@@ -61,6 +64,12 @@ class Core:
         images = chip.data.images[self.mine]
         name = chip.meaning.graph.layers[0].name
         self.dram[name] = Cell(images.reshape(len(images), -1), self.tensors[name].nbytes * len(images))
+        words = images.reshape(len(images), -1)
+        for layer in chip.meaning.graph:  # of a table only the rows are read that the words name
+            if isinstance(layer.kind, Embedding):
+                rows = f"{layer.name}{ROWS}"
+                values = gather(layer.kind, words, chip.data.weights[layer.name])
+                self.dram[rows] = Cell(values, self.tensors[rows].nbytes * len(images))
         self.turns = list(turns_of(chip.program, chip.operations, index, chip.per_core))
         self.gradient_stores = Counter(
             store.transfer.tensor.name for turn in self.turns for store in turn.command.stores if turn.happens(store)

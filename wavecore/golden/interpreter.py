@@ -25,9 +25,9 @@ import numpy as np
 
 from wavecore.golden.computing import array_queue, vector_queue
 from wavecore.golden.cores import Chip
-from wavecore.golden.kernels import Array
 from wavecore.golden.loading import load_queue
 from wavecore.golden.numbers import Outcome, StepData
+from wavecore.golden.operands import Array
 from wavecore.golden.semantics import semantics
 from wavecore.golden.stores import broken
 from wavecore.golden.storing import store_queue

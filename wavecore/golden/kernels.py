@@ -6,14 +6,13 @@ Arrays are (samples, channels, height, width).  Convolutions are im2col GEMMs; g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from wavecore.golden.operands import Array, Kernels, Operands, present
+from wavecore.golden.sequences import SEQUENCE_KERNELS
 from wavecore.ir import Layer
 from wavecore.layers import (
     AdaptiveAvgPool,
@@ -34,44 +33,8 @@ from wavecore.layers.adaptive import windows
 from wavecore.layers.base import pair
 from wavecore.shapes import Shape
 
-Array = npt.NDArray[Any]
-
 EPSILON = 1e-5  # added to the variance
 _BATCH = (0, 2, 3)  # the axes over which a batch normalization takes its statistics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operands:
-    """What one operation of a layer reads.
-
-    ``weight`` is flat, all parameters of the layer one after the other; ``gradient`` is of the layer's output;
-    ``saved`` is what its forward returned beside the output; ``labels`` and the ``batch`` over which the loss is
-    averaged are for the loss alone.
-    """
-
-    kind: Any
-    output: Shape
-    inputs: Sequence[Array] = ()
-    input_shapes: Sequence[Shape] = ()
-    weight: Array | None = None
-    gradient: Array | None = None
-    saved: Mapping[str, Array] = field(default_factory=dict)
-    labels: Array | None = None
-    batch: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """A kind's three phases: (output, saved), gradients of the inputs, gradient of the flat weight."""
-
-    forward: Callable[[Operands], tuple[Array, dict[str, Array]]]
-    data_gradient: Callable[[Operands], list[Array]] | None = None
-    weight_gradient: Callable[[Operands], Array] | None = None
-
-
-def _present(value: Array | None) -> Array:
-    assert value is not None
-    return value
 
 
 # -- windows ---------------------------------------------------------------------------------------------
@@ -135,7 +98,7 @@ def _grouped(array: Array, groups: int, rows: int) -> Array:
 
 def _conv_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     (image,) = o.inputs
-    matrix, bias = _conv_matrices(o.kind, _present(o.weight), image.shape[1])
+    matrix, bias = _conv_matrices(o.kind, present(o.weight), image.shape[1])
     columns = _grouped(_columns(o.kind, image, o.output), o.kind.groups, matrix.shape[2])
     result = np.matmul(matrix, columns).reshape(-1, o.output.channels, o.output.height, o.output.width)
     return result if bias is None else result + bias[:, None, None], {}
@@ -143,8 +106,8 @@ def _conv_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
 
 def _conv_data_gradient(o: Operands) -> list[Array]:
     (shape,) = o.input_shapes
-    matrix, _ = _conv_matrices(o.kind, _present(o.weight), shape.channels)
-    gradient = _grouped(_present(o.gradient), o.kind.groups, matrix.shape[1])
+    matrix, _ = _conv_matrices(o.kind, present(o.weight), shape.channels)
+    gradient = _grouped(present(o.gradient), o.kind.groups, matrix.shape[1])
     columns = np.matmul(matrix.transpose(0, 2, 1), gradient)
     columns = columns.reshape(len(gradient), shape.channels, -1, o.output.height, o.output.width)
     return [_image(o.kind, columns, shape, o.output)]
@@ -152,7 +115,7 @@ def _conv_data_gradient(o: Operands) -> list[Array]:
 
 def _conv_weight_gradient(o: Operands) -> Array:
     (image,) = o.inputs
-    conv, gradient = o.kind, _present(o.gradient)
+    conv, gradient = o.kind, present(o.gradient)
     depth = image.shape[1] // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
     columns = _grouped(_columns(conv, image, o.output), conv.groups, depth)
     results = _grouped(gradient, conv.groups, conv.out_channels // conv.groups)
@@ -162,25 +125,25 @@ def _conv_weight_gradient(o: Operands) -> Array:
 
 def _linear_matrix(o: Operands) -> Array:
     features = o.input_shapes[0].channels
-    return _present(o.weight)[: o.kind.out_features * features].reshape(o.kind.out_features, features)
+    return present(o.weight)[: o.kind.out_features * features].reshape(o.kind.out_features, features)
 
 
 def _linear_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     matrix = _linear_matrix(o)
-    result = o.inputs[0][:, :, 0, 0] @ matrix.T
+    result = np.matmul(matrix, o.inputs[0][:, :, :, 0])
     if o.kind.bias:
-        result = result + _present(o.weight)[matrix.size :]
-    return result[:, :, None, None], {}
+        result = result + present(o.weight)[matrix.size :, None]
+    return result[:, :, :, None], {}
 
 
 def _linear_data_gradient(o: Operands) -> list[Array]:
-    return [(_present(o.gradient)[:, :, 0, 0] @ _linear_matrix(o))[:, :, None, None]]
+    return [np.matmul(_linear_matrix(o).T, present(o.gradient)[:, :, :, 0])[:, :, :, None]]
 
 
 def _linear_weight_gradient(o: Operands) -> Array:
-    gradient = _present(o.gradient)[:, :, 0, 0]
-    weight = (gradient.T @ o.inputs[0][:, :, 0, 0]).ravel()
-    return np.concatenate([weight, gradient.sum(axis=0)]) if o.kind.bias else weight
+    gradient = present(o.gradient)[:, :, :, 0]
+    weight = np.matmul(gradient, o.inputs[0][:, :, :, 0].transpose(0, 2, 1)).sum(axis=0).ravel()
+    return np.concatenate([weight, gradient.sum(axis=(0, 2))]) if o.kind.bias else weight
 
 
 # -- normalization ---------------------------------------------------------------------------------------
@@ -196,15 +159,15 @@ def _normalized(o: Operands, statistics: Array) -> tuple[Array, Array]:
 def _norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
     statistics = np.stack([image.mean(axis=2), 1 / np.sqrt(image.var(axis=2) + EPSILON)], axis=2)
-    scale, shift = np.split(_present(o.weight), 2)
+    scale, shift = np.split(present(o.weight), 2)
     x_hat = _normalized(o, statistics)[0].reshape(o.inputs[0].shape)
     return x_hat * scale[:, None, None] + shift[:, None, None], {"statistics": statistics}
 
 
 def _norm_data_gradient(o: Operands) -> list[Array]:
     x_hat, deviation = _normalized(o, o.saved["statistics"])
-    scale = np.split(_present(o.weight), 2)[0]
-    scaled = (_present(o.gradient) * scale[:, None, None]).reshape(x_hat.shape)
+    scale = np.split(present(o.weight), 2)[0]
+    scaled = (present(o.gradient) * scale[:, None, None]).reshape(x_hat.shape)
     projection = (scaled * x_hat).mean(axis=2, keepdims=True)
     result = deviation * (scaled - scaled.mean(axis=2, keepdims=True) - x_hat * projection)
     return [result.reshape(o.inputs[0].shape)]
@@ -212,7 +175,7 @@ def _norm_data_gradient(o: Operands) -> list[Array]:
 
 def _norm_weight_gradient(o: Operands) -> Array:
     x_hat = _normalized(o, o.saved["statistics"])[0].reshape(o.inputs[0].shape)
-    gradient = _present(o.gradient)
+    gradient = present(o.gradient)
     return np.concatenate([(gradient * x_hat).sum(axis=(0, 2, 3)), gradient.sum(axis=(0, 2, 3))])
 
 
@@ -224,19 +187,19 @@ def _batch_normalized(o: Operands) -> tuple[Array, Array]:
 
 
 def _batch_norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
-    scale, shift = np.split(_present(o.weight), 2)
+    scale, shift = np.split(present(o.weight), 2)
     return _batch_normalized(o)[0] * scale[:, None, None] + shift[:, None, None], {}
 
 
 def _batch_norm_data_gradient(o: Operands) -> list[Array]:
     x_hat, deviation = _batch_normalized(o)
-    scaled = _present(o.gradient) * np.split(_present(o.weight), 2)[0][:, None, None]
+    scaled = present(o.gradient) * np.split(present(o.weight), 2)[0][:, None, None]
     projection = (scaled * x_hat).mean(axis=_BATCH, keepdims=True)
     return [deviation * (scaled - scaled.mean(axis=_BATCH, keepdims=True) - x_hat * projection)]
 
 
 def _batch_norm_weight_gradient(o: Operands) -> Array:
-    gradient = _present(o.gradient)
+    gradient = present(o.gradient)
     return np.concatenate([(gradient * _batch_normalized(o)[0]).sum(axis=_BATCH), gradient.sum(axis=_BATCH)])
 
 
@@ -250,7 +213,7 @@ def _max_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
 
 
 def _max_data_gradient(o: Operands) -> list[Array]:
-    gradient = _present(o.gradient)
+    gradient = present(o.gradient)
     height, width = pair(o.kind.kernel)
     columns = np.zeros((*gradient.shape[:2], height * width, *gradient.shape[2:]), dtype=gradient.dtype)
     indices = o.saved["indices"].astype(np.int64).reshape(gradient.shape)
@@ -274,7 +237,7 @@ def _average_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
 
 
 def _average_data_gradient(o: Operands) -> list[Array]:
-    gradient = _present(o.gradient)
+    gradient = present(o.gradient)
     height, width = pair(o.kind.kernel)
     shared = gradient / _divisors(o).astype(gradient.dtype)
     columns = np.repeat(shared[:, :, None], height * width, axis=2)
@@ -298,7 +261,7 @@ def _adaptive_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
 
 
 def _adaptive_data_gradient(o: Operands) -> list[Array]:
-    gradient, shape = _present(o.gradient), o.input_shapes[0]
+    gradient, shape = present(o.gradient), o.input_shapes[0]
     result = np.zeros((len(gradient), shape.channels, shape.height, shape.width), dtype=gradient.dtype)
     for y, x, rows, columns in _cells(shape, o.output):
         count = (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -310,18 +273,24 @@ def _adaptive_data_gradient(o: Operands) -> list[Array]:
 
 
 def _loss_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
-    """The loss of each sample (not yet averaged), and the probabilities."""
-    scores = o.inputs[0][:, :, 0, 0]
+    """The loss of each sample, the mean of its steps (not yet averaged over samples), and the probabilities."""
+    scores = o.inputs[0][:, :, :, 0]
     shifted = scores - scores.max(axis=1, keepdims=True)
     logarithm = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    each = logarithm[:, 0] - shifted[np.arange(len(shifted)), _present(o.labels)]
-    return each, {"probabilities": np.exp(shifted - logarithm)}
+    each = logarithm - np.take_along_axis(shifted, _labels(o), axis=1)
+    return each.mean(axis=(1, 2)), {"probabilities": np.exp(shifted - logarithm)}
+
+
+def _labels(o: Operands) -> Array:
+    """The right class of every step: (samples, 1, steps)."""
+    return present(o.labels).reshape(-1, 1, o.output.height)
 
 
 def _loss_data_gradient(o: Operands) -> list[Array]:
-    result = o.saved["probabilities"].reshape(-1, o.output.channels).copy()
-    result[np.arange(len(result)), _present(o.labels)] -= 1
-    return [(result / o.batch)[:, :, None, None]]
+    result = o.saved["probabilities"].reshape(-1, o.output.channels, o.output.height).copy()
+    right = np.take_along_axis(result, _labels(o), axis=1)
+    np.put_along_axis(result, _labels(o), right - 1, axis=1)
+    return [(result / (o.batch * o.output.height))[:, :, :, None]]
 
 
 def _add_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
@@ -345,6 +314,7 @@ KERNELS: Mapping[type[LayerKind], Kernels] = {
     CrossEntropy: Kernels(_loss_forward, _loss_data_gradient),
     ReLU: Kernels(_pass_on),  # elementwise kinds act through `elementwise`, fused or not
     Dropout: Kernels(_pass_on),
+    **SEQUENCE_KERNELS,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from wavecore.golden.cores import Core
-from wavecore.golden.kernels import Array
+from wavecore.golden.operands import Array
 from wavecore.golden.stores import Cell, Copy, Resident, broken
 from wavecore.golden.turns import Turn, delta, taken
 from wavecore.operations import Operation, TensorClass
@@ -107,7 +107,7 @@ def _stored(core: Core, turn: Turn, load: Load, step: int) -> bool:
     if not tensor.batched:
         return core.in_dram[tensor.name] >= tensor.nbytes * turn.iteration
     size = turn.bytes_of(tensor.nbytes)
-    ready = size if load.flow.total > size else due(load.flow, turn.command, step)
+    ready = size if load.flow.total > size or turn.command.rounds > 1 else due(load.flow, turn.command, step)
     return core.in_dram[tensor.name] >= tensor.nbytes * turn.first_sample + ready
 
 
@@ -144,7 +144,7 @@ def _destination(core: Core, turn: Turn, load: Load) -> Resident | None:
 def _source(core: Core, turn: Turn, load: Load) -> Cell:
     """The cell that a load reads, if what it reads is there."""
     tensor = load.transfer.tensor
-    if tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER):
+    if tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER) and not tensor.batched:
         if tensor.name in core.chip.updating:
             raise broken(turn.where, f"reads {tensor.name} after its update began")
         return core.chip.shared[tensor.name]

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavecore.golden.kernels import Array
+from wavecore.golden.operands import Array
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import BatchNorm, Dropout, GroupNorm
+from wavecore.layers import BatchNorm, Dropout, Embedding, GroupNorm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepData:
     """The numbers of one training step.
 
-    ``images`` (samples, channels, height, width), ``labels`` (samples,), flat ``weights`` and ``momentum`` by unit, and
-    for each dropout the elements that it keeps, (samples, elements).  All arrays of reals have one dtype.
+    ``images`` (samples, channels, height, width), of words where there is an embedding, ``labels`` (samples, steps),
+    flat ``weights`` and ``momentum`` by unit, and for each dropout the elements that it keeps, (samples, elements).
+    All arrays of reals have one dtype.
     """
 
     images: Array
@@ -41,12 +42,14 @@ class Outcome:
 def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int = 0) -> StepData:
     """Random images, labels, masks, and weights of a size that lets activations through (He's initialization)."""
     draw = np.random.default_rng(seed)
-    classes = graph.layers[-1].shape.channels
+    result = graph.layers[-1].shape
+    words = [layer.kind.vocabulary for layer in graph if isinstance(layer.kind, Embedding)]
     shape = graph.layers[0].shape
     weights = {layer.name: _weight(graph, layer, draw) for layer in graph if graph.parameters(layer)}
+    size = batch, shape.channels, shape.height, shape.width
     return StepData(
-        images=draw.standard_normal((batch, shape.channels, shape.height, shape.width)).astype(dtype),
-        labels=draw.integers(classes, size=batch),
+        images=(draw.integers(min(words), size=size) if words else draw.standard_normal(size)).astype(dtype),
+        labels=draw.integers(result.channels, size=(batch, result.height)),
         weights={name: weight.astype(dtype) for name, weight in weights.items()},
         momentum={name: (0.01 * draw.standard_normal(weight.size)).astype(dtype) for name, weight in weights.items()},
         kept={

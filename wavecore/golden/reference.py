@@ -13,6 +13,7 @@ from wavecore.golden.numbers import Outcome, StepData
 from wavecore.golden.semantics import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import (
+    LSTM,
     AdaptiveAvgPool,
     Add,
     AvgPool,
@@ -21,6 +22,7 @@ from wavecore.layers import (
     Conv,
     CrossEntropy,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     GroupNorm,
@@ -51,10 +53,10 @@ def _conv(f: Any, conv: Conv, inputs: Sequence[Any], weight: Any) -> Any:
 
 
 def _linear(f: Any, linear: Linear, inputs: Sequence[Any], weight: Any) -> Any:
-    flat: Any = inputs[0].flatten(1)
-    count = linear.out_features * flat.shape[1]
+    steps: Any = inputs[0][:, :, :, 0].transpose(1, 2)  # PyTorch wants features last
+    count = linear.out_features * steps.shape[2]
     bias = weight[count:] if linear.bias else None
-    return f.linear(flat, weight[:count].view(linear.out_features, -1), bias)[:, :, None, None]
+    return f.linear(steps, weight[:count].view(linear.out_features, -1), bias).transpose(1, 2)[:, :, :, None]
 
 
 def _norm(f: Any, norm: GroupNorm, inputs: Sequence[Any], weight: Any) -> Any:
@@ -89,6 +91,23 @@ FORWARD: Mapping[type[LayerKind], Any] = {
 }
 
 
+def _lstm(torch: Any, lstm: LSTM, sums: Any, weight: Any) -> Any:
+    """PyTorch's own LSTM; its input is the gates' sums already, so that its input weights are the unit matrix."""
+    gates, count = sums.shape[1], sums.shape[1] * lstm.hidden
+    module = torch.nn.LSTM(gates, lstm.hidden, batch_first=True, dtype=sums.dtype)
+    given = {
+        "weight_ih_l0": torch.eye(gates, dtype=sums.dtype),
+        "weight_hh_l0": weight[:count].view(gates, lstm.hidden),
+        "bias_ih_l0": torch.zeros(gates, dtype=sums.dtype),
+        "bias_hh_l0": weight[count:] if lstm.bias else torch.zeros(gates, dtype=sums.dtype),
+    }
+    steps = sums.transpose(1, 2)
+    steps = steps.flip(1) if lstm.reverse else steps
+    value, _ = torch.func.functional_call(module, given, (steps,))
+    value = value.flip(1) if lstm.reverse else value
+    return value.transpose(1, 2)[:, :, :, None]
+
+
 def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> Outcome:
     """Run one training step of ``graph`` on ``data`` in PyTorch; InputError where it is not installed.
 
@@ -101,7 +120,7 @@ def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> Outcome:
     for layer in graph.layers[1:]:
         inputs = [values[name] for name in layer.inputs]
         if isinstance(layer.kind, CrossEntropy):
-            loss = torch.nn.functional.cross_entropy(inputs[0].flatten(1), torch.tensor(data.labels))
+            loss = torch.nn.functional.cross_entropy(inputs[0][:, :, :, 0], torch.tensor(data.labels))
         else:
             values[layer.name] = _forward(torch, layer, inputs, weights.get(layer.name), data, cores)
     loss.backward()
@@ -128,4 +147,9 @@ def _forward(torch: Any, layer: Layer, inputs: list[Any], weight: Any, data: Ste
     if isinstance(layer.kind, Dropout):
         kept = torch.tensor(data.kept[layer.name]).view_as(inputs[0])
         return inputs[0] * kept / (1 - layer.kind.rate)
+    if isinstance(layer.kind, Embedding):
+        rows = torch.nn.functional.embedding(inputs[0][:, 0, :, 0].long(), weight.view(layer.kind.vocabulary, -1))
+        return rows.transpose(1, 2)[:, :, :, None]
+    if isinstance(layer.kind, LSTM):
+        return _lstm(torch, layer.kind, inputs[0][:, :, :, 0], weight)
     return FORWARD[type(layer.kind)](torch.nn.functional, layer.kind, inputs, weight)

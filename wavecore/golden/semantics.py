@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavecore.errors import InputError
-from wavecore.golden.kernels import KERNELS, Array, Operands, elementwise, mask_scale
+from wavecore.golden.kernels import KERNELS, elementwise, mask_scale
+from wavecore.golden.operands import Array, Operands
 from wavecore.ir import Layer, LayerGraph
 from wavecore.layers import KINDS, CrossEntropy, Input
 from wavecore.layers.base import Role
@@ -181,6 +182,7 @@ def _operands(
             -1, layer.shape.channels, layer.shape.height, layer.shape.width
         )
     prefix = f"{layer.name}."
+    own = op.phase is Phase.WEIGHT_GRADIENT and op.reads[0].tensor == layer.name
     return Operands(
         kind=layer.kind,
         output=layer.shape,
@@ -188,6 +190,8 @@ def _operands(
         input_shapes=shapes,
         weight=reads.get(f"{prefix}weight"),
         gradient=gradient,
+        value=reads[layer.name] if own else None,
+        input_gradient=reads[op.reads[1].tensor] if own else None,
         saved={name.removeprefix(prefix): value for name, value in reads.items() if name.startswith(prefix)},
         labels=given.labels,
         batch=given.batch,

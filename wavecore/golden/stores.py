@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from wavecore.errors import InvariantError
-from wavecore.golden.kernels import Array
+from wavecore.golden.operands import Array
 
 HINT = "a report of this bug"
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from wavecore.golden.kernels import Array
+from wavecore.golden.operands import Array
 from wavecore.golden.stores import Copy, Key, broken
 from wavecore.operations import Operation
 from wavecore.placement import Direction

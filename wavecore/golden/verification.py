@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from wavecore.golden.interpreter import interpret
-from wavecore.golden.kernels import Array
 from wavecore.golden.numbers import Outcome, in_double, random_data
+from wavecore.golden.operands import Array
 from wavecore.golden.reference import import_torch, reference
 from wavecore.ir import LayerGraph
 from wavecore.lower import lower

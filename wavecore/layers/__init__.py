@@ -8,11 +8,13 @@ from wavecore.layers import (
     boundary,
     convolution,
     elementwise,
+    embedding,
     ends,
     linear,
     merge,
     normalization,
     pooling,
+    recurrent,
 )
 from wavecore.layers.adaptive import AdaptiveAvgPool
 from wavecore.layers.base import LayerKind, LayerRules
@@ -20,16 +22,20 @@ from wavecore.layers.batch import BatchNorm
 from wavecore.layers.boundary import Inlet, Outlet
 from wavecore.layers.convolution import Conv
 from wavecore.layers.elementwise import Dropout, ReLU
+from wavecore.layers.embedding import Embedding
 from wavecore.layers.ends import CrossEntropy, Flatten, Input
 from wavecore.layers.linear import Linear
 from wavecore.layers.merge import Add, Concat
 from wavecore.layers.normalization import GroupNorm
 from wavecore.layers.pooling import AvgPool, GlobalAvgPool, MaxPool
+from wavecore.layers.recurrent import LSTM
 
 KINDS: dict[type[LayerKind], LayerRules] = {
     Input: ends.INPUT_RULES,
     Conv: convolution.RULES,
     Linear: linear.RULES,
+    Embedding: embedding.RULES,
+    LSTM: recurrent.RULES,
     GroupNorm: normalization.RULES,
     BatchNorm: batch.RULES,
     ReLU: elementwise.RULES,
@@ -48,6 +54,7 @@ KINDS: dict[type[LayerKind], LayerRules] = {
 
 __all__ = [
     "KINDS",
+    "LSTM",
     "AdaptiveAvgPool",
     "Add",
     "AvgPool",
@@ -56,6 +63,7 @@ __all__ = [
     "Conv",
     "CrossEntropy",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool",
     "GroupNorm",

@@ -54,8 +54,11 @@ class Work:
     """What one phase of a layer computes and reads.
 
     ``reads_*`` count the passes over the layer's inputs, over its output's gradient and over its weights;
-    a phase that writes the gradients of its weights says so.  ``in_place``: each result may go where an element of
-    equal place was read, so it may take over a tensor's space.  ``lookahead`` and ``whole_batch``: see `Operation`.
+    ``reads_row_bytes`` are, of a sample, rows of the weights that are read instead of all.  A phase that writes the
+    gradients of its weights says so; one ``of_itself`` multiplies the layer's own output with its input's gradient,
+    so that it runs behind the data gradient.  ``in_place``: each result may go where an element of equal place was
+    read, so it may take over a tensor's space.  ``lookahead``, ``whole_batch``, ``rounds`` and ``state_bytes``: see
+    `Operation`.
     """
 
     gemms: tuple[Gemm, ...] = ()
@@ -63,11 +66,15 @@ class Work:
     reads_input: int = 0
     reads_gradient: int = 0
     reads_weight: bool = False
+    reads_row_bytes: int = 0
     reads_saved: tuple[str, ...] = ()
     writes_weight_gradient: bool = False
+    of_itself: bool = False
     in_place: bool = False
     lookahead: tuple[int, int] = (1, 1)
     whole_batch: bool = False
+    rounds: int = 1
+    state_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +92,8 @@ class LayerRules:
     """The behaviour of one layer kind.
 
     ``infer`` gives the output's shape and raises ValueError when the inputs do not fit; ``expand`` gives the
-    phases; ``mask_bits`` is what an elementwise layer keeps for each element of its output.
+    phases; ``mask_bits`` is what an elementwise layer keeps for each element of its output.  A unit that uses its
+    own output again ``takes_fused`` layers not.
     """
 
     role: Role
@@ -94,6 +102,7 @@ class LayerRules:
     expand: Callable[[Any, tuple[Shape, ...], Shape], Expansion] | None = None
     mask_bits: int = 0
     lane_operations: int = 0
+    takes_fused: bool = True
 
 
 def pair(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class Flatten(LayerKind):
 
 @dataclass(frozen=True, slots=True)
 class CrossEntropy(LayerKind):
-    """Softmax and its cross-entropy with integer labels.
+    """Softmax and its cross-entropy with integer labels, of a vector or of every step of a sequence.
 
     Four lane operations a class forward (maximum, exponential, sum, scale), one backward (p - onehot).
     """
@@ -49,7 +49,7 @@ def _infer_flatten(layer: Flatten, inputs: tuple[Shape, ...]) -> Shape:
 
 def _infer_loss(loss: CrossEntropy, inputs: tuple[Shape, ...]) -> Shape:
     shape = only(inputs)
-    if shape.pixels != 1:
+    if shape.width != 1:
         raise ValueError(f"takes one score a class, not {shape}; put a Flatten before it")
     return shape
 

@@ -1,4 +1,4 @@
-"""Fully-connected layers."""
+"""Fully-connected layers, of a vector or of every step of a sequence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from wavecore.shapes import Shape
 
 @dataclass(frozen=True, slots=True)
 class Linear(LayerKind):
-    """A fully-connected layer to ``out_features``; its input must be flat (see `Flatten`)."""
+    """A fully-connected layer to ``out_features``.
+
+    It takes a vector (see `Flatten`), or a sequence, inputs x steps x 1, each step of which it treats alike.
+    """
 
     kind: ClassVar[str] = "linear"
     out_features: int
@@ -21,9 +24,9 @@ class Linear(LayerKind):
 
 def _infer(linear: Linear, inputs: tuple[Shape, ...]) -> Shape:
     shape = only(inputs)
-    if shape.pixels != 1:
+    if shape.width != 1:
         raise ValueError(f"takes a flat input, not {shape}; put a Flatten before it")
-    return Shape(linear.out_features)
+    return Shape(linear.out_features, shape.height)
 
 
 def _parameters(linear: Linear, inputs: tuple[Shape, ...]) -> tuple[Parameter, ...]:
@@ -32,24 +35,24 @@ def _parameters(linear: Linear, inputs: tuple[Shape, ...]) -> tuple[Parameter, .
 
 
 def _expand(linear: Linear, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
-    fan_in, fan_out = only(inputs).channels, linear.out_features
+    fan_in, fan_out, steps = only(inputs).channels, linear.out_features, output.height
     return Expansion(
         forward=Work(
-            gemms=(Gemm(1, fan_in, fan_out),),
-            passes=(VectorPass(fan_out, 1),),
+            gemms=(Gemm(steps, fan_in, fan_out),),
+            passes=(VectorPass(output.elements, 1),),
             reads_input=1,
             reads_weight=True,
         ),
         weight_gradient=Work(
-            gemms=(Gemm(fan_in, 1, fan_out, "k"),),
+            gemms=(Gemm(fan_in, steps, fan_out, "k"),),
             passes=(VectorPass(fan_in * fan_out, 1, batched=False),),
             reads_input=1,
             reads_gradient=1,
             writes_weight_gradient=True,
         ),
         data_gradient=Work(
-            gemms=(Gemm(1, fan_out, fan_in),),
-            passes=(VectorPass(fan_in, 1),),
+            gemms=(Gemm(steps, fan_out, fan_in),),
+            passes=(VectorPass(fan_in * steps, 1),),
             reads_gradient=1,
             reads_weight=True,
         ),

@@ -98,6 +98,7 @@ class _Cost:
     array_after_early: int
     vector_after_operands: int
     lead: tuple[int, int]  # share of the time between start and last result after which the first result is there
+    at_end: bool  # all results are there together
     steps: int
     needs: int
     frees: int
@@ -113,6 +114,8 @@ def _cost(command: Command) -> _Cost:
     work, steps, moved = command.work, command.steps, _bytes(command)
     compressed = any(each.packed_bytes is not None for each in transfers_of(command))
     array, vector = work.array_cycles * TICKS_PER_CYCLE, work.vector_cycles * TICKS_PER_CYCLE
+    if command.rounds > 1:
+        array = _serial(command, array, vector)
     lead = (1, steps)
     if command.sweep_steps:
         sweeps = steps // command.sweep_steps
@@ -136,16 +139,30 @@ def _cost(command: Command) -> _Cost:
         array_after_early=array * (command.blocks - 1) // command.blocks,
         vector_after_operands=vector * tail[0] // tail[1],
         lead=lead,
+        at_end=command.rounds > 1,
         steps=steps,
         needs=command.stage_bytes + sum(size for _, size in command.reserves) + moved.stage,
         frees=command.stage_bytes + sum(size for _, size in command.releases) + moved.stage,
         stored=tuple(
-            (each.transfer.tensor.name, each.after is After.ALL or each.flow.pace in _WHOLE) for each in ordered
+            (each.transfer.tensor.name, command.rounds > 1 or each.after is After.ALL or each.flow.pace in _WHOLE)
+            for each in ordered
         ),
         awaited=tuple((token.tensor, token.flow.pace is Pace.AT_ONCE) for token in command.waits),
         posts=(*(token.tensor for token in command.posts), *(each.posts for each in command.loads if each.posts)),
         stores=tuple(store.transfer.tensor.name for store in command.stores),
     )
+
+
+def _serial(command: Command, array: int, vector: int) -> int:
+    """Ticks until the last product of a command whose rounds wait for each other.
+
+    A round is filled, drained and swept by itself; its steps still overlap.  What is paid of the first one's beginning
+    and of the last one's end anyway is left out.
+    """
+    rounds, steps = command.rounds, command.steps
+    ends = (command.work.fill_cycles + command.work.drain_cycles) * TICKS_PER_CYCLE
+    overlapped = max(array // rounds + vector // steps, array // steps + vector // rounds)
+    return rounds * (ends + overlapped) - ends - vector // steps
 
 
 @lru_cache(maxsize=1 << 12)
@@ -203,7 +220,8 @@ class _Core:
             first = start + (last - start) * cost.lead[0] // cost.lead[1]
             self.vector = last
         self.dram = begin + load + store
-        self._settle(cost, first, last, max(last, self.dram, first + store if store else last))
+        done = max(last, self.dram, first + store if store else last)
+        self._settle(cost, last if cost.at_end else first, last, done)
 
     def _transfers(self, cost: _Cost, again: bool) -> tuple[int, int, int, int]:
         """Ticks of the first operands, of those that the first block needs, of all loads, and of the stores."""
