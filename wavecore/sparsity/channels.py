@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from wavecore.errors import ConfigError
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import Add, Concat, Conv, Flatten, Input, Linear
+from wavecore.layers import LSTM, Add, Concat, Conv, Embedding, Flatten, Inlet, Input, Linear
+from wavecore.layers.recurrent import GATES
 from wavecore.shapes import Shape
 from wavecore.sparsity.profile import Kept as Said
 from wavecore.sparsity.profile import LayerSparsity, Profile
@@ -26,6 +27,7 @@ class _Group:
     readers: list[Channels] = field(default_factory=list)
     silent: bool = False  # a reader says nothing
     fixed: bool = False
+    closed: bool = False  # what its producer keeps is all there is, whatever readers say
     merged: _Group | None = None
 
     def root(self) -> _Group:
@@ -35,6 +37,8 @@ class _Group:
         """What is left of the group."""
         if self.fixed or not (self.said or (self.readers and not self.silent)):
             return self.size
+        if self.closed:
+            return _union(self.producers, self.size)
         return _union((*self.producers, *self.readers) if self.said else self.readers, self.size)
 
 
@@ -106,7 +110,12 @@ def _segments(
 ) -> tuple[_Segment, ...]:
     kind = layer.kind
     inputs = [segments[name] for name in layer.inputs]
-    if isinstance(kind, Conv | Linear) or hasattr(kind, "hidden"):
+    if isinstance(kind, LSTM):
+        return _recurrent(layer, graph, said, profile, inputs[0])
+    if isinstance(kind, Embedding | Inlet):
+        outputs = _checked(profile, layer.name, "kept_outputs", said.kept_outputs, layer.shape.channels)
+        return (_Segment(_Group(layer.shape.channels, [outputs], outputs is not None)),)
+    if isinstance(kind, Conv | Linear):
         return _weighted(layer, graph, said, profile, inputs[0])
     if not inputs:
         pixels = isinstance(kind, Input) and _only_flattened(graph, layer)
@@ -135,10 +144,7 @@ def _weighted(
     """A layer with weights: its voice on what it reads, and the group that it makes."""
     kind, inputs = layer.kind, graph.input_shapes(layer)[0].channels
     kept_inputs = _checked(profile, layer.name, "kept_inputs", said.kept_inputs, inputs)
-    key = "kept_outputs" if said.hidden is None else "hidden"
-    outputs = _checked(
-        profile, layer.name, key, said.kept_outputs if said.hidden is None else said.hidden, layer.shape.channels
-    )
+    outputs = _checked(profile, layer.name, "kept_outputs", said.kept_outputs, layer.shape.channels)
     groups = kind.groups if isinstance(kind, Conv) else 1
     if groups == 1:
         _say(read, kept_inputs)
@@ -155,6 +161,30 @@ def _weighted(
         for each in read:
             each.group.root().fixed = True
     return (_Segment(_Group(layer.shape.channels, [outputs], outputs is not None, fixed=groups > 1)),)
+
+
+def _recurrent(
+    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_Segment, ...]
+) -> tuple[_Segment, ...]:
+    """The recurrent part of an LSTM: with its hidden units go the sums of their gates (ISS, arXiv 1709.05027).
+
+    Nothing else can take units away from it, or sums.
+    """
+    hidden = _checked(profile, layer.name, "hidden", said.hidden, layer.shape.channels)
+    source, sums = layer.inputs[0], read[0].group.root()
+    if sums.said or profile.layers.get(source, LayerSparsity()).kept_outputs is not None:
+        what = f"makes the sums of the gates of {layer.name!r}, which go with its hidden units"
+        raise ConfigError(profile.place(source, "kept_outputs"), what, f"hidden, for {layer.name!r}")
+    if hidden is None:
+        for each in read:
+            each.group.root().fixed = True
+        return (_Segment(_Group(layer.shape.channels, fixed=True)),)
+    if sums.size != GATES * layer.shape.channels or graph.digraph.out_degree(source) > 1:
+        what = f"the sums of its gates, {source!r}, are not its own"
+        raise ConfigError(profile.place(layer.name, "hidden"), what, "a Linear of its own before the LSTM")
+    assert isinstance(hidden, int)
+    sums.producers, sums.said = [GATES * hidden], True
+    return (_Segment(_Group(layer.shape.channels, [hidden], said=True, closed=True)),)
 
 
 def _say(read: tuple[_Segment, ...], kept: Channels) -> None:
@@ -196,6 +226,7 @@ def _merge(group: _Group, other: _Group) -> None:
     group.said |= other.said
     group.silent |= other.silent
     group.fixed |= other.fixed
+    group.closed &= other.closed
     other.merged = group
 
 

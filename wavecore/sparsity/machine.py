@@ -73,8 +73,9 @@ def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
     owner = tensor.name.removesuffix(".weight")
     if tensor.tensor_class is TensorClass.WEIGHT and owner in zeros.weights:
         facts = zeros.weights[owner]
-        gemm = training.units[training.unit_index[owner]].forward[0].gemms[0]
-        rows, columns = gemm.n * gemm.count, gemm.k
+        forward = training.units[training.unit_index[owner]].forward[0]
+        gemm = forward.gemms[0]
+        rows, columns = gemm.n * gemm.count // forward.rounds, gemm.k
         contents = of_mask(facts.mask) if facts.mask is not None else of_density(rows, columns, facts.density)
         name, nbytes = best(contents)
         rest = tensor.nbytes - rows * columns * ELEMENT_BYTES  # a bias stays dense
@@ -96,7 +97,7 @@ def _operation(
     weights = zeros.weights.get(op.unit)
     skips: tuple[EmptyTiles, ...] = ()
     if options.tile_skipping and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
-        skips = empty_tiles(weights, op.phase, op.gemms, size)
+        skips = empty_tiles(weights, op.phase, op.gemms, size, op.rounds)
     share = _density(zeros, training, op, UseRole.STREAMED) * _density(zeros, training, op, UseRole.STATIONARY)
     if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         share *= weights.density

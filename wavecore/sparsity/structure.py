@@ -8,18 +8,29 @@ says anything, what all its readers keep.  A union of counts is the largest: whi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import gcd
 
 from wavecore.errors import ConfigError, GraphError, InputError, unknown_name
 from wavecore.ir import Layer, LayerGraph, Network
-from wavecore.layers import Conv, GroupNorm, Input, LayerKind, Linear
+from wavecore.layers import LSTM, Conv, Embedding, GroupNorm, Inlet, Input, LayerKind, Linear
+from wavecore.layers.recurrent import GATES
 from wavecore.sparsity.branches import remove_branches
 from wavecore.sparsity.channels import Kept, kept_channels
 from wavecore.sparsity.facts import Mask, Sparsity, WeightFacts, mask_of
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
-_WEIGHTED = (Conv, Linear)
+_KEYS = ("weight_density", "kept_outputs", "kept_inputs", "rank", "block", "hidden")
+_WITH_WEIGHTS = frozenset(_KEYS) - {"hidden"}
+_SAID_OF: Mapping[type[LayerKind], frozenset[str]] = {  # what a profile can say of the weights of a kind
+    Conv: _WITH_WEIGHTS,
+    Linear: _WITH_WEIGHTS,
+    LSTM: frozenset({"weight_density", "block", "hidden"}),
+    Embedding: frozenset({"kept_outputs"}),
+    Inlet: frozenset({"kept_outputs"}),
+}
+_MASKED = (Conv, Linear, LSTM)
 
 
 def apply_profile(graph: LayerGraph, profile: Profile) -> LayerGraph:
@@ -48,17 +59,22 @@ def _check_layers(graph: LayerGraph, profile: Profile) -> None:
         said = profile.layers.get(name, LayerSparsity())
         if said.removed and graph.by_name[name].kind.kind == "input":
             raise ConfigError(profile.place(name, "removed"), "is the network's input", "a layer of a branch")
-        if said.hidden is not None and not hasattr(kind, "hidden"):
+        if said.hidden is not None and not isinstance(kind, LSTM):
             raise ConfigError(profile.place(name, "hidden"), f"a {kind.kind} has no hidden units", "kept_outputs")
-        if isinstance(kind, _WEIGHTED) or hasattr(kind, "hidden"):
-            continue
-        for key in ("weight_density", "kept_outputs", "kept_inputs", "rank", "block"):
-            if getattr(said, key) is not None:
-                what = f"a {kind.kind} has no weights to prune"
-                raise ConfigError(profile.place(name, key), what, "a convolution or linear layer")
-        if name in profile.masks:
+        able = _SAID_OF.get(type(kind), frozenset())
+        for key in _KEYS:
+            if getattr(said, key) is not None and key not in able:
+                raise ConfigError(profile.place(name, key), *_not_of(kind, able))
+        if name in profile.masks and not isinstance(kind, _MASKED):
             what = f"a mask is of {name!r}, and a {kind.kind} has no weights to prune"
             raise ConfigError(profile.place(name), what, "a convolution or linear layer")
+
+
+def _not_of(kind: LayerKind, able: frozenset[str]) -> tuple[str, str]:
+    """What is wrong with a key that is not for a kind of layer, and what would be right."""
+    if not able:
+        return f"a {kind.kind} has no weights to prune", "a convolution or linear layer"
+    return f"says nothing of a layer of kind {kind.kind}", " or ".join(sorted(able))
 
 
 def _rebuilt(graph: LayerGraph, profile: Profile, kept: Kept) -> LayerGraph:
@@ -96,9 +112,12 @@ def _narrowed(layer: Layer, graph: LayerGraph, said: LayerSparsity, kept: Kept) 
         return replace(kind, out_features=outputs)
     if isinstance(kind, GroupNorm):
         return GroupNorm(gcd(outputs, kind.groups))
-    if said.hidden is not None:
-        narrowed: LayerKind = replace(kind, hidden=outputs)  # type: ignore[type-var]
-        return narrowed
+    if isinstance(kind, LSTM):
+        return replace(kind, hidden=outputs)
+    if isinstance(kind, Embedding):
+        return replace(kind, features=outputs)
+    if isinstance(kind, Inlet):
+        return replace(kind, shape=replace(kind.shape, channels=outputs))
     return kind
 
 
@@ -177,6 +196,8 @@ def weight_shape(graph: LayerGraph, name: str) -> tuple[int, ...]:
     channels = graph.input_shapes(layer)[0].channels
     if isinstance(layer.kind, Conv):
         return layer.kind.out_channels, channels // layer.kind.groups, *_pair(layer.kind.kernel)
+    if isinstance(layer.kind, LSTM):
+        return GATES * layer.kind.hidden, layer.kind.hidden
     assert isinstance(layer.kind, Linear)
     return layer.kind.out_features, channels
 
