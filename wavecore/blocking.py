@@ -10,10 +10,10 @@ Orders of a GEMM whose rows are samples (forward, data gradient), with A streame
 * ``row_blocks``: a block of A at a time is held, B is read once for each;
 * ``column_blocks``: a block of B at a time is held, A is read once for each.
 
-Orders of a recurrent layer, which multiplies what it has just made (A) with its weights in every one of its rounds:
+Orders of a recurrent layer, which multiplies what it has just made (A) with its weights (B) in every time step:
 
-* ``resident``: B is held whole over all rounds and read once;
-* ``reread``: column panels of B pass by in every round.
+* ``resident``: B is held whole over all time steps and read once;
+* ``reread``: column panels of B pass by in every time step.
 
 Orders of a weight gradient, whose inner dimension is samples, with C = the gradient:
 
@@ -122,13 +122,13 @@ def _gradient_tiles(placed: PlacedOperation, array: ArraySpec) -> int:
 def needs(placed: PlacedOperation, array: ArraySpec, rereads: bool = False) -> tuple[Need, ...]:
     """The ways in which every operand is read only once, the one with the best overlap first.
 
-    With ``rereads``, recurrent weights are read in every round instead.
+    With ``rereads``, recurrent weights are read in every time step instead.
     """
     op = placed.operation
     parts = operands(placed, array)
-    if op.rounds > 1 and rereads:
+    if op.time_steps and rereads:
         return (Need("reread", op.state_bytes, parts.base + parts.panel),)
-    if op.rounds > 1:
+    if op.time_steps:
         return (Need("resident", op.state_bytes, parts.base + parts.stationary),)
     if not op.gemms:
         return (Need("sweeps", 0, parts.base + (_gradient_tiles(placed, array) if op.accumulates else 0)),)
@@ -180,8 +180,8 @@ def ample_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
 def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking | None:
     free = space_bytes - placed.live_bytes * samples
     depth = _depth(placed, array, samples, free) if placed.operation.accumulates else None
-    if placed.operation.rounds > 1:
-        return _rounds(placed, array, samples, free)
+    if placed.operation.time_steps:
+        return _recurrent(placed, array, samples, free)
     for need in needs(placed, array):
         stage = need.fixed_bytes + need.per_sample_bytes * samples
         if need.order != "depth" and stage <= free:
@@ -193,14 +193,14 @@ def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes
     return min(choices, key=lambda choice: choice[0])[1] if choices else None
 
 
-def _rounds(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
-    """Rounds over weights that stay, or that each round reads anew; None where not even a panel of them fits."""
-    rounds = placed.operation.rounds
+def _recurrent(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
+    """Time steps over weights that stay, or that each reads anew; None where not even a panel of them fits."""
+    times = placed.operation.time_steps
     for rereads in (False, True):
         (need,) = needs(placed, array, rereads)
         stage = need.fixed_bytes + need.per_sample_bytes * samples
         if stage <= free:
-            return Blocking(need.order, stage, 1, rounds if rereads else 1, rounds)
+            return Blocking(need.order, stage, 1, times if rereads else 1, times)
     return None
 
 

@@ -122,7 +122,7 @@ class Grouper:
     def modes(self) -> tuple[bool, ...]:
         """Whether recurrent weights may be read anew in every time step: both ways are tried where there are any."""
         operations = (op for unit in self.training.units for op in (*unit.forward, *unit.backward))
-        return (False, True) if any(op.rounds > 1 for op in operations) else (False,)
+        return (False, True) if any(op.time_steps for op in operations) else (False,)
 
     @cached_property
     def array_size(self) -> tuple[int, int, int]:

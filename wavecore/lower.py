@@ -213,16 +213,16 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int
         releases=releases,
         stage_bytes=flows.whole_stage,
         work=Work(),
-        rounds=op.rounds,
+        time_steps=op.time_steps,
     )
 
 
 def _whole_stage(placed: PlacedOperation, blocking: Blocking, samples: int) -> int:
     """Space taken as a whole: blocks that are read again, a gradient that is added up, a sample that is held.
 
-    Of a recurrent layer it is the state that its rounds hand on.
+    Of a recurrent layer it is the state that time steps hand on.
     """
-    if placed.operation.rounds > 1:
+    if placed.operation.time_steps:
         return placed.operation.state_bytes * samples
     holds_sample = any(
         read.place is Place.STREAMED and use.passes > read.passes
@@ -244,7 +244,7 @@ def _load(flows: _Flows, move: Transfer) -> Load:
     """How a DRAM read flows: partial sums with the gradient, operands by the order, the rest evenly."""
     op, tensor = flows.placed.operation, move.tensor
     after = After.OWN if tensor.name in flows.written else After.NOTHING
-    covered = flows.whole_stage > 0 and flows.blocking.order != "depth" and op.rounds == 1
+    covered = flows.whole_stage > 0 and flows.blocking.order != "depth" and not op.time_steps
     if tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
         pace = flows.paces.gradient
         freed = None if flows.whole_stage else pace

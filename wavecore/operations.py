@@ -118,8 +118,8 @@ class Operation:
     sum of gradients.  ``lookahead`` is the share of a sample that must be there beyond the share
     already computed: rows of a window over rows of an image, (1, 1) for a whole sample.  ``whole_batch``: each result
     depends on every sample of a core's mini-batch, so that no sub-batch can pass through alone.
-    Where there are ``rounds``, the time steps of a recurrent layer, each takes its share of the ``count`` of products
-    and begins with the results of the one before, of which ``state_bytes`` a sample are carried on.
+    The ``time_steps`` of a recurrent layer share out the ``count`` of its products; each begins with the results of the
+    one before, of which ``state_bytes`` a sample are carried on.
     ``nonzero_share`` of its products have two operands that are not zero; the multipliers of the others rest where
     they are ``gated``, and waves over ``empty_tiles`` are skipped.
     """
@@ -136,7 +136,7 @@ class Operation:
     sums: bool = False
     lookahead: tuple[int, int] = (1, 1)
     whole_batch: bool = False
-    rounds: int = 1
+    time_steps: int = 0
     state_bytes: int = 0
     nonzero_share: float = 1.0
     gated: bool = False

@@ -60,11 +60,11 @@ _BY_ORDER = {
         gradient=Pace.AT_END,
     ),
 }
-# Steps of a sequence follow each other, not samples: all samples of a sub-batch are through with the last round.
-_ROUNDS = Paces(resident=Pace.AT_ONCE, results=Pace.AT_END)
+# Steps of a sequence follow each other, not samples: all samples of a sub-batch are through with the last step.
+_RECURRENT = Paces(resident=Pace.AT_ONCE, results=Pace.AT_END)
 _BY_ORDER |= {
-    "resident": replace(_ROUNDS, stationary=Pace.FIRST_BLOCK, stationary_freed=Pace.AT_END),
-    "reread": _ROUNDS,
+    "resident": replace(_RECURRENT, stationary=Pace.FIRST_BLOCK, stationary_freed=Pace.AT_END),
+    "reread": _RECURRENT,
 }
 # A weight gradient cut into blocks of itself has read every sample when the first is done.
 _GRADIENT_BLOCKS = Paces(streamed_freed=None, stationary_freed=None, resident=Pace.FIRST_BLOCK)

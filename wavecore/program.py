@@ -129,8 +129,8 @@ class Command:
 
     ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
     written over.  ``reserves`` and ``releases`` are resident tensors that come and go with it; ``stage_bytes`` is
-    space taken as a whole for its duration.  Each of its ``rounds``, equal runs of steps, multiplies what the one
-    before has made, and so begins when that has left the vector unit.
+    space taken as a whole for its duration.  The ``time_steps`` of a recurrent layer are equal
+    runs of steps; each multiplies what the one before has made, and so begins when that has left the vector unit.
     """
 
     name: str
@@ -150,12 +150,15 @@ class Command:
     releases: tuple[tuple[str, int], ...]
     stage_bytes: int
     work: Work
-    rounds: int = 1
+    time_steps: int = 0
 
-    @property
-    def round_steps(self) -> int:
-        """Steps of one round."""
-        return self.steps // self.rounds
+    def begins_time_step(self, step: int) -> bool:
+        """Whether a step needs the results of all before it."""
+        return self.time_steps > 0 and step % (self.steps // self.time_steps) == 0
+
+    def ends_time_step(self, step: int) -> bool:
+        """Whether a step is the last one of a time step, or of the whole command."""
+        return (step + 1) % (self.steps // max(1, self.time_steps)) == 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,9 +265,9 @@ def program_lines(program: Program) -> Iterator[str]:
 
 def _command_lines(command: Command) -> Iterator[str]:
     work = command.work
-    rounds = f" in {command.rounds} rounds" if command.rounds > 1 else ""
+    times = f" in {command.time_steps} time steps" if command.time_steps else ""
     yield (
-        f"    {command.name}: {command.steps} steps{rounds}, {command.order}, array {work.array_cycles}, "
+        f"    {command.name}: {command.steps} steps{times}, {command.order}, array {work.array_cycles}, "
         f"vector {work.vector_cycles} cycles"
     )
     for name, size in command.reserves:

@@ -136,9 +136,10 @@ def held_bytes(placed: Iterable[PlacedOperation], held: frozenset[str]) -> int:
 def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int, int, int]:
     """DRAM bytes of an operation that `blocking` lets read everything once, when nothing is held.
 
-    (per sample, per iteration, in every iteration but the first).  With ``rereads`` every round reads the weights.
+    (per sample, per iteration, in every iteration but the first).  With ``rereads`` recurrent weights are read in every
+    time step.
     """
-    rounds = placed.operation.rounds if rereads else 1
+    times = placed.operation.time_steps if rereads and placed.operation.time_steps else 1
     per_sample = per_iteration = after_first = 0
     for read in placed.reads:
         if read.place is not Place.RESIDENT:
@@ -146,7 +147,7 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int,
             if read.tensor.batched:
                 per_sample += size
             else:
-                per_iteration += size * (rounds if read.role is Role.STATIONARY else 1)
+                per_iteration += size * (times if read.role is Role.STATIONARY else 1)
     for write in placed.writes:
         if write.tensor.batched:
             per_sample += write.tensor.dram_bytes * write.stored

@@ -346,11 +346,11 @@ class _Unroller:
         if work.of_itself:
             return Use(name, first), Use(self._part(draft.inputs[0], draft), second)
         if work.reads_input:
-            role = first if not work.rounds > 1 else UseRole.SIDE  # beside the product of what a round hands on
+            role = UseRole.SIDE if work.time_steps else first  # beside the product of what a step hands on
             uses += [Use(tensor, role, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
         if work.reads_gradient:
             role = first if streamed == "gradient" else second
-            role = UseRole.SIDE if work.rounds > 1 else role
+            role = UseRole.SIDE if work.time_steps else role
             uses.append(Use(self.gradients[name], role, work.reads_gradient))
         if work.reads_weight and draft.parameters:
             uses.append(Use(f"{name}.weight", second))
@@ -518,14 +518,16 @@ def _elementwise(rules: LayerRules, elements: int) -> Expansion:
 class _Manner(TypedDict):
     lookahead: tuple[int, int]
     whole_batch: bool
-    rounds: int
+    time_steps: int
     state_bytes: int
 
 
 def _manner(work: Work) -> _Manner:
     """How a phase runs over its samples and its time steps, which is the same of its operation."""
-    lookahead = work.lookahead if work.rounds == 1 else (0, 1)  # steps, not samples, follow each other
-    return _Manner(lookahead=lookahead, whole_batch=work.whole_batch, rounds=work.rounds, state_bytes=work.state_bytes)
+    lookahead = (0, 1) if work.time_steps else work.lookahead  # steps follow each other, not samples
+    return _Manner(
+        lookahead=lookahead, whole_batch=work.whole_batch, time_steps=work.time_steps, state_bytes=work.state_bytes
+    )
 
 
 def _plus(passes: tuple[VectorPass, ...], lane_operations: int) -> tuple[VectorPass, ...]:

@@ -97,8 +97,8 @@ def _gemm_work(
     nonzero = min(round(macs * op.nonzero_share), macs - skipped)
     side = sum(read.tensor.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
-    state = 2 * op.state_bytes * samples * op.rounds if op.rounds > 1 else 0  # written, and read in the next round
-    operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, op.rounds)
+    state = 2 * op.state_bytes * samples * op.time_steps  # written, and read in the next step
+    operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, max(1, op.time_steps))
     _, depth, columns = op.gemms[-1].at(samples)
     return Work(
         macs=macs,
@@ -119,16 +119,16 @@ def _gemm_work(
 
 
 def _vector(
-    passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator, rounds: int = 1
+    passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator, parts: int = 1
 ) -> tuple[int, int]:
     """(lane operations, cycles) of sweeps that move ``port_bytes`` through the vector unit's buffer port.
 
-    Each of the equal ``rounds`` starts anew.
+    Each of the equal ``parts`` starts anew.
     """
     operations = sum(sweep.elements * (samples if sweep.batched else 1) * sweep.lane_operations for sweep in passes)
-    lanes = -(-operations // (rounds * accelerator.vector.lanes))
-    port = -(-port_bytes // (rounds * accelerator.core.vector_port_bytes_per_cycle))
-    return operations, (max(lanes, port) + accelerator.vector.startup_cycles) * rounds
+    lanes = -(-operations // (parts * accelerator.vector.lanes))
+    port = -(-port_bytes // (parts * accelerator.core.vector_port_bytes_per_cycle))
+    return operations, (max(lanes, port) + accelerator.vector.startup_cycles) * parts
 
 
 def update_work(

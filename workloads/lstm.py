@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wavecore.catalog import Published, Workload
+from wavecore.errors import GraphError
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import CrossEntropy, Dropout, Embedding, Linear
 from wavecore.shapes import Shape
@@ -22,6 +23,8 @@ def lstm_ptb(
     vocabulary: int = 10_000, embedding: int = 1500, hidden: int = 1500, layers: int = 2, steps: int = 35
 ) -> LayerGraph:
     """Build a language model of ``layers`` LSTMs of ``hidden`` units."""
+    if layers < 1:
+        raise GraphError("network lstm_ptb", f"layers is {layers}", "1 or more")
     net = Network("lstm_ptb", Shape(1, steps))
     x = net(Embedding(vocabulary, embedding), net.input, name="embedding")
     x = net(Dropout(DROPOUT), x, name="dropout")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wavecore.plan import Plan
+    from wavecore.recurrence import RecurrentWeights
     from wavecore.results import GroupSummary
 
 SCHEMA = "wavecore.plan/1"
@@ -146,14 +148,27 @@ def _as_json(case: Case, machine: Machine, made: Plan) -> dict[str, Any]:
             }
             for group in made.groups
         ],
+        "recurrent_weights": [
+            {**asdict(each), "dram_read_bytes": each.dram_read_bytes} for each in _recurrent(case, machine, made)
+        ],
         "dram_bytes": _traffic(case, machine, made),
     }
+
+
+def _recurrent(case: Case, machine: Machine, made: Plan) -> list[RecurrentWeights]:
+    from wavecore.recurrence import recurrent_weights
+    from wavecore.sparsity.machine import for_machine
+
+    return recurrent_weights(for_machine(case.training, machine.accelerator), made, machine.accelerator)
 
 
 def _tables(case: Case, machine: Machine, made: Plan) -> Iterator[RenderableType]:
     cores = machine.accelerator.chip.cores
     yield f"plan of {made.workload}, {made.schedule}: {made.batch_per_core} samples on each of {cores} cores"
     yield _groups(made)
+    recurrent = _recurrent(case, machine, made)
+    if recurrent:
+        yield _over_time(recurrent)
     moved = _traffic(case, machine, made)
     rows = [(heading(f"dram_bytes.{name}"), amount("dram_bytes.total", value), share(value, moved["total"]))
             for name, value in moved.items() if name != "total"]  # fmt: skip
@@ -178,6 +193,22 @@ def _groups(made: Plan) -> RenderableType:
         )
     title = f"{len(made.groups)} {'group' if len(made.groups) == 1 else 'groups'} of layers"
     return table(title, columns, rows, right=columns[1:])
+
+
+def _over_time(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
+    columns = ["layer", "phase", "weights", "time steps", "over the steps", "read on a core"]
+    rows = [
+        [
+            each.layer,
+            each.phase.replace("_", " "),
+            amount("dram_bytes.total", each.weight_bytes),
+            str(each.steps),
+            "stay on chip" if each.resident else "read in each",
+            f"{each.reads} x",
+        ]
+        for each in recurrent
+    ]
+    return table("recurrent weights", columns, rows, right=["weights", "time steps", "read on a core"])
 
 
 _KEPT: Any = (lambda group: group.forward, lambda group: group.backward, lambda group: group.held)

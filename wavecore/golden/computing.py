@@ -30,7 +30,7 @@ def array_queue(core: Core) -> Iterator[bool]:
             sequence += 1
             while (
                 core.loaded < sequence
-                or (turn.command.rounds > 1 and step % turn.command.round_steps == 0 and core.computed < sequence - 1)
+                or (turn.command.begins_time_step(step) and core.computed < sequence - 1)
                 or core.multiplied - core.drained >= ACCUMULATED_STEPS
                 or not _tokens(core, turn, step)
             ):

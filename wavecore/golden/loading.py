@@ -107,7 +107,7 @@ def _stored(core: Core, turn: Turn, load: Load, step: int) -> bool:
     if not tensor.batched:
         return core.in_dram[tensor.name] >= tensor.nbytes * turn.iteration
     size = turn.bytes_of(tensor.nbytes)
-    ready = size if load.flow.total > size or turn.command.rounds > 1 else due(load.flow, turn.command, step)
+    ready = size if load.flow.total > size or turn.command.time_steps else due(load.flow, turn.command, step)
     return core.in_dram[tensor.name] >= tensor.nbytes * turn.first_sample + ready
 
 

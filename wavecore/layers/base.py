@@ -57,7 +57,7 @@ class Work:
     ``reads_row_bytes`` are, of a sample, rows of the weights that are read instead of all.  A phase that writes the
     gradients of its weights says so; one ``of_itself`` multiplies the layer's own output with its input's gradient,
     so that it runs behind the data gradient.  ``in_place``: each result may go where an element of equal place was
-    read, so it may take over a tensor's space.  ``lookahead``, ``whole_batch``, ``rounds`` and ``state_bytes``: see
+    read, so it may take over a tensor's space.  ``lookahead``, ``whole_batch``, ``time_steps`` and ``state_bytes``: see
     `Operation`.
     """
 
@@ -73,7 +73,7 @@ class Work:
     in_place: bool = False
     lookahead: tuple[int, int] = (1, 1)
     whole_batch: bool = False
-    rounds: int = 1
+    time_steps: int = 0
     state_bytes: int = 0
 
 

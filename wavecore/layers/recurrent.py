@@ -79,7 +79,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             passes=(VectorPass(output.elements, FORWARD_LANE_OPERATIONS),),
             reads_input=1,
             reads_weight=True,
-            rounds=steps,
+            time_steps=steps,
             state_bytes=hidden * (ELEMENT_BYTES + ACCUMULATOR_BYTES),  # h for the next product, c
         ),
         data_gradient=Work(
@@ -88,7 +88,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             reads_gradient=1,
             reads_weight=True,
             reads_saved=("gates", "cells"),
-            rounds=steps,
+            time_steps=steps,
             state_bytes=gates * ELEMENT_BYTES + hidden * ACCUMULATOR_BYTES,  # the sums' gradients, dc
         ),
         weight_gradient=Work(

@@ -114,7 +114,7 @@ def _cost(command: Command) -> _Cost:
     work, steps, moved = command.work, command.steps, _bytes(command)
     compressed = any(each.packed_bytes is not None for each in transfers_of(command))
     array, vector = work.array_cycles * TICKS_PER_CYCLE, work.vector_cycles * TICKS_PER_CYCLE
-    if command.rounds > 1:
+    if command.time_steps:
         array = _serial(command, array, vector)
     lead = (1, steps)
     if command.sweep_steps:
@@ -139,12 +139,12 @@ def _cost(command: Command) -> _Cost:
         array_after_early=array * (command.blocks - 1) // command.blocks,
         vector_after_operands=vector * tail[0] // tail[1],
         lead=lead,
-        at_end=command.rounds > 1,
+        at_end=bool(command.time_steps),
         steps=steps,
         needs=command.stage_bytes + sum(size for _, size in command.reserves) + moved.stage,
         frees=command.stage_bytes + sum(size for _, size in command.releases) + moved.stage,
         stored=tuple(
-            (each.transfer.tensor.name, command.rounds > 1 or each.after is After.ALL or each.flow.pace in _WHOLE)
+            (each.transfer.tensor.name, bool(command.time_steps) or each.after is After.ALL or each.flow.pace in _WHOLE)
             for each in ordered
         ),
         awaited=tuple((token.tensor, token.flow.pace is Pace.AT_ONCE) for token in command.waits),
@@ -154,15 +154,15 @@ def _cost(command: Command) -> _Cost:
 
 
 def _serial(command: Command, array: int, vector: int) -> int:
-    """Ticks until the last product of a command whose rounds wait for each other.
+    """Ticks until the last product of a command whose time steps wait for each other.
 
-    A round is filled, drained and swept by itself; its steps still overlap.  What is paid of the first one's beginning
-    and of the last one's end anyway is left out.
+    A time step is filled, drained and swept by itself; what it is cut into still overlaps.  What is paid of the first
+    one's beginning and of the last one's end anyway is left out.
     """
-    rounds, steps = command.rounds, command.steps
+    times, steps = command.time_steps, command.steps
     ends = (command.work.fill_cycles + command.work.drain_cycles) * TICKS_PER_CYCLE
-    overlapped = max(array // rounds + vector // steps, array // steps + vector // rounds)
-    return rounds * (ends + overlapped) - ends - vector // steps
+    overlapped = max(array // times + vector // steps, array // steps + vector // times)
+    return times * (ends + overlapped) - ends - vector // steps
 
 
 @lru_cache(maxsize=1 << 12)

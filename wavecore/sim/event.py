@@ -267,8 +267,8 @@ class _Core:
                 if self.loaded.value < sequence:
                     yield self.loaded.reached(sequence, "array", self.tell)
                     self.stalls.dram += int(self.env.now) - idle_from
-                if command.rounds > 1 and step % command.round_steps == 0 and self.computed.value < sequence - 1:
-                    yield self.computed.reached(sequence - 1, "array", self.tell)  # what the last round hands on
+                if command.begins_time_step(step) and self.computed.value < sequence - 1:
+                    yield self.computed.reached(sequence - 1, "array", self.tell)  # what the step before hands on
                 idle_from = int(self.env.now)
                 if awaits:
                     yield from self._await_tokens("array", turn, step)
@@ -320,7 +320,7 @@ class _Core:
                     gemm_steps += 1
                     if self.multiplied.value < gemm_steps:
                         yield self.multiplied.reached(gemm_steps, "vector", self.tell)
-                    if (step + 1) % command.round_steps == 0:
+                    if command.ends_time_step(step):
                         yield self.env.timeout(command.work.drain_cycles)
                 else:
                     if self.loaded.value < sequence:

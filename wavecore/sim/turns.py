@@ -33,7 +33,7 @@ class Turn:
             return tensor.nbytes * self.iteration
         size = tensor.nbytes * self.command.samples
         before = tensor.nbytes * self.first_sample
-        if load.flow.total > size or self.command.rounds > 1:  # the first pass, or round, meets the last sample
+        if load.flow.total > size or self.command.time_steps:  # the first pass, or time step, meets the last sample
             return before + size
         return before + min(size, due * size // load.flow.total)
 

@@ -75,7 +75,7 @@ def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
         facts = zeros.weights[owner]
         forward = training.units[training.unit_index[owner]].forward[0]
         gemm = forward.gemms[0]
-        rows, columns = gemm.n * gemm.count // forward.rounds, gemm.k
+        rows, columns = gemm.n * gemm.count // max(1, forward.time_steps), gemm.k
         contents = of_mask(facts.mask) if facts.mask is not None else of_density(rows, columns, facts.density)
         name, nbytes = best(contents)
         rest = tensor.nbytes - rows * columns * ELEMENT_BYTES  # a bias stays dense
@@ -97,7 +97,7 @@ def _operation(
     weights = zeros.weights.get(op.unit)
     skips: tuple[EmptyTiles, ...] = ()
     if options.tile_skipping and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
-        skips = empty_tiles(weights, op.phase, op.gemms, size, op.rounds)
+        skips = empty_tiles(weights, op.phase, op.gemms, size, max(1, op.time_steps))
     share = _density(zeros, training, op, UseRole.STREAMED) * _density(zeros, training, op, UseRole.STATIONARY)
     if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         share *= weights.density

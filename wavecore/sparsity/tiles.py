@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 def empty_tiles(
-    facts: WeightFacts, phase: Phase, gemms: tuple[Gemm, ...], size: tuple[int, int], rounds: int = 1
+    facts: WeightFacts, phase: Phase, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int = 1
 ) -> tuple[EmptyTiles, ...]:
-    """The all-zero tiles of a layer's products on an array of ``size`` (rows, columns), of all ``rounds`` together.
+    """The all-zero tiles of a layer's products on an array of ``size`` (rows, columns), each as many ``times`` as it runs.
 
     Counted where there is a mask.  Of a density d in blocks they are expected: (1 - d) to the number of blocks that a
     tile has, if blocks are zero independently; with single elements that is (1 - d)^16384 of the tiles of 128 x 128.
     """
     if facts.mask is None:
-        return tuple(_expected(facts, gemms, size, rounds))
+        return tuple(_expected(facts, gemms, size, times))
     counted: Counter[tuple[int, int, int]] = Counter()
     for pixels, matrix in _stationary(facts.mask.array, facts.kind, facts.shape, phase):
         rows, columns = matrix.shape
         at = next(i for i, g in enumerate(gemms) if (g.k, g.n) == (rows, columns) and pixels in (0, g.m))
         for tile_rows, tile_columns in _zero_tiles(matrix, size):
             counted[at, tile_rows, tile_columns] += 1
-    return tuple(EmptyTiles(*key, count * rounds) for key, count in sorted(counted.items()))
+    return tuple(EmptyTiles(*key, count * times) for key, count in sorted(counted.items()))
 
 
 def zero_tiles(matrix: Booleans, size: tuple[int, int]) -> int:
@@ -91,7 +91,7 @@ def _parities(kind: Conv, shape: Shape) -> Iterator[tuple[int, list[int], list[i
             yield height * width, taps_y, taps_x
 
 
-def _expected(facts: WeightFacts, gemms: tuple[Gemm, ...], size: tuple[int, int], rounds: int) -> Iterator[EmptyTiles]:
+def _expected(facts: WeightFacts, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int) -> Iterator[EmptyTiles]:
     """Whole tiles that are expected to be empty, rounded down."""
     for at, gemm in enumerate(gemms):
         sizes = Counter(
@@ -101,6 +101,6 @@ def _expected(facts: WeightFacts, gemms: tuple[Gemm, ...], size: tuple[int, int]
         )
         for (rows, columns), count in sizes.items():
             blocks = -(-rows // facts.block[0]) * -(-columns // facts.block[1])
-            empty = int(count * gemm.count // rounds * (1 - facts.density) ** blocks)
+            empty = int(count * gemm.count // times * (1 - facts.density) ** blocks)
             if empty:
-                yield EmptyTiles(at, rows, columns, empty * rounds)
+                yield EmptyTiles(at, rows, columns, empty * times)
