@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wavecore.workloads.common import lstm
+
 from wavecore.config import load_accelerator
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import (
@@ -27,7 +29,6 @@ from wavecore.plan import Group, Plan
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan
 from wavecore.training import training_graph
-from wavecore.workloads.common import lstm
 
 
 def _norm_relu(net: Network, x: str) -> str:

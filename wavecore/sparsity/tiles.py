@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def empty_tiles(
     facts: WeightFacts, phase: Phase, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int = 1
 ) -> tuple[EmptyTiles, ...]:
-    """The all-zero tiles of a layer's products on an array of ``size`` (rows, columns), each as many ``times`` as it runs.
+    """The all-zero tiles of a layer's products on an array of ``size`` (rows, columns), as many ``times`` as they run.
 
     Counted where there is a mask.  Of a density d in blocks they are expected: (1 - d) to the number of blocks that a
     tile has, if blocks are zero independently; with single elements that is (1 - d)^16384 of the tiles of 128 x 128.
