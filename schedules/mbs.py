@@ -36,14 +36,18 @@ def full_serialization(
 def mbs1(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Layer groups, each with its own sub-batch; `il` and `mbs-fs` compete, so it is never worse than they are."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
-    return grouper.plan("mbs1", lambda: _cheapest(_mbs1(grouper)))
+    return grouper.plan("mbs1", lambda: _cheapest(grouper, _mbs1(grouper)))
 
 
 def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Groups of whole blocks with inter-branch reuse where that saves traffic; never worse than `mbs1`."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
     rules = [Rule.BRANCHES, Rule.BRANCHES_AND_SAVED, Rule.NEXT]
-    return grouper.plan("mbs2", lambda: _cheapest([*_grouped(grouper, rules, training.blocks), *_mbs1(grouper)]))
+
+    def options() -> list[_Option]:
+        return [*_grouped(grouper, rules, training.blocks), *_mbs1(grouper)]
+
+    return grouper.plan("mbs2", lambda: _cheapest(grouper, options()))
 
 
 def _mbs1(grouper: Grouper) -> list[_Option]:
@@ -79,8 +83,6 @@ def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[Piece]) -
             return []
         candidates += found
     groups = [grouper.group(candidate, hold=True) for candidate in candidates]
-    if any(candidate.rereads for candidate in candidates):  # which may move less than they are taken to
-        return [_Option(sum(map(grouper.group_bytes, groups)), lambda: groups)]
     moved = sum(candidate.dram_bytes for candidate in candidates)
     return [_Option(moved - sum(map(grouper.saved_bytes, groups)), lambda: groups)]
 
@@ -113,8 +115,13 @@ def _one_size(grouper: Grouper, runs: Sequence[tuple[bool, list[Piece]]]) -> lis
     return [group if whole_batch & set(group.units) else replace(group, sub_batch=size) for group in groups]
 
 
-def _cheapest(options: Sequence[_Option]) -> Sequence[Group]:
-    """The groups that move the fewest DRAM bytes, the first of equals."""
+def _cheapest(grouper: Grouper, options: Sequence[_Option]) -> Sequence[Group]:
+    """The groups that move the fewest DRAM bytes, the first of equals.
+
+    Recurrent weights may have room to stay on chip where an option takes them to be read again: that is measured.
+    """
+    if grouper.recurrent:
+        return min((option.groups() for option in options), key=lambda groups: sum(map(grouper.group_bytes, groups)))
     return min(options, key=lambda option: option.dram_bytes).groups()
 
 

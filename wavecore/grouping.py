@@ -119,10 +119,14 @@ class Grouper:
         return len(self.training.units) - 1
 
     @cached_property
+    def recurrent(self) -> bool:
+        """Whether there are recurrent weights, which may stay on chip over the time steps, or be read in each."""
+        return any(op.time_steps for unit in self.training.units for op in (*unit.forward, *unit.backward))
+
+    @property
     def modes(self) -> tuple[bool, ...]:
-        """Whether recurrent weights may be read anew in every time step: both ways are tried where there are any."""
-        operations = (op for unit in self.training.units for op in (*unit.forward, *unit.backward))
-        return (False, True) if any(op.time_steps for op in operations) else (False,)
+        """Whether recurrent weights are read in every time step: both ways are tried where there are any."""
+        return (False, True) if self.recurrent else (False,)
 
     @cached_property
     def array_size(self) -> tuple[int, int, int]:
