@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from wavecore.blocking import UNLIMITED_BYTES, Blocking, ample_bytes, block, gradient_bytes
+from wavecore.blocking import UNLIMITED_BYTES, Blocking, ample_bytes, block, gradient_bytes, leaving_bytes
 from wavecore.operations import Role, TensorClass
 from wavecore.pacing import Paces, ample_spare_bytes, outer_blocks, paces, step_counts, two_sweeps
 from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
@@ -217,13 +217,16 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int
 
 
 def _whole_stage(placed: PlacedOperation, blocking: Blocking) -> int:
-    """Space taken as a whole: blocks that are read again, a gradient that is added up, a sample that is held."""
+    """Space taken as a whole: blocks that are read again, a gradient that is added up, a sample that is held.
+
+    What results on their way to DRAM need of a stage they take step by step.
+    """
     holds_sample = any(
         read.place is Place.STREAMED and use.passes > read.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
     )
     if holds_sample or blocking.order in ("row_blocks", "column_blocks"):
-        return blocking.stage_bytes
+        return blocking.stage_bytes - leaving_bytes(placed)
     return gradient_bytes(placed) if blocking.order == "depth" else 0
 
 
