@@ -47,6 +47,17 @@ def networks(draw: st.DrawFn, max_blocks: int = 4) -> LayerGraph:
     return net.build()
 
 
+@st.composite
+def heavy_networks(draw: st.DrawFn) -> LayerGraph:
+    """A convolution and a linear layer whose weights may well be more than both a small buffer and the samples."""
+    side = draw(st.sampled_from([1, 4, 8]))
+    net = Network("heavy", Shape(draw(st.sampled_from([64, 256])), side, side))
+    x = _conv(draw, net, net.input, draw(st.sampled_from([64, 512])))
+    x = net(Linear(draw(st.sampled_from([16, 512])), bias=draw(st.booleans())), net(Flatten(), x))
+    net(CrossEntropy(), net(Linear(10), net(ReLU(), x)))
+    return net.build()
+
+
 def _conv(draw: st.DrawFn, net: Network, x: str, channels: int | None = None, stride: int | None = None) -> str:
     """A convolution that divides the image by its stride, maybe with normalization and ReLU."""
     kernel = draw(st.sampled_from([1, 3, 5]))

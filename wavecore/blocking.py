@@ -103,9 +103,14 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
             runs_ahead = read.tensor.batched and use.passes == 1
             base += nbytes if held_sample else _chunk(nbytes)
             base += min(nbytes, -(-nbytes * ahead // rows)) if runs_ahead else 0
-    base += sum(_chunk(write.tensor.nbytes) for write in placed.writes if not write.kept and write.tensor.batched)
+    base += leaving_bytes(placed)
     panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
     return Operands(streamed, stationary, window, min(panel, stationary), base)
+
+
+def leaving_bytes(placed: PlacedOperation) -> int:
+    """Room for two pieces of each result that only waits for DRAM: in every stage, though taken as results come."""
+    return sum(_chunk(write.tensor.nbytes) for write in placed.writes if not write.kept and write.tensor.batched)
 
 
 def gradient_bytes(placed: PlacedOperation) -> int:

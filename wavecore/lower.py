@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from wavecore.blocking import UNLIMITED_BYTES, Blocking, ample_bytes, block, gradient_bytes
+from wavecore.blocking import UNLIMITED_BYTES, Blocking, ample_bytes, block, gradient_bytes, leaving_bytes
 from wavecore.operations import Role, TensorClass
 from wavecore.pacing import Paces, ample_spare_bytes, outer_blocks, paces, step_counts, two_sweeps
 from wavecore.placement import Direction, Place, PlacedOperation, place, place_group
@@ -220,7 +220,8 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int
 def _whole_stage(placed: PlacedOperation, blocking: Blocking, samples: int) -> int:
     """Space taken as a whole: blocks that are read again, a gradient that is added up, a sample that is held.
 
-    Of a recurrent layer it is the state that time steps hand on.
+    What results on their way to DRAM need of a stage they take step by step.  Of a recurrent layer it is the state that
+    time steps hand on.
     """
     if placed.operation.time_steps:
         return placed.operation.state_bytes * samples
@@ -229,7 +230,7 @@ def _whole_stage(placed: PlacedOperation, blocking: Blocking, samples: int) -> i
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
     )
     if holds_sample or blocking.order in ("row_blocks", "column_blocks"):
-        return blocking.stage_bytes
+        return blocking.stage_bytes - leaving_bytes(placed)
     return gradient_bytes(placed) if blocking.order == "depth" else 0
 
 

@@ -129,7 +129,7 @@ def step_counts(
     ``spare_bytes`` is the room beyond the two pieces of every stream that `blocking` keeps free.
     """
     share = max(0, spare_bytes) // (2 * max(1, len(moves)))
-    fitting = max((-(-move.nbytes // (_piece(move, array) + share)) for move in moves), default=1)
+    fitting = max((-(-move.nbytes // max(1, _piece(move, array) + share)) for move in moves), default=1)
     wanted, most = _wanted_steps(placed, work, moves)
     wanted = max(1, min(max(wanted, fitting), max(most, fitting)))
     if two_sweeps(placed):
@@ -156,7 +156,12 @@ def _wanted_steps(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ..
 
 
 def _piece(move: Transfer, array: ArraySpec) -> int:
-    """The most of a stream that may be in one step when the buffer has no room to spare."""
+    """The most of a stream that may be in one step when the buffer has no room to spare.
+
+    An update has nothing but spare room, all of the buffer.
+    """
+    if move.update:
+        return 0
     if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
         return min(CHUNK_BYTES, array.tile_rows * array.columns * ACCUMULATOR_BYTES)
     whole = move.tensor.nbytes if move.tensor.batched else move.nbytes

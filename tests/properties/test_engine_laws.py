@@ -11,13 +11,15 @@ import pytest
 from builders import SCHEDULES, machine
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from strategies import heavy_networks, networks
 from strategies import machine as buffer_of
-from strategies import networks
 
+from wavecore.blocking import least_bytes
 from wavecore.errors import PlanError, SpaceError
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear
 from wavecore.lower import lower
+from wavecore.placement import Direction, place
 from wavecore.plan import Group, Plan, Residency
 from wavecore.program import After, Program
 from wavecore.shapes import Shape
@@ -147,6 +149,28 @@ def test_bytes_bounds_space_and_sums(network: LayerGraph, schedule: str, acceler
 @given(any_plans())
 def test_plans_that_no_schedule_makes_run_too(case: tuple[TrainingGraph, Plan, Accelerator]) -> None:
     check(*case)
+
+
+@law(max_examples=80)
+@given(
+    network=st.one_of(small_networks, heavy_networks()),
+    schedule=schedules,
+    side=st.sampled_from([16, 32, 128]),
+    batch=batches,
+    percent=st.one_of(st.just(0), st.integers(0, 400)),
+)
+def test_every_step_comes_to_its_end_from_the_least_buffer_on(
+    network: LayerGraph, schedule: str, side: int, batch: int, percent: int
+) -> None:
+    """The least in which each operation can run with nothing on chip; small arrays have it low."""
+    training, array = training_graph(network), (f"array.rows={side}", f"array.columns={side}")
+    least = max(
+        least_bytes(operation, machine(*array).array, batch)
+        for direction in (Direction.FORWARD, Direction.BACKWARD)
+        for operation in place(training, 0, len(training.units) - 1, direction, {})
+    )
+    accelerator = machine(*array, f"core.global_buffer={least * (100 + percent) // 100} B")
+    check(training, SCHEDULES[schedule].make(training, accelerator, batch), accelerator)
 
 
 @law(max_examples=20)

@@ -11,13 +11,17 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
+from wavecore.blocking import least_bytes
 from wavecore.errors import SpaceError
 from wavecore.gemm import gemm_cycles
 from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy
+from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear
 from wavecore.lower import lower, machine_for
-from wavecore.program import After, Command, Pace, Program, commands
+from wavecore.placement import Direction, place
+from wavecore.plan import Choices
+from wavecore.program import After, Command, Pace, Program, commands, transfers_of
 from wavecore.shapes import Shape
+from wavecore.sim.tables import step_table
 from wavecore.specs import Accelerator
 from wavecore.training import training_graph
 
@@ -28,6 +32,13 @@ def lowered(network: LayerGraph, schedule: str = "mbs2", sub_batch: int | None =
     plan = SCHEDULES[schedule].make(training, accelerator, 4)
     if sub_batch is not None:
         plan = replace(plan, groups=tuple(replace(group, sub_batch=sub_batch) for group in plan.groups))
+    return lower(training, plan, accelerator)
+
+
+def fitted(network: LayerGraph, samples: int, *overrides: str, passes: int = 2) -> Program:
+    """The baseline schedule on a machine with some fields overridden."""
+    accelerator, training = machine(*overrides), training_graph(network)
+    plan = SCHEDULES["baseline"].make(training, accelerator, samples, Choices(normalization_passes=passes))
     return lower(training, plan, accelerator)
 
 
@@ -142,6 +153,49 @@ def test_a_convolution_runs_ahead_by_the_rows_of_its_window() -> None:
     """3x3 with padding 1 on 8 rows: three rows of the eight, and not beyond the sample."""
     (flow,) = (load.flow for load in by_name(lowered(chain()))["one.forward"].loads[:1])
     assert (flow.pace, flow.lookahead, flow.sample_bytes) == (Pace.EVEN, 384 * 3 // 8, 384)
+
+
+CHUNKS = 2 * 16 * 1024  # two pieces of a stream
+
+
+@pytest.mark.parametrize(
+    ("channels", "samples", "kib", "order"), [(512, 32, 700, "column_blocks"), (4096, 14, 1200, "row_blocks")]
+)
+def test_blocks_leave_room_for_results_on_their_way_to_dram(channels: int, samples: int, kib: int, order: str) -> None:
+    """128 KiB a sample against 2 KiB of weights a channel: blocks of either fill the buffer, but for two pieces."""
+    net = Network("dense", Shape(1024, 8, 8))
+    net(CrossEntropy(), net(Conv(2, 8), net(Conv(channels), net.input, name="dense")))
+    each = by_name(fitted(net.build(), samples, f"core.global_buffer={kib} KiB"))["dense.forward"]
+    (result,) = each.stores
+    assert (each.order, result.staged) == (order, True)
+    assert each.stage_bytes == kib * 1024 - CHUNKS
+    assert max(step_table(each).takes) <= CHUNKS
+
+
+def test_a_sample_that_is_held_leaves_room_for_results_too() -> None:
+    """A sample of the input and one of the gradient, 64 KiB each, in a buffer without a byte to spare."""
+    net = Network("norm", Shape(32, 32, 32))
+    x = net(GroupNorm(4), net(Conv(32), net.input), name="norm")
+    net(CrossEntropy(), net(Linear(2), net(Flatten(), net(GlobalAvgPool(), x))))
+    graph, name = net.build(), "norm.data_gradient"
+    backward = place(training_graph(graph), 0, len(training_graph(graph).units) - 1, Direction.BACKWARD, {}, 1)
+    (norm,) = (placed for placed in backward if placed.operation.name == name)
+    least = least_bytes(norm, machine().array, 4)
+    each = by_name(fitted(graph, 4, f"core.global_buffer={least} B", passes=1))[name]
+    assert 2 * 64 * 1024 < each.stage_bytes == least - CHUNKS
+    assert max(step_table(each).takes) <= CHUNKS
+
+
+@pytest.mark.parametrize("kib", [20, 64, 1024, 10240])
+def test_the_streams_of_an_update_share_the_whole_buffer(kib: int) -> None:
+    """Two pieces of each of four: gradients and what the optimizer keeps come, that and the weights leave."""
+    net = Network("dense", Shape(256, 2, 2))
+    net(CrossEntropy(), net(Conv(2, 2), net(Conv(256), net.input, name="dense")))
+    program = fitted(net.build(), 1, "array.rows=4", "array.columns=4", f"core.global_buffer={kib} KiB")
+    for core in (0, 1):
+        each = by_name(program, core)["dense.update"]
+        assert len(transfers_of(each)) == 4
+        assert 2 * max(step_table(each).takes) <= kib * 1024
 
 
 def test_a_layer_that_cannot_fit_is_named() -> None:
