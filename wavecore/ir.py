@@ -96,14 +96,15 @@ class Network:
 
     Calling it adds a layer and returns its name.  Layers run in the order in which they are added, so branches
     are written one after the other.  A layer that does not fit raises `GraphError`, which names the line of
-    the workload that added it.
+    the workload that added it.  A piece of a network that is given no ``shape`` has no data of its own, and no
+    ``input``: it reads `Inlet`s.
     """
 
-    def __init__(self, name: str, shape: Shape) -> None:
+    def __init__(self, name: str, shape: Shape | None = None) -> None:
         self.name = name
         self._layers: dict[str, Layer] = {}
         self._counts: dict[str, int] = {}
-        self.input = self._append(Input(shape), (), "input", _caller())
+        self.input = self._append(Input(shape), (), "input", _caller()) if shape is not None else ""
 
     def __call__(self, kind: LayerKind, *inputs: str, name: str | None = None, source: str | None = None) -> str:
         """Add a layer that reads ``inputs``; without a ``name`` it is called by its kind and a number.

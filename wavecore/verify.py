@@ -15,7 +15,7 @@ from itertools import chain
 from wavecore import planrules
 from wavecore.errors import GraphError, InvariantError, PlanError
 from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import KINDS, Input, Outlet
+from wavecore.layers import KINDS, Inlet, Input, Outlet
 from wavecore.operations import Operation, Phase, Tensor, TensorClass
 from wavecore.plan import Plan
 from wavecore.specs import Accelerator
@@ -102,7 +102,7 @@ def shapes_follow_from_inputs(graph: LayerGraph) -> Iterator[Finding]:
 
 def every_output_is_read(graph: LayerGraph) -> Iterator[Finding]:
     """Every output is read or left to the outside, but the last layer's if that is the loss."""
-    if not any(isinstance(layer.kind, Input) for layer in graph):
+    if not any(isinstance(layer.kind, Input | Inlet) for layer in graph):
         yield Finding("", "has no input", "an Input as its first layer")
         return
     read = {name for layer in graph for name in layer.inputs}

@@ -18,6 +18,8 @@ SIZES: dict[str, tuple[dict[str, Any], int]] = {
     "alexnet": ({}, 64),
     "mobilenet_v2": ({"image": 96}, 16),
     "resnet50": ({}, 64),
+    "lstm_ptb": ({"vocabulary": 1000, "layers": 1, "steps": 5}, 20),
+    "bidaf": ({"steps": 50}, 60),
 }
 
 
@@ -54,7 +56,7 @@ def check(name: str, schedule: str) -> None:
 
 
 @pytest.mark.parametrize("schedule", ORDER)
-@pytest.mark.parametrize("name", ["resnet18", "alexnet", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet18", "alexnet", "mobilenet_v2", "lstm_ptb", "bidaf"])
 def test_small_networks(name: str, schedule: str) -> None:
     check(name, schedule)
 

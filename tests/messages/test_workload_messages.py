@@ -1,10 +1,11 @@
 """The whole message for each way in which a workload can be asked for wrongly."""
 
 import math
+import re
 
 import pytest
 
-from wavecore.catalog import workload, workload_names
+from wavecore.catalog import workload, workload_names, workload_options
 from wavecore.errors import GraphError, InputError, NameLookupError
 
 
@@ -98,10 +99,26 @@ def test_message(name: str, options: dict[str, object], kind: type[InputError], 
     assert caught.value.message == message
 
 
-@pytest.mark.parametrize("name", workload_names())
+@pytest.mark.parametrize("name", [name for name in workload_names() if "classes" in workload_options(name)])
 def test_no_classes(name: str) -> None:
     with pytest.raises(GraphError, match=rf"network {name}, layer .*: out_features is 0; try: 1 or more"):
         workload(name, classes=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "layer", "what"),
+    [
+        ("lstm_ptb", {"vocabulary": 0}, "embedding", "vocabulary is 0; try: 1 or more"),
+        ("lstm_ptb", {"hidden": 0}, "lstm1.input", "out_features is 0; try: 1 or more"),
+        ("lstm_ptb", {"steps": 0}, "input", "has an empty shape 1x0x1; try: other sizes, or a larger image"),
+        ("bidaf", {"hidden": 0}, "p0", "has an empty shape 0x400x1; try: other sizes, or a larger image"),
+        ("bidaf", {"steps": 0}, "p0", "has an empty shape 800x0x1; try: other sizes, or a larger image"),
+    ],
+)
+def test_nothing_to_run(name: str, options: dict[str, int], layer: str, what: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        workload(name, **options)
+    assert re.sub(r" \(\w+\.py:\d+\)", "", caught.value.message) == f"network {name}, layer {layer}: {what}"
 
 
 def test_a_name_like_no_other_lists_them_all() -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,79 @@ def test_prunetrain_profile_is_what_its_rule_gives() -> None:
     profile = load_profile(PUBLISHED / "prunetrain_resnet50.toml")
     pruned = apply_profile(workload("resnet50"), profile)
     assert pruned.forward_macs / workload("resnet50").forward_macs == pytest.approx(0.529, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("file", "millions", "times"), [("iss_lstm_ptb_21.8m", "21.8", 7.48), ("iss_lstm_ptb_25.2m", "25.2", 5.01)]
+)
+def test_iss_language_models(file: str, millions: str, times: float) -> None:
+    """The paper's table 1: weights of the whole model, of 66.0M, and how many times fewer multiply-adds."""
+    dense, pruned = workload("lstm_ptb"), apply_profile(workload("lstm_ptb"), load_profile(PUBLISHED / f"{file}.toml"))
+    assert f"{pruned.parameter_count / 1e6:.1f}" == millions
+    assert int(100 * dense.forward_macs / pruned.forward_macs) / 100 == times  # 7.4875 is printed as 7.48
+
+
+BIDAF = {  # weights of the whole network by units of the six LSTMs
+    (100, 100, 100, 100, 100, 100): 2.69,
+    (20, 33, 40, 38, 31, 16): 0.95,
+    # [R] the other rows of the paper's tables: recalled, not checked against its text
+    (100, 95, 78, 82, 71, 52): 2.08,
+    (84, 90, 38, 46, 34, 21): 1.48,
+    (54, 47, 22, 30, 18, 12): 1.03,
+    (52, 50, 19, 26, 15, 12): 1.01,
+    (87, 81, 87, 92, 74, 96): 2.29,
+    (51, 33, 42, 58, 37, 26): 1.17,
+    (23, 22, 35, 35, 25, 14): 0.88,
+}
+REST = (  # what is known of the rest: dense layers of the original code, in the order in which they run
+    100 * 5 * 8 + 100  # characters of a word: 100 filters over 5 x 8
+    + 2 * 2 * (200 * 200 + 200)  # two highway layers with a gate each
+    + 2 * (4 * 100 * (200 + 100) + 4 * 100)  # contextual LSTMs, shared by context and question
+    + 600 + 1  # attention
+    + 2 * (1000 + 1)  # both pointers
+)  # fmt: skip
+
+
+def iss_bidaf(units: tuple[int, ...], summary: int) -> LayerGraph:
+    """The LSTMs of so many ``units``; the attended summary of g1 has so many features."""
+    names = ("mod1_fwd", "mod1_bwd", "mod2_fwd", "mod2_bwd", "out_fwd", "out_bwd")
+    layers = {name: LayerSparsity(hidden=hidden) for name, hidden in zip(names, units, strict=True)}
+    layers["a1i"] = LayerSparsity(kept_outputs=summary)
+    layers["g1_a1i"] = LayerSparsity(kept_outputs=units[2] + units[3])
+    return apply_profile(workload("bidaf"), Profile(name="iss", source="ISS", workload="bidaf", layers=layers))
+
+
+def rest(units: tuple[int, ...], millions: float, summary: int) -> tuple[float, float]:
+    """What a published count leaves for the rest of BiDAF, at least and at most: it is rounded to 10,000."""
+    left = millions * 1e6 - iss_bidaf(units, summary).parameter_count
+    return left - 5000, left + 5000
+
+
+def test_iss_bidaf_leaves_the_rest_of_the_network_as_it_was() -> None:
+    """All counts less our LSTMs are one number, with room for the tables of characters and words beside the rest."""
+    least, most = zip(*(rest(units, millions, 200) for units, millions in BIDAF.items()), strict=True)
+    assert max(least) <= min(most)
+    assert 90_000 < max(least) - REST < 130_000  # some 1,000 words that have no published vector, at 100 each
+
+
+def test_iss_bidaf_counts_all_of_the_attended_summary() -> None:
+    """The authors' groups leave out the rows that read it, though features of g1 that are gone are zero in it too."""
+    dense, pruned = list(BIDAF.items())[:2]
+    assert rest(*pruned, summary=78)[0] > rest(*dense, summary=200)[1]
+
+
+def test_iss_bidaf_profile() -> None:
+    units = list(BIDAF)[1]
+    pruned = apply_profile(workload("bidaf"), load_profile(PUBLISHED / "iss_bidaf_0.95m.toml"))
+    assert pruned.layers == iss_bidaf(units, 200).layers
+    reads = {"mod1": 800, "mod2": 20 + 33, "out": 800 + 78 + 200 + 78}
+    inputs = [reads[layer] for layer in reads for _ in range(2)]
+    assert pruned.parameter_count == sum(4 * h * (read + h + 1) for h, read in zip(units, inputs, strict=True))
+    assert pruned.by_name["g2"].shape == Shape(31 + 16, 400)
+
+
+def test_profiles_of_papers_are_what_their_script_writes(tmp_path: Path) -> None:
+    script = PUBLISHED.parent / "make_published.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {path.name: path.read_text() for path in PUBLISHED.glob("iss_*.toml")}

@@ -115,3 +115,14 @@ def test_mistakes(kind: Inlet | Outlet, inputs: tuple[str, ...], what: str) -> N
     with pytest.raises(GraphError) as caught:
         net(kind, *inputs, name="x")
     assert what in caught.value.message
+
+
+def test_a_piece_may_have_no_data_of_its_own() -> None:
+    net = Network("bare")
+    assert net.input == ""
+    net(Outlet(), net(Conv(4), net(Inlet(IMAGE), name="inlet"), name="one"), name="out")
+    training = built(net.build())
+    assert training.sent == {"one", "inlet.gradient"}
+    run = simulate(net.build(), "mbs2", machine(), batch=2)
+    assert run.dram_bytes.activation == 2 * (2 * VALUE + VALUE)  # the inlet for both phases, the outlet
+    assert run.dram_bytes.gradient == 2 * 2 * VALUE

@@ -9,8 +9,21 @@ import pytest
 from wavecore.catalog import workload, workload_info, workload_names, workload_options
 from wavecore.errors import GraphError
 from wavecore.ir import LayerGraph
-from wavecore.layers import AdaptiveAvgPool, Add, Concat, Conv, Dropout, GroupNorm, Linear, ReLU
+from wavecore.layers import (
+    LSTM,
+    AdaptiveAvgPool,
+    Add,
+    Concat,
+    Conv,
+    Dropout,
+    GroupNorm,
+    Inlet,
+    Linear,
+    Outlet,
+    ReLU,
+)
 from wavecore.shapes import Shape
+from wavecore.training import training_graph
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -249,6 +262,67 @@ def test_lenets_read_digits(name: str) -> None:
     assert workload_info(name).batch_per_core == 50
     with pytest.raises(GraphError, match=f"network {name}: image is 0; try: "):
         workload(name, image=0)
+
+
+def lstms(graph: LayerGraph) -> dict[str, tuple[int, int, bool]]:
+    """Of each LSTM, what it reads, its units, and whether it runs in reverse."""
+    found = {}
+    for layer in graph:
+        if isinstance(layer.kind, LSTM):
+            (source,) = layer.inputs
+            read = graph.input_shapes(graph.by_name[source])[0].channels
+            found[layer.name] = (read, layer.kind.hidden, layer.kind.reverse)
+    return found
+
+
+def count(read: int, hidden: int) -> int:
+    """Weights of an LSTM's four gates, and a bias each."""
+    return 4 * hidden * (read + hidden) + 4 * hidden
+
+
+def test_the_language_models_lstms() -> None:
+    graph = workload("lstm_ptb")
+    assert lstms(graph) == {"lstm1": (1500, 1500, False), "lstm2": (1500, 1500, False)}
+    assert graph.parameter_count == 2 * count(1500, 1500) + 10_000 * 1500 + 1500 * 10_000 + 10_000
+    assert graph.forward_macs == 35 * (2 * 4 * 1500 * 3000 + 1500 * 10_000)
+    assert [layer.kind.rate for layer in graph if isinstance(layer.kind, Dropout)] == [0.65] * 3
+    assert workload_info("lstm_ptb").batch_per_core == 10
+
+
+def test_a_language_model_of_other_sizes() -> None:
+    graph = workload("lstm_ptb", vocabulary=50, embedding=6, hidden=7, layers=3, steps=4)
+    assert [row[:2] for row in lstms(graph).values()] == [(6, 7), (7, 7), (7, 7)]
+    assert graph.parameter_count == count(6, 7) + 2 * count(7, 7) + 50 * 6 + 7 * 50 + 50
+
+
+@pytest.mark.parametrize(("hidden", "steps"), [(100, 400), (3, 5)])
+def test_bidafs_lstms(hidden: int, steps: int) -> None:
+    """The modeling layers read 8 and 2 times ``hidden``, the output layer both and twice 2 times more."""
+    graph = workload("bidaf", hidden=hidden, steps=steps)
+    reads = {"mod1": 8 * hidden, "mod2": 2 * hidden, "out": 14 * hidden}
+    expected = {
+        f"{layer}_{direction}": (read, hidden, direction == "bwd")
+        for layer, read in reads.items()
+        for direction in ("fwd", "bwd")
+    }
+    assert lstms(graph) == expected
+    assert graph.parameter_count == sum(count(read, units) for read, units, _ in expected.values())
+    assert graph.forward_macs == steps * sum(4 * units * (read + units) for read, units, _ in expected.values())
+    assert workload_info("bidaf").batch_per_core == 30
+
+
+def test_bidaf_exchanges_values_and_their_gradients_with_the_rest() -> None:
+    graph = workload("bidaf")
+    inlets = {layer.name: layer.shape for layer in graph if isinstance(layer.kind, Inlet)}
+    assert inlets == {"p0": Shape(800, 400), "a1i": Shape(200, 400), "g1_a1i": Shape(200, 400)}
+    outlets = [graph.by_name[layer.inputs[0]] for layer in graph if isinstance(layer.kind, Outlet)]
+    assert [(layer.name, layer.inputs, layer.shape) for layer in outlets] == [
+        ("g1", ("mod2_fwd", "mod2_bwd"), Shape(200, 400)),
+        ("g2", ("out_fwd", "out_bwd"), Shape(200, 400)),
+    ]
+    training = training_graph(graph)
+    assert training.sent == {"mod2_fwd", "mod2_bwd", "out_fwd", "out_bwd"} | {f"{name}.gradient" for name in inlets}
+    assert len(training.received) == 4
 
 
 def test_an_option_may_be_a_numpy_number() -> None:

@@ -79,15 +79,15 @@ def _not_of(kind: LayerKind, able: frozenset[str]) -> tuple[str, str]:
 
 def _rebuilt(graph: LayerGraph, profile: Profile, kept: Kept) -> LayerGraph:
     """The graph with the channels that are left, and low-rank layers in two."""
-    net: Network | None = None
-    for layer in graph:
-        if net is None:
-            if not isinstance(layer.kind, Input):
-                raise InputError(f"network {graph.name}", "begins with no input", "a whole network")
-            net = Network(graph.name, kept.input_shape(layer))
-            if net.input != layer.name:
-                raise InputError(f"network {graph.name}", f"its input is named {layer.name!r}", "'input'")
-            continue
+    layers = graph.layers
+    if isinstance(layers[0].kind, Input):
+        net = Network(graph.name, kept.input_shape(layers[0]))
+        if net.input != layers[0].name:
+            raise InputError(f"network {graph.name}", f"its input is named {layers[0].name!r}", "'input'")
+        layers = layers[1:]
+    else:  # a piece of a network, which reads inlets
+        net = Network(graph.name)
+    for layer in layers:
         said = profile.layers.get(layer.name, LayerSparsity())
         kind = _narrowed(layer, graph, said, kept)
         inputs = layer.inputs
@@ -98,7 +98,6 @@ def _rebuilt(graph: LayerGraph, profile: Profile, kept: Kept) -> LayerGraph:
             net(kind, *inputs, name=layer.name, source=layer.source)
         except GraphError as error:
             raise ConfigError(profile.place(layer.name), f"{error.where}: {error.what}", "other channels") from error
-    assert net is not None
     return net.build()
 
 
