@@ -36,18 +36,18 @@ def full_serialization(
 def mbs1(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Layer groups, each with its own sub-batch; `il` and `mbs-fs` compete, so it is never worse than they are."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
-    return grouper.plan("mbs1", lambda: _cheapest(grouper, _mbs1(grouper)))
+    return grouper.plan("mbs1", lambda: _cheapest(grouper, _mbs1))
 
 
 def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
     """Groups of whole blocks with inter-branch reuse where that saves traffic; never worse than `mbs1`."""
     grouper = Grouper(training, accelerator, batch_per_core, choices)
+    return grouper.plan("mbs2", lambda: _cheapest(grouper, _mbs2))
+
+
+def _mbs2(grouper: Grouper) -> list[_Option]:
     rules = [Rule.BRANCHES, Rule.BRANCHES_AND_SAVED, Rule.NEXT]
-
-    def options() -> list[_Option]:
-        return [*_grouped(grouper, rules, training.blocks), *_mbs1(grouper)]
-
-    return grouper.plan("mbs2", lambda: _cheapest(grouper, options()))
+    return [*_grouped(grouper, rules, grouper.training.blocks), *_mbs1(grouper)]
 
 
 def _mbs1(grouper: Grouper) -> list[_Option]:
@@ -95,7 +95,8 @@ def _full_serialization(grouper: Grouper) -> _Option:
         return _Option(sum(map(grouper.group_bytes, groups)), lambda: groups)
     if whole is not None:
         return _Option(whole.dram_bytes, lambda: [grouper.group(whole)])
-    group = grouper.squeeze(grouper.group(Candidate(0, grouper.last, Rule.NEXT, 1, 0)))
+    size = grouper.batch if grouper.unsplit.any() else 1
+    group = grouper.squeeze(grouper.group(Candidate(0, grouper.last, Rule.NEXT, size, 0)))
     return _Option(grouper.group_bytes(group), lambda: [group])
 
 
@@ -115,14 +116,18 @@ def _one_size(grouper: Grouper, runs: Sequence[tuple[bool, list[Piece]]]) -> lis
     return [group if whole_batch & set(group.units) else replace(group, sub_batch=size) for group in groups]
 
 
-def _cheapest(grouper: Grouper, options: Sequence[_Option]) -> Sequence[Group]:
+def _cheapest(grouper: Grouper, options_of: Callable[[Grouper], Sequence[_Option]]) -> Sequence[Group]:
     """The groups that move the fewest DRAM bytes, the first of equals.
 
-    Recurrent weights may have room to stay on chip where an option takes them to be read again: that is measured.
+    Recurrent weights may have room to stay on chip where an option takes them to be read again: that is measured.  And
+    what they need may cut sub-batches so small that the whole mini-batch moves less: that competes.
     """
-    if grouper.recurrent:
-        return min((option.groups() for option in options), key=lambda groups: sum(map(grouper.group_bytes, groups)))
-    return min(options, key=lambda option: option.dram_bytes).groups()
+    options = options_of(grouper)
+    if not grouper.recurrent:
+        return min(options, key=lambda option: option.dram_bytes).groups()
+    whole = replace(grouper.choices, serialize_recurrent=False)
+    options = [*options, *options_of(Grouper(grouper.training, grouper.accelerator, grouper.batch, whole))]
+    return min((option.groups() for option in options), key=lambda groups: sum(map(grouper.group_bytes, groups)))
 
 
 SCHEDULES = {

@@ -123,6 +123,13 @@ class Grouper:
         """Whether there are recurrent weights, which may stay on chip over the time steps, or be read in each."""
         return any(op.time_steps for unit in self.training.units for op in (*unit.forward, *unit.backward))
 
+    @cached_property
+    def unsplit(self) -> npt.NDArray[np.bool_]:
+        """Which units run their time steps with the whole mini-batch or not at all, by the schedule's choice."""
+        if self.choices.serialize_recurrent or not self.recurrent:
+            return np.zeros(self.last + 1, dtype=np.bool_)
+        return np.array([any(op.time_steps for op in unit.forward) for unit in self.training.units])
+
     @property
     def modes(self) -> tuple[bool, ...]:
         """Whether recurrent weights are read in every time step: both ways are tried where there are any."""
@@ -200,7 +207,7 @@ class Grouper:
         for rereads in self.modes:
             footprint = self.footprint(first, last, rule, rereads)
             sub_batch = int(footprint.largest_sub_batches(self.space, self.batch).min(initial=self.batch))
-            if sub_batch:
+            if sub_batch == self.batch or (sub_batch and not self.unsplit[first : last + 1].any()):
                 iterations = -(-self.batch // sub_batch)
                 moved = linear_bytes(footprint.moved, self.batch, np.array(iterations))
                 balanced = -(-self.batch // iterations)  # no more iterations, and room for other things

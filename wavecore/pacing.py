@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wavecore.blocking import CHUNK_BYTES, Blocking
+from wavecore.blocking import CHUNK_BYTES, Blocking, operands
 from wavecore.layers.base import ACCUMULATOR_BYTES
-from wavecore.operations import Gemm, Phase, TensorClass
+from wavecore.operations import Gemm, Phase, Role, TensorClass
 from wavecore.placement import PlacedOperation
 from wavecore.program import Pace, Work
 from wavecore.specs import ArraySpec
@@ -129,7 +129,7 @@ def step_counts(
     ``spare_bytes`` is the room beyond the two pieces of every stream that `blocking` keeps free.
     """
     share = max(0, spare_bytes) // (2 * max(1, len(moves)))
-    fitting = max((-(-move.nbytes // max(1, _piece(move, array) + share)) for move in moves), default=1)
+    fitting = max((-(-move.nbytes // max(1, _piece(placed, move, array) + share)) for move in moves), default=1)
     wanted, most = _wanted_steps(placed, work, moves)
     wanted = max(1, min(max(wanted, fitting), max(most, fitting)))
     if two_sweeps(placed):
@@ -142,7 +142,7 @@ def step_counts(
 def ample_spare_bytes(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...], array: ArraySpec) -> int:
     """Spare bytes from which on `step_counts` gives the same however many more there are."""
     steps = max(1, min(_wanted_steps(placed, work, moves)))
-    share = max((-(-move.nbytes // steps) - _piece(move, array) for move in moves), default=0)
+    share = max((-(-move.nbytes // steps) - _piece(placed, move, array) for move in moves), default=0)
     return 2 * max(1, len(moves)) * max(0, share)
 
 
@@ -155,11 +155,13 @@ def _wanted_steps(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ..
     return wanted, max(work.output_tiles, moved) if is_gemm else wanted
 
 
-def _piece(move: Transfer, array: ArraySpec) -> int:
+def _piece(placed: PlacedOperation, move: Transfer, array: ArraySpec) -> int:
     """The most of a stream that may be in one step when the buffer has no room to spare.
 
-    An update has nothing but spare room, all of the buffer.
+    An update has nothing but spare room, all of the buffer; weights that time steps read anew have that of a panel.
     """
+    if placed.operation.time_steps and move.role is Role.STATIONARY:
+        return max(1, min(CHUNK_BYTES, operands(placed, array).panel // 2))
     if move.update:
         return 0
     if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:

@@ -95,9 +95,17 @@ def group_costs(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule,
         own = np.full(len(pieces), grouper.batch, dtype=np.int64)
         np.minimum.at(own, footprint.units, footprint.largest_sub_batches(grouper.space, grouper.batch))
         _lower_limits(limits, own, left, right, local.radius)
+    limits[_together(grouper, pieces) & (limits < grouper.batch)] = 0
     iterations = -(-grouper.batch // np.maximum(limits, 1))
     moved = np.where(local.groups & (limits > 0), linear_bytes(local.traffic, grouper.batch, iterations), NEVER)
     return GroupCosts(-(-grouper.batch // iterations), moved)
+
+
+def _together(grouper: Grouper, pieces: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    """Which groups, by first and last piece, have a unit that does not run in sub-batches."""
+    before = np.concatenate([[0], np.cumsum([grouper.unsplit[first : last + 1].any() for first, last in pieces])])
+    found: npt.NDArray[np.bool_] = before[None, 1:] > before[:-1, None]
+    return found
 
 
 def _lower_limits(limits: Ints, own: Ints, left: int, right: int, radius: int) -> None:

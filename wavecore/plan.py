@@ -66,11 +66,13 @@ class Choices:
     """Modelling choices that a schedule leaves open; ``docs/headline.md`` shows what each moves.
 
     ``normalization_passes``: see `Plan`.  ``hold_weight_gradients``: serialized groups keep the weight gradients
-    on chip that fit beside everything else, instead of adding to partial sums in DRAM.
+    on chip that fit beside everything else, instead of adding to partial sums in DRAM.  ``serialize_recurrent``: groups
+    with recurrent layers may run in sub-batches, each of which runs all time steps anew, if that moves fewer bytes.
     """
 
     normalization_passes: int = 2
     hold_weight_gradients: bool = True
+    serialize_recurrent: bool = True
 
 
 DEFAULT_CHOICES = Choices()

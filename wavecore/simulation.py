@@ -95,6 +95,7 @@ def make_plan(
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "normalization_passes": {"1": 1, "2": 2},
     "hold_weight_gradients": {"true": True, "false": False},
+    "serialize_recurrent": {"true": True, "false": False},
 }
 
 

@@ -15,7 +15,7 @@ from wavecore.ir import LayerGraph, Network
 from wavecore.layers import LSTM, CrossEntropy, Dropout, Embedding, Inlet, LayerKind, Linear, Outlet, ReLU
 from wavecore.operations import Phase, TensorClass
 from wavecore.placement import Direction, PlacedOperation, place
-from wavecore.plan import Group, Plan
+from wavecore.plan import Choices, Group, Plan
 from wavecore.recurrence import recurrent_weights
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan, simulate
@@ -214,3 +214,28 @@ def test_a_piece_of_a_network_has_its_border() -> None:
     net(Outlet(), net(Embedding(10, 4), net.input))
     run = simulate(training_graph(net.build()), "mbs2", machine(), batch=8)
     assert run.dram_bytes.gradient > 0
+
+
+# -- sub-batches -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["mbs1", "mbs2"])
+def test_time_steps_can_be_kept_to_the_whole_mini_batch(schedule: str) -> None:
+    """A sub-batch runs all time steps anew: the choice is between traffic and time."""
+    accelerator, whole = machine("core.global_buffer=256 KiB"), Choices(serialize_recurrent=False)
+    training = training_graph(workload("bidaf", hidden=20, steps=20))
+    runs = [simulate(training, schedule, accelerator, batch=32, choices=each) for each in (Choices(), whole)]
+    for run in runs:
+        recurrent = [group for group in run.groups if any(name.endswith(("fwd", "bwd")) for name in group.layers)]
+        assert recurrent
+        if run is runs[1]:
+            assert all(group.iterations == 1 for group in recurrent)
+    assert runs[0].dram_bytes.total <= runs[1].dram_bytes.total
+    assert runs[0].step_cycles >= runs[1].step_cycles
+
+
+def test_the_choice_says_nothing_of_networks_without_time_steps() -> None:
+    training = training_graph(workload("lenet5"))
+    plans = [make_plan(training, "mbs2", machine("core.global_buffer=1 MiB"), 50, each) for each in
+             (Choices(), Choices(serialize_recurrent=False))]  # fmt: skip
+    assert plans[0] == plans[1]

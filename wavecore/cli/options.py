@@ -97,7 +97,8 @@ class NetworkOptions:
         typer.Option(
             "--choice",
             metavar="KEY=VALUE",
-            help="A modelling choice of the schedules: normalization_passes=1, hold_weight_gradients=false.",
+            help="A modelling choice of the schedules: normalization_passes=1, hold_weight_gradients=false, "
+            "serialize_recurrent=false.",
             show_default=False,
         ),
     ] = field(default_factory=list)
