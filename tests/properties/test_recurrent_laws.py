@@ -27,7 +27,7 @@ from wavecore.training import training_graph
 law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
 schedules = st.sampled_from(sorted(SCHEDULES))
 batches = st.integers(1, 7)
-BUFFERS_KIB = (40, 56, 80, 128, 256, 1024, 10240)
+BUFFERS_KIB = (20, 28, 40, 56, 80, 128, 256, 1024, 10240)
 
 
 @st.composite
