@@ -31,10 +31,13 @@ def model(
     data: Dims = (1, 3, 8, 8),
     outputs: Sequence[str] = ("y",),
     inputs: Mapping[str, Dims] | None = None,
+    words: bool = False,
 ) -> onnx.ModelProto:
-    """A model of one input ``x``, and others by name and shape."""
+    """A model of one input ``x``, of numbers or of words, and others by name and shape."""
     shapes: dict[str, Dims] = {"x": data, **(inputs or {})}
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in shapes.items()]
+    if words:
+        values[0].type.tensor_type.elem_type = TensorProto.INT64
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(list(nodes), "graph", values, ends, list(weights))
     return helper.make_model(graph)

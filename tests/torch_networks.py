@@ -1,6 +1,7 @@
-"""Four published networks as PyTorch modules, written from the papers with torchvision's module names.
+"""Published networks as PyTorch modules, the four of images written from the papers with torchvision's module names.
 
 ``from torch_networks import MODULES``: the name of the built-in workload -> (the module's class, side of its image).
+`LanguageModel` is ``lstm_ptb``.
 """
 
 from __future__ import annotations
@@ -254,6 +255,26 @@ class MobileNetV2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = functional.adaptive_avg_pool2d(self.features(x), (1, 1))
         return self.classifier(torch.flatten(x, 1))  # type: ignore[no-any-return]
+
+
+class LanguageModel(nn.Module):
+    def __init__(
+        self, vocabulary: int = 10_000, embedding: int = 1500, hidden: int = 1500, layers: int = 2, **options: bool
+    ) -> None:
+        super().__init__()
+        self.embedding, self.dropout = nn.Embedding(vocabulary, embedding), nn.Dropout(0.65)
+        self.layers = layers
+        for layer in range(1, layers + 1):
+            lstm = nn.LSTM(embedding if layer == 1 else hidden, hidden, **options)  # type: ignore[arg-type]
+            self.add_module(f"lstm{layer}", lstm)
+            self.add_module(f"dropout{layer}", nn.Dropout(0.65))
+        self.decoder = nn.Linear(hidden, vocabulary)
+
+    def forward(self, words: Tensor) -> Tensor:
+        x = self.dropout(self.embedding(words))
+        for layer in range(1, self.layers + 1):
+            x = getattr(self, f"dropout{layer}")(getattr(self, f"lstm{layer}")(x)[0])
+        return self.decoder(x)  # type: ignore[no-any-return]
 
 
 MODULES: dict[str, tuple[Callable[[], nn.Module], int]] = {

@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from torch import nn  # noqa: E402
-from torch_networks import MODULES  # noqa: E402
+from torch_networks import MODULES, LanguageModel  # noqa: E402
 
 SIZES = ("kernel", "stride", "padding")
 
@@ -143,3 +143,79 @@ def test_every_exporter_writes_the_same_network(tmp_path: Path) -> None:
     kept = import_onnx(folded)
     assert "1 of the convolutions seem to hold a batch normalization" in kept.notes[0]
     assert len(kept.graph.layers) == len(wanted) - 1
+
+
+SMALL = {"vocabulary": 60, "embedding": 24, "hidden": 16}
+"""Options of a small `lstm_ptb`."""
+
+
+def words(samples: int, steps: int, batch_first: bool) -> torch.Tensor:
+    return torch.zeros((samples, steps) if batch_first else (steps, samples), dtype=torch.long)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("samples", [1, 7, 64])
+def test_a_language_model_is_the_built_in_one(batch_first: bool, samples: int) -> None:
+    """Names and all, whatever the size of its mini-batch and the order of its axes."""
+    module = LanguageModel(**SMALL, layers=3, batch_first=batch_first)  # type: ignore[arg-type]
+    imported = import_torch(module, words(samples, 7, batch_first), name="lstm_ptb")
+    assert imported.notes == ()
+    assert imported.graph == workload("lstm_ptb", **SMALL, layers=3, steps=7)
+
+
+@pytest.mark.parametrize("schedule", ["baseline", "mbs2"])
+def test_a_whole_language_model_costs_what_the_built_in_one_does(schedule: str) -> None:
+    with torch.device("meta"):
+        module = LanguageModel()
+    graph, built_in = import_torch(module, words(20, 35, False)).graph, workload("lstm_ptb")
+    biases = sum(value.numel() for name, value in module.named_parameters() if "bias_hh" in name)
+    assert graph.parameter_count == built_in.parameter_count
+    assert sum(value.numel() for value in module.parameters()) == built_in.parameter_count + biases
+    assert costs(graph, schedule) == costs(built_in, schedule)
+
+
+EXPORTERS: dict[str, dict[str, Any]] = {
+    "first": {"dynamo": False, "training": torch.onnx.TrainingMode.TRAINING},
+    "second": {"dynamo": True},
+    "plain": {"dynamo": True, "optimize": False},
+}
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_a_language_model_in_an_onnx_file_is_the_built_in_one(exporter: str, batch_first: bool, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    module, path = LanguageModel(**SMALL, batch_first=batch_first), tmp_path / "lstm_ptb.onnx"  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        example = (words(3, 7, batch_first),)
+        torch.onnx.export(module.train(), example, str(path), verbose=False, **EXPORTERS[exporter])
+    imported = import_onnx(path)
+    assert imported.notes == ()
+    assert imported.graph == workload("lstm_ptb", **SMALL, steps=7)
+
+
+class Stack(nn.Module):
+    """An LSTM of several layers in both directions, from numbers to scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(12, 8, 2, dropout=0.2, bidirectional=True, batch_first=True)
+        self.decoder = nn.Linear(16, 30)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.lstm(x)[0])  # type: ignore[no-any-return]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("exporter", ["second", "plain"])
+def test_an_lstm_of_several_layers_is_the_same_in_an_onnx_file(exporter: str, samples: int, tmp_path: Path) -> None:
+    """The first exporter writes none with dropout between its layers."""
+    pytest.importorskip("onnxscript")
+    path, example = tmp_path / "stack.onnx", torch.zeros(samples, 5, 12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Stack().train(), (example,), str(path), verbose=False, **EXPORTERS[exporter])
+    imported = import_onnx(path)
+    assert (imported.notes, imported.graph) == ((), import_torch(Stack(), example, name="stack").graph)

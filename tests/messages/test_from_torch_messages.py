@@ -39,6 +39,19 @@ class Two(nn.Module):
         return self.conv(x) + y  # type: ignore[no-any-return]
 
 
+class Reads(nn.Module):
+    """An embedding, a recurrent layer, and a function of the module and its words."""
+
+    def __init__(self, function: Any, rnn: Any = nn.LSTM, sparse: bool = False, **options: Any) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 12, sparse=sparse)
+        self.rnn, self.fc = rnn(12, 8, **{"batch_first": True, **options}), nn.Linear(8, 50)
+        self.state, self.function = nn.Parameter(torch.ones(1, 2, 8)), function
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.function(self, self.embedding(words))  # type: ignore[no-any-return]
+
+
 def refused(module: Any, example: Any, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
         wc.from_torch(module, example, **options)
@@ -135,3 +148,86 @@ def test_layers_that_share_a_weight_are_told() -> None:
     with pytest.warns(wc.ModelNote, match="share the weight of an earlier one are costed with their own: conv2d_1$"):
         graph = wc.from_torch(nn.Sequential(shared, shared), (1, 3, 8, 8))
     assert graph.parameter_count == 2 * (81 + 3)
+
+
+WORDS = torch.zeros(2, 7, dtype=torch.long)
+OTHER = "nn.LSTM over the whole sequence: there is no other recurrent layer"
+
+
+def every_step(m: Any, x: Tensor) -> Any:
+    return m.fc(m.rnn(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("module", "what"),
+    [
+        (Reads(every_step, nn.GRU), f"aten.gru (1: gru); try: {OTHER}"),
+        (Reads(every_step, nn.RNN), f"aten.rnn_tanh (1: rnn_tanh); try: {OTHER}"),
+        (Reads(lambda m, x: m.rnn(x)[0], proj_size=4), "aten.lstm, with projections (1: lstm); try: proj_size=0"),
+        (
+            Reads(lambda m, x: m.fc(m.rnn(x, (m.state, m.state))[0])),
+            "aten.lstm, with an initial state that is not zero (1: lstm); "
+            "try: a network whose LSTMs begin with zeros, as they do when they are given no state",
+        ),
+        (
+            Reads(lambda m, x: m.fc(m.rnn(x)[1][0][-1])),
+            "aten.select, of an LSTM's last state (1: select); try: a network that reads its outputs, of all steps",
+        ),
+        (
+            Reads(lambda m, x: m.fc(m.rnn(x)[0][:, -1])),
+            "aten.select (1: select); try: a network that uses all steps, and whole images",
+        ),
+        (
+            Reads(every_step, sparse=True),
+            "aten.embedding, of sparse gradients (1: embedding); "
+            "try: sparse=False: gradients of embeddings are costed as dense",
+        ),
+        (
+            Reads(lambda m, x: m.fc(m.rnn(x)[0]).flatten(1)),
+            "aten.flatten, of a sequence to 2x350 (1: flatten); "
+            "try: samples and steps put into one axis, and nothing else",
+        ),
+    ],
+)  # fmt: skip
+def test_a_sequence_that_cannot_be_costed(module: nn.Module, what: str) -> None:
+    assert refused(module, WORDS) == f"module Reads: 1 operation cannot be costed: {what}"
+
+
+def test_lstms_that_disagree_on_which_axis_is_the_samples() -> None:
+    module = Reads(lambda m, x: m.fc(m.rnn(m.other(x)[0])[0]))
+    module.other = nn.LSTM(12, 12)
+    assert refused(module, WORDS) == (
+        "module Reads: 1 operation cannot be costed: aten.lstm, of samples x steps, and steps x samples come "
+        "(1: lstm_1); try: batch_first alike in all LSTMs, or a transpose between them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "example", "message"),
+    [
+        (
+            Reads(every_step), (1, 7),
+            "try: words as whole numbers: torch.zeros(1, 35, dtype=torch.long)",
+        ),
+        (
+            Reads(every_step), torch.zeros(1, 40_000, dtype=torch.long),
+            "from_torch: the example's shape 1x40000 has an axis above 32768; try: a shorter sequence",
+        ),
+        (
+            Reads(lambda m, x: m.rnn(x)[1]), WORDS,
+            "module Reads: has no output but the last state of an LSTM; try: a model that makes something",
+        ),
+        (
+            nn.LSTM(12, 8), (7, 12),
+            "module LSTM: 1 operation cannot be costed: aten.lstm, of what is no sequence (1: lstm); "
+            "try: samples x steps x features from the input on",
+        ),
+        (
+            nn.Embedding(70_000, 4), WORDS,
+            "module Embedding, aten.embedding embedding: has 70000 words, and words are numbers below 65536; "
+            "try: other sizes, or a larger image",
+        ),
+    ],
+)  # fmt: skip
+def test_an_example_or_a_size_that_does_not_fit(module: nn.Module, example: Any, message: str) -> None:
+    assert refused(module, example).endswith(message)

@@ -20,6 +20,7 @@ from wavecore.importers.onnx import import_onnx
 
 CONV = node("Conv", "x w", "a", pads=[1, 1, 1, 1])
 WEIGHTS = [weight("w", 8, 3, 3, 3), weight("m", 100, 10), constant("s", -1, 4), weight("k", 8, 8, 3, 3)]
+RECURRENT = "nn.LSTM over the whole sequence: there is no other recurrent layer"
 GENERAL = "a network without them, or a layer kind for them (ARCHITECTURE.md, How to add)"
 CHECKER = "the whole file; onnx.checker says more"
 PICKLE = "may be a pickle, which can run any code when it is read; it is never opened"
@@ -141,6 +142,93 @@ def test_of_many_nodes_some_are_named(folder: Path) -> None:
 )
 def test_a_model_that_makes_no_network(folder: Path, nodes: list[Any], options: dict[str, Any], message: str) -> None:
     assert refused(folder, nodes, **options) == f"model.onnx{message}"
+
+
+SEQUENCE = [
+    weight("e", 50, 12),
+    weight("lw", 1, 32, 12),
+    weight("lr", 1, 32, 8),
+    weight("lm", 8, 50),
+    constant("one", 1),
+]
+GATHER, LSTM = node("Gather", "e x", "a"), node("LSTM", "a lw lr", "l h c")
+END = [node("Squeeze", "l one", "q"), node("MatMul", "q lm", "y")]
+ONES = constant("ones", *[1.0] * 24)
+ONES.dims[:] = [1, 3, 8]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "data", "message"),
+    [
+        (
+            [GATHER, LSTM, *END], ("steps", "N"),
+            ", input x: leaves its steps open; try: an export with a fixed number of steps",
+        ),
+        (
+            [GATHER, LSTM, *END], (1 << 20, 1),
+            ", input x: 1x1048576x1 has a side above 32768; try: a smaller input",
+        ),
+        (
+            [GATHER, node("GRU", "a lw lr", "l"), *END], (7, 3),
+            f": 1 operation cannot be costed: GRU (1: l_node); try: {RECURRENT}",
+        ),
+        (
+            [GATHER, node("LSTM", "a lw lr _ lengths", "l"), *END], (7, 3),
+            ": 1 operation cannot be costed: LSTM, of sequences of several lengths (1: l_node); "
+            "try: sequences of one length",
+        ),
+        (
+            [GATHER, node("LSTM", "a lw lr _ _ ones ones", "l"), *END], (7, 3),
+            ": 1 operation cannot be costed: LSTM, with an initial state that is not zero (1: l_node); "
+            "try: a network whose LSTMs begin with zeros, as they do when they are given no state",
+        ),
+        (
+            [GATHER, node("LSTM", "a lw lr _ _ given given", "l"), *END], (7, 3),
+            ": 1 operation cannot be costed: LSTM, with an initial state from outside (1: l_node); "
+            "try: a network whose LSTMs begin with zeros, as they do when they are given no state",
+        ),
+        (
+            [GATHER, node("LSTM", "a lw lr _ _ _ _ ones", "l"), *END], (7, 3),
+            ": 1 operation cannot be costed: LSTM, with functions of its own, or peepholes (1: l_node); "
+            "try: a plain LSTM",
+        ),
+        (
+            [GATHER, node("LSTM", "a lw lr", "l", clip=3.0), *END], (7, 3),
+            ": 1 operation cannot be costed: LSTM, of another kind (1: l_node); "
+            "try: the attributes that PyTorch exports",
+        ),
+        (
+            [GATHER, node("LSTM", "a lr lr", "l"), *END], (7, 3),
+            ", LSTM l_node: its weight takes 8 features, and 12 come; try: other sizes, or a larger image",
+        ),
+        (
+            [GATHER, node("LSTM", "a lw lw", "l"), *END], (7, 3),
+            ", LSTM l_node: its weights are 1x32x12 and 1x32x12, not of 4 gates of as many units; "
+            "try: other sizes, or a larger image",
+        ),
+        (
+            [GATHER, LSTM, node("Squeeze", "h one", "q"), node("MatMul", "q lm", "y")], (7, 3),
+            ": 1 operation cannot be costed: MatMul, of an LSTM's last state (1: y_node); "
+            "try: a network that reads its outputs, of all steps",
+        ),
+        (
+            [GATHER, LSTM, node("Gather", "l one", "q"), node("MatMul", "q lm", "y")], (7, 3),
+            ": 1 operation cannot be costed: Gather, of some steps or features (1: q_node); "
+            "try: a network that uses all steps",
+        ),
+        (
+            [GATHER, LSTM, node("Transpose", "l", "t", perm=[0, 1, 3, 2]), node("MatMul", "t lm", "y")], (7, 3),
+            ": 1 operation cannot be costed: MatMul, over another axis than the features (1: y_node); "
+            "try: features as the last axis",
+        ),
+    ],
+)  # fmt: skip
+def test_a_sequence_that_cannot_be_costed(folder: Path, nodes: list[Any], data: Any, message: str) -> None:
+    weights = [*SEQUENCE, ONES, constant("lengths", 7, 7, 6)]
+    proto = model(nodes, weights, data=data, words=True, inputs={"given": (1, 3, 8)})
+    with pytest.raises(InputError) as caught:
+        import_onnx(saved(folder, proto))
+    assert caught.value.message == f"model.onnx{message}"
 
 
 def test_a_weight_of_impossible_size(folder: Path) -> None:

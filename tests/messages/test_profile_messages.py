@@ -213,3 +213,41 @@ def test_names_and_shapes_are_checked(capsys: pytest.CaptureFixture[str]) -> Non
         assert main(["profile", f"{name}.npz", "--workload", "lenet5", "-o", "p.toml"]) == 2
         assert capsys.readouterr().err.startswith(f"error: {expected}\n  try: ")
         assert not Path("p.toml").exists()
+
+
+LSTMS = {
+    "embedding": (40, 12), "lstm1.input": (40, 12), "lstm1": (40, 10), "lstm2.input": (40, 10), "lstm2": (40, 10),
+    "decoder": (40, 10),
+}  # fmt: skip
+ALIKE = "tensors of one network, all of them slimmed"
+RENAMED = {
+    ("lstm.weight_ih_l2", (40, 10)): "lstm_ptb has no layer with weights named 'lstm.weight_ih_l2'\n"
+    "  try: renaming the tensor: lstm1.input",
+    ("encoder", (40, 12)): "lstm_ptb has no layer with weights named 'encoder'\n  try: renaming the tensor: decoder",
+}
+RESHAPED = {
+    ("lstm1", (28, 8)): "the tensor of 'lstm1' is 28x8, and an LSTM of 8 units has 32x8\n"
+    "  try: weight_hh as PyTorch has it: the rows of four gates",
+    ("lstm1", (28, 7)): f"the tensor of 'lstm1.input' makes 40 sums, and 'lstm1' takes 28\n  try: {ALIKE}",
+    ("lstm2.input", (40, 9)): f"the tensor of 'lstm2.input' takes 9 inputs, and 'lstm1' make 10\n  try: {ALIKE}",
+    ("decoder", (40, 7)): f"the tensor of 'decoder' takes 7 inputs, and 'lstm2' make 10\n  try: {ALIKE}",
+    ("lstm1.input", (40, 11)): f"the tensor of 'lstm1.input' takes 11 inputs, and 'embedding' make 12\n  try: {ALIKE}",
+    ("embedding", (39, 12)): "the tensor of 'embedding' is 39x12, and its weights are 40x12\n"
+    "  try: --option, if the workload was built otherwise",
+    ("lstm2", (48, 12)): "the tensor of 'lstm2' is 48x12, and its weights are 40x10\n"
+    "  try: --option, if the workload was built otherwise",
+}
+
+
+@pytest.mark.parametrize(("tensor", "expected"), (RENAMED | RESHAPED).items())
+def test_lstm_checkpoints_are_checked(
+    tensor: tuple[str, tuple[int, int]], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, shape = tensor
+    arrays = {f"{layer}.weight": np.ones(each) for layer, each in (LSTMS | {name: shape}).items()}
+    np.savez("c.npz", **arrays)  # type: ignore[arg-type]
+    options = ["vocabulary=40", "embedding=12", "hidden=10", "steps=5"]
+    words = ["profile", "c.npz", "--workload", "lstm_ptb", *(f"--option={each}" for each in options), "-o", "p.toml"]
+    assert main(words) == 2
+    assert capsys.readouterr() == ("", f"error: c.npz: {expected}\n")
+    assert not Path("p.toml").exists()

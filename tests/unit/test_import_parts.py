@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wavecore.importers.builder import Draft
-from wavecore.importers.folding import LARGEST_CONSTANT, fold, target
+from wavecore.importers.folding import LARGEST_STATE, fold, target
 from wavecore.importers.model import Activation, Fixed, Node, Origin, unknown
 from wavecore.importers.naming import LONGEST_NAME, clean, dotted, layer_names
 from wavecore.importers.tidy import dead, tidy
@@ -66,7 +66,7 @@ def test_constants(operator: str, inputs: tuple[Any, ...], attributes: dict[str,
     ("operator", "inputs"),
     [
         ("Expand", ([1], [1 << 40])),
-        ("ConstantOfShape", ([LARGEST_CONSTANT + 1],)),
+        ("ConstantOfShape", ([LARGEST_STATE + 1],)),
         ("Range", (0, 1 << 60, 1)),
         ("Gather", (list(range(200)), list(range(200)))),
         ("Div", (1, 0)),

@@ -54,13 +54,14 @@ def profile(
 ) -> None:
     """Measure the sparsity of a pruned model: zero elements, filters, channels and 128x128 tiles of every layer."""
     from wavecore.sparsity.checkpoint import read_checkpoint
-    from wavecore.sparsity.measure import match, measure, measured_profile
+    from wavecore.sparsity.measure import match, measure_all, measured_profile
     from wavecore.sparsity.profilefile import save_profile
 
     _check_options(network, out, workload, data, force)
     case = None if workload is None else load_case(workload, replace(network, sparsity=None))
     graph = None if case is None else case.graph
     weights = match(str(model), read_checkpoint(model), graph)
+    measured = measure_all(str(model), weights, graph)
     activations = {} if data is None or case is None else _activations(case, model, data, weights)
     if out is not None:
         source = f"measured by wavecore profile on {model.name}" + (f" with {data.name}" if data is not None else "")
@@ -70,7 +71,6 @@ def profile(
         )
         save_profile(made, out)
         say(f"written to {out}")
-    measured = [measure(name, array) for name, array in weights.items()]
     if json:
         from wavecore.output import json_text
 
@@ -130,8 +130,14 @@ def _tables(model: str, measured: list[Measured], activations: Mapping[str, floa
         for each in measured
     ]
     elements, nonzeros = sum(each.elements for each in measured), sum(each.nonzeros for each in measured)
+    if any(each.units for each in measured):
+        columns.append("units left")
+        for row, each in zip(rows, measured, strict=True):
+            row.append("" if each.units is None else f"{each.units_left} of {each.units}")
     tiles = f"{sum(each.zero_tiles for each in measured)} of {sum(each.tiles for each in measured)}"
-    rows.append(["all", "", f"{elements:,}", f"{100 * nonzeros / elements:.2f}%", "", "", tiles])
+    rows.append(
+        ["all", "", f"{elements:,}", f"{100 * nonzeros / elements:.2f}%", "", "", tiles, *[""] * (len(columns) - 7)]
+    )
     yield table(f"zeros of {model}", columns, rows, right=columns[2:])
     if activations:
         shown = [[name, f"{100 * density:.2f}%"] for name, density in activations.items()]

@@ -12,6 +12,7 @@ from wavecore.importers.fusions import forbidden_fusions
 from wavecore.importers.model import Activation, Model
 from wavecore.importers.naming import layer_names
 from wavecore.importers.normalization import Rules
+from wavecore.importers.sequences import TurnedError
 from wavecore.importers.tidy import dead, tidy
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import CrossEntropy, Outlet
@@ -39,13 +40,13 @@ class Imported:
 def assemble(model: Model, table: Mapping[str, Reader], rules: Rules, sha256: str = "") -> Imported:
     """Build the network of a model; GraphError for one that cannot be costed, or makes none.
 
-    A single output of one score a class ends in the loss; any other goes to DRAM, and its gradient comes from there.
+    A single output of one score a class, of a vector or a step, ends in the loss; any other goes to DRAM, and its
+    gradient comes from there.
     """
-    build = Builder(model, table, rules)
-    build.run()
+    build = _built(model, table, rules)
     ends = _ends(build)
-    drafts = tidy(build.drafts, ends)
-    unread = dead(drafts, ends)
+    drafts = tidy(build.drafts, list(ends))
+    unread = dead(drafts, list(ends))
     alive = [index for index in range(1, len(drafts)) if index not in unread]
     net = Network(model.name, drafts[0].shape)
     names = {0: net.input}
@@ -53,30 +54,45 @@ def assemble(model: Model, table: Mapping[str, Reader], rules: Rules, sha256: st
     for index, name in zip(alive, layer_names(paths), strict=True):
         draft = drafts[index]
         names[index] = net(draft.kind, *(names[read] for read in draft.inputs), name=name, source=draft.source)
-    _finish(net, [names[index] for index in ends])
+    _finish(net, {names[index]: value for index, value in ends.items()})
     graph = net.build()
     if not graph.parameter_count:
         raise GraphError(model.where, "has no layer with weights, so there is nothing to train", "another model")
     return Imported(graph=graph, notes=(*_notes(build), *_unfused(graph)), sha256=sha256)
 
 
-def _ends(build: Builder) -> list[int]:
-    """The layers that make the model's outputs, each once."""
-    ends = []
+def _built(model: Model, table: Mapping[str, Reader], rules: Rules) -> Builder:
+    """The layers of a model; which axis of its data is the samples, its first LSTM may know better."""
+    build = Builder(model, table, rules)
+    try:
+        build.run()
+    except TurnedError:
+        build = Builder(model, table, rules, turned=True)
+        build.run()
+    return build
+
+
+def _ends(build: Builder) -> dict[int, Activation]:
+    """The layers that make the model's outputs, each once; the last states of LSTMs are none."""
+    ends: dict[int, Activation] = {}
     for name in build.model.outputs:
+        if name in build.states:
+            continue
         value = build.values.get(name)
         if not isinstance(value, Activation):
             what = f"its output {name!r} does not depend on its input"
             raise GraphError(build.model.where, what, "a model whose output is made from its input")
-        ends.append(value.layer)
+        ends[value.layer] = value
     if not ends:
-        raise GraphError(build.model.where, "has no output", "a model that makes something")
-    return list(dict.fromkeys(ends))
+        what = f"has no output{' but the last state of an LSTM' if build.model.outputs else ''}"
+        raise GraphError(build.model.where, what, "a model that makes something")
+    return ends
 
 
-def _finish(net: Network, ends: list[str]) -> None:
-    if len(ends) == 1 and net.shape(ends[0]).pixels == 1:
-        net(CrossEntropy(), ends[0], name="loss")
+def _finish(net: Network, ends: Mapping[str, Activation]) -> None:
+    (end, value), *others = ends.items()
+    if not others and (value.axes or net.shape(end).pixels == 1):
+        net(CrossEntropy(), end, name="loss")
         return
     for end in ends:
         net(Outlet(), end, name=f"{end}.output")
@@ -95,6 +111,10 @@ def _notes(build: Builder) -> Iterator[str]:
             yield f"{count}; a normalization is put behind each, and its bias taken away"
     if build.shared:
         yield f"layers that share the weight of an earlier one are costed with their own: {_some(build.shared)}"
+    if not build.states.isdisjoint(build.model.outputs):
+        yield "the last states of its LSTMs, which it returns, are not written to DRAM"
+    if build.assumed:
+        yield f"initial states that are too large to be looked at are taken to be zeros: {_some(build.assumed)}"
     if build.uneven:
         yield f"padding of unequal sides is evened out, for the same output, in {_some(build.uneven)}"
 

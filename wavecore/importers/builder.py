@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wavecore.errors import GraphError
 from wavecore.importers.folding import fold
-from wavecore.importers.model import Activation, Array, Dims, Fixed, Model, Node, UnsupportedError
+from wavecore.importers.model import Activation, Array, Axes, Dims, Fixed, Model, Node, UnsupportedError
 from wavecore.importers.naming import clean
 from wavecore.importers.normalization import Rules
 from wavecore.importers.problems import Problem, keeps_shape, unsupported
@@ -18,6 +18,11 @@ from wavecore.shapes import Shape
 LARGEST_ELEMENTS = 1 << 31  # of an activation of one sample, and of a weight
 LARGEST_SIDE = 1 << 15  # of an image
 MOST_LAYERS = 1 << 11
+
+STATE_GLUE = frozenset({
+    "concat", "cat", "stack", "slice", "squeeze", "unsqueeze", "transpose", "reshape", "view", "identity", "cast",
+    "detach", "clone", "contiguous",
+})  # fmt: skip
 
 Reader = Callable[["Builder", Node], None]
 """Adds the layers that an operation stands for; UnsupportedError, or ValueError where sizes do not fit."""
@@ -37,8 +42,9 @@ class Draft:
 class Builder:
     """Walks over a model's nodes and keeps what is known of every value; None is what hangs on a problem."""
 
-    def __init__(self, model: Model, table: Mapping[str, Reader], rules: Rules) -> None:
+    def __init__(self, model: Model, table: Mapping[str, Reader], rules: Rules, *, turned: bool = False) -> None:
         self.model = model
+        self.turned = turned  # whether samples and steps of the data are the other way round than it seems
         self.table = table
         self.rules = rules
         self.values: dict[str, Activation | Fixed | None] = dict(model.fixed)
@@ -48,14 +54,16 @@ class Builder:
         self.uneven: list[str] = []  # layers whose padding was evened out
         self.weights: set[str] = set()  # that layers read
         self.shared: list[str] = []  # layers whose weight an earlier one has, too
+        self.states: set[str] = set()  # what LSTMs end with
+        self.assumed: list[str] = []  # LSTMs that are taken to begin with zeros
         self.nodes = needed(model)
         self.uses = Counter(name for node in self.nodes for name in node.inputs) + Counter(model.outputs)
 
     def run(self) -> None:
         """Read all nodes; GraphError for what makes no network, and for all unsupported operations together."""
-        shape = image_shape(self.model)
+        shape, axes = data_shape(self.model, self.turned)
         self.drafts.append(Draft(Input(shape), (), shape, "input", self.model.where))
-        self.values[self.model.data] = Activation(0, self.model.dims)
+        self.values[self.model.data] = Activation(0, self.model.dims, axes)
         for node in self.nodes:
             self._read(node)
         if self.problems:
@@ -66,7 +74,9 @@ class Builder:
         inputs = [self._found(node, name) for name in node.inputs]
         lost = any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name)
         try:
-            if not lost and (constant := fold(node, inputs)) is not None:
+            if not self.states.isdisjoint(node.inputs):
+                self._read_state(node, inputs)
+            elif not lost and (constant := fold(node, inputs)) is not None:
                 self.give(node, constant)
             elif node.operator not in self.table:
                 raise UnsupportedError("")
@@ -82,6 +92,18 @@ class Builder:
                 raise self.error(node, str(problem), "other sizes, or a larger image") from None
         for name in node.outputs:
             self.values.setdefault(name, None)
+
+    def _read_state(self, node: Node, inputs: Sequence[Activation | Fixed | None]) -> None:
+        """What only puts the last states of LSTMs into another form makes states again."""
+        form = node.operator.removeprefix("aten.").lower() in STATE_GLUE
+        if not form or any(isinstance(value, Activation) for value in inputs):
+            raise UnsupportedError("of an LSTM's last state", "a network that reads its outputs, of all steps")
+        self.keep_state(node.outputs)
+
+    def keep_state(self, names: Sequence[str]) -> None:
+        """Let values be the last states of LSTMs, which a model may return and nothing may read."""
+        self.states.update(filter(None, names))
+        self.values.update(dict.fromkeys(filter(None, names)))
 
     def _found(self, node: Node, name: str) -> Activation | Fixed | None:
         """What is known of a value; GraphError if it is not there."""
@@ -109,13 +131,21 @@ class Builder:
     def image(self, node: Node, index: int = 0) -> Activation:
         """The same, with channels, rows and columns as the axes behind the samples."""
         value = self.activation(node, index)
-        if len(value.dims) != 4:
+        if value.axes or len(value.dims) != 4:
             raise UnsupportedError(f"reads {len(value.dims)} axes", "samples x channels x height x width")
         return self._natural(value)
 
     def layered(self, node: Node, index: int = 0) -> Activation:
         """The same for an image or a vector."""
-        return self._natural(self.activation(node, index))
+        value = self.activation(node, index)
+        if value.axes:
+            raise UnsupportedError("reads a sequence", "layers on images and vectors")
+        return self._natural(value)
+
+    def elementwise(self, node: Node, index: int = 0) -> Activation:
+        """The same for a sequence, too."""
+        value = self.activation(node, index)
+        return value if value.axes else self._natural(value)
 
     def _natural(self, value: Activation) -> Activation:
         shape = self.shape(value)
@@ -149,11 +179,15 @@ class Builder:
             raise self.error(node, f"makes {clean(node.outputs[0])!r}, which is there already", "a name for each value")
         self.values[node.outputs[0]] = value
 
-    def layer(self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None) -> None:
-        """Add a layer as the output of a node: an image, unless ``dims`` says otherwise."""
-        self.give(node, self.add(node, kind, *inputs, dims=dims))
+    def layer(
+        self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
+    ) -> None:
+        """Add a layer as the output of a node: an image, unless ``dims`` says otherwise; a sequence has ``axes``."""
+        self.give(node, self.add(node, kind, *inputs, dims=dims, axes=axes))
 
-    def add(self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None) -> Activation:
+    def add(
+        self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
+    ) -> Activation:
         """The same, for a node of several layers."""
         shape: Shape = KINDS[type(kind)].infer(kind, tuple(map(self.shape, inputs)))
         check_size(shape)
@@ -161,8 +195,14 @@ class Builder:
             raise self.error(node, f"is the layer after {MOST_LAYERS}, which is the most", "a smaller model")
         read = tuple(value.layer for value in inputs)
         self.drafts.append(Draft(kind, read, shape, node.path, f"{self.model.where}, {node.name}"))
-        axes = (inputs[0].dims[0], shape.channels, shape.height, shape.width) if dims is None else dims
-        return Activation(len(self.drafts) - 1, axes)
+        sizes = (inputs[0].dims[0], shape.channels, shape.height, shape.width) if dims is None else dims
+        return Activation(len(self.drafts) - 1, sizes, axes)
+
+    def note_shared(self, node: Node, index: int) -> None:
+        """Note a layer whose weight, input ``index`` of a node, an earlier one has read."""
+        if node.inputs[index] in self.weights:
+            self.shared.append(node.name)
+        self.weights.add(node.inputs[index])
 
     def error(self, node: Node, what: str, hint: str) -> GraphError:
         """An error at a node."""
@@ -180,18 +220,31 @@ def needed(model: Model) -> tuple[Node, ...]:
     return tuple(reversed(found))
 
 
-def image_shape(model: Model) -> Shape:
-    """The shape of one sample of the data; GraphError for one that is no image or vector, or too large."""
+def data_shape(model: Model, turned: bool = False) -> tuple[Shape, Axes]:
+    """The shape of one sample of the data, and the axes of a sequence.
+
+    A sequence has its samples first, or where its size is open, unless it is ``turned``.  GraphError for data that are
+    no image, vector or sequence, or too large.
+    """
     where = f"{model.where}, input {model.data}"
-    if len(model.dims) not in (2, 4):
+    axes: Axes = ()
+    if model.sequence:
+        samples_first = (0 in model.loose or 1 not in model.loose) != turned
+        axes = (*(("n", "t") if samples_first else ("t", "n")), "f")[: len(model.dims)]
+        if axes.index("t") in model.loose:
+            raise GraphError(where, "leaves its steps open", "an export with a fixed number of steps")
+        features = model.dims[2] if len(axes) > 2 else 1
+        shape = Shape(features, model.dims[axes.index("t")])
+    elif len(model.dims) in (2, 4):
+        shape = Shape(*model.dims[1:])
+    else:
         what = f"has {len(model.dims)} axes"
         raise GraphError(where, what, "samples x channels x height x width, or samples x features")
-    shape = Shape(*model.dims[1:])
     try:
         check_size(shape)
     except ValueError as problem:
         raise GraphError(where, str(problem), "a smaller input") from None
-    return shape
+    return shape, axes
 
 
 def check_size(shape: Shape) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from wavecore.importers.model import Activation, Array, Dims, Fixed, Node, Origin, unknown
 
 LARGEST_CONSTANT = 1 << 15  # elements
+LARGEST_STATE = 1 << 24  # of equal elements, as what LSTMs begin with
 
 Value = Activation | Fixed | None
 Fold = Callable[[Node, Sequence[Array | None]], Array]
@@ -32,14 +33,18 @@ def fold(node: Node, inputs: Sequence[Value]) -> Fixed | None:
     if node.operator not in FOLDS or not isinstance(first, Fixed):
         return None
     rest = () if node.operator == "CastLike" else inputs[1:]
+    if node.operator == "Concat" and all(isinstance(value, Fixed) for value in inputs):
+        found = [value for value in inputs if isinstance(value, Fixed)]
+        if not all(value.known for value in found):
+            return unknown(_joined(node, [value.dims for value in found]))
     if any(value is not None and not (isinstance(value, Fixed) and value.known) for value in rest):
         return None
-    if not first.known and node.operator not in VIEWS:
+    if not first.known and node.operator not in (*VIEWS, "Slice"):
         return None
-    found = _folded(node, [first.array, *(value.array if isinstance(value, Fixed) else None for value in rest)])
+    array = _folded(node, [first.array, *(value.array if isinstance(value, Fixed) else None for value in rest)])
     if not first.known:
-        return unknown(found.shape, first.origin)
-    return replace(first, array=found) if node.operator in VIEWS else _computed(found)
+        return unknown(array.shape, first.origin)
+    return replace(first, array=array) if node.operator in VIEWS else _computed(array)
 
 
 def _folded(node: Node, arrays: Sequence[Array | None]) -> Array:
@@ -67,7 +72,17 @@ def _array(arrays: Sequence[Array | None], index: int) -> Array:
     return array
 
 
+def _joined(node: Node, parts: Sequence[Dims]) -> Dims:
+    """The shape of tensors put together whose elements are not known."""
+    axis, first = node.whole("axis", 0), parts[0]
+    at = axis % len(first) if first else 0
+    if any(part[:at] + part[at + 1 :] != first[:at] + first[at + 1 :] for part in parts) or not first:
+        raise ValueError("its constants do not fit together")
+    return (*first[:at], sum(part[at] for part in parts), *first[at + 1 :])
+
+
 def _ints(array: Array) -> list[int]:
+    _bounded(array.size)
     return [int(value) for value in array.reshape(-1)]
 
 
@@ -144,7 +159,8 @@ def target(dims: Dims, wanted: Sequence[int], allow_zero: bool = False) -> Dims:
 def _expand(node: Node, arrays: Sequence[Array | None]) -> Array:
     data, wanted = _array(arrays, 0), _ints(_array(arrays, 1))
     dims = np.broadcast_shapes(data.shape, tuple(wanted))
-    _bounded(prod(dims))
+    if data.size != 1 or prod(dims) > LARGEST_STATE:  # of one element, no size takes memory
+        _bounded(prod(dims))
     return np.broadcast_to(data, dims)
 
 
@@ -156,9 +172,10 @@ def _range(node: Node, arrays: Sequence[Array | None]) -> Array:
 
 def _filled(node: Node, arrays: Sequence[Array | None]) -> Array:
     dims = _ints(_array(arrays, 0))
-    _bounded(prod(dims))
+    if prod(dims) > LARGEST_STATE or min(dims, default=0) < 0:
+        _bounded(prod(dims))
     value = node.attributes.get("value")
-    return np.full(dims, value.array.item() if isinstance(value, Fixed) and value.known else 0)
+    return np.broadcast_to(np.array(value.array.item() if isinstance(value, Fixed) and value.known else 0), dims)
 
 
 def _arithmetic(function: Callable[[Array, Array], Array]) -> Fold:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Dims = tuple[int, ...]
+Axes = tuple[str, ...]
 
 
 class Origin(StrEnum):
@@ -38,13 +39,23 @@ class Fixed:
         """The sizes of its axes."""
         return self.array.shape
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether all elements are known to be zero; of those that are one and the same, one is looked at."""
+        array = self.array if any(self.array.strides) else self.array[(slice(0, 1),) * self.array.ndim]
+        return self.known and not array.any()
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A value that depends on the data: the layer that makes it, and its axes as the model has them, samples first."""
+    """A value that depends on the data: the layer that makes it, and its axes as the model has them, samples first.
+
+    The axes of a sequence may be in any order; ``axes`` then say what they are (`wavecore.importers.sequences`).
+    """
 
     layer: int
     dims: Dims
+    axes: Axes = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +99,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model of one input, ``data`` of size ``dims``, samples first; ``where`` messages find it."""
+    """A model of one input, ``data`` of size ``dims``, samples first; ``where`` messages find it.
+
+    Data that are a ``sequence`` may have their steps first.  ``loose`` are its axes that the model leaves open.
+    """
 
     name: str
     where: str
@@ -97,6 +111,8 @@ class Model:
     fixed: Mapping[str, Fixed]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
+    sequence: bool = False
+    loose: frozenset[int] = frozenset()
 
 
 class UnsupportedError(Exception):

@@ -2,7 +2,8 @@
 
 A layer takes the path of the module that it runs in: ``layer1.0.conv1``.  One that runs beside modules, in the code of
 a module that holds others, is called by that path and its kind: ``layer1.0.add``.  A name that is taken gets a number:
-a ReLU module that is called three times makes ``relu``, ``relu_1`` and ``relu_2``.
+a ReLU module that is called three times makes ``relu``, ``relu_1`` and ``relu_2``.  An LSTM is called by its module,
+though the products of its inputs are in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 120
 RESERVED = ("input", "loss")
+_LEAVES = ("lstm",)
 
 
 def clean(name: str) -> str:
@@ -41,7 +43,8 @@ def layer_names(layers: Iterable[tuple[str, str]]) -> list[str]:
     taken = dict.fromkeys(RESERVED, 0)
     names = []
     for path, kind in paths:
-        name = unique = kind if not path else f"{path}.{kind}" if path in containers else path
+        inside = path in containers and kind not in _LEAVES
+        name = unique = kind if not path else f"{path}.{kind}" if inside else path
         while unique in taken:
             taken[name] += 1
             unique = f"{name}_{taken[name]}"

@@ -42,6 +42,7 @@ _ATTRIBUTES: Mapping[int, Callable[[Any], Any]] = {
 _NUMBERS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
 """TensorProto.DataType of what numpy can hold."""
 
+_WORDS = (6, 7)  # 32 and 64 bits, of the same
 _EXTERNAL = 1  # TensorProto.DataLocation
 _MOST_AXES = 16
 _DOMAINS = ("", "ai.onnx")
@@ -107,14 +108,17 @@ def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> Model:
             what = f"has other inputs of open shape beside {clean(data.name)}: {', '.join(map(clean, sorted(loose)))}"
             raise GraphError(where, what, "a model of one input, its data")
         given = stored.keys() | {node.output[0] for node in graph.node if node.op_type == "Identity" and node.output}
+        sequence = _is_sequence(data, graph)
         return Model(
             name=clean(Path(where).stem) or "model",
             where=where,
             data=data.name,
-            dims=_data_dims(where, data, sides),
+            dims=_data_dims(where, data, sides, sequence),
             fixed={**stored, **weights},
             nodes=tuple(_node(where, index, node, given | weights.keys()) for index, node in enumerate(graph.node)),
             outputs=tuple(_text(value.name) for value in graph.output),
+            sequence=sequence,
+            loose=frozenset(axis for axis, each in enumerate(_axes(data) or []) if each.dim_value < 1),
         )
     except UnicodeError:
         raise FileError(where, "holds a name that is no text", "the whole file; onnx.checker says more") from None
@@ -157,7 +161,14 @@ def _weight_dims(value: Any) -> Dims:
     return dims if len(dims) <= _MOST_AXES and min(dims, default=0) > 0 and prod(dims) <= LARGEST_ELEMENTS else ()
 
 
-def _data_dims(where: str, value: Any, sides: tuple[int, int] | None) -> Dims:
+def _is_sequence(value: Any, graph: Any) -> bool:
+    """Whether an input is words, of two axes, or what an LSTM may read, of three."""
+    count = len(_axes(value) or [])
+    recurrent = any(node.op_type == "LSTM" for node in graph.node)
+    return (count == 2 and value.type.tensor_type.elem_type in _WORDS) or (count == 3 and recurrent)
+
+
+def _data_dims(where: str, value: Any, sides: tuple[int, int] | None, sequence: bool) -> Dims:
     """The axes of the data: samples that are left open are one, height and width may be given."""
     at = f"{where}, input {clean(value.name)}"
     axes = _axes(value)
@@ -169,8 +180,12 @@ def _data_dims(where: str, value: Any, sides: tuple[int, int] | None) -> Dims:
         if len(sizes) != 4:
             raise GraphError(at, "is no image, so it has no height and width", "no image option")
         sizes[2:] = sides
-    if sizes and sizes[0] < 1:
+    if sequence:
+        sizes[:2] = [max(1, size) for size in sizes[:2]]
+    elif sizes and sizes[0] < 1:
         sizes[0] = 1
+    if sequence and min(sizes[2:], default=1) < 1:
+        raise GraphError(at, f"leaves its features open ({names[2]})", "an export with a fixed number")
     if len(sizes) > 1 and sizes[1] < 1:
         raise GraphError(at, f"leaves its channels or features open ({names[1]})", "an export with a fixed number")
     if min(sizes[2:], default=1) < 1:
@@ -217,7 +232,8 @@ def _path(operator: str, name: str, inputs: tuple[str, ...], scopes: str) -> str
     A layer with a weight is where its weight is.  PyTorch's exporters tell the module in a list of scopes, or in a name
     with a leading slash, both of which end with the operator; other names are taken as they are.
     """
-    weight = inputs[1] if operator in _WEIGHTED and len(inputs) > 1 else ""
+    at = 0 if operator == "Gather" else 1
+    weight = inputs[at] if operator in _WEIGHTED and len(inputs) > at else ""
     if weight.endswith(".weight"):
         return weight.removesuffix(".weight")
     found = re.findall(r"'([^']*)'", scopes)
@@ -226,7 +242,7 @@ def _path(operator: str, name: str, inputs: tuple[str, ...], scopes: str) -> str
     return dotted(name.rpartition("/")[0]) if name.startswith("/") else name
 
 
-_WEIGHTED = ("Conv", "Gemm", "MatMul", "BatchNormalization", "GroupNormalization", "InstanceNormalization")
+_WEIGHTED = ("Conv", "Gemm", "MatMul", "Gather", "BatchNormalization", "GroupNormalization", "InstanceNormalization")
 
 
 def _is_folded(inputs: tuple[str, ...], classes: str, given: Collection[str]) -> bool:

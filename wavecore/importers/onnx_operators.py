@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from wavecore.importers import operators
+from wavecore.importers import operators, sequences
+from wavecore.importers.axes import permuted
 from wavecore.importers.builder import Builder, Reader
 from wavecore.importers.folding import target
-from wavecore.importers.model import Node, UnsupportedError
+from wavecore.importers.model import Activation, Node, UnsupportedError
 from wavecore.importers.operators import Pads, elements
 from wavecore.layers import AvgPool, MaxPool
 from wavecore.shapes import Shape
@@ -141,10 +143,60 @@ def _concat(build: Builder, node: Node) -> None:
     operators.concat(build, node, node.whole("axis", 1))
 
 
+def _transpose(build: Builder, node: Node) -> None:
+    value = build.activation(node)
+    build.give(node, permuted(value, node.wholes("perm", range(len(value.dims))[::-1])))
+
+
+def _gather(build: Builder, node: Node) -> None:
+    if node.whole("axis", 0):
+        raise UnsupportedError("of another axis than the first", "embeddings")
+    sequences.embedding(build, node)
+
+
+_DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+_PLAIN = {"clip": 0.0, "input_forget": 0, "activation_alpha": [], "activation_beta": []}
+
+
+def _lstm(build: Builder, node: Node) -> None:
+    """Inputs are the data, the weights for inputs and outputs, biases, lengths, h, c and peepholes."""
+    reverse = _DIRECTIONS.get(str(node.attributes.get("direction", "forward")))
+    if reverse is None or any(node.attributes.get(name, usual) != usual for name, usual in _PLAIN.items()):
+        raise UnsupportedError("of another kind", "the attributes that PyTorch exports")
+    if "activations" in node.attributes or build.value(node, 7) is not None:
+        raise UnsupportedError("with functions of its own, or peepholes", "a plain LSTM")
+    if build.value(node, 4) is not None:
+        raise UnsupportedError("of sequences of several lengths", "sequences of one length")
+    batch_first = bool(node.whole("layout", 0))
+    value = sequences.sequence(build, node, batch_first=batch_first)
+    for index in (5, 6):
+        sequences.check_state(build, node, index, stored=True)
+    inputs, hidden = sequences.sizes(build.fixed(node, 1), build.fixed(node, 2))
+    bias = operators.has_bias(build, node, 3)
+    each = sequences.Recurrence(inputs=inputs, hidden=hidden, reverse=reverse, bias=bias)
+    build.note_shared(node, 1)
+    build.keep_state(node.outputs[1:])
+    made = sequences.layer(build, replace(node, path=_lstm_path(build, node)), value, each)
+    axes = ("n", "t", "d", "f") if batch_first else ("t", "d", "n", "f")
+    counts = dict(zip("dftn", (len(reverse), hidden, build.shape(value).height), strict=False))
+    counts["n"] = value.dims[value.axes.index("n")]
+    build.give(node, Activation(made.layer, tuple(counts[axis] for axis in axes), axes))
+
+
+def _lstm_path(build: Builder, node: Node) -> str:
+    """The module that a node stands for, or the layer of it: exporters write a node a layer."""
+    path = node.path or "lstm"
+    same = [each for each in build.nodes if each.operator == "LSTM" and each.path == node.path]
+    return path if len(same) == 1 else f"{path}.l{same.index(node)}"
+
+
 TABLE: Mapping[str, Reader] = {
     "Conv": _conv,
     "Gemm": _gemm,
     "MatMul": _matmul,
+    "Gather": _gather,
+    "LSTM": _lstm,
+    "Transpose": _transpose,
     "BatchNormalization": _batch_norm,
     "GroupNormalization": _group_norm,
     "InstanceNormalization": operators.instance_normalize,

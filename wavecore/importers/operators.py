@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+from wavecore.importers.axes import check_features, regrouped
 from wavecore.importers.builder import Builder
+from wavecore.importers.folding import LARGEST_CONSTANT
 from wavecore.importers.model import Activation, Array, Dims, Fixed, Node, Origin, UnsupportedError
 from wavecore.layers import (
     AdaptiveAvgPool,
@@ -59,8 +61,8 @@ def convolution(
     if groups < 1 or depth * groups != shape.channels:
         raise ValueError(f"its weight takes {depth * groups} channels, and {shape.channels} come")
     padding = _padding(build, node, shape, kernel, stride, pads)
-    kind = Conv(out_channels, one(kernel), one(stride), padding, groups, _has_bias(build, node, 2))
-    _note_shared(build, node)
+    kind = Conv(out_channels, one(kernel), one(stride), padding, groups, has_bias(build, node, 2))
+    build.note_shared(node, 1)
     if node.folded:
         build.folded.append(node.name)
     if node.folded and build.rules.folded == "restore":
@@ -70,10 +72,10 @@ def convolution(
         build.layer(node, kind, image)
 
 
-def _has_bias(build: Builder, node: Node, index: int) -> bool:
+def has_bias(build: Builder, node: Node, index: int) -> bool:
     """Whether there is a trained bias; zeros that an exporter filled in are none."""
     bias = build.fixed(node, index)
-    return bias is not None and not (bias.origin is Origin.COMPUTED and bias.known and not bias.array.any())
+    return bias is not None and not (bias.origin is Origin.COMPUTED and bias.is_zero)
 
 
 def _padding(
@@ -117,23 +119,23 @@ def one(pair: Sequence[int]) -> int | tuple[int, int]:
 
 
 def linear(build: Builder, node: Node, weight: Fixed, out_axis: int) -> None:
-    """A linear layer over features by a matrix whose axis ``out_axis`` is the outputs, with a bias in input 2."""
+    """A linear layer over features by a matrix whose axis ``out_axis`` is the outputs, with a bias in input 2.
+
+    Features are the last axis, of which a sequence has more.
+    """
     value = build.activation(node)
     if len(weight.dims) != 2:
         raise UnsupportedError("by more than a matrix")
-    if len(value.dims) != 2:
+    if value.axes:
+        check_features(value)
+    elif len(value.dims) != 2:
         raise UnsupportedError(f"over {len(value.dims)} axes", "a flatten before it")
     inputs, outputs = weight.dims[1 - out_axis], weight.dims[out_axis]
-    if inputs != value.dims[1]:
-        raise ValueError(f"its weight takes {inputs} features, and {value.dims[1]} come")
-    _note_shared(build, node)
-    build.layer(node, Linear(outputs, _has_bias(build, node, 2)), value, dims=(value.dims[0], outputs))
-
-
-def _note_shared(build: Builder, node: Node) -> None:
-    if node.inputs[1] in build.weights:
-        build.shared.append(node.name)
-    build.weights.add(node.inputs[1])
+    if inputs != value.dims[-1]:
+        raise ValueError(f"its weight takes {inputs} features, and {value.dims[-1]} come")
+    build.note_shared(node, 1)
+    kind = Linear(outputs, has_bias(build, node, 2))
+    build.layer(node, kind, value, dims=(*value.dims[:-1], outputs), axes=value.axes)
 
 
 def normalize(build: Builder, node: Node, value: Activation, scale: Fixed | None) -> None:
@@ -164,19 +166,19 @@ def relu(build: Builder, node: Node, least: float = 0.0, most: float | None = No
     """max(x, 0), cut off at ``most``."""
     if least != 0 or (most is not None and not 0 < most < float("inf")):
         raise UnsupportedError(f"from {least:g} to {'infinity' if most is None else f'{most:g}'}", "ReLU or ReLU6")
-    value = build.layered(node)
-    build.layer(node, ReLU(most), value, dims=value.dims)
+    value = build.elementwise(node)
+    build.layer(node, ReLU(most), value, dims=value.dims, axes=value.axes)
 
 
 def dropout(build: Builder, node: Node, rate: float) -> None:
     """Dropout; a step of training is costed, so it counts whatever mode it was exported in."""
-    value = build.layered(node)
+    value = build.elementwise(node)
     if not 0 <= rate < 1:
         raise ValueError(f"drops a share of {rate:g}")
     if rate == 0:
         build.give(node, value)
     else:
-        build.layer(node, Dropout(rate), value, dims=value.dims)
+        build.layer(node, Dropout(rate), value, dims=value.dims, axes=value.axes)
 
 
 def pool(
@@ -241,13 +243,13 @@ def add(build: Builder, node: Node) -> None:
     if _constant(build, node) is not None:
         _absorb(build, node)
         return
-    values = [build.layered(node, index) for index in range(len(node.inputs))]
-    if len({value.dims for value in values}) != 1:
+    values = [build.elementwise(node, index) for index in range(len(node.inputs))]
+    if len({(value.dims, value.axes) for value in values}) != 1:
         raise UnsupportedError("of unequal shapes", "sums of equal shapes")
     if len(values) == 1:
         build.give(node, values[0])
     else:
-        build.layer(node, Add(), *values, dims=values[0].dims)
+        build.layer(node, Add(), *values, dims=values[0].dims, axes=values[0].axes)
 
 
 def scale(build: Builder, node: Node) -> None:
@@ -267,9 +269,9 @@ def _absorb(build: Builder, node: Node) -> None:
     """Let the layer before have a parameter a channel: a normalization has, a convolution or a linear layer may."""
     at = _constant(build, node)
     assert at is not None
-    value, parameter = build.layered(node, 1 - at), build.fixed(node, at)
+    value, parameter = build.elementwise(node, 1 - at), build.fixed(node, at)
     draft = build.drafts[value.layer]
-    wanted = (draft.shape.channels, 1, 1)[: len(value.dims) - 1]
+    wanted: Dims = (draft.shape.channels, 1, 1)[: 1 if value.axes[-1:] == ("f",) else len(value.dims) - 1]
     if parameter is None or parameter.dims[-len(wanted) :] != wanted or prod(parameter.dims) != wanted[0]:
         if parameter is not None and parameter.origin is Origin.INPUT:
             raise UnsupportedError("of another input", ONE_INPUT)
@@ -288,15 +290,18 @@ def _is_bias(build: Builder, node: Node, index: int) -> bool:
 
 def concat(build: Builder, node: Node, axis: int) -> None:
     """Concatenation along the channels."""
-    values = [build.layered(node, index) for index in range(len(node.inputs))]
-    ranks = {len(value.dims) for value in values}
-    if len(ranks) != 1 or axis % len(values[0].dims) != 1:
+    values = [build.elementwise(node, index) for index in range(len(node.inputs))]
+    first = values[0]
+    forms = {(len(value.dims), value.axes) for value in values}
+    along = first.axes.index("f") if "f" in first.axes else 1
+    if len(forms) != 1 or axis % len(first.dims) != along:
         raise UnsupportedError("along another axis than the channels", "concatenation of channels")
     if len(values) == 1:
-        build.give(node, values[0])
+        build.give(node, first)
         return
-    channels = sum(value.dims[1] for value in values)
-    build.layer(node, Concat(), *values, dims=(values[0].dims[0], channels, *values[0].dims[2:]))
+    channels = sum(value.dims[along] for value in values)
+    dims = (*first.dims[:along], channels, *first.dims[along + 1 :])
+    build.layer(node, Concat(), *values, dims=dims, axes=first.axes)
 
 
 def reshape(build: Builder, node: Node, dims: Dims) -> None:
@@ -306,6 +311,9 @@ def reshape(build: Builder, node: Node, dims: Dims) -> None:
     natural = (shape.channels, shape.height, shape.width)
     if prod(dims) != prod(value.dims):
         raise ValueError(f"{prod(value.dims)} elements do not fill {'x'.join(map(str, dims))}")
+    if value.axes:
+        build.give(node, regrouped(build.shape(value), value, dims))
+        return
     samples, *rest = dims or (0,)
     if samples != value.dims[0]:
         raise UnsupportedError("across samples", "shapes whose first axis is the samples")
@@ -332,10 +340,13 @@ def softmax(build: Builder, node: Node) -> None:
 
 
 def same(build: Builder, node: Node) -> None:
-    """What changes nothing."""
-    build.give(node, build.activation(node))
+    """What changes nothing, of the data or of what LSTMs begin with."""
+    value = build.value(node, 0)
+    build.give(node, value if isinstance(value, Fixed) else build.activation(node))
 
 
 def elements(array: Array | None) -> list[float]:
     """All elements of a constant, none of one that is left out; 0.2 in fp32 is 0.2."""
+    if array is not None and array.size > LARGEST_CONSTANT:
+        raise ValueError(f"reads a constant of {array.size} elements, and {LARGEST_CONSTANT} are the most")
     return [] if array is None else [float(str(value)) for value in array.reshape(-1)]

@@ -15,11 +15,16 @@ SHOWN_OPERATORS = 12
 _CONTROL = "a model without control flow: torch.onnx.export of one path through it"
 _QUANTIZED = "the model before it was quantized"
 _FOREIGN = "a model of plain ONNX operators (onnx.inliner.inline_local_functions makes one of local functions)"
+_RECURRENT = "nn.LSTM over the whole sequence: there is no other recurrent layer"
 _GENERAL = "a network without them, or a layer kind for them (ARCHITECTURE.md, How to add)"
 
 ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), _CONTROL),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QuantizeLinear", "DequantizeLinear", "ConvInteger"), _QUANTIZED),
+    **dict.fromkeys(("GRU", "RNN", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu"), _RECURRENT),
+    **dict.fromkeys(("aten.lstm_cell", "aten.gru_cell"), _RECURRENT),
+    "aten._pack_padded_sequence": "sequences of one length",
+    **dict.fromkeys(("aten.select", "aten.slice", "Slice"), "a network that uses all steps, and whole images"),
     "LRN": "leaving local response normalization out, as the built-in alexnet does",
     "Pad": "the padding in the convolution or pooling behind it",
     "Transpose": "images as samples x channels x height x width (tf2onnx --inputs-as-nchw)",

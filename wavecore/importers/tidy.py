@@ -54,6 +54,9 @@ def _flatten_first(drafts: Sequence[Draft], readers: Counter[int]) -> None:
 
 
 def dead(drafts: Sequence[Draft], outputs: Sequence[int]) -> frozenset[int]:
-    """Layers that nobody reads and that are no output."""
-    read = {read for draft in drafts for read in draft.inputs} | set(outputs)
-    return frozenset(range(len(drafts))) - read
+    """Layers that no output is made from."""
+    alive = set(outputs)
+    for index in reversed(range(len(drafts))):
+        if index in alive:
+            alive.update(drafts[index].inputs)
+    return frozenset(range(len(drafts))) - alive

@@ -1,6 +1,7 @@
 """PyTorch modules, traced by `torch.export`: its forward runs once, on tensors without elements.
 
-Two samples are traced, whatever the example has, since some modules do not train on one.  In-place operators are taken
+Of images and vectors two samples are traced, whatever the example has, since some modules do not train on one; a
+sequence is traced as it is, since only the module knows which axis is the samples.  In-place operators are taken
 as what they return: whoever reads the tensor later reads that.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavecore.errors import GraphError, InputError
 from wavecore.importers.assembly import Imported, assemble
+from wavecore.importers.builder import LARGEST_SIDE
 from wavecore.importers.model import Model, Node, unknown
 from wavecore.importers.naming import clean
 from wavecore.importers.normalization import rules
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 SAMPLES = 2
+_RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu")
 
 
 def from_torch(
@@ -37,7 +40,8 @@ def from_torch(
 ) -> LayerGraph:
     """Trace the network of a module; its weights are neither read nor changed.
 
-    ``example_input`` is a tensor, samples first, or only its shape; its elements do not matter.  ``norm`` is what
+    ``example_input`` is a tensor, samples first, or only its shape; its elements do not matter.  Words are a tensor of
+    whole numbers, samples x steps, or steps x samples where the LSTMs have it that way.  ``norm`` is what
     becomes of batch normalization (`wavecore.importers.normalization`), ``name`` the network's name, by default the
     class's.  The module is traced in the mode, training or evaluation, that it is in; dropout counts in both.
     Warns with a `ModelNote` of what may not be meant.
@@ -66,7 +70,7 @@ def import_torch(
         raise InputError("from_torch", f"a {type(module).__name__} is no module", "a torch.nn.Module")
     example = _example(pytorch, module, example_input)
     program = _exported(pytorch, where, module, example)
-    model = _model(clean(name or type(module).__name__), where, program, tuple(example.shape))
+    model = _model(clean(name or type(module).__name__), where, program, example)
     return assemble(model, TABLE, chosen)
 
 
@@ -83,7 +87,12 @@ def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
     if len(shape) < 2 or min(shape[1:]) < 1:
         what = f"the example's shape {'x'.join(map(str, shape)) or 'is empty and'} has no samples first"
         raise InputError("from_torch", what, "(1, 3, 224, 224)")
-    return pytorch.empty((SAMPLES, *shape[1:]), dtype=dtype, device=like.device)
+    words = len(shape) == 2 and not dtype.is_floating_point
+    if (words or len(shape) == 3) and max(shape[:2]) > LARGEST_SIDE:  # tracing takes as long as the sequence
+        what = f"the example's shape {'x'.join(map(str, shape))} has an axis above {LARGEST_SIDE}"
+        raise InputError("from_torch", what, "a shorter sequence")
+    samples = max(1, shape[0]) if words or len(shape) == 3 else SAMPLES
+    return pytorch.empty((samples, *shape[1:]), dtype=dtype, device=like.device)
 
 
 def _exported(pytorch: Any, where: str, module: torch.nn.Module, example: Any) -> Any:
@@ -95,7 +104,13 @@ def _exported(pytorch: Any, where: str, module: torch.nn.Module, example: Any) -
         except Exception as problem:  # a module's code may fail in any way at all
             said = next(iter(str(problem).splitlines()), "")
             what = f"cannot be traced: {type(problem).__name__}: {said}"
-            raise GraphError(where, what, "an example of the right shape, and a forward of one path") from problem
+            raise GraphError(where, what, _advice(pytorch, module, example)) from problem
+
+
+def _advice(pytorch: Any, module: torch.nn.Module, example: Any) -> str:
+    if example.is_floating_point() and any(isinstance(each, pytorch.nn.Embedding) for each in module.modules()):
+        return "words as whole numbers: torch.zeros(1, 35, dtype=torch.long)"
+    return "an example of the right shape, and a forward of one path"
 
 
 @contextmanager
@@ -110,7 +125,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _model(name: str, where: str, program: Any, dims: tuple[int, ...]) -> Model:
+def _model(name: str, where: str, program: Any, example: Any) -> Model:
     signature = program.graph_signature
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     (data,) = signature.user_inputs
@@ -118,7 +133,17 @@ def _model(name: str, where: str, program: Any, dims: tuple[int, ...]) -> Model:
     names: dict[str, str] = {}
     nodes = tuple(_nodes(program.graph, names))
     outputs = tuple(names.get(output, output) for output in signature.user_outputs if isinstance(output, str))
-    return Model(name=name, where=where, data=data, dims=dims, fixed=fixed, nodes=nodes, outputs=outputs)
+    words = example.dim() == 2 and not example.is_floating_point()
+    return Model(
+        name=name,
+        where=where,
+        data=data,
+        dims=tuple(example.shape),
+        fixed=fixed,
+        nodes=nodes,
+        outputs=outputs,
+        sequence=words or (example.dim() == 3 and any(node.operator == "aten.lstm" for node in nodes)),
+    )
 
 
 def _dims(node: Any) -> Any:
@@ -162,12 +187,13 @@ def _node(node: Any, schema: Any, names: dict[str, str]) -> Node:
         operator = operator.rstrip("_")
     while inputs and not inputs[-1]:
         inputs.pop()
+    states = [f"{node.name}[{index}]" for index in (1, 2)] if operator in _RECURRENT else []
     return Node(
         operator=operator,
         name=node.name,
         path=str(stack[-1][0]) if stack else "",
         inputs=tuple(inputs),
-        outputs=(node.name,),
+        outputs=(node.name, *states),
         attributes=attributes,
     )
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wavecore.importers import operators
+import numpy as np
+
+from wavecore.importers import operators, sequences
+from wavecore.importers.axes import permuted
 from wavecore.importers.builder import Builder, Reader
-from wavecore.importers.model import Node, UnsupportedError
+from wavecore.importers.model import Fixed, Node, Origin, UnsupportedError
 from wavecore.importers.operators import Pads
 from wavecore.layers import AvgPool, MaxPool
 
@@ -116,9 +119,61 @@ def _reshape(build: Builder, node: Node) -> None:
     operators.reshape(build, node, node.attributes["dims"])
 
 
+def _permute(build: Builder, node: Node) -> None:
+    """Its order is called as the axes of results are."""
+    build.give(node, permuted(build.activation(node), node.attributes["dims"]))
+
+
+def _transpose(build: Builder, node: Node) -> None:
+    value = build.activation(node)
+    order = list(range(len(value.dims)))
+    first, second = node.attributes.get("dim0", 0), node.attributes.get("dim1", 1)
+    order[first], order[second] = order[second], order[first]
+    build.give(node, permuted(value, order))
+
+
+def _zeros(build: Builder, node: Node) -> None:
+    """What LSTMs begin with."""
+    build.give(node, Fixed(np.broadcast_to(np.zeros(()), node.attributes["dims"]), True, Origin.COMPUTED))
+
+
+def _embedding(build: Builder, node: Node) -> None:
+    if node.attributes["sparse"]:
+        raise UnsupportedError("of sparse gradients", "sparse=False: gradients of embeddings are costed as dense")
+    sequences.embedding(build, node)
+
+
+def _lstm(build: Builder, node: Node) -> None:
+    """Inputs are the data, h, c, and the weights by layer and direction: for inputs, for outputs, and their biases."""
+    attributes = node.attributes
+    if "batch_sizes" in attributes:
+        raise UnsupportedError("of packed sequences", "sequences of one length")
+    value = sequences.sequence(build, node, batch_first=attributes["batch_first"])
+    for index in (1, 2):
+        sequences.check_state(build, node, index, stored=False)
+    reverse = (False, True) if attributes["bidirectional"] else (False,)
+    each = 4 if attributes["has_biases"] else 2
+    weights = range(3, len(node.inputs), each * len(reverse))
+    if len(node.inputs) - 3 != attributes["num_layers"] * len(reverse) * each:
+        raise UnsupportedError("with projections", "proj_size=0")
+    build.note_shared(node, 3)
+    found = []
+    for index in weights:
+        inputs, hidden = sequences.sizes(build.fixed(node, index), build.fixed(node, index + 1))
+        bias = attributes["has_biases"]
+        found.append(sequences.Recurrence(inputs=inputs, hidden=hidden, reverse=reverse, bias=bias))
+    build.keep_state(node.outputs[1:])
+    build.give(node, sequences.layers(build, node, value, found, attributes["dropout"]))
+
+
 TABLE: Mapping[str, Reader] = {
     "aten.conv2d": _conv,
     "aten.linear": _linear,
+    "aten.embedding": _embedding,
+    "aten.lstm": _lstm,
+    "aten.permute": _permute,
+    **dict.fromkeys(("aten.transpose", "aten.t"), _transpose),
+    **dict.fromkeys(("aten.zeros", "aten.zeros_like", "aten.new_zeros"), _zeros),
     "aten.batch_norm": _batch_norm,
     "aten.group_norm": _group_norm,
     "aten.instance_norm": operators.instance_normalize,

@@ -190,11 +190,16 @@ def _mask(graph: LayerGraph, pruned: LayerGraph, profile: Profile, kept: Kept, n
 
 
 def weight_shape(graph: LayerGraph, name: str) -> tuple[int, ...]:
-    """A layer's weights in PyTorch: (outputs, inputs a group, kernel height, kernel width), or (outputs, inputs)."""
+    """A layer's weights in PyTorch: (outputs, inputs a group, kernel height, kernel width), or (outputs, inputs).
+
+    Of an LSTM, (four gates of units, units); of an embedding, (words, features).
+    """
     layer = graph.by_name[name]
     channels = graph.input_shapes(layer)[0].channels
     if isinstance(layer.kind, Conv):
         return layer.kind.out_channels, channels // layer.kind.groups, *_pair(layer.kind.kernel)
+    if isinstance(layer.kind, Embedding):
+        return layer.kind.vocabulary, layer.kind.features
     if isinstance(layer.kind, LSTM):
         return GATES * layer.kind.hidden, layer.kind.hidden
     assert isinstance(layer.kind, Linear)
