@@ -1,0 +1,74 @@
+"""What a trained network leaves, in the form that is written: tensors, kept weights by layer, the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wavecore.methods.base import LayerKept, Scores, Settings, Trained
+from wavecore.methods.digits import Split
+from wavecore.methods.loop import Evaluation
+from wavecore.methods.networks import Net
+from wavecore.sparsity.facts import mask_of
+from wavecore.sparsity.measure import measure
+from wavecore.sparsity.profile import LayerSparsity, Profile
+
+if TYPE_CHECKING:
+    from wavecore.sparsity.arrays import Array
+
+
+def outcome(
+    net: Net,
+    settings: Settings,
+    split: Split,
+    seen: Evaluation,
+    scores: Scores,
+    own: Mapping[str, object],
+    structure: Mapping[str, LayerSparsity] | None = None,
+) -> Trained:
+    """Describe a network behind its training.
+
+    ``seen`` is its run on the test set, ``own`` the method's numbers, ``structure`` the outputs and inputs of layers that
+    are physically left.  The profile has a mask of every layer with zeros.
+    """
+    tensors: dict[str, Array] = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
+    weights = {layer: tensors[f"{layer}.weight"] != 0 for layer in net.weighted}
+    layers = dict(structure or {})
+    for name, density in seen.densities.items():
+        layers[name] = replace(layers.get(name, LayerSparsity()), activation_density=density)
+    profile = Profile(
+        name=settings.method,
+        source=_source(settings, split),
+        workload=settings.network,
+        layers={layer.name: layers[layer.name] for layer in net.graph if layer.name in layers},
+        masks={layer: mask_of(array) for layer, array in weights.items() if not array.all()},
+    )
+    measured = [measure(layer, array) for layer, array in weights.items()]
+    return Trained(
+        scores=scores,
+        tensors=tensors,
+        profile=profile,
+        layers=tuple(
+            LayerKept(
+                name=each.name,
+                weights=(each.nonzeros, each.elements),
+                outputs=(each.filters - each.zero_filters, each.filters),
+                inputs=(each.channels - each.zero_channels, each.channels),
+                activations=seen.densities.get(each.name),
+            )
+            for each in measured
+        ),
+        data=str(split),
+        settings=own,
+        activations_kept=seen.hidden,
+    )
+
+
+def _source(settings: Settings, split: Split) -> str:
+    """Where a profile comes from: the command that makes it again."""
+    limit = "" if settings.samples is None else f" --samples {settings.samples}"
+    return (
+        f"wavecore train {settings.method} --network {settings.network} --epochs {settings.epochs} "
+        f"--finetune-epochs {settings.finetune_epochs} --seed {settings.seed}{limit}, on {split}"
+    )
