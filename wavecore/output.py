@@ -50,7 +50,7 @@ def run_folder(path: Path) -> Iterator[Write]:
 def staged_folder(
     path: Path, names: Sequence[str], *, replace: bool = False
 ) -> Iterator[tuple[Path, Callable[[], Path]]]:
-    """Make sure that files of these ``names`` can be written to ``path``; yield where to, and the function that ends it.
+    """Make sure that files of these ``names`` can be written to ``path``; yield where to write, and what ends it.
 
     The files are written into an empty folder; the function moves them, in the order of ``names``, to the first of
     DIR, DIR-2, ... that holds none of them, or with ``replace`` to DIR itself, and returns where they are.

@@ -75,7 +75,7 @@ def train(
     force: Replace = False,
     json: Json = False,
 ) -> None:
-    """Train a small network, prune it by a published method, fine-tune it, and write checkpoint and sparsity profile."""
+    """Train a small network, prune it by a published method, fine-tune it; write checkpoint and profile."""
     from wavecore.methods import registry
     from wavecore.methods.base import Recorder
     from wavecore.methods.folder import FILES, PROFILE, summary_of, write_training

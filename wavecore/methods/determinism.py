@@ -16,8 +16,10 @@ def deterministic(seed: int) -> Iterator[None]:
         torch.manual_seed(seed)
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
+        torch.set_flush_denormal(True)  # weights on their way to zero pass through numbers that are slow
         try:
             yield
         finally:
+            torch.set_flush_denormal(False)
             torch.use_deterministic_algorithms(before)
             torch.set_num_threads(threads)

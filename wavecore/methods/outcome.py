@@ -26,11 +26,14 @@ def outcome(
     scores: Scores,
     own: Mapping[str, object],
     structure: Mapping[str, LayerSparsity] | None = None,
+    *,
+    details: Mapping[str, object] | None = None,
 ) -> Trained:
     """Describe a network behind its training.
 
-    ``seen`` is its run on the test set, ``own`` the method's numbers, ``structure`` the outputs and inputs of layers that
-    are physically left.  The profile has a mask of every layer with zeros.
+    ``seen`` is its run on the test set, ``own`` the method's numbers, ``details`` what it found on its way,
+    ``structure`` the outputs and inputs of layers that are physically left.  The profile has a mask of every layer
+    with zeros.
     """
     tensors: dict[str, Array] = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     weights = {layer: tensors[f"{layer}.weight"] != 0 for layer in net.weighted}
@@ -62,6 +65,7 @@ def outcome(
         data=str(split),
         settings=own,
         activations_kept=seen.hidden,
+        details=dict(details or {}),
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wavecore.methods.base import Recorder, Trained
 
 MOST_EPOCHS = 100_000
+_DEEPHOYER = "DeepHoyer, arXiv 1908.09979"
+_LENETS = {"lenet5": Budget(epochs=100, finetune_epochs=30), "lenet300": Budget(epochs=400, finetune_epochs=100)}
 _INSTALL = 'pip install "wavecore[torch]"'
 
 METHODS: Mapping[str, Method] = {
@@ -25,9 +27,30 @@ METHODS: Mapping[str, Method] = {
             source="PyTorch's initialization, Adam",
             module="wavecore.methods.dense",
             networks={
-                "lenet5": Budget(epochs=30, finetune_epochs=0),
+                "lenet5": Budget(epochs=25, finetune_epochs=0),
                 "lenet300": Budget(epochs=100, finetune_epochs=0),
             },
+        ),
+        Method(
+            name="hoyer-square",
+            summary="DeepHoyer on single weights",
+            source=_DEEPHOYER,
+            module="wavecore.methods.deephoyer",
+            networks=_LENETS,
+        ),
+        Method(
+            name="group-hs",
+            summary="DeepHoyer on rows and columns of weights",
+            source=_DEEPHOYER,
+            module="wavecore.methods.deephoyer",
+            networks=_LENETS,
+        ),
+        Method(
+            name="jpnet",
+            summary="weights by magnitude, activations by a winner rate a layer",
+            source="JPnet, arXiv 1906.07875",
+            module="wavecore.methods.jpnet",
+            networks=_LENETS,
         ),
     )
 }
@@ -49,7 +72,7 @@ def settings_of(
     seed: int = 0,
     samples: int | None = None,
 ) -> Settings:
-    """A training's settings, the method's own where nothing is said; `NameLookupError` for a network it cannot train."""
+    """A training's settings, the method's own where nothing is said; `NameLookupError` for a wrong network."""
     chosen = next(iter(method.networks)) if network is None else network
     if chosen not in method.networks:
         raise unknown_name("--network", f"network that {method.name} trains", chosen, method.networks)
