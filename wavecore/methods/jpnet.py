@@ -79,7 +79,10 @@ def magnitude_masks(net: Net, kept: float) -> Mapping[str, Tensor]:
 
 
 def sensitivity(net: Net, held: Images) -> dict[str, dict[float, float]]:
-    """Accuracy on ``held`` by layer and winner rate, one layer at a time; rate 1 is the whole network."""
+    """Accuracy on ``held`` by layer and winner rate, one layer at a time, down to the first rate that loses too much.
+
+    Rate 1 is the whole network.
+    """
     whole = evaluate(net, held).accuracy
     found: dict[str, dict[float, float]] = {}
     for layer in hidden(net):
@@ -87,18 +90,15 @@ def sensitivity(net: Net, held: Images) -> dict[str, dict[float, float]]:
         for rate in RATES:
             set_rates(net, {layer: rate})
             found[layer][rate] = evaluate(net, held).accuracy
+            if found[layer][rate] < whole - TOLERANCE:
+                break
     set_rates(net, {})
     return found
 
 
 def chosen_rate(tried: Mapping[float, float]) -> float:
-    """The smallest rate down to which every rate keeps the accuracy of rate 1, less the tolerance."""
-    chosen = 1.0
-    for rate, accuracy in sorted(tried.items(), reverse=True):
-        if accuracy < tried[1.0] - TOLERANCE:
-            break
-        chosen = rate
-    return chosen
+    """The smallest rate that keeps the accuracy of rate 1, less the tolerance."""
+    return min(rate for rate, accuracy in tried.items() if accuracy >= tried[1.0] - TOLERANCE)
 
 
 def _scaled(weights: Tensor) -> Tensor:

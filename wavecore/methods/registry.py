@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_EPOCHS = 100_000
 _DEEPHOYER = "DeepHoyer, arXiv 1908.09979"
-_LENETS = {"lenet5": Budget(epochs=100, finetune_epochs=30), "lenet300": Budget(epochs=400, finetune_epochs=100)}
+_LENETS = {"lenet5": Budget(epochs=40, finetune_epochs=20), "lenet300": Budget(epochs=200, finetune_epochs=50)}
 _INSTALL = 'pip install "wavecore[torch]"'
 
 METHODS: Mapping[str, Method] = {
@@ -27,7 +27,7 @@ METHODS: Mapping[str, Method] = {
             source="PyTorch's initialization, Adam",
             module="wavecore.methods.dense",
             networks={
-                "lenet5": Budget(epochs=25, finetune_epochs=0),
+                "lenet5": Budget(epochs=20, finetune_epochs=0),
                 "lenet300": Budget(epochs=100, finetune_epochs=0),
             },
         ),
