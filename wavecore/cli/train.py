@@ -116,13 +116,14 @@ def _number(where: str, text: str | None, least: int, most: int) -> int | None:
 
 def _tables(method: Method, settings: Settings, trained: Trained, profile: Path) -> Iterator[RenderableType]:
     scores = trained.scores
-    rows = [
-        (f"{method.metric}, dense", _score(method, scores.dense), "the same network without the method"),
-        ("before the pruning", _score(method, scores.trained), ""),
-        ("behind the pruning", _score(method, scores.pruned), ""),
-        ("in the end", _score(method, scores.final), "fine-tuned, what is written"),
-        ("weights kept", f"{100 * trained.weights_kept:.2f}%", f"1 of {1 / trained.weights_kept:.1f}"),
-    ]
+    rows = [(f"{method.metric}, dense", _score(method, scores.dense), "without the method")]
+    if trained.weights_kept < 1:
+        rows += [
+            ("before the pruning", _score(method, scores.trained), ""),
+            ("behind the pruning", _score(method, scores.pruned), ""),
+            ("in the end", _score(method, scores.final), "fine-tuned"),
+            ("weights kept", f"{100 * trained.weights_kept:.2f}%", f"1 of {1 / trained.weights_kept:.1f}"),
+        ]
     if trained.activations_kept is not None:
         rows.append(("activations kept", f"{100 * trained.activations_kept:.1f}%", "of the hidden layers"))
     yield facts(f"{settings.network} by {method.name}", rows)
