@@ -36,7 +36,10 @@ Network = Annotated[
 Epochs = Annotated[
     str | None,
     typer.Option(
-        "--epochs", metavar="N", help="Of each stage before the pruning.  [default: the method's]", show_default=False
+        "--epochs",
+        metavar="N",
+        help="Of the method's training; a shorter, dense one comes before it.  [default: the method's]",
+        show_default=False,
     ),
 ]
 Finetune = Annotated[

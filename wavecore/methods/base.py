@@ -28,7 +28,7 @@ Metric = Literal["accuracy", "perplexity"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How long a network is trained, in epochs: each of the ``stages`` that `Settings.epochs` sets, and fine-tuning."""
+    """How long a network is trained, in epochs: by the method, behind a shorter dense training, and fine-tuned."""
 
     epochs: int
     finetune_epochs: int
