@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import cos, pi
 
 import torch
 from torch import Tensor
@@ -23,12 +24,20 @@ Masks = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """So many epochs of Adam at a learning rate; ``penalty`` is added to every step's loss."""
+    """So many epochs of Adam at a learning rate, which falls to zero along a cosine if the stage is to settle.
+
+    ``penalty`` is added to every step's loss.
+    """
 
     name: str
     epochs: int
     learning_rate: float
     penalty: Callable[[Net], Tensor] | None = None
+    settle: bool = False
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, the first being 1."""
+        return self.learning_rate * (0.5 + 0.5 * cos(pi * (epoch - 1) / self.epochs) if self.settle else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ def run_stage(net: Net, split: Split, stage: Stage, recorder: Recorder, masks: M
     recorder.begin(stage.name)
     optimizer = torch.optim.Adam(net.parameters(), lr=stage.learning_rate)
     for epoch in range(1, stage.epochs + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(epoch)
         loss = _epoch(net, split.train, stage, optimizer, masks, recorder)
         if not loss < float("inf"):
             raise InvariantError(f"train {stage.name}", f"the loss of epoch {epoch} is {loss}")
