@@ -3,8 +3,9 @@
 A dense network is trained on with loss + decay * sum over layers of the regularizer; weights below s times the standard
 deviation of their tensor become zero; what is left is trained on with the zeros frozen.  Decays, s, learning rates and
 batch are those of the authors' MNIST scripts (github.com/yanghr/DeepHoyer), which take 150,000 regularized steps at a
-constant rate.  Here there are far fewer, and the rate falls to zero along a cosine: at 1e-3 a weight whose place is
-zero keeps jumping over it by more than the threshold.
+constant rate.  Two things differ.  Here there are far fewer steps, and the rate falls to zero along a cosine: at 1e-3 a
+weight whose place is zero keeps jumping over it by more than the threshold.  And s for groups of lenet300 is 0.03, as
+for single weights, instead of 0.8, which after so few steps cuts into what the network uses (17 % accuracy).
 """
 
 from __future__ import annotations
@@ -30,17 +31,21 @@ DENSE_PART = 4  # the dense training is a quarter of the regularized one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strength:
-    """``decay`` of the regularizer, and ``threshold`` s: weights below s standard deviations are cut."""
+    """``decay`` of the regularizer, and ``threshold`` s: weights below s standard deviations are cut.
+
+    ``weight_decay`` keeps the size of weights down, which the regularizer leaves as it is.
+    """
 
     decay: float
     threshold: float
+    weight_decay: float = 0.0
 
 
 STRENGTHS: Mapping[tuple[str, str], Strength] = {
     ("hoyer-square", "lenet300"): Strength(decay=2e-4, threshold=0.03),
     ("hoyer-square", "lenet5"): Strength(decay=1e-4, threshold=0.03),
-    ("group-hs", "lenet300"): Strength(decay=2e-3, threshold=0.8),
-    ("group-hs", "lenet5"): Strength(decay=1e-1, threshold=0.008),
+    ("group-hs", "lenet300"): Strength(decay=2e-3, threshold=0.03, weight_decay=1e-4),
+    ("group-hs", "lenet5"): Strength(decay=1e-1, threshold=0.008, weight_decay=1e-4),
 }
 REGULARIZERS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "hoyer-square": hoyer_square,
@@ -65,7 +70,14 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
 
     run_stage(net, split, Stage(name="dense", epochs=dense_epochs, learning_rate=LEARNING_RATE), recorder)
     dense = score()
-    stage = Stage(name="regularized", epochs=settings.epochs, learning_rate=LEARNING_RATE, penalty=penalty, settle=True)
+    stage = Stage(
+        name="regularized",
+        epochs=settings.epochs,
+        learning_rate=LEARNING_RATE,
+        penalty=penalty,
+        settle=True,
+        weight_decay=strength.weight_decay,
+    )
     run_stage(net, split, stage, recorder)
     trained = score()
     prune(net, strength.threshold)

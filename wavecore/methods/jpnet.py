@@ -24,7 +24,7 @@ from wavecore.methods.outcome import outcome
 
 WEIGHTS_KEPT = 0.1  # "10x fewer weights", the abstract
 ROUNDS = 5
-RATES = (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.075, 0.05, 0.03, 0.02)
+RATES = (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02)
 TOLERANCE = 0.005
 LEARNING_RATE = 1e-3
 FINETUNE_RATE = 1e-4

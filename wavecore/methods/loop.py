@@ -26,7 +26,7 @@ Masks = Mapping[str, Tensor]
 class Stage:
     """So many epochs of Adam at a learning rate, which falls to zero along a cosine if the stage is to settle.
 
-    ``penalty`` is added to every step's loss.
+    ``penalty`` is added to every step's loss, ``weight_decay`` times a parameter to its gradient.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Stage:
     learning_rate: float
     penalty: Callable[[Net], Tensor] | None = None
     settle: bool = False
+    weight_decay: float = 0.0
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, the first being 1."""
@@ -52,7 +53,7 @@ class Evaluation:
 def run_stage(net: Net, split: Split, stage: Stage, recorder: Recorder, masks: Masks | None = None) -> None:
     """Train for a stage, and log every epoch with the accuracy on the test set, by which nothing is chosen."""
     recorder.begin(stage.name)
-    optimizer = torch.optim.Adam(net.parameters(), lr=stage.learning_rate)
+    optimizer = torch.optim.Adam(net.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay)
     for epoch in range(1, stage.epochs + 1):
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(epoch)
