@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wavecore.catalog import workload, workload_info
+from wavecore.catalog import workload, workload_info, workload_names
 from wavecore.cli import main as wavecore
 from wavecore.config import load_accelerator
+from wavecore.ir import LayerGraph
 from wavecore.methods.folder import CHECKPOINT, FILES, PROFILE, SUMMARY
 from wavecore.methods.registry import METHODS
 from wavecore.output import write_file
@@ -35,7 +36,8 @@ BEGIN, END = "<!-- {}: made by examples/profiles/make_trained.py -->", "<!-- end
 
 def names() -> list[str]:
     """Every method with every network that it trains, in the order of the registry, network by network."""
-    networks = dict.fromkeys(network for method in METHODS.values() for network in method.networks)
+    trained = (network for method in METHODS.values() for network in method.networks)
+    networks = dict.fromkeys(network for network in trained if network in workload_names())
     return [
         f"{method.name}-{network}" for network in networks for method in METHODS.values() if network in method.networks
     ]
@@ -105,7 +107,13 @@ def step(network: str, schedule: str, name: str = "", options: tuple[str, ...] =
     machine = load_accelerator("wavecore", overrides=list(options))
     batch = workload_info(network).batch_per_core * machine.chip.cores
     sparsity = load_profile(TRAINED / name / PROFILE) if name else None
-    return simulate(workload(network), schedule, machine, batch=batch, sparsity=sparsity)
+    return simulate(built(network), schedule, machine, batch=batch, sparsity=sparsity)
+
+
+def built(network: str) -> LayerGraph:
+    """The workload as it was trained: all profiles of a network have the same options."""
+    name = next(name for name, each in summaries().items() if each["network"] == network)
+    return workload(network, **load_profile(TRAINED / name / PROFILE).options)
 
 
 def ratios(run: Run, dense: Run) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from wavecore.errors import InputError
 from wavecore.methods.determinism import deterministic
-from wavecore.methods.iss import EPOCHS, recipe_of, slimmed
+from wavecore.methods.iss import EPOCHS, STEPS, recipe_of, slimmed, strength
 from wavecore.methods.language import LanguageModel, Recurrent, Sizes, perplexity
 from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, parts, slim, zero_small
 
@@ -165,6 +165,13 @@ def test_the_schedule_is_the_papers_stretched() -> None:
     assert [full.rate_at(epoch) for epoch in (0, 13, 14)] == [1, 1, 1]
     assert full.rate_at(54) == pytest.approx(1.15**-40)
     assert half.rate_at(20) == pytest.approx(full.rate_at(39), rel=0.1)
+
+
+def test_the_penalty_goes_with_steps_and_noise() -> None:
+    """The published weight for windows of 35 steps of the Penn Treebank; of a quarter of the words, twice as much."""
+    assert strength(929_589) == pytest.approx(0.00245 * STEPS / 35)
+    assert strength(10_000) == pytest.approx(2 * strength(40_000))
+    assert strength(48_225) == pytest.approx(0.00615, abs=1e-5)
 
 
 def test_a_uniform_model_has_the_vocabulary_as_perplexity() -> None:

@@ -3,11 +3,12 @@
 Two networks start from the same weights.  One is trained as it is; the other with loss + strength * group lasso, where
 weights below a threshold become zero behind every step.  Units whose group is zero are taken out, which changes nothing
 of what the network computes, and what is left is trained on without the penalty.  Dropout, clip, threshold, learning
-rate and the shape of its schedule are the paper's; `STRENGTH` says how the penalty's weight is scaled.
+rate and the shape of its schedule are the paper's; `strength` says how the penalty's weight is scaled.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -31,8 +32,9 @@ BATCH, STEPS = 10, 20
 EPOCHS, STEADY, DECAY = 55, 14, 1.15
 """Of the paper's epochs the first 14 have a learning rate of 1; it falls by 1.15 with each one after."""
 
-PUBLISHED, PUBLISHED_STEPS = 0.00245, 35
-STRENGTH = 4 * PUBLISHED * STEPS / PUBLISHED_STEPS
+PUBLISHED, PUBLISHED_STEPS, PUBLISHED_WORDS = 0.00245, 35, 929_589
+"""Strength, steps of a window and words to train on with the Penn Treebank."""
+
 THRESHOLD = 1e-4
 FINETUNE_RATE = 0.1
 
@@ -56,7 +58,8 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     dense = LanguageModel(sizes, recipe.keep)
     model = deepcopy(dense)
     run_stage(task, "dense", dense, recipe)
-    run_stage(task, "regularized", model, recipe, STRENGTH)
+    weight = strength(len(corpus.train))
+    run_stage(task, "regularized", model, recipe, weight)
     small = slimmed(model)
     pruned = perplexity(small, corpus.test)
     finetune = replace(recipe, epochs=settings.finetune_epochs, steady=settings.finetune_epochs, rate=FINETUNE_RATE)
@@ -67,7 +70,7 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
         pruned=pruned,
         final=perplexity(small, corpus.test),
     )
-    own = {**asdict(recipe), "strength": STRENGTH, "threshold": THRESHOLD, "finetune_rate": FINETUNE_RATE}
+    own = {**asdict(recipe), "strength": weight, "threshold": THRESHOLD, "finetune_rate": FINETUNE_RATE}
     validation = {"dense": perplexity(dense, corpus.valid), "final": perplexity(small, corpus.valid)}
     return outcome(task, settings, small, scores, own, validation)
 
@@ -80,21 +83,31 @@ def corpus_of(settings: Settings) -> Corpus:
     return read_corpus(VOCABULARY, settings.samples)
 
 
+def strength(words: int) -> float:
+    """The weight of the penalty for a text of so many words: the published one, scaled to it.
+
+    The loss of a step is a sum over its window, so the penalty goes with the steps of one.  Against a mean over words
+    it goes with 1 / sqrt(words), like the noise of the mean: the rate of the lasso's theory (Bickel, Ritov and
+    Tsybakov, arXiv 0801.1095).
+    """
+    return PUBLISHED * STEPS / PUBLISHED_STEPS * math.sqrt(PUBLISHED_WORDS / words)
+
+
 def recipe_of(epochs: int) -> Recipe:
     """The paper's schedule, stretched over so many epochs."""
     share = epochs / EPOCHS
     return Recipe(epochs=epochs, steady=STEADY * share, decay=DECAY ** (1 / share), batch=BATCH, steps=STEPS)
 
 
-def run_stage(task: Task, name: str, model: LanguageModel, recipe: Recipe, strength: float = 0.0) -> None:
-    """Train for a stage, and log every epoch with the perplexity of the test, by which nothing is chosen."""
+def run_stage(task: Task, name: str, model: LanguageModel, recipe: Recipe, weight: float = 0.0) -> None:
+    """Train for a stage; log every epoch with the perplexity of the test, by which nothing is chosen."""
     tensors = dict(model.named_parameters())
     losses = run_epochs(
         model,
         task.corpus.train,
         recipe,
-        penalty=(lambda: strength * group_lasso(tensors)) if strength else None,
-        after=(lambda: zero_small(tensors, THRESHOLD)) if strength else None,
+        penalty=(lambda: weight * group_lasso(tensors)) if weight else None,
+        after=(lambda: zero_small(tensors, THRESHOLD)) if weight else None,
         told=task.recorder.within,
     )
     task.recorder.begin(name)

@@ -52,6 +52,15 @@ METHODS: Mapping[str, Method] = {
             module="wavecore.methods.jpnet",
             networks=_LENETS,
         ),
+        Method(
+            name="iss",
+            summary="whole units of LSTMs, by a group lasso",
+            source="ISS, arXiv 1709.05027",
+            module="wavecore.methods.iss",
+            networks={"lstm_ptb": Budget(epochs=30, finetune_epochs=3)},
+            metric="perplexity",
+            packages=("torch", "gensim"),
+        ),
     )
 }
 
