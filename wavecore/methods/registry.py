@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_EPOCHS = 100_000
 _DEEPHOYER = "DeepHoyer, arXiv 1908.09979"
-_LENETS = {"lenet5": Budget(epochs=40, finetune_epochs=20), "lenet300": Budget(epochs=200, finetune_epochs=50)}
+_LENETS = {"lenet5": Budget(epochs=30, finetune_epochs=10), "lenet300": Budget(epochs=200, finetune_epochs=50)}
 _INSTALL = 'pip install "wavecore[torch]"'
 
 METHODS: Mapping[str, Method] = {
