@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from wavecore.catalog import workload
 from wavecore.errors import InputError
 from wavecore.methods.base import EpochRow, Recorder
 from wavecore.methods.deephoyer import prune
@@ -16,8 +17,9 @@ from wavecore.methods.groups import masks_of, remove_dead, structure
 from wavecore.methods.jpnet import RATES, chosen_rate, magnitude_masks
 from wavecore.methods.loop import Stage, apply_masks, weights_kept
 from wavecore.methods.networks import Net, hidden, network, winners
+from wavecore.methods.outcome import densities_left
 from wavecore.sparsity.facts import mask_of
-from wavecore.sparsity.profile import Profile
+from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile, weight_shape
 
 
@@ -139,6 +141,13 @@ def test_what_is_left_fits_the_simulators_network() -> None:
     assert sum(facts.mask.nonzeros for _, facts in pruned.sparsity.weights if facts.mask) == sum(  # type: ignore[union-attr]
         mask.nonzeros for mask in masks.values()
     )
+
+
+def test_densities_are_of_the_outputs_that_are_left() -> None:
+    structure = {"conv1": LayerSparsity(kept_outputs=(0, 3, 5, 6, 7)), "fc1": LayerSparsity(kept_outputs=250)}
+    seen = {"conv1": 0.1, "pool1": 0.2, "conv2": 0.3, "fc1": 0.4}
+    left = densities_left(workload("lenet5"), structure, seen)
+    assert left == pytest.approx({"conv1": 0.4, "pool1": 0.8, "conv2": 0.3, "fc1": 0.8})
 
 
 def test_nothing_left_is_said() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wavecore.ir import LayerGraph
+from wavecore.layers import Conv, Linear
 from wavecore.methods.base import LayerKept, Scores, Settings, Trained
 from wavecore.methods.digits import Split
 from wavecore.methods.loop import Evaluation
@@ -38,7 +40,7 @@ def outcome(
     tensors: dict[str, Array] = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     weights = {layer: tensors[f"{layer}.weight"] != 0 for layer in net.weighted}
     layers = dict(structure or {})
-    for name, density in seen.densities.items():
+    for name, density in densities_left(net.graph, layers, seen.densities).items():
         layers[name] = replace(layers.get(name, LayerSparsity()), activation_density=density)
     profile = Profile(
         name=settings.method,
@@ -67,6 +69,22 @@ def outcome(
         activations_kept=seen.hidden,
         details=dict(details or {}),
     )
+
+
+def densities_left(
+    graph: LayerGraph, structure: Mapping[str, LayerSparsity], densities: Mapping[str, float]
+) -> dict[str, float]:
+    """Shares of non-zero values of all outputs, as shares of those that structure leaves in a chain of layers."""
+    found: dict[str, float] = {}
+    whole = left = 1
+    for layer in graph:
+        if isinstance(layer.kind, Conv | Linear):
+            kept = structure.get(layer.name, LayerSparsity()).kept_outputs
+            whole = layer.shape.channels
+            left = whole if kept is None else kept if isinstance(kept, int) else len(kept)
+        if layer.name in densities:
+            found[layer.name] = min(1.0, densities[layer.name] * whole / left)
+    return found
 
 
 def _source(settings: Settings, split: Split) -> str:
