@@ -17,7 +17,7 @@ from wavecore.methods.groups import masks_of, remove_dead, structure
 from wavecore.methods.jpnet import RATES, chosen_rate, magnitude_masks
 from wavecore.methods.loop import Stage, apply_masks, weights_kept
 from wavecore.methods.networks import Net, hidden, network, winners
-from wavecore.methods.outcome import densities_left
+from wavecore.methods.outcome import densities_left, input_density
 from wavecore.sparsity.facts import mask_of
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile, weight_shape
@@ -148,6 +148,14 @@ def test_densities_are_of_the_outputs_that_are_left() -> None:
     seen = {"conv1": 0.1, "pool1": 0.2, "conv2": 0.3, "fc1": 0.4}
     left = densities_left(workload("lenet5"), structure, seen)
     assert left == pytest.approx({"conv1": 0.4, "pool1": 0.8, "conv2": 0.3, "fc1": 0.8})
+
+
+def test_the_inputs_density_is_of_the_pixels_that_are_read() -> None:
+    images = torch.zeros(2, 1, 28, 28)
+    images[:, 0, 0, 1] = 1
+    structure = {"fc1": LayerSparsity(kept_inputs=(0, 1, 700, 783))}
+    assert input_density(net("lenet300"), structure, images) == 0.25
+    assert input_density(net("lenet5"), {}, images) == pytest.approx(1 / 784)
 
 
 def test_nothing_left_is_said() -> None:

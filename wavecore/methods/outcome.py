@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from wavecore.ir import LayerGraph
 from wavecore.layers import Conv, Linear
 from wavecore.methods.base import LayerKept, Scores, Settings, Trained
@@ -40,7 +43,9 @@ def outcome(
     tensors: dict[str, Array] = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     weights = {layer: tensors[f"{layer}.weight"] != 0 for layer in net.weighted}
     layers = dict(structure or {})
-    for name, density in densities_left(net.graph, layers, seen.densities).items():
+    densities = densities_left(net.graph, layers, seen.densities)
+    densities[net.graph.layers[0].name] = input_density(net, layers, split.test.images)
+    for name, density in densities.items():
         layers[name] = replace(layers.get(name, LayerSparsity()), activation_density=density)
     profile = Profile(
         name=settings.method,
@@ -69,6 +74,16 @@ def outcome(
         activations_kept=seen.hidden,
         details=dict(details or {}),
     )
+
+
+def input_density(net: Net, structure: Mapping[str, LayerSparsity], images: Tensor) -> float:
+    """Share of non-zero values of images (samples, channels, height, width), of those that the first layer reads."""
+    first = net.weighted[0]
+    kept = structure.get(first, LayerSparsity()).kept_inputs
+    read = images.flatten(1) if net.weight(first).ndim == 2 else images
+    if isinstance(kept, tuple):
+        read = read[:, list(kept)]
+    return int(torch.count_nonzero(read)) / read.numel()
 
 
 def densities_left(
