@@ -64,8 +64,8 @@ def summaries() -> dict[str, dict[str, Any]]:
 
 def left_table() -> Iterator[str]:
     """What the methods leave: scores on the test set, weights and activations."""
-    yield "| network | method | dense | final | weights kept | activations kept | rows x columns left |"
-    yield "|---|---|--:|--:|--:|--:|---|"
+    yield "| network | method | dense stage | before the cut | final | weights | activations | rows x columns left |"
+    yield "|---|---|--:|--:|--:|--:|--:|---|"
     for each in summaries().values():
         activations = each["activations_kept"]
         scores = {
@@ -73,10 +73,10 @@ def left_table() -> Iterator[str]:
             for key, score in each["scores"].items()
         }
         sizes = ", ".join(f"{layer['outputs'][0]}x{layer['inputs'][0]}" for layer in each["layers"])
-        dense = each["method"] == "dense"
+        before = " | " if each["method"] == "dense" else f"{scores['dense']} | {scores['trained']}"
         yield (
-            f"| {each['network']} | `{each['method']}` | {scores['dense']} | "
-            f"{'' if dense else scores['final']} | {100 * each['weights_kept']:.2f} % | "
+            f"| {each['network']} | `{each['method']}` | {before} | {scores['final']} | "
+            f"{100 * each['weights_kept']:.2f} % | "
             f"{'' if activations is None else f'{100 * activations:.1f} %'} | {sizes} |"
         )
 
