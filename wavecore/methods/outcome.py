@@ -21,6 +21,7 @@ from wavecore.sparsity.profile import LayerSparsity, Profile
 
 if TYPE_CHECKING:
     from wavecore.sparsity.arrays import Array
+    from wavecore.sparsity.facts import Booleans
 
 
 def outcome(
@@ -54,21 +55,11 @@ def outcome(
         layers={layer.name: layers[layer.name] for layer in net.graph if layer.name in layers},
         masks={layer: mask_of(array) for layer, array in weights.items() if not array.all()},
     )
-    measured = [measure(layer, array) for layer, array in weights.items()]
     return Trained(
         scores=scores,
         tensors=tensors,
         profile=profile,
-        layers=tuple(
-            LayerKept(
-                name=each.name,
-                weights=(each.nonzeros, each.elements),
-                outputs=(each.filters - each.zero_filters, each.filters),
-                inputs=(each.channels - each.zero_channels, each.channels),
-                activations=seen.densities.get(each.name),
-            )
-            for each in measured
-        ),
+        layers=tuple(_kept(layer, array, seen) for layer, array in weights.items()),
         data=str(split),
         settings=own,
         activations_kept=seen.hidden,
@@ -100,6 +91,18 @@ def densities_left(
         if layer.name in densities:
             found[layer.name] = min(1.0, densities[layer.name] * whole / left)
     return found
+
+
+def _kept(layer: str, weights: Booleans, seen: Evaluation) -> LayerKept:
+    """What is left of a layer, of which ``weights`` are not zero."""
+    found = measure(layer, weights)
+    return LayerKept(
+        name=layer,
+        weights=(found.nonzeros, found.elements),
+        outputs=(found.filters - found.zero_filters, found.filters),
+        inputs=(found.channels - found.zero_channels, found.channels),
+        activations=seen.densities.get(layer),
+    )
 
 
 def _source(settings: Settings, split: Split) -> str:
