@@ -11,7 +11,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from io import StringIO
@@ -42,6 +42,39 @@ def run_folder(path: Path) -> Iterator[Write]:
     staging = _staging(target, path)
     try:
         yield lambda run, plan, tables: _publish({**tables, **run_files(run, plan)}, staging, target, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def staged_folder(
+    path: Path, names: Sequence[str], *, replace: bool = False
+) -> Iterator[tuple[Path, Callable[[], Path]]]:
+    """Make sure that files of these ``names`` can be written to ``path``; yield where to write, and what ends it.
+
+    The files are written into an empty folder; the function moves them, in the order of ``names``, to the first of
+    DIR, DIR-2, ... that holds none of them, or with ``replace`` to DIR itself, and returns where they are.
+    Raises `FileError` at once if nothing can be written there.  If the block fails, nothing is left behind.
+    """
+    target = path.expanduser().absolute()
+    staging = _staging(target, path, names)
+
+    def publish() -> Path:
+        try:
+            folder = target if replace else _free(target, names)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / names[-1]).unlink(missing_ok=True)  # while files of two kinds are mixed the folder is not whole
+            for name in names:
+                if (staging / name).exists():
+                    (staging / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return _shown(folder)
+
+    try:
+        yield staging, publish
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -99,12 +132,12 @@ def writable_file(path: Path, *, replace: bool = False) -> None:
         raise _unwritable(path, error) from error
 
 
-def _staging(target: Path, path: Path) -> Path:
+def _staging(target: Path, path: Path, names: Collection[str] = (*FILES, *TABLES)) -> Path:
     """Make an empty folder where the run will go, or in the nearest folder above it that exists."""
     if target.exists() and not target.is_dir():
         raise FileError(str(path), "is a file, not a folder", "the path of a folder")
     try:
-        folder = _free(target)
+        folder = _free(target, names)
         home = next(each for each in (folder, *folder.parents) if each.exists())
         if not home.is_dir():
             raise FileError(str(path), f"{home} is a file, not a folder", "the path of a folder")
@@ -126,17 +159,22 @@ def _publish(texts: Mapping[str, str], staging: Path, target: Path, path: Path) 
             (staging / name).replace(folder / name)
     except OSError as error:
         raise _unwritable(path, error) from error
+    return _shown(folder)
+
+
+def _shown(folder: Path) -> Path:
+    """A folder as it is named to people: from where they are, if it is below."""
     with suppress(ValueError):
         return folder.relative_to(Path.cwd())
     return folder
 
 
-def _free(target: Path) -> Path:
-    """The first of DIR, DIR-2, DIR-3, ... that holds no file of a run."""
+def _free(target: Path, names: Collection[str] = (*FILES, *TABLES)) -> Path:
+    """The first of DIR, DIR-2, DIR-3, ... that holds no file of these names."""
     number = 1
     while True:
         folder = target if number == 1 else target.with_name(f"{target.name}-{number}")
-        if not folder.exists() or (folder.is_dir() and not any((folder / name).exists() for name in (*FILES, *TABLES))):
+        if not folder.exists() or (folder.is_dir() and not any((folder / name).exists() for name in names)):
             return folder
         number += 1
 

@@ -86,7 +86,7 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
             "error: wavecore run: --batch has no value, or one too many\n  try: wavecore run --help\n",
         ),
         (("run",), "error: wavecore run: WORKLOAD is missing\n  try: wavecore run --help\n"),
-        (("rnu", "resnet50"), "error: wavecore: there is no command named 'rnu'\n  try: run\n"),
+        (("rnu", "resnet50"), "error: wavecore: there is no command named 'rnu'\n  try: run or train\n"),
         ((*RUN, "--option", "norm"), "error: --option norm: there is no '='\n  try: norm=group\n"),
         (
             (*RUN, "--option", "norm=group"),

@@ -19,6 +19,7 @@ from wavecore.cli.plan import plan, program
 from wavecore.cli.profile import profile
 from wavecore.cli.run import run
 from wavecore.cli.sweep import sweep
+from wavecore.cli.train import train
 from wavecore.cli.verify import verify
 from wavecore.errors import unknown_name
 
@@ -67,7 +68,7 @@ def command() -> Any:
     # Plain help: importing rich for it would double the time of `wavecore --help`.
     app = typer.Typer(cls=Commands, help=HELP, add_completion=False, rich_markup_mode=None)
     app.callback()(_common)
-    for function in (run, compare, sweep, energy, report, plan, program, profile):
+    for function in (run, compare, sweep, energy, report, plan, program, profile, train):
         app.command()(function)
     app.command("list")(list_registered)
     app.command("import-ert")(import_ert)

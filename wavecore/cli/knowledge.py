@@ -18,14 +18,14 @@ KindName = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="workloads, schedules, accelerators, memories, engines or metrics.",
+        help="workloads, schedules, accelerators, memories, engines, methods or metrics.",
         show_default=False,
     ),
 ]
 
 
 def list_registered(kind: KindName, json: Json = False) -> None:
-    """List what is registered: workloads, schedules, accelerators, memories, engines, metrics."""
+    """List what is registered: workloads, schedules, accelerators, memories, engines, methods, metrics."""
     if kind not in KINDS:
         raise unknown_name("list", "kind", kind, KINDS)
     rows = KINDS[kind]()
@@ -145,6 +145,15 @@ def _engines() -> Rows:
     ]
 
 
+def _methods() -> Rows:
+    from wavecore.methods.registry import METHODS
+
+    return [
+        {"name": each.name, "networks": ", ".join(each.networks), "summary": each.summary, "source": each.source}
+        for each in METHODS.values()
+    ]
+
+
 def _metrics() -> Rows:
     from wavecore.metrics import METRICS
 
@@ -157,5 +166,6 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "accelerators": _accelerators,
     "memories": _memories,
     "engines": _engines,
+    "methods": _methods,
     "metrics": _metrics,
 }

@@ -1,0 +1,61 @@
+"""A training's folder: ``checkpoint.npz``, ``profile.toml`` with its masks, ``log.csv`` and, last, ``summary.json``.
+
+The checkpoint is an ``.npz`` of PyTorch's state dict: numpy writes it, ``wavecore profile`` reads it without PyTorch,
+and it is one of the forms whose activations ``--data`` can measure.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+
+from wavecore.methods.base import EpochRow, Method, Settings, Trained
+from wavecore.output import json_text, write_file
+from wavecore.sparsity.arrays import write_npz
+from wavecore.sparsity.profilefile import save_profile
+
+SCHEMA = "wavecore.training/1"
+CHECKPOINT, PROFILE, LOG, SUMMARY = "checkpoint.npz", "profile.toml", "log.csv", "summary.json"
+FILES = (CHECKPOINT, "profile.masks.npz", PROFILE, LOG, SUMMARY)
+
+
+def write_training(folder: Path, trained: Trained, rows: list[EpochRow], summary: Mapping[str, object]) -> None:
+    """Write the files of a training into an empty folder."""
+    write_npz(folder / CHECKPOINT, trained.tensors)
+    save_profile(trained.profile, folder / PROFILE)
+    write_file(folder / LOG, log_csv(rows, str(summary["metric"])))
+    write_file(folder / SUMMARY, json_text(summary))
+
+
+def log_csv(rows: list[EpochRow], metric: str) -> str:
+    """The log as CSV, a row an epoch; ``score`` is called what it is."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("stage", "epoch", "loss", metric, "weights_kept", "activations_kept"))
+    for row in rows:
+        numbers = (row.loss, row.score, row.weights_kept, row.activations_kept)
+        writer.writerow((row.stage, row.epoch, *("" if each is None else f"{each:.6g}" for each in numbers)))
+    return text.getvalue()
+
+
+def summary_of(method: Method, settings: Settings, trained: Trained, seconds: float) -> dict[str, object]:
+    """Everything that a training says of itself; shares and accuracies are 0 to 1, perplexities are of a word."""
+    return {
+        "schema": SCHEMA,
+        **asdict(settings),
+        "source": method.source,
+        "metric": method.metric,
+        "scores": asdict(trained.scores),
+        "weights_kept": trained.weights_kept,
+        "activations_kept": trained.activations_kept,
+        "layers": [asdict(each) for each in trained.layers],
+        "data": trained.data,
+        "settings": dict(trained.settings),
+        "details": dict(trained.details),
+        "versions": {package: version(package) for package in ("wavecore", "numpy", *method.packages)},
+        "seconds": round(seconds, 1),
+    }

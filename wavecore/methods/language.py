@@ -1,0 +1,182 @@
+"""A word-level language model of stacked LSTMs and its training, as in arXiv 1409.2329: what ISS makes smaller.
+
+Tensors carry the names of the workload ``lstm_ptb``: an LSTM is a linear layer ``lstmN.input``, which runs over all
+steps at once, and the recurrent part ``lstmN``; the rows of both are the four gates i, f, g, o, one after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavecore.methods.corpus import Tokens, windows
+
+State = list[tuple[Tensor, Tensor]]
+GATES = 4
+READING_STEPS = 256  # of a window in which nothing is learned: perplexity does not depend on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How large a language model is; ``hidden`` has the units of every LSTM, the first one first."""
+
+    vocabulary: int
+    embedding: int
+    hidden: tuple[int, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """The shapes of the weights, (outputs, inputs), by layer; the embedding's is (words, outputs)."""
+        found = {"embedding": (self.vocabulary, self.embedding)}
+        for number, (inputs, units) in enumerate(pairwise((self.embedding, *self.hidden)), 1):
+            found[f"lstm{number}.input"] = (GATES * units, inputs)
+            found[f"lstm{number}"] = (GATES * units, units)
+        return {**found, "decoder": (self.vocabulary, self.hidden[-1])}
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of a word: one for every weight and bias but the embedding's, as in table 1 of arXiv 1709.05027."""
+        weights = sum(rows * columns for name, (rows, columns) in self.shapes.items() if name != "embedding")
+        return weights + GATES * sum(self.hidden) + self.vocabulary
+
+    @property
+    def weights(self) -> int:
+        """All weights and biases."""
+        return self.vocabulary * self.embedding + self.multiply_adds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a language model is trained.
+
+    The loss is in nats, summed over the ``steps`` of a window and averaged over the ``batch``, as in the published
+    code, so that a rate of 1 is not large.  The rate is ``rate`` for the first ``steady`` epochs and falls by
+    ``decay`` with each one after.  ``keep`` is the share of activations that dropout leaves, ``clip`` the largest norm
+    of a gradient.
+    """
+
+    epochs: int
+    steady: float
+    decay: float
+    rate: float = 1.0
+    keep: float = 0.6
+    clip: float = 10.0
+    batch: int = 20
+    steps: int = 35
+
+    def rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, from 0."""
+        return self.rate * math.pow(self.decay, min(self.steady - epoch, 0.0))
+
+
+class Recurrent(nn.Module):
+    """An LSTM without peepholes and with one bias."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(inputs, GATES * hidden)
+        self.weight = nn.Parameter(torch.empty(GATES * hidden, hidden))
+
+    def forward(self, values: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Outputs (steps, batch, hidden) of inputs (steps, batch, inputs), and the state after them."""
+        bias = self.input.bias
+        weights = [self.input.weight, self.weight, bias, torch.zeros_like(bias)]
+        outputs, hidden, cell = torch.lstm(values, state, weights, True, 1, 0.0, self.training, False, False)
+        return outputs, (hidden, cell)
+
+
+class LanguageModel(nn.Module):
+    """Embedding, LSTMs and decoder, with dropout on what is not recurrent; weights are uniform within ``spread``."""
+
+    def __init__(self, sizes: Sizes, keep: float = 1.0, spread: float = 0.1) -> None:
+        super().__init__()
+        self.sizes, self.keep = sizes, keep
+        self.embedding = nn.Embedding(sizes.vocabulary, sizes.embedding)
+        inputs = sizes.embedding
+        for number, hidden in enumerate(sizes.hidden, 1):
+            setattr(self, f"lstm{number}", Recurrent(inputs, hidden))
+            inputs = hidden
+        self.decoder = nn.Linear(inputs, sizes.vocabulary)
+        self.dropout = nn.Dropout(1 - keep)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -spread, spread)
+
+    @property
+    def layers(self) -> list[Recurrent]:
+        """The LSTMs, the first one first."""
+        return [getattr(self, f"lstm{number}") for number, _ in enumerate(self.sizes.hidden, 1)]
+
+    def state(self, batch: int) -> State:
+        """The state at the start of a text: zeros."""
+        return [(torch.zeros(1, batch, units), torch.zeros(1, batch, units)) for units in self.sizes.hidden]
+
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Scores (steps, batch, vocabulary) of what follows ``tokens`` (steps, batch), and the state after them."""
+        values = self.dropout(self.embedding(tokens))
+        after: State = []
+        for layer, before in zip(self.layers, state, strict=True):
+            values, now = layer(values, before)
+            values = self.dropout(values)
+            after.append(now)
+        return self.decoder(values), after
+
+
+def perplexity(model: LanguageModel, tokens: Tokens) -> float:
+    """The perplexity of a text that the model reads once from its start to its end."""
+    model.eval()
+    state = model.state(1)
+    nats, count = 0.0, 0
+    with torch.no_grad():
+        for inputs, targets in windows(tokens, 1, READING_STEPS):
+            scores, state = model(torch.from_numpy(inputs), state)
+            nats += float(loss(scores, torch.from_numpy(targets))) * targets.shape[1]
+            count += targets.size
+    return math.exp(nats / count)
+
+
+def loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy in nats, summed over the steps and averaged over the batch."""
+    return functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum") / targets.shape[1]
+
+
+def run_epochs(
+    model: LanguageModel,
+    tokens: Tokens,
+    recipe: Recipe,
+    *,
+    penalty: Callable[[], Tensor] | None = None,
+    after: Callable[[], None] | None = None,
+    told: Callable[[float], None] | None = None,
+) -> Iterator[float]:
+    """Train on a text, and yield behind every epoch its loss, in nats a word without the penalty.
+
+    ``penalty`` is added to a step's loss, ``after`` called behind it, ``told`` which share of an epoch is done.
+    """
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.rate)
+    for epoch in range(recipe.epochs):
+        optimizer.param_groups[0]["lr"] = recipe.rate_at(epoch)
+        model.train()
+        state = model.state(recipe.batch)
+        nats, count = 0.0, 0
+        for inputs, targets in windows(tokens, recipe.batch, recipe.steps):
+            optimizer.zero_grad()
+            carried = [(hidden.detach(), cell.detach()) for hidden, cell in state]
+            scores, state = model(torch.from_numpy(inputs), carried)
+            total = loss(scores, torch.from_numpy(targets))
+            nats, count = nats + total.item() * recipe.batch, count + targets.size
+            if penalty is not None:
+                total = total + penalty()
+            total.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            if after is not None:
+                after()
+            if told is not None:
+                told(count / len(tokens))
+        yield nats / count

@@ -1,0 +1,131 @@
+"""The loop of training: epochs of Adam on cross-entropy and a penalty, with zeros that stay zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import cos, pi
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wavecore.errors import InvariantError
+from wavecore.methods.base import EpochRow, Recorder
+from wavecore.methods.digits import Images, Split
+from wavecore.methods.networks import Net, hidden
+
+BATCH = 100
+_TOLD = 10  # times an epoch that progress is told
+
+Masks = Mapping[str, Tensor]
+"""Of each layer's weights 1 where they live and 0 where they stay zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """So many epochs of Adam at a learning rate, which falls to zero along a cosine if the stage is to settle.
+
+    ``penalty`` is added to every step's loss, ``weight_decay`` times a parameter to its gradient.
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    penalty: Callable[[Net], Tensor] | None = None
+    settle: bool = False
+    weight_decay: float = 0.0
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, the first being 1."""
+        return self.learning_rate * (0.5 + 0.5 * cos(pi * (epoch - 1) / self.epochs) if self.settle else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracy, 0 to 1, and the share of non-zero values by layer: ``input``, behind ReLUs, behind poolings."""
+
+    accuracy: float
+    densities: Mapping[str, float]
+    hidden: float
+
+
+def run_stage(net: Net, split: Split, stage: Stage, recorder: Recorder, masks: Masks | None = None) -> None:
+    """Train for a stage, and log every epoch with the accuracy on the test set, by which nothing is chosen."""
+    recorder.begin(stage.name)
+    optimizer = torch.optim.Adam(net.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay)
+    for epoch in range(1, stage.epochs + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(epoch)
+        loss = _epoch(net, split.train, stage, optimizer, masks, recorder)
+        if not loss < float("inf"):
+            raise InvariantError(f"train {stage.name}", f"the loss of epoch {epoch} is {loss}")
+        seen = evaluate(net, split.test)
+        recorder.row(
+            EpochRow(
+                stage=stage.name,
+                epoch=epoch,
+                loss=loss,
+                score=seen.accuracy,
+                weights_kept=weights_kept(net),
+                activations_kept=seen.hidden,
+            )
+        )
+
+
+def _epoch(
+    net: Net, data: Images, stage: Stage, optimizer: torch.optim.Optimizer, masks: Masks | None, recorder: Recorder
+) -> float:
+    """One pass over the data in a new order; the mean loss of a step."""
+    net.train()
+    batches = torch.split(torch.randperm(len(data)), BATCH)
+    total = 0.0
+    for index, rows in enumerate(batches):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(net(data.images[rows]), data.labels[rows])
+        if stage.penalty is not None:
+            loss = loss + stage.penalty(net)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if masks is not None:
+            apply_masks(net, masks)
+        total += loss.item()
+        if index * _TOLD % len(batches) < _TOLD:
+            recorder.within(index / len(batches))
+    return total / len(batches)
+
+
+def evaluate(net: Net, data: Images) -> Evaluation:
+    """Run the network on images."""
+    net.eval()
+    owners = {layer.name: layer.inputs[0] if layer.kind.kind == "relu" else layer.name for layer in net.steps}
+    counts: dict[str, int] = {}
+    correct = 0
+    with torch.inference_mode():
+        for images, labels in zip(torch.split(data.images, BATCH), torch.split(data.labels, BATCH), strict=True):
+            values = net.values(images)
+            correct += int((values[net.steps[-1].name].argmax(1) == labels).sum())
+            for layer in net.steps:
+                if layer.kind.kind in ("relu", "max_pool"):
+                    owner = owners[layer.name]
+                    counts[owner] = counts.get(owner, 0) + int(torch.count_nonzero(values[layer.name]))
+    sizes = {name: net.graph.by_name[name].shape.elements for name in counts}
+    inside = hidden(net)
+    return Evaluation(
+        accuracy=correct / len(data),
+        densities={name: count / (len(data) * sizes[name]) for name, count in counts.items()},
+        hidden=sum(counts[name] for name in inside) / (len(data) * sum(sizes[name] for name in inside)),
+    )
+
+
+def apply_masks(net: Net, masks: Masks) -> None:
+    """Make zero what a mask says is zero."""
+    with torch.no_grad():
+        for layer, mask in masks.items():
+            net.weight(layer).mul_(mask)
+
+
+def weights_kept(net: Net) -> float:
+    """Share of the weights, biases apart, that are not zero."""
+    weights = [net.weight(layer) for layer in net.weighted]
+    return sum(int(torch.count_nonzero(each)) for each in weights) / sum(each.numel() for each in weights)

@@ -1,0 +1,103 @@
+"""A workload as a PyTorch module: the network that is trained is the one that is costed, under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavecore.catalog import workload
+from wavecore.errors import InputError
+from wavecore.ir import Layer, LayerGraph
+from wavecore.layers import Conv, Flatten, Linear, MaxPool, ReLU
+from wavecore.layers.base import pair
+
+
+class Net(nn.Module):
+    """A chain of convolutions, linear layers, ReLUs and max-poolings; a parameter is named ``conv1.weight``.
+
+    ``rates`` are winner rates by the layer before a ReLU: of its values so many survive, see `winners`.
+    """
+
+    def __init__(self, graph: LayerGraph) -> None:
+        super().__init__()
+        self.graph = graph
+        self.rates: dict[str, float] = {}
+        self.weighted = tuple(layer.name for layer in graph if isinstance(layer.kind, Conv | Linear))
+        self.steps = tuple(layer for layer in graph if layer.kind.kind not in ("input", "cross_entropy"))
+        for layer in self.steps:
+            if isinstance(layer.kind, Conv | Linear):
+                self.add_module(layer.name, _module(graph, layer))
+            elif not isinstance(layer.kind, ReLU | MaxPool | Flatten):
+                what = f"its layer {layer.name!r} is a {layer.kind.kind}, which is not trained here"
+                raise InputError(f"network {graph.name}", what, "lenet5 or lenet300")
+
+    def weight(self, layer: str) -> Tensor:
+        """The weights of a layer: (outputs, inputs, ...)."""
+        return self.get_parameter(f"{layer}.weight")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores (samples, classes) of images (samples, channels, height, width)."""
+        return self.values(images)[self.steps[-1].name]
+
+    def values(self, images: Tensor) -> dict[str, Tensor]:
+        """What every layer makes of the images, by its name; a ReLU's is behind its winners."""
+        found: dict[str, Tensor] = {}
+        value = images
+        for layer in self.steps:
+            value = self._value(layer, value)
+            found[layer.name] = value
+        return found
+
+    def _value(self, layer: Layer, value: Tensor) -> Tensor:
+        kind = layer.kind
+        if isinstance(kind, ReLU):
+            rate = self.rates.get(layer.inputs[0])
+            positive = functional.relu(value)
+            return positive if rate is None else winners(positive, rate)
+        if isinstance(kind, MaxPool):
+            return functional.max_pool2d(value, pair(kind.kernel), pair(kind.stride), pair(kind.padding))
+        if isinstance(kind, Flatten):
+            return value.flatten(1)
+        made: Tensor = self.get_submodule(layer.name)(value)
+        return made
+
+
+def network(name: str) -> Net:
+    """The workload of that name, with PyTorch's initialization from the present seed."""
+    return Net(workload(name))
+
+
+def winners(values: Tensor, rate: float) -> Tensor:
+    """Keep, of every sample's n values, the max(1, round(rate n)) of largest magnitude; the others become zero.
+
+    The gradient passes where the value did.
+    """
+    flat = values.detach().abs().flatten(1)
+    count = max(1, round(rate * flat.shape[1]))
+    if count >= flat.shape[1]:
+        return values
+    places = flat.topk(count, dim=1, sorted=False).indices
+    mask = torch.zeros_like(flat).scatter_(1, places, 1.0)
+    return values * mask.view_as(values)
+
+
+def hidden(net: Net) -> tuple[str, ...]:
+    """The layers that a ReLU follows, in order."""
+    return tuple(layer.inputs[0] for layer in net.steps if isinstance(layer.kind, ReLU))
+
+
+def set_rates(net: Net, rates: Mapping[str, float]) -> None:
+    """Let so many values of each layer win, all of those that are not named."""
+    net.rates = dict(rates)
+
+
+def _module(graph: LayerGraph, layer: Layer) -> nn.Module:
+    kind, inputs = layer.kind, graph.input_shapes(layer)[0].channels
+    if isinstance(kind, Linear):
+        return nn.Linear(inputs, kind.out_features, bias=kind.bias)
+    assert isinstance(kind, Conv)
+    kernel, stride, padding = pair(kind.kernel), pair(kind.stride), pair(kind.padding)
+    return nn.Conv2d(inputs, kind.out_channels, kernel, stride, padding, groups=kind.groups, bias=kind.bias)
