@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wavecore.catalog import workload, workload_info, workload_names
+from wavecore.catalog import workload, workload_info
 from wavecore.cli import main as wavecore
 from wavecore.config import load_accelerator
 from wavecore.ir import LayerGraph
@@ -37,7 +37,7 @@ BEGIN, END = "<!-- {}: made by examples/profiles/make_trained.py -->", "<!-- end
 def names() -> list[str]:
     """Every method with every network that it trains, in the order of the registry, network by network."""
     trained = (network for method in METHODS.values() for network in method.networks)
-    networks = dict.fromkeys(network for network in trained if network in workload_names())
+    networks = dict.fromkeys(trained)
     return [
         f"{method.name}-{network}" for network in networks for method in METHODS.values() if network in method.networks
     ]

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.catalog import workload, workload_names
+from wavecore.catalog import workload
 from wavecore.cli import main
 from wavecore.sparsity.profilefile import load_profile
 from wavecore.sparsity.structure import apply_profile, weight_shape
-
-pytestmark = pytest.mark.skipif("lstm_ptb" not in workload_names(), reason="there is no workload lstm_ptb yet")
 
 SHIPPED = Path(__file__).parents[2] / "examples/profiles/trained/iss-lstm_ptb"
 

@@ -36,7 +36,6 @@ PUBLISHED, PUBLISHED_STEPS, PUBLISHED_WORDS = 0.00245, 35, 929_589
 """Strength, steps of a window and words to train on with the Penn Treebank."""
 
 THRESHOLD = 1e-4
-FINETUNE_RATE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,8 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     run_stage(task, "regularized", model, recipe, weight)
     small = slimmed(model)
     pruned = perplexity(small, corpus.test)
-    finetune = replace(recipe, epochs=settings.finetune_epochs, steady=settings.finetune_epochs, rate=FINETUNE_RATE)
+    last = recipe.rate_at(recipe.epochs - 1)  # where the schedule has ended, it goes on
+    finetune = replace(recipe, epochs=settings.finetune_epochs, steady=settings.finetune_epochs, rate=last)
     run_stage(task, "fine-tuning", small, finetune)
     scores = Scores(
         dense=perplexity(dense, corpus.test),
@@ -70,7 +70,7 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
         pruned=pruned,
         final=perplexity(small, corpus.test),
     )
-    own = {**asdict(recipe), "strength": weight, "threshold": THRESHOLD, "finetune_rate": FINETUNE_RATE}
+    own = {**asdict(recipe), "strength": weight, "threshold": THRESHOLD, "finetune_rate": last}
     validation = {"dense": perplexity(dense, corpus.valid), "final": perplexity(small, corpus.valid)}
     return outcome(task, settings, small, scores, own, validation)
 
