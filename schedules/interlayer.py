@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wavecore.grouping import Candidate, Grouper, Rule
+from wavecore.grouping import NEVER, Candidate, Grouper, Rule
+from wavecore.partition import group_costs
 from wavecore.plan import Choices, Plan, Schedule
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
@@ -19,17 +20,19 @@ def interlayer_groups(grouper: Grouper) -> list[Candidate]:
 
     A run of layers that fit is one group as long as the mini-batch still fits all of them together.
     """
-    fits = [limit == grouper.batch for limit in grouper.largest_sub_batches(Rule.NEXT)]
+    costs = group_costs(grouper, [(unit, unit) for unit in range(grouper.last + 1)], Rule.NEXT)
+    fits = (costs.sub_batches == grouper.batch) & (costs.dram_bytes < NEVER)
     groups: list[Candidate] = []
-    for index, fit in enumerate(fits):
-        if groups and fit and groups[-1].rule is Rule.NEXT:
-            longer = grouper.cost(groups[-1].first, index, Rule.NEXT)
-            if longer is not None and longer.sub_batch == grouper.batch:
-                groups[-1] = longer
-                continue
-        single = grouper.cost(index, index, Rule.NEXT) if fit else None
-        if single is None or single.sub_batch < grouper.batch:
-            single = grouper.cost(index, index, Rule.NONE)
+    for index, limit in enumerate(grouper.largest_sub_batches(Rule.NEXT)):
+        whole = limit == grouper.batch
+        first = index
+        if groups and whole and groups[-1].rule is Rule.NEXT and fits[groups[-1].first, index]:
+            first = groups.pop().first
+        if whole and fits[first, index]:
+            moved = int(costs.dram_bytes[first, index])
+            groups.append(Candidate(first, index, Rule.NEXT, grouper.batch, moved))
+            continue
+        single = grouper.cost(index, index, Rule.NONE)
         assert single is not None  # streaming always works, or has raised SpaceError
         groups.append(single)
     return groups
