@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from wavecore.grouping import Candidate, Grouper, Rule
+from collections.abc import Callable
+
+from wavecore.grouping import NEVER, Candidate, Grouper, Rule
+from wavecore.partition import group_costs
 from wavecore.plan import Choices, Plan, Schedule
 from wavecore.specs import Accelerator
 from wavecore.training import TrainingGraph
@@ -20,34 +23,49 @@ def interlayer_groups(grouper: Grouper) -> list[Candidate]:
     A run of layers that fit is one group as long as the mini-batch still fits all of them together, and, where there
     are recurrent weights, as long as these are not driven off the chip for it.
     """
-    fits = [limit == grouper.batch for limit in grouper.largest_sub_batches(Rule.NEXT)]
+    kept = _kept(grouper)
     groups: list[Candidate] = []
-    for index, fit in enumerate(fits):
-        if groups and fit and groups[-1].rule is Rule.NEXT:
-            longer = grouper.cost(groups[-1].first, index, Rule.NEXT)
-            if longer is not None and longer.sub_batch == grouper.batch and _pays(grouper, groups[-1], longer, index):
-                groups[-1] = longer
-                continue
-        groups.append(_alone(grouper, index, fit))
+    for unit, limit in enumerate(grouper.largest_sub_batches(Rule.NEXT)):
+        alone = _alone(grouper, kept if limit == grouper.batch else None, unit)
+        longer = None
+        if groups and limit == grouper.batch and groups[-1].rule is Rule.NEXT:
+            longer = kept(groups[-1].first, unit)
+            if grouper.recurrent and longer is not None:
+                longer = longer if longer.dram_bytes <= groups[-1].dram_bytes + alone.dram_bytes else None
+        if longer is None:
+            groups.append(alone)
+        else:
+            groups[-1] = longer
     return groups
 
 
-def _alone(grouper: Grouper, unit: int, fit: bool) -> Candidate:
+Kept = Callable[[int, int], Candidate | None]
+"""The group of some units, first to last, with the whole mini-batch on chip, if that fits."""
+
+
+def _kept(grouper: Grouper) -> Kept:
+    units = [(unit, unit) for unit in range(grouper.last + 1)]
+    costs = [(rereads, group_costs(grouper, units, Rule.NEXT, rereads)) for rereads in grouper.modes]
+
+    def kept(first: int, last: int) -> Candidate | None:
+        found = [
+            Candidate(first, last, Rule.NEXT, grouper.batch, int(each.dram_bytes[first, last]), rereads)
+            for rereads, each in costs
+            if each.sub_batches[first, last] == grouper.batch and each.dram_bytes[first, last] < NEVER
+        ]
+        return min(found, key=lambda candidate: candidate.dram_bytes, default=None)
+
+    return kept
+
+
+def _alone(grouper: Grouper, kept: Kept | None, unit: int) -> Candidate:
     """A unit with nothing beside it: on chip what fits, else streamed."""
-    kept = grouper.cost(unit, unit, Rule.NEXT) if fit else None
-    kept = kept if kept is not None and kept.sub_batch == grouper.batch else None
-    if kept is not None and not kept.rereads:
-        return kept
+    found = None if kept is None else kept(unit, unit)
+    if found is not None and not found.rereads:
+        return found
     streamed = grouper.cost(unit, unit, Rule.NONE)
     assert streamed is not None  # streaming always works, or has raised SpaceError
-    return min(kept or streamed, streamed, key=lambda candidate: candidate.dram_bytes)
-
-
-def _pays(grouper: Grouper, group: Candidate, longer: Candidate, unit: int) -> bool:
-    """Whether a unit joins a group without moving more than it does alone, as it always does but for recurrence."""
-    if not grouper.recurrent:
-        return True
-    return longer.dram_bytes <= group.dram_bytes + _alone(grouper, unit, True).dram_bytes
+    return min(found or streamed, streamed, key=lambda candidate: candidate.dram_bytes)
 
 
 SCHEDULES = {"il": Schedule("il", "archopt, keeping tensors whose whole mini-batch fits on chip", interlayer)}

@@ -133,15 +133,22 @@ def _lower_limits(limits: Ints, own: Ints, left: int, right: int, radius: int) -
 def _group_traffic(own: Mapping[tuple[int, int], Ints], count: int, radius: int) -> Ints:
     """Linear traffic (last axis) of all groups by first and last piece, from that of pieces with their neighbours."""
     total = np.zeros((count, count, 3), dtype=np.int64)
-    inner = np.cumsum(np.concatenate([np.zeros((1, 3), dtype=np.int64), own[radius, radius]]), axis=0)
-    for first in range(count):
-        for last in range(first, count):
-            low, high = first + radius, last - radius  # pieces from low to high have neighbours enough
-            edges = set(range(first, min(low, last + 1))) | set(range(max(high + 1, first), last + 1))
-            for piece in edges:
-                total[first, last] += own[min(piece - first, radius), min(last - piece, radius)][piece]
-            if high >= low:
-                total[first, last] += inner[high + 1] - inner[low]
+    for (left, right), moved in own.items():
+        size = count - left - right
+        if size <= 0:
+            continue
+        here, piece = total[:size, left + right :], moved[left : left + size]
+        if left < radius and right < radius:  # only groups of just this length have such a piece
+            here[np.arange(size), np.arange(size)] += piece
+            continue
+        if left < radius:
+            added = np.broadcast_to(piece[:, None], here.shape)
+        elif right < radius:
+            added = np.broadcast_to(piece, here.shape)
+        else:  # all pieces from one with neighbours enough before it to one with enough behind it
+            sums = np.cumsum(np.concatenate([np.zeros((1, 3), dtype=np.int64), piece]), axis=0)
+            added = sums[1:] - sums[:-1, None]
+        np.add(here, added, out=here, where=np.tri(size, dtype=np.bool_).T[..., None])
     return total
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import chain, repeat
 from pathlib import Path
@@ -23,12 +24,30 @@ from wavecore.sweep.pool import local_pool
 from wavecore.sweep.task import Outcome, make_task
 
 
-@pytest.fixture(scope="module")
-def dask() -> Iterator[Any]:
-    """Two worker processes that are started again when they die."""
+@contextmanager
+def two_workers() -> Iterator[Any]:
+    """Two worker processes that are started again when they die.
+
+    A LocalCluster looks again 15 seconds after each death, and gives a worker up for good that it does not find: on a
+    busy machine one may then still be starting, or have died anew.
+    """
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
-    with distributed.LocalCluster(**options) as cluster:
+    patient = import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1 hour"})
+    with patient, distributed.LocalCluster(**options) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def dask() -> Iterator[Any]:
+    with two_workers() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_dask() -> Iterator[Any]:
+    """A cluster to kill workers of, so that no other test waits until they have been started again."""
+    with two_workers() as cluster:
         yield cluster
 
 
@@ -56,9 +75,9 @@ def test_real_points_are_those_of_this_machine(dask: Any) -> None:
     assert all(found.values())
 
 
-def test_workers_that_are_killed_while_they_work(dask: Any, tmp_path: Path) -> None:
+def test_workers_that_are_killed_while_they_work(own_dask: Any, tmp_path: Path) -> None:
     outcomes = []
-    with dask_cluster(dask.scheduler_address, noted) as executor:
+    with dask_cluster(own_dask.scheduler_address, noted) as executor:
         for outcome in executor(numbered(range(400), tmp_path)):
             outcomes.append(outcome)
             if len(outcomes) in (40, 200):
@@ -69,8 +88,8 @@ def test_workers_that_are_killed_while_they_work(dask: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_its_workers_is_given_up(dask: Any, tmp_path: Path) -> None:
-    with dask_cluster(dask.scheduler_address, deadly) as executor:
+def test_a_task_that_kills_its_workers_is_given_up(own_dask: Any, tmp_path: Path) -> None:
+    with dask_cluster(own_dask.scheduler_address, deadly) as executor:
         outcomes = {outcome.key: outcome for outcome in executor(numbered(range(10), tmp_path))}
     assert outcomes.pop("7").error == (
         "worker process: died in each of 4 attempts at this point alone; try: fewer at a time, if memory has run out"
