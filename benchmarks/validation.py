@@ -64,8 +64,8 @@ class Measured:
 
 
 def networks() -> tuple[str, ...]:
-    """The networks for ImageNet: all that come in several widths."""
-    return tuple(name for name in workload_names() if "width" in workload_options(name))
+    """The networks for ImageNet, which all come in several widths, and the recurrent ones."""
+    return tuple(name for name in workload_names() if {"width", "hidden"} & set(workload_options(name)))
 
 
 def measure(case: tuple[str, str]) -> Measured:
