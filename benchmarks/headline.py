@@ -22,7 +22,7 @@ from wavecore.plots import comparison_figure
 from wavecore.results import Run
 from wavecore.simulation import find_schedule, simulate
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 NETWORKS = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "alexnet")
 SCHEDULES = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")

@@ -21,7 +21,8 @@ from wavecore.results import Run
 from wavecore.simulation import simulate
 from wavecore.sparsity.profilefile import load_profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,7 +26,7 @@ from wavecore.gemm import gemm_cycles, issue_cycles
 from wavecore.scalesim import gemm_of, parse_topology, scalesim_cycles
 from wavecore.simulation import simulate
 from wavecore.specs import ArraySpec, MemorySpec
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "validation.md"

@@ -18,7 +18,7 @@ from wavecore.report.data import Case, Report, Shown, cases, load, parse_occupan
 from wavecore.results import Run, to_dict
 from wavecore.sim.occupancy import OccupancyRecorder
 from wavecore.simulation import make_plan, simulate
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 SCHEDULES = ("baseline", "il", "mbs2")
 HOSTILE = ("</script><b>&\"'bold", "$x_1$ {%s} %{y}", "Schicht ß 層", "_hidden", "a" * 60)

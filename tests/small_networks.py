@@ -28,7 +28,7 @@ from wavecore.layers import (
 from wavecore.plan import Group, Plan
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 
 def _norm_relu(net: Network, x: str) -> str:

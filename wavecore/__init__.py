@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from wavecore.sparsity.profilefile import load_profile, save_profile
     from wavecore.sparsity.structure import apply_profile
     from wavecore.specs import Accelerator
-    from wavecore.training import TrainingGraph, training_graph
+    from wavecore.training import TrainingGraph
+    from wavecore.unroll import training_graph
 
     __version__: str
 

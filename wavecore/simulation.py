@@ -26,7 +26,8 @@ from wavecore.sparsity.profile import Profile
 from wavecore.sparsity.structure import apply_profile
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_training
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from wavecore.layers import (
 from wavecore.plan import Choices, Plan
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan, simulate
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_graph, verify_plan, verify_training
 
 

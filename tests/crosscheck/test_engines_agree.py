@@ -11,7 +11,8 @@ from builders import ORDER, machine
 from wavecore.catalog import workload
 from wavecore.results import Run
 from wavecore.simulation import simulate
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 SIZES: dict[str, tuple[dict[str, Any], int]] = {
     "resnet18": ({}, 64),

@@ -21,7 +21,7 @@ from wavecore.lower import lower
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 SCHEDULES = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")
 BATCH = 10  # five samples a core: a prime number, so that sub-batches leave a remainder

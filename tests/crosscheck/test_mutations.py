@@ -20,7 +20,8 @@ from wavecore.lower import lower
 from wavecore.placement import Direction
 from wavecore.program import After, Command, Pace, Program, Segment
 from wavecore.simulation import make_plan
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 BATCH = 10
 ORDERS = 12  # seeds to try before a mutation counts as missed

@@ -10,7 +10,7 @@ from wavecore.config import load_accelerator
 from wavecore.plan import Schedule
 from wavecore.planfile import load_plan, plan_text
 from wavecore.registry import collect
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_plan
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)

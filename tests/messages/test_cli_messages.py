@@ -13,7 +13,7 @@ from wavecore.errors import InvariantError
 from wavecore.plan import Plan
 from wavecore.planfile import plan_text
 from wavecore.simulation import make_plan
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 Fails = Callable[..., str]
 

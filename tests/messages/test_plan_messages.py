@@ -14,7 +14,7 @@ from wavecore.layers import Concat, Conv, CrossEntropy, Flatten, GlobalAvgPool, 
 from wavecore.plan import Group, Plan, Residency
 from wavecore.planfile import load_plan, save_plan
 from wavecore.shapes import Shape
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_plan
 
 

@@ -11,7 +11,8 @@ from builders import ORDER, machine
 from wavecore.catalog import workload, workload_info, workload_names
 from wavecore.results import Run
 from wavecore.simulation import simulate
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 GIB = 1 << 30
 DEEP = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "googlenet")

@@ -17,7 +17,7 @@ from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.profilefile import load_profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 ROOT = Path(__file__).parents[2]
 DATA = next(

@@ -25,7 +25,8 @@ from wavecore.sim.analytic import run_analytic
 from wavecore.simulation import evaluate, simulate
 from wavecore.specs import Accelerator
 from wavecore.traffic import group_traffic, sub_batches, transfers
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_training
 
 SCHEDULE_NAMES = st.sampled_from(sorted(SCHEDULES))

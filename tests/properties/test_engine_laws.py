@@ -31,7 +31,8 @@ from wavecore.sim.timing import Timing
 from wavecore.simulation import simulate
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_plan
 
 law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))

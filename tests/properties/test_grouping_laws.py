@@ -13,7 +13,7 @@ from wavecore.ir import LayerGraph
 from wavecore.partition import group_costs
 from wavecore.plan import Choices
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 
 def check(grouper: Grouper, rule: Rule, start: int) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn  # noqa: E402
 from wavecore.importers.onnx import import_onnx  # noqa: E402
 from wavecore.importers.torch import import_torch  # noqa: E402
 from wavecore.layers import BatchNorm, GroupNorm  # noqa: E402
-from wavecore.training import training_graph  # noqa: E402
+from wavecore.unroll import training_graph  # noqa: E402
 from wavecore.verify import verify_graph, verify_training  # noqa: E402
 
 

@@ -35,7 +35,8 @@ from wavecore.registry import collect
 from wavecore.shapes import Shape
 from wavecore.specs import Accelerator
 from wavecore.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_graph, verify_plan, verify_training
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)

@@ -22,7 +22,7 @@ from wavecore.sim.event import run_events
 from wavecore.simulation import make_plan, simulate
 from wavecore.specs import Accelerator
 from wavecore.traffic import plan_traffic
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
 schedules = st.sampled_from(sorted(SCHEDULES))

@@ -16,7 +16,7 @@ from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile
 from wavecore.specs import SparsitySpec
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 MACHINE = load_accelerator()
 OPTIONS = ("gating", "tile_skipping", "compression")

@@ -11,7 +11,8 @@ from wavecore.config import load_accelerator
 from wavecore.output import json_text
 from wavecore.results import to_dict
 from wavecore.simulation import schedule_names, simulate
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 MACHINE = load_accelerator()
 

@@ -17,7 +17,7 @@ from wavecore.sim.memory import REQUEST_BYTES
 from wavecore.sim.timing import Timing
 from wavecore.simulation import simulate
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 MIB = 1 << 20
 DEFAULT = machine()

@@ -21,7 +21,7 @@ from wavecore.sim.event import run_events
 from wavecore.sim.timing import Timing
 from wavecore.simulation import make_plan
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 QUIET = machine("memory.trefi=1 ms")  # no refresh during the test, so that single cycles can be counted
 Engine = Callable[[Program, Accelerator], Timing]

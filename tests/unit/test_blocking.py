@@ -18,7 +18,7 @@ from wavecore.placement import Direction, PlacedOperation, place
 from wavecore.plan import Residency
 from wavecore.shapes import Shape
 from wavecore.traffic import transfers
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 KIB = 1024
 ARRAY = machine().array

@@ -11,7 +11,8 @@ from wavecore.layers import Add, Conv, CrossEntropy, Flatten, Inlet, Outlet, ReL
 from wavecore.operations import TensorClass
 from wavecore.shapes import Shape
 from wavecore.simulation import simulate
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_graph, verify_training
 
 IMAGE = Shape(4, 8, 8)

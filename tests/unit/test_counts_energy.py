@@ -13,7 +13,7 @@ from wavecore.energy import EnergyJoules, energy, static_watts
 from wavecore.lower import lower
 from wavecore.operations import Phase, TensorClass
 from wavecore.traffic import When
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 ROW = ("unit", Phase.FORWARD)
 COUNTED = [

@@ -10,7 +10,7 @@ from wavecore.footprints import footprints, footprints_csv, parse_footprints
 from wavecore.metrics import METRICS
 from wavecore.placement import Direction
 from wavecore.simulation import make_plan
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 MAKERS = ("baseline", "il", "mbs-fs", "mbs1", "mbs2")
 

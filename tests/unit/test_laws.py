@@ -17,7 +17,7 @@ from wavecore.plan import Plan
 from wavecore.results import Run
 from wavecore.simulation import simulate
 from wavecore.traffic import plan_traffic
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 Doctor = Callable[[Run], Run]
 

@@ -23,7 +23,7 @@ from wavecore.program import After, Command, Pace, Program, commands, transfers_
 from wavecore.shapes import Shape
 from wavecore.sim.tables import step_table
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 
 def lowered(network: LayerGraph, schedule: str = "mbs2", sub_batch: int | None = None, cores: int = 2) -> Program:

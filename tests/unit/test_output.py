@@ -15,7 +15,7 @@ from wavecore.plan import Plan
 from wavecore.planfile import load_plan
 from wavecore.results import Run, to_dict
 from wavecore.simulation import make_plan, simulate
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 MACHINE = load_accelerator()
 GRAPH = workload("resnet18", image=32)

@@ -8,7 +8,7 @@ from wavecore.catalog import workload
 from wavecore.ir import LayerGraph
 from wavecore.placement import Direction, Place, PlacedOperation, operations_of, place, place_group
 from wavecore.plan import Group, Residency
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 KEPT, NEXT = Residency.KEPT, Residency.NEXT
 FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD

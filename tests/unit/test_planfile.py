@@ -14,7 +14,8 @@ from wavecore.layers import Add, Conv, CrossEntropy, Flatten, GlobalAvgPool, Gro
 from wavecore.plan import Group, Plan, Residency
 from wavecore.planfile import LINE_LENGTH, load_plan, plan_text, save_plan
 from wavecore.shapes import Shape
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 
 def build() -> TrainingGraph:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wavecore.lower import lower
 from wavecore.program import Flow, Pace, commands, due, progress, transfers_of
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 SWEEPS = (Pace.FIRST_SWEEP, Pace.SECOND_SWEEP)
 

@@ -20,7 +20,8 @@ from wavecore.recurrence import recurrent_weights
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan, simulate
 from wavecore.traffic import plan_traffic, transfers
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 HIDDEN, STEPS = 64, 9
 WEIGHTS = 4 * HIDDEN * HIDDEN * 2  # fp16

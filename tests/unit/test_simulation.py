@@ -11,7 +11,7 @@ import wavecore as wc
 from wavecore.errors import InputError, NameLookupError
 from wavecore.results import Run, to_dict
 from wavecore.simulation import ENGINES, batch_per_core, find_engine, find_schedule, make_plan, schedule_names, simulate
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 CORES = 2
 

@@ -13,7 +13,7 @@ from wavecore.lower import lower
 from wavecore.program import Command, Flow, Pace, Token
 from wavecore.sim.tables import StepTable, step_table
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 
 def check_sums(each: Command, table: StepTable) -> None:

@@ -14,7 +14,7 @@ from wavecore.scalesim import TopologyLayer, parse_topology, topology_macs
 from wavecore.shapes import Shape
 from wavecore.simulation import simulate
 from wavecore.topology import network_of, topology_workload
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 from wavecore.verify import verify_graph, verify_training
 
 DATA = Path(__file__).parent.parent / "crosscheck" / "data"

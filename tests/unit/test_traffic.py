@@ -17,7 +17,7 @@ from wavecore.ir import LayerGraph
 from wavecore.operations import Tensor, TensorClass
 from wavecore.plan import Plan
 from wavecore.traffic import Transfer, When, plan_traffic, share, sub_batches
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 SAMPLES, CORES = 4, 2
 WEIGHTS = {"chain": 620, "residual": 108 + 144 + 144 + 512}

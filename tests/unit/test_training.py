@@ -26,7 +26,8 @@ from wavecore.layers import (
 )
 from wavecore.operations import Operation, Phase, TensorClass
 from wavecore.shapes import Shape
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 
 def ended(net: Network, x: str) -> TrainingGraph:

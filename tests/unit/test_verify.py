@@ -19,7 +19,8 @@ from wavecore.operations import Tensor, TensorClass, Use
 from wavecore.plan import Plan, Schedule
 from wavecore.registry import collect
 from wavecore.shapes import Shape
-from wavecore.training import TrainingGraph, Unit, training_graph
+from wavecore.training import TrainingGraph, Unit
+from wavecore.unroll import training_graph
 
 
 def build() -> LayerGraph:

@@ -23,7 +23,7 @@ from wavecore.layers import (
     ReLU,
 )
 from wavecore.shapes import Shape
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 

@@ -156,7 +156,7 @@ def _array_of(machine: Machine, schedule: str) -> ArraySpec:
     from wavecore.layers import CrossEntropy, Flatten, Linear
     from wavecore.shapes import Shape
     from wavecore.simulation import find_schedule
-    from wavecore.training import training_graph
+    from wavecore.unroll import training_graph
 
     policy = find_schedule(schedule)
     net = Network("gemm", Shape(8, 1, 1))

@@ -42,7 +42,7 @@ class Case:
     @cached_property
     def training(self) -> TrainingGraph:
         """One training step of the network."""
-        from wavecore.training import training_graph
+        from wavecore.unroll import training_graph
 
         return training_graph(self.graph)
 

@@ -17,7 +17,7 @@ from wavecore.lower import lower
 from wavecore.plan import Plan
 from wavecore.simulation import batch_per_core, make_plan
 from wavecore.specs import Accelerator
-from wavecore.training import training_graph
+from wavecore.unroll import training_graph
 
 DType = Literal["float64", "float32"]
 

@@ -28,7 +28,8 @@ from wavecore.simulation import DEFAULT_BATCH_PER_CORE, find_schedule, package_v
 from wavecore.simulation import evaluate as totals_of
 from wavecore.specs import Accelerator
 from wavecore.topology import network_of
-from wavecore.training import TrainingGraph, training_graph
+from wavecore.training import TrainingGraph
+from wavecore.unroll import training_graph
 
 if TYPE_CHECKING:
     from wavecore.results import Totals
