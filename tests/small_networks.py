@@ -98,6 +98,15 @@ def twice() -> LayerGraph:
     return _end(net, x)
 
 
+def joined() -> LayerGraph:
+    """Concatenations that pass through a ReLU, a dropout and an addition: each branch reads its part of a gradient."""
+    net = Network("joined", Shape(3, 8, 8))
+    x = net(Conv(12, 3, 1, 1), net.input)
+    y = net(Dropout(0.3), net(ReLU(), net(Concat(), net(Conv(8, 1), x), net(Conv(4, 3, 1, 1), x))))
+    z = net(Concat(), net(Conv(4, 1), y), net(Conv(8, 1), x))
+    return _end(net, net(ReLU(), net(Add(), y, z)))
+
+
 def language() -> LayerGraph:
     """Words, two LSTMs with dropout between them, and a loss a step."""
     net = Network("language", Shape(1, 5))
@@ -120,7 +129,7 @@ def both_ways() -> LayerGraph:
 
 
 NETWORKS: dict[str, Callable[[], LayerGraph]] = {
-    network.__name__: network for network in (chain, residual, inception, depthwise, twice, language, both_ways)
+    network.__name__: network for network in (chain, residual, inception, depthwise, twice, joined, language, both_ways)
 }
 
 

@@ -92,7 +92,7 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
     for use, read in zip(op.reads, placed.reads, strict=True):
         if read.place is not Place.STREAMED:
             continue
-        nbytes = read.tensor.nbytes
+        nbytes = read.nbytes
         if read.role is Role.STREAMED:
             streamed += nbytes
             window += min(nbytes, -(-nbytes * ahead // rows)) + _chunk(nbytes)

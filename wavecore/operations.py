@@ -101,11 +101,15 @@ class Role(Name):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A tensor that an operation reads, ``passes`` times over unless it is held on chip."""
+    """A tensor that an operation reads, ``passes`` times over unless it is held on chip.
+
+    Where it needs only a part of a sample, as of the gradient of a concatenation, that is ``part_bytes`` long.
+    """
 
     tensor: str
     role: Role = Role.SIDE
     passes: int = 1
+    part_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class Place(Name):
 class PlacedRead:
     """A read and where it finds its tensor.
 
-    ``passes`` counts only for streamed ones; ``life`` numbers the stays on chip of a tensor that comes back.
+    ``passes`` counts only for streamed ones, and only they can be of a part of each sample, ``part_bytes`` long.
+    ``life`` numbers the stays on chip of a tensor that comes back.
     """
 
     tensor: Tensor
@@ -42,6 +43,17 @@ class PlacedRead:
     place: Place
     passes: int
     life: int = 0
+    part_bytes: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """What is read of a sample, or of a tensor that is not batched."""
+        return self.tensor.nbytes if self.part_bytes is None else self.part_bytes
+
+    @property
+    def dram_bytes(self) -> int:
+        """What that takes in DRAM."""
+        return self.tensor.dram_bytes * self.nbytes // self.tensor.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +300,8 @@ def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, fre
             reads.append(PlacedRead(tensors[use.tensor], use.role, place, 1, life[0]))
         else:
             passes = use.passes if op.whole_batch else min(use.passes, stage.normalization_passes)
-            reads.append(PlacedRead(tensors[use.tensor], use.role, Place.STREAMED, passes))
+            part = use.part_bytes
+            reads.append(PlacedRead(tensors[use.tensor], use.role, Place.STREAMED, passes, part_bytes=part))
     writes = tuple(_place_write(stage, position, op, name, frees) for name in op.writes)
     overwritten = sum(tensors[write.covers].nbytes for write in writes if write.covers)
     return PlacedOperation(op, tuple(reads), writes, live_bytes - overwritten, frees)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from wavecore.blocking import Blocking, block, needs
 from wavecore.names import Name
 from wavecore.operations import Role, Tensor, TensorClass
-from wavecore.placement import Direction, Place, PlacedOperation, place_group
+from wavecore.placement import Direction, Place, PlacedOperation, PlacedRead, place_group
 from wavecore.plan import Group, Plan
 from wavecore.specs import Accelerator, ArraySpec
 from wavecore.training import TrainingGraph
@@ -84,7 +84,7 @@ def transfers(
         elif read.place is Place.LOADED:
             yield _transfer(read.tensor, times, False, read.role)
         elif read.place is Place.STREAMED:
-            yield _transfer(read.tensor, times * read.passes * passes[read.role], False, read.role)
+            yield _streamed(read, times * read.passes * passes[read.role])
     for write in placed.writes:
         if not write.stored:
             continue
@@ -99,6 +99,12 @@ def _transfer(tensor: Tensor, times: int, write: bool, role: Role = Role.SIDE, w
     """A transfer of all of a tensor, or of a sample of it, so many times."""
     packed = None if tensor.packed_bytes is None else tensor.packed_bytes * times
     return Transfer(tensor, tensor.nbytes * times, write, role, when, packed_bytes=packed)
+
+
+def _streamed(read: PlacedRead, times: int) -> Transfer:
+    """A read that passes by, maybe of a part of every sample, so many times."""
+    packed = None if read.tensor.packed_bytes is None else read.dram_bytes * times
+    return Transfer(read.tensor, read.nbytes * times, False, read.role, packed_bytes=packed)
 
 
 def share(total: int, part: int, parts: int) -> int:
@@ -143,7 +149,7 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int,
     per_sample = per_iteration = after_first = 0
     for read in placed.reads:
         if read.place is not Place.RESIDENT:
-            size = read.tensor.dram_bytes * (read.passes if read.place is Place.STREAMED else 1)
+            size = read.dram_bytes * (read.passes if read.place is Place.STREAMED else 1)
             if read.tensor.batched:
                 per_sample += size
             else:

@@ -122,6 +122,11 @@ class _Unroller:
         nbytes = self.tensors[tensor].nbytes
         return tuple(other for other in others if self.tensors[other].nbytes == nbytes)
 
+    def _share(self, gradient: str, tensor: str) -> int | None:
+        """Bytes of a sample's gradient that are of a tensor, where the whole is that of a concatenation."""
+        nbytes = self.tensors[tensor].nbytes
+        return nbytes if nbytes < self.tensors[gradient].nbytes else None
+
     def _trained(self, tensor: str) -> bool:
         """Whether the gradient of a tensor is wanted."""
         return tensor in self.inlets or (tensor in self.drafts and self.drafts[tensor].trained)
@@ -229,7 +234,8 @@ class _Unroller:
         if work.reads_gradient:
             role = first if streamed == "gradient" else second
             role = UseRole.SIDE if work.time_steps else role
-            uses.append(Use(self.gradients[name], role, work.reads_gradient))
+            gradient = self.gradients[name]
+            uses.append(Use(gradient, role, work.reads_gradient, self._share(gradient, name)))
         if work.reads_weight and draft.parameters:
             uses.append(Use(f"{name}.weight", second))
         if work.reads_row_bytes:
@@ -347,9 +353,9 @@ class _Unroller:
         parts = self.contributions[tensor]
         unit, nbytes = draft.layer.name, self.tensors[tensor].nbytes
         total = f"{tensor}.gradient" if last else f"{tensor}.gradient+{unit}"
-        reads = [Use(part) for part in dict.fromkeys(part for part, _ in parts)] + (
-            [Use(f"{tensor}.mask")] if masked else []
-        )
+        named = dict.fromkeys(part for part, _ in parts)
+        reads = [Use(part, part_bytes=self._share(part, tensor)) for part in named]
+        reads += [Use(f"{tensor}.mask")] if masked else []
         self.contributions[tensor] = [(self._tensor(total, TensorClass.GRADIENT, nbytes), True)]
         return Operation(
             name=f"{total}.sum",

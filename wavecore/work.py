@@ -52,7 +52,7 @@ def _empty_tile(array: ArraySpec, m: int, depth: int, rows: int, columns: int) -
 def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> Work:
     """Cycles and counts of one operation over ``samples`` samples."""
     reads = sum(
-        read.tensor.nbytes * (samples if read.tensor.batched else 1) * use.passes
+        read.nbytes * (samples if read.tensor.batched else 1) * use.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
     )
     writes = sum(write.tensor.nbytes * (samples if write.tensor.batched else 1) for write in placed.writes)
@@ -95,7 +95,7 @@ def _gemm_work(
         registers -= costs[4] * empty.count
     macs = op.macs * samples
     nonzero = min(round(macs * op.nonzero_share), macs - skipped)
-    side = sum(read.tensor.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
+    side = sum(read.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
     state = 2 * op.state_bytes * samples * op.time_steps  # written, and read in the next step
     operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, max(1, op.time_steps))

@@ -13,9 +13,11 @@ import pytest
 from builders import ORDER, SCHEDULES, chain, inception, machine, residual
 
 from wavecore.catalog import workload
-from wavecore.ir import LayerGraph
+from wavecore.ir import LayerGraph, Network
+from wavecore.layers import Concat, Conv, CrossEntropy, ReLU
 from wavecore.operations import Tensor, TensorClass
 from wavecore.plan import Plan
+from wavecore.shapes import Shape
 from wavecore.traffic import Transfer, When, plan_traffic, share, sub_batches
 from wavecore.unroll import training_graph
 
@@ -167,3 +169,16 @@ def test_what_an_update_moves_is_the_optimizers() -> None:
     tensor = Tensor("w", TensorClass.WEIGHT, 8)
     assert Transfer(tensor, 8, True).traffic_class is TensorClass.WEIGHT
     assert Transfer(tensor, 8, True, update=True).traffic_class is TensorClass.OPTIMIZER
+
+
+def test_a_branch_reads_its_part_of_the_gradient_of_a_concatenation() -> None:
+    """4 and 12 channels of 64 pixels join before a ReLU, of whose gradient each reads its own through DRAM."""
+    net = Network("joined", Shape(3, 8, 8))
+    branches = [net(Conv(channels), net.input, name=name) for name, channels in (("a", 4), ("b", 12))]
+    net(CrossEntropy(), net(Conv(2, 8), net(ReLU(), net(Concat(), *branches), name="relu"), name="head"), name="loss")
+    training, accelerator = training_graph(net.build()), machine()
+    plan = SCHEDULES["baseline"].make(training, accelerator, 5)
+    moved = plan_traffic(training, plan, accelerator)
+    relu, scores = 16 * 64 * 2, 2 * 2
+    assert moved[TensorClass.GRADIENT, True] == accelerator.chip.cores * 5 * (relu + scores)
+    assert moved[TensorClass.GRADIENT, False] == accelerator.chip.cores * 5 * (relu + 2 * scores)

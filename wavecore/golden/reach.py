@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from wavecore.golden.semantics import Semantics
 from wavecore.layers import AvgPool, Conv, MaxPool
-from wavecore.layers.base import pair
+from wavecore.layers.base import ELEMENT_BYTES, pair
 from wavecore.operations import Operation, Phase
 from wavecore.program import Command, Flow, progress
 
@@ -22,25 +22,36 @@ WINDOWS = (Conv, MaxPool, AvgPool)
 def needs(meaning: Semantics, op: Operation, command: Command) -> list[dict[str, int]]:
     """For each step, the bytes of every batched tensor that the results of all steps so far depend on."""
     tensors = meaning.training.tensors
-    reads = [use.tensor for use in op.reads if tensors[use.tensor].batched]
+    reads = {use.tensor: _read_bytes(meaning, op, use.tensor) for use in op.reads if tensors[use.tensor].batched}
     flows = list(_results(command))
     table = []
     for step in range(command.steps):
         if step == command.steps - 1:
-            table.append({name: tensors[name].nbytes * command.samples for name in reads})
+            table.append({name: nbytes * command.samples for name, nbytes in reads.items()})
             continue
         need = dict.fromkeys(reads, 0)
         for made, flow in flows:
             done = progress(flow, command, step)
             if op.whole_batch and done:
-                need = {name: tensors[name].nbytes * command.samples for name in reads}
+                need = {name: nbytes * command.samples for name, nbytes in reads.items()}
                 break
             whole, part = divmod(done, tensors[made].nbytes)
-            for name in reads:
+            for name, nbytes in reads.items():
                 within = _within(meaning, op, name, part, tensors[made].nbytes) if part else 0
-                need[name] = max(need[name], whole * tensors[name].nbytes + within)
+                need[name] = max(need[name], whole * nbytes + within * nbytes // tensors[name].nbytes)
         table.append(need)
     return table
+
+
+def _read_bytes(meaning: Semantics, op: Operation, name: str) -> int:
+    """What an operation needs of a sample of a tensor: its own columns of the gradient of a concatenation."""
+    if op.name in meaning.sums:
+        parts = [part for part in meaning.sums[op.name][1] if part.tensor == name]
+    else:
+        gradient = meaning.units[op.unit].gradient
+        parts = [gradient] if gradient is not None and gradient.tensor == name else []
+    columns = {column for part in parts for column in range(part.first, part.last)}
+    return len(columns) * ELEMENT_BYTES if columns else meaning.training.tensors[name].nbytes
 
 
 def _results(command: Command) -> Iterator[tuple[str, Flow]]:
