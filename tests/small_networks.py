@@ -107,6 +107,15 @@ def joined() -> LayerGraph:
     return _end(net, net(ReLU(), net(Add(), y, z)))
 
 
+def preactivated() -> LayerGraph:
+    """Residual blocks that begin with their normalization, as in ResNet v2: its gradient drains into a sum."""
+    net = Network("preactivated", Shape(3, 12, 12))
+    x = net(Conv(16, 3, 1, 1), net.input)
+    for _ in range(2):
+        x = net(Add(), net(Conv(16, 3, 1, 1), _norm_relu(net, x)), x)
+    return _end(net, x)
+
+
 def language() -> LayerGraph:
     """Words, two LSTMs with dropout between them, and a loss a step."""
     net = Network("language", Shape(1, 5))
@@ -129,7 +138,8 @@ def both_ways() -> LayerGraph:
 
 
 NETWORKS: dict[str, Callable[[], LayerGraph]] = {
-    network.__name__: network for network in (chain, residual, inception, depthwise, twice, joined, language, both_ways)
+    network.__name__: network
+    for network in (chain, residual, inception, depthwise, twice, joined, preactivated, language, both_ways)
 }
 
 
