@@ -47,6 +47,16 @@ EXACT = (
         ),
     ),
     Claim(
+        "A time step of an LSTM takes the array's cycles and its sweep, one after the other; its weights stay on chip "
+        "from the very byte on from which they fit",
+        (
+            "timing/test_time_steps.py::test_a_time_step_takes_the_register_level_arrays_cycles",
+            "timing/test_time_steps.py::test_each_time_step_is_filled_drained_and_swept",
+            "properties/test_recurrent_laws.py::test_time_steps_never_overlap",
+            "unit/test_recurrent.py::test_weights_stay_to_the_byte_from_which_they_fit",
+        ),
+    ),
+    Claim(
         "Every DRAM constraint is met at the legal picosecond and not one earlier; a referee moves single bursts",
         (
             "timing/test_dram.py::test_no_slot_overlaps_the_refresh",
