@@ -96,7 +96,8 @@ _HOMES = {
     "sparsity.profilefile": ("load_profile", "save_profile"),
     "sparsity.structure": ("apply_profile",),
     "specs": ("Accelerator",),
-    "training": ("TrainingGraph", "training_graph"),
+    "training": ("TrainingGraph",),
+    "unroll": ("training_graph",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -35,6 +35,7 @@ from wavecore.specs import ArraySpec
 from wavecore.units import format_bytes
 
 MOST_ROUNDS = 8  # more rounds start sooner, but each adds to the whole gradient
+MOST_ADDED = 16  # times the operands' bytes that rounds may add on chip before another pass over one is preferred
 UNLIMITED_BYTES = 1 << 60
 CHUNK_BYTES = 16 * 1024  # the least piece in which a tensor streams; two of them are in flight
 
@@ -192,10 +193,11 @@ def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes
         if need.order != "depth" and stage <= free:
             choice = Blocking(need.order, stage)
             return depth if depth is not None and _cheap(depth, placed, array, samples) else choice
-    if depth is not None:
+    if depth is not None and _cheap(depth, placed, array, samples, MOST_ADDED):
         return depth
     choices = _many_passes(placed, array, samples, free) if placed.operation.gemms else []
-    return min(choices, key=lambda choice: choice[0])[1] if choices else None
+    # hundreds of rounds would each add to the whole gradient, to save another pass over an operand
+    return min(choices, key=lambda choice: choice[0])[1] if choices else depth
 
 
 def _recurrent(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
@@ -224,10 +226,10 @@ def _depth(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -
     return Blocking("depth", stage, blocks=max(2, least, cheap))
 
 
-def _cheap(depth: Blocking, placed: PlacedOperation, array: ArraySpec, samples: int) -> bool:
-    """Whether adding every round to the gradient moves less than the operands themselves."""
+def _cheap(depth: Blocking, placed: PlacedOperation, array: ArraySpec, samples: int, times: int = 1) -> bool:
+    """Whether adding every round to the gradient moves less than so many ``times`` the operands themselves."""
     parts = operands(placed, array)
-    return gradient_bytes(placed) * depth.blocks <= (parts.streamed + parts.stationary) * samples
+    return gradient_bytes(placed) * depth.blocks <= (parts.streamed + parts.stationary) * samples * times
 
 
 def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> list[tuple[int, Blocking]]:

@@ -250,6 +250,10 @@ def every_operation_fits(case: Case, accelerator: Accelerator) -> Iterator[Findi
             placed = place_group(case.training, group, direction, passes)
             held = held_bytes(placed, group.held)
             space = accelerator.core.global_buffer_bytes - held
+            if space < 0:
+                what = f"holds {held} bytes over its iterations, and the buffer has {space + held}"
+                yield Finding(what, "smaller or fewer tensors", index, key="held")
+                return
             for samples in dict.fromkeys(sub_batches(group, batch)):
                 for operation in placed:
                     if error := _no_room(operation, accelerator, samples, space):

@@ -52,7 +52,7 @@ class CoreSpec:
     global_buffer_bytes: int
     array_port_bytes_per_cycle: int
     vector_port_bytes_per_cycle: int
-    memory_port_bytes_per_cycle: int
+    memory_port_bytes_per_cycle: int  # each way: loads write the buffer while stores read it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

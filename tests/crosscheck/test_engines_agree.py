@@ -66,3 +66,13 @@ def test_small_networks(name: str, schedule: str) -> None:
 @pytest.mark.parametrize("schedule", ["baseline", "mbs2"])
 def test_resnet50(schedule: str) -> None:
     check("resnet50", schedule)
+
+
+@pytest.mark.parametrize("schedule", ["baseline", "mbs2"])
+def test_a_port_that_is_narrower_than_dram(schedule: str) -> None:
+    """One core has all of HBM2, 921 bytes a cycle, behind a port of 512 each way."""
+    one = machine("chip.cores=1")
+    graph = workload("lstm_ptb", vocabulary=2000, embedding=500, hidden=300, steps=7)
+    event, analytic = (simulate(graph, schedule, one, batch=10, engine=engine) for engine in ("event", "analytic"))
+    assert analytic.step_cycles == pytest.approx(event.step_cycles, rel=0.08)
+    assert analytic.dram_bytes == event.dram_bytes

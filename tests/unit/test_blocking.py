@@ -13,7 +13,7 @@ from strategies import networks
 from wavecore.blocking import Blocking, block, gradient_bytes, least_bytes, operands
 from wavecore.errors import SpaceError
 from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, GlobalAvgPool
+from wavecore.layers import Conv, CrossEntropy, GlobalAvgPool, Linear
 from wavecore.placement import Direction, PlacedOperation, place
 from wavecore.plan import Residency
 from wavecore.shapes import Shape
@@ -173,3 +173,15 @@ def test_a_stage_fits_its_space_and_passes_are_blocks(
         assert found.stage_bytes + op.live_bytes * samples <= kib * KIB
         assert 1 in (found.streamed_passes, found.stationary_passes)
         assert max(found.streamed_passes, found.stationary_passes) in (1, found.blocks)
+
+
+@pytest.mark.parametrize("buffer_kib", [10_000, 10_240, 10_752, 20_480])
+def test_a_gradient_that_hardly_fits_is_not_added_up_in_hundreds_of_rounds(buffer_kib: int) -> None:
+    """257 x 10,000 sums of 4 bytes are 9.8 MiB; beside them there is room for a 400th of the operands, or for all."""
+    net = Network("decoder", Shape(257, 35))
+    net(CrossEntropy(), net(Linear(10_000), net.input, name="decoder"))
+    placed = streamed(net.build(), BACKWARD)["decoder.weight_gradient"]
+    chosen = block(placed, ARRAY, 30, buffer_kib * KIB)
+    added = gradient_bytes(placed) * chosen.blocks if chosen.order == "depth" else 0
+    assert added <= 16 * sum(move.nbytes for move in transfers(placed, chosen, 30) if not move.write)
+    assert moved(placed, chosen, 30) <= 2.1 * moved(placed, block(placed, ARRAY, 30, 1 << 40), 30)

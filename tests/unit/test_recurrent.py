@@ -10,7 +10,7 @@ from wavecore.workloads.common import lstm
 
 from wavecore.blocking import block, least_bytes
 from wavecore.catalog import workload
-from wavecore.errors import GraphError
+from wavecore.errors import ConfigError, GraphError, PlanError
 from wavecore.ir import LayerGraph, Network
 from wavecore.layers import LSTM, CrossEntropy, Dropout, Embedding, Inlet, LayerKind, Linear, Outlet, ReLU
 from wavecore.operations import Phase, TensorClass
@@ -19,9 +19,13 @@ from wavecore.plan import Choices, Group, Plan
 from wavecore.recurrence import recurrent_weights
 from wavecore.shapes import Shape
 from wavecore.simulation import make_plan, simulate
+from wavecore.sparsity.machine import for_machine
+from wavecore.sparsity.profile import LayerSparsity, Profile
+from wavecore.sparsity.structure import apply_profile
 from wavecore.traffic import plan_traffic, transfers
 from wavecore.training import TrainingGraph
 from wavecore.unroll import training_graph
+from wavecore.verify import verify_plan
 
 HIDDEN, STEPS = 64, 9
 WEIGHTS = 4 * HIDDEN * HIDDEN * 2  # fp16
@@ -240,3 +244,30 @@ def test_the_choice_says_nothing_of_networks_without_time_steps() -> None:
     plans = [make_plan(training, "mbs2", machine("core.global_buffer=1 MiB"), 50, each) for each in
              (Choices(), Choices(serialize_recurrent=False))]  # fmt: skip
     assert plans[0] == plans[1]
+
+
+# -- zeros -------------------------------------------------------------------------------------------------------------
+
+
+def test_zeros_of_an_lstms_outputs_count_in_every_product_with_them() -> None:
+    """Half of h is zero: half of its products forward, in its weight gradient, and in the layer that reads it."""
+    profile = Profile(name="half", source="test", layers={"lstm1": LayerSparsity(activation_density=0.5)})
+    training = for_machine(training_graph(apply_profile(model(), profile)), machine())
+    shares = {op.name: op.nonzero_share for unit in training.units for op in (*unit.forward, *unit.backward)}
+    assert shares["lstm1.forward"] == shares["lstm1.weight_gradient"] == 0.5
+    assert shares["lstm1.data_gradient"] == shares["lstm2.forward"] == 1.0
+
+
+def test_a_reader_cannot_take_units_from_an_lstm() -> None:
+    profile = Profile(name="p", source="test", layers={"decoder": LayerSparsity(kept_inputs=12)})
+    with pytest.raises(ConfigError, match="reads the units of the LSTM 'lstm2', and those go by what that keeps"):
+        apply_profile(model(), profile)
+
+
+def test_a_plan_cannot_hold_more_than_the_buffer_has() -> None:
+    training = training_graph(model())
+    names = tuple(unit.name for unit in training.units)
+    held = frozenset(f"{name}.weight" for name in ("lstm1", "lstm2", "lstm1.input", "lstm2.input"))
+    plan = Plan(training.name, "by hand", 4, True, (Group(names, 1, held=held),))
+    with pytest.raises(PlanError, match="holds 123904 bytes over its iterations, and the buffer has 65536"):
+        verify_plan(training, plan, machine("core.global_buffer=64 KiB"))

@@ -191,7 +191,7 @@ class _Core:
     def __init__(self, buffer_bytes: int, ticks_per_byte: float, port_ticks_per_byte: float, latency: int) -> None:
         self.size = buffer_bytes
         self.ticks_per_byte = ticks_per_byte  # to or from DRAM
-        self.port_ticks_per_byte = port_ticks_per_byte  # through the buffer's port, where DRAM's data are compressed
+        self.port_ticks_per_byte = port_ticks_per_byte  # through the buffer's port, each way
         self.latency = latency  # ticks until the first of a transfer is there
         self.dram = self.array = self.vector = self.frontier = 0
         self.used = self.peak = 0
@@ -224,12 +224,15 @@ class _Core:
         self._settle(cost, last if cost.at_end else first, last, done)
 
     def _transfers(self, cost: _Cost, again: bool) -> tuple[int, int, int, int]:
-        """Ticks of the first operands, of those that the first block needs, of all loads, and of the stores."""
-        if cost.packed is None:
-            return _ticks(cost.moved, self.ticks_per_byte, again)
-        pins = _ticks(cost.packed, self.ticks_per_byte, again)
+        """Ticks of the first operands, of those that the first block needs, of all loads, and of stores behind them.
+
+        Loads and stores share DRAM, and each have a way of their own through the port, where compressed data are dense.
+        """
+        first, early, load, store = _ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
         port = _ticks(cost.moved, self.port_ticks_per_byte, again)
-        return max(pins[0], port[0]), max(pins[1], port[1]), max(pins[2], port[2]), max(pins[3], port[3])
+        both = max(load + store, port[2], port[3])
+        load = max(load, port[2])
+        return max(first, port[0]), max(early, port[1]), load, both - load
 
     def _multiply(
         self, cost: _Cost, arrived_first: int, arrived_early: int, arrived_last: int, ready: tuple[int, int]
@@ -390,11 +393,11 @@ def run_analytic(
 
 
 def _core(program: Program, accelerator: Accelerator) -> _Core:
-    """A core that has its share of what DRAM sustains, at most what its port takes."""
+    """A core that has its share of what DRAM sustains."""
     cores, clock, memory = len(program.cores), accelerator.chip.clock_hz, accelerator.memory
     sustained = sustained_bytes_per_second(memory, REQUEST_BYTES, run_requests=cores)
     port = float(accelerator.core.memory_port_bytes_per_cycle)
-    rate = min(float(sustained) / clock / cores, port)
+    rate = float(sustained) / clock / cores
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
     return _Core(program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE))
 

@@ -27,7 +27,7 @@ class _Group:
     readers: list[Channels] = field(default_factory=list)
     silent: bool = False  # a reader says nothing
     fixed: bool = False
-    closed: bool = False  # what its producer keeps is all there is, whatever readers say
+    lstm: str = ""  # whose units they are: nothing else can take them away
     merged: _Group | None = None
 
     def root(self) -> _Group:
@@ -37,7 +37,7 @@ class _Group:
         """What is left of the group."""
         if self.fixed or not (self.said or (self.readers and not self.silent)):
             return self.size
-        if self.closed:
+        if self.lstm:
             return _union(self.producers, self.size)
         return _union((*self.producers, *self.readers) if self.said else self.readers, self.size)
 
@@ -145,6 +145,10 @@ def _weighted(
     kind, inputs = layer.kind, graph.input_shapes(layer)[0].channels
     kept_inputs = _checked(profile, layer.name, "kept_inputs", said.kept_inputs, inputs)
     outputs = _checked(profile, layer.name, "kept_outputs", said.kept_outputs, layer.shape.channels)
+    owners = [each.group.root().lstm for each in read if each.group.root().lstm]
+    if kept_inputs is not None and owners:
+        what = f"reads the units of the LSTM {owners[0]!r}, and those go by what that keeps"
+        raise ConfigError(profile.place(layer.name, "kept_inputs"), what, f"hidden, for {owners[0]!r}")
     groups = kind.groups if isinstance(kind, Conv) else 1
     if groups == 1:
         _say(read, kept_inputs)
@@ -178,13 +182,13 @@ def _recurrent(
     if hidden is None:
         for each in read:
             each.group.root().fixed = True
-        return (_Segment(_Group(layer.shape.channels, fixed=True)),)
+        return (_Segment(_Group(layer.shape.channels, fixed=True, lstm=layer.name)),)
     if sums.size != GATES * layer.shape.channels or graph.digraph.out_degree(source) > 1:
         what = f"the sums of its gates, {source!r}, are not its own"
         raise ConfigError(profile.place(layer.name, "hidden"), what, "a Linear of its own before the LSTM")
     assert isinstance(hidden, int)
     sums.producers, sums.said = [GATES * hidden], True
-    return (_Segment(_Group(layer.shape.channels, [hidden], said=True, closed=True)),)
+    return (_Segment(_Group(layer.shape.channels, [hidden], said=True, lstm=layer.name)),)
 
 
 def _say(read: tuple[_Segment, ...], kept: Channels) -> None:
@@ -226,7 +230,7 @@ def _merge(group: _Group, other: _Group) -> None:
     group.said |= other.said
     group.silent |= other.silent
     group.fixed |= other.fixed
-    group.closed &= other.closed
+    group.lstm = group.lstm if group.lstm == other.lstm else ""
     other.merged = group
 
 

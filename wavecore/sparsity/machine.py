@@ -105,7 +105,12 @@ def _operation(
 
 
 def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRole) -> float:
-    """Density of an operand: of all its tensors together, where it is a concatenation; weights are counted apart."""
+    """Density of an operand: of all its tensors together, where it is a concatenation; weights are counted apart.
+
+    What a time step multiplies is what the step before has made: of a recurrent layer's value, or of a gradient.
+    """
+    if op.time_steps and role is UseRole.STREAMED:
+        return zeros.densities.get(op.unit, 1.0) if op.phase is Phase.FORWARD else 1.0
     parts = [training.tensors[use.tensor] for use in op.reads if use.role is role]
     whole = sum(part.nbytes for part in parts)
     return sum(part.nbytes * zeros.densities.get(part.name, 1.0) for part in parts) / whole if whole else 1.0
