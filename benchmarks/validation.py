@@ -84,10 +84,12 @@ def measure_steps(case: tuple[str, str, float]) -> int:
     name, schedule, factor = case
     before = pacing.STEP_BYTES, pacing.STEP_CYCLES
     pacing.STEP_BYTES, pacing.STEP_CYCLES = (round(size * factor) for size in before)
+    training_graph.cache_clear()  # a graph remembers the commands that were made of it
     try:
         return simulate(workload(name), schedule).step_cycles
     finally:
         pacing.STEP_BYTES, pacing.STEP_CYCLES = before
+        training_graph.cache_clear()
 
 
 def percent(value: float, sign: bool = True) -> str:

@@ -50,7 +50,7 @@ METHODS: Mapping[str, Method] = {
             summary="weights by magnitude, activations by a winner rate a layer",
             source="JPnet, arXiv 1906.07875",
             module="wavecore.methods.jpnet",
-            networks=_LENETS,
+            networks={**_LENETS, "lenet5": Budget(epochs=100, finetune_epochs=40)},
         ),
         Method(
             name="iss",
