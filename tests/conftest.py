@@ -1,5 +1,6 @@
 """What all tests share: golden files, and hypothesis without deadlines."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 from hypothesis import settings
 
 Golden = Callable[[str, str], Path]
+
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and so whatever they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("wavecore", deadline=None)
 settings.load_profile("wavecore")
