@@ -120,7 +120,7 @@ def _number(where: str, text: str | None, least: int, most: int) -> int | None:
 def _tables(method: Method, settings: Settings, trained: Trained, profile: Path) -> Iterator[RenderableType]:
     scores = trained.scores
     rows = [(f"{method.metric}, dense", _score(method, scores.dense), "without the method")]
-    if trained.weights_kept < 1:
+    if settings.method != "dense":
         rows += [
             ("before the pruning", _score(method, scores.trained), ""),
             ("behind the pruning", _score(method, scores.pruned), ""),
