@@ -20,9 +20,7 @@ from wavecore.sparsity.structure import apply_profile
 from wavecore.unroll import training_graph
 
 ROOT = Path(__file__).parents[2]
-DATA = next(
-    (each / "shared/data" for each in ROOT.parents if (each / "shared/data").is_dir()), Path("/work/shared/data")
-)
+DATA = ROOT.parent / "shared/data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the real pruning data are not here")
 PUBLISHED = ROOT / "examples/profiles/published"
 EPOCHS = {
