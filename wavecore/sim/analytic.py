@@ -229,6 +229,8 @@ class _Core:
         Loads and stores share DRAM, and each have a way of their own through the port, where compressed data are dense.
         """
         first, early, load, store = _ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
+        if cost.packed is None and self.port_ticks_per_byte <= self.ticks_per_byte:
+            return first, early, load, store  # the port holds nothing up
         port = _ticks(cost.moved, self.port_ticks_per_byte, again)
         both = max(load + store, port[2], port[3])
         load = max(load, port[2])
