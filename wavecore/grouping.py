@@ -121,14 +121,12 @@ class Grouper:
     @cached_property
     def recurrent(self) -> bool:
         """Whether there are recurrent weights, which may stay on chip over the time steps, or be read in each."""
-        return any(op.time_steps for unit in self.training.units for op in (*unit.forward, *unit.backward))
+        return any(unit.recurrent for unit in self.training.units)
 
     @cached_property
     def unsplit(self) -> npt.NDArray[np.bool_]:
         """Which units run their time steps with the whole mini-batch or not at all, by the schedule's choice."""
-        if self.choices.serialize_recurrent or not self.recurrent:
-            return np.zeros(self.last + 1, dtype=np.bool_)
-        return np.array([any(op.time_steps for op in unit.forward) for unit in self.training.units])
+        return np.array([unit.recurrent and not self.choices.serialize_recurrent for unit in self.training.units])
 
     @property
     def modes(self) -> tuple[bool, ...]:

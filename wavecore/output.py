@@ -38,12 +38,17 @@ def run_folder(path: Path) -> Iterator[Write]:
     folder that it wrote.  Raises `FileError` at once if nothing can be written there.  If the block fails, nothing
     is left behind.
     """
-    target = path.expanduser().absolute()
-    staging = _staging(target, path)
-    try:
-        yield lambda run, plan, tables: _publish({**tables, **run_files(run, plan)}, staging, target, path)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with staged_folder(path, (*TABLES, *FILES)) as (staging, publish):
+
+        def write(run: Run, plan: Plan, tables: Mapping[str, str]) -> Path:
+            try:
+                for name, text in {**tables, **run_files(run, plan)}.items():
+                    (staging / name).write_text(text, encoding="utf-8", newline="\n")
+            except OSError as error:
+                raise _unwritable(path, error) from error
+            return publish()
+
+        yield write
 
 
 @contextmanager
@@ -132,8 +137,8 @@ def writable_file(path: Path, *, replace: bool = False) -> None:
         raise _unwritable(path, error) from error
 
 
-def _staging(target: Path, path: Path, names: Collection[str] = (*FILES, *TABLES)) -> Path:
-    """Make an empty folder where the run will go, or in the nearest folder above it that exists."""
+def _staging(target: Path, path: Path, names: Collection[str]) -> Path:
+    """Make an empty folder where the files will go, or in the nearest folder above it that exists."""
     if target.exists() and not target.is_dir():
         raise FileError(str(path), "is a file, not a folder", "the path of a folder")
     try:
@@ -148,20 +153,6 @@ def _staging(target: Path, path: Path, names: Collection[str] = (*FILES, *TABLES
     return staging
 
 
-def _publish(texts: Mapping[str, str], staging: Path, target: Path, path: Path) -> Path:
-    """Write the files into ``staging``, then move them, in order, to the first free folder of ``target``'s name."""
-    try:
-        for name, text in texts.items():
-            (staging / name).write_text(text, encoding="utf-8", newline="\n")
-        folder = _free(target)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in texts:
-            (staging / name).replace(folder / name)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    return _shown(folder)
-
-
 def _shown(folder: Path) -> Path:
     """A folder as it is named to people: from where they are, if it is below."""
     with suppress(ValueError):
@@ -169,7 +160,7 @@ def _shown(folder: Path) -> Path:
     return folder
 
 
-def _free(target: Path, names: Collection[str] = (*FILES, *TABLES)) -> Path:
+def _free(target: Path, names: Collection[str]) -> Path:
     """The first of DIR, DIR-2, DIR-3, ... that holds no file of these names."""
     number = 1
     while True:

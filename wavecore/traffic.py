@@ -80,31 +80,31 @@ def transfers(
     for read in placed.reads:
         times = samples if read.tensor.batched else 1
         if read.tensor.name in held:
-            yield _transfer(read.tensor, times, False, read.role, When.FIRST)
+            yield _read(read, times, When.FIRST)
         elif read.place is Place.LOADED:
-            yield _transfer(read.tensor, times, False, read.role)
+            yield _read(read, times)
         elif read.place is Place.STREAMED:
-            yield _streamed(read, times * read.passes * passes[read.role])
+            yield _read(read, times * read.passes * passes[read.role])
     for write in placed.writes:
         if not write.stored:
             continue
         times = samples if write.tensor.batched else 1
         kept = write.tensor.name in held
         if placed.operation.accumulates and not write.tensor.batched and not kept:
-            yield _transfer(write.tensor, times, False, when=When.AFTER_FIRST)
-        yield _transfer(write.tensor, times, True, when=When.LAST if kept else When.ALWAYS)
+            yield _result(write.tensor, times, False, When.AFTER_FIRST)
+        yield _result(write.tensor, times, True, When.LAST if kept else When.ALWAYS)
 
 
-def _transfer(tensor: Tensor, times: int, write: bool, role: Role = Role.SIDE, when: When = When.ALWAYS) -> Transfer:
-    """A transfer of all of a tensor, or of a sample of it, so many times."""
-    packed = None if tensor.packed_bytes is None else tensor.packed_bytes * times
-    return Transfer(tensor, tensor.nbytes * times, write, role, when, packed_bytes=packed)
-
-
-def _streamed(read: PlacedRead, times: int) -> Transfer:
-    """A read that passes by, maybe of a part of every sample, so many times."""
+def _read(read: PlacedRead, times: int, when: When = When.ALWAYS) -> Transfer:
+    """A read of an operand, or of a sample of it or a part of that, so many times."""
     packed = None if read.tensor.packed_bytes is None else read.dram_bytes * times
-    return Transfer(read.tensor, read.nbytes * times, False, read.role, packed_bytes=packed)
+    return Transfer(read.tensor, read.nbytes * times, False, read.role, when, packed_bytes=packed)
+
+
+def _result(tensor: Tensor, times: int, write: bool, when: When = When.ALWAYS) -> Transfer:
+    """A transfer of all of a result, or of a sample of it, so many times; it is read where it is added to."""
+    packed = None if tensor.packed_bytes is None else tensor.packed_bytes * times
+    return Transfer(tensor, tensor.nbytes * times, write, when=when, packed_bytes=packed)
 
 
 def share(total: int, part: int, parts: int) -> int:
@@ -145,7 +145,7 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int,
     (per sample, per iteration, in every iteration but the first).  With ``rereads`` recurrent weights are read in every
     time step.
     """
-    times = placed.operation.time_steps if rereads and placed.operation.time_steps else 1
+    times = max(1, placed.operation.time_steps) if rereads else 1
     per_sample = per_iteration = after_first = 0
     for read in placed.reads:
         if read.place is not Place.RESIDENT:

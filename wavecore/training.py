@@ -37,6 +37,11 @@ class Unit:
         """Whether no sub-batch can pass through alone."""
         return any(op.whole_batch for op in (*self.forward, *self.backward))
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether its time steps follow each other."""
+        return any(op.time_steps for op in (*self.forward, *self.backward))
+
 
 @dataclass(frozen=True)
 class TrainingGraph:

@@ -223,17 +223,16 @@ class _Unroller:
     def _uses(self, draft: _Draft, work: Work, streamed: str) -> tuple[Use, ...]:
         """What a phase of a unit reads, with the operand each tensor is when the phase is a GEMM."""
         name = draft.layer.name
-        side = UseRole.SIDE if not work.gemms else None
-        first, second = side or UseRole.STREAMED, side or UseRole.STATIONARY
+        # what a time step multiplies with its weights is what the one before hands on: all else is beside that
+        first = UseRole.STREAMED if work.gemms and not work.time_steps else UseRole.SIDE
+        second = UseRole.STATIONARY if work.gemms else UseRole.SIDE
         uses: list[Use] = []
         if work.of_itself:
             return Use(name, first), Use(self._part(draft.inputs[0], draft), second)
         if work.reads_input:
-            role = UseRole.SIDE if work.time_steps else first  # beside the product of what a step hands on
-            uses += [Use(tensor, role, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
+            uses += [Use(tensor, first, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
         if work.reads_gradient:
             role = first if streamed == "gradient" else second
-            role = UseRole.SIDE if work.time_steps else role
             gradient = self.gradients[name]
             uses.append(Use(gradient, role, work.reads_gradient, self._share(gradient, name)))
         if work.reads_weight and draft.parameters:

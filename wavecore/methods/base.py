@@ -13,10 +13,11 @@ used, after `wavecore.methods.registry.require` has seen that the packages are t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from wavecore.errors import InvariantError
 from wavecore.sparsity.profile import Profile
 
 if TYPE_CHECKING:
@@ -60,6 +61,21 @@ class Settings:
     finetune_epochs: int
     seed: int = 0
     samples: int | None = None
+
+
+def command_of(settings: Settings) -> str:
+    """The command that makes a training again."""
+    limit = "" if settings.samples is None else f" --samples {settings.samples}"
+    return (
+        f"wavecore train {settings.method} --network {settings.network} --epochs {settings.epochs} "
+        f"--finetune-epochs {settings.finetune_epochs} --seed {settings.seed}{limit}"
+    )
+
+
+def check_loss(stage: str, epoch: int, loss: float) -> None:
+    """Raise `InvariantError` for a loss that is no finite number."""
+    if not loss < float("inf"):
+        raise InvariantError(f"train {stage}", f"the loss of epoch {epoch} is {loss}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +146,12 @@ class LayerKept:
     activations: float | None = None
 
 
+def share_kept(layers: Iterable[LayerKept]) -> float:
+    """Share of the weights of all layers, biases apart, that are not zero."""
+    kept, whole = zip(*(each.weights for each in layers), strict=True)
+    return float(sum(kept) / sum(whole))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """What a training leaves.  ``settings`` are the method's own numbers, for the summary; ``data`` says what was used.
@@ -149,4 +171,4 @@ class Trained:
     @property
     def weights_kept(self) -> float:
         """Share of the weights, biases apart, that are not zero."""
-        return sum(each.weights[0] for each in self.layers) / sum(each.weights[1] for each in self.layers)
+        return share_kept(self.layers)

@@ -14,8 +14,18 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from wavecore.errors import InputError, InvariantError
-from wavecore.methods.base import EpochRow, LayerKept, Recorder, Scores, Settings, Trained
+from wavecore.errors import InputError
+from wavecore.methods.base import (
+    EpochRow,
+    LayerKept,
+    Recorder,
+    Scores,
+    Settings,
+    Trained,
+    check_loss,
+    command_of,
+    share_kept,
+)
 from wavecore.methods.corpus import Corpus, read_corpus
 from wavecore.methods.language import LanguageModel, Recipe, Sizes, perplexity, run_epochs
 from wavecore.methods.unitgroups import group_lasso, kept_units, slim, zero_small
@@ -112,12 +122,10 @@ def run_stage(task: Task, name: str, model: LanguageModel, recipe: Recipe, weigh
     )
     task.recorder.begin(name)
     for epoch, loss in enumerate(losses, 1):
-        if not loss < float("inf"):
-            raise InvariantError(f"train {name}", f"the loss of epoch {epoch} is {loss}")
-        layers = layers_kept(model, task.sizes)
-        share = sum(each.weights[0] for each in layers) / sum(each.weights[1] for each in layers)
+        check_loss(name, epoch, loss)
+        kept = share_kept(layers_kept(model, task.sizes))
         score = perplexity(model, task.corpus.test)
-        task.recorder.row(EpochRow(stage=name, epoch=epoch, loss=loss, score=score, weights_kept=share))
+        task.recorder.row(EpochRow(stage=name, epoch=epoch, loss=loss, score=score, weights_kept=kept))
 
 
 def slimmed(model: LanguageModel) -> LanguageModel:
@@ -150,11 +158,9 @@ def profile_of(model: LanguageModel, settings: Settings, corpus: Corpus, sizes: 
         said = LayerSparsity(hidden=units.get(name), weight_density=density if density < 1 else None)
         if said != LayerSparsity():
             layers[name] = said
-    limit = "" if settings.samples is None else f" --samples {settings.samples}"
     return Profile(
         name=settings.method,
-        source=f"wavecore train {settings.method} --network {settings.network} --epochs {settings.epochs} "
-        f"--finetune-epochs {settings.finetune_epochs} --seed {settings.seed}{limit}, on {described(corpus)}",
+        source=f"{command_of(settings)}, on {described(corpus)}",
         workload=settings.network,
         options={
             "vocabulary": sizes.vocabulary,

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavecore.layers.recurrent import GATES
 from wavecore.methods.corpus import Tokens, windows
 
 State = list[tuple[Tensor, Tensor]]
-GATES = 4
 READING_STEPS = 256  # of a window in which nothing is learned: perplexity does not depend on it
 
 

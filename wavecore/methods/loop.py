@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wavecore.errors import InvariantError
-from wavecore.methods.base import EpochRow, Recorder
+from wavecore.methods.base import EpochRow, Recorder, check_loss
 from wavecore.methods.digits import Images, Split
 from wavecore.methods.networks import Net, hidden
 
@@ -58,8 +57,7 @@ def run_stage(net: Net, split: Split, stage: Stage, recorder: Recorder, masks: M
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(epoch)
         loss = _epoch(net, split.train, stage, optimizer, masks, recorder)
-        if not loss < float("inf"):
-            raise InvariantError(f"train {stage.name}", f"the loss of epoch {epoch} is {loss}")
+        check_loss(stage.name, epoch, loss)
         seen = evaluate(net, split.test)
         recorder.row(
             EpochRow(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wavecore.ir import LayerGraph
 from wavecore.layers import Conv, Linear
-from wavecore.methods.base import LayerKept, Scores, Settings, Trained
+from wavecore.methods.base import LayerKept, Scores, Settings, Trained, command_of
 from wavecore.methods.digits import Split
 from wavecore.methods.loop import Evaluation
 from wavecore.methods.networks import Net
@@ -50,7 +50,7 @@ def outcome(
         layers[name] = replace(layers.get(name, LayerSparsity()), activation_density=density)
     profile = Profile(
         name=settings.method,
-        source=_source(settings, split),
+        source=f"{command_of(settings)}, on {split}",
         workload=settings.network,
         layers={layer.name: layers[layer.name] for layer in net.graph if layer.name in layers},
         masks={layer: mask_of(array) for layer, array in weights.items() if not array.all()},
@@ -102,13 +102,4 @@ def _kept(layer: str, weights: Booleans, seen: Evaluation) -> LayerKept:
         outputs=(found.filters - found.zero_filters, found.filters),
         inputs=(found.channels - found.zero_channels, found.channels),
         activations=seen.densities.get(layer),
-    )
-
-
-def _source(settings: Settings, split: Split) -> str:
-    """Where a profile comes from: the command that makes it again."""
-    limit = "" if settings.samples is None else f" --samples {settings.samples}"
-    return (
-        f"wavecore train {settings.method} --network {settings.network} --epochs {settings.epochs} "
-        f"--finetune-epochs {settings.finetune_epochs} --seed {settings.seed}{limit}, on {split}"
     )

@@ -176,7 +176,7 @@ def _recurrent(
     """
     hidden = _checked(profile, layer.name, "hidden", said.hidden, layer.shape.channels)
     source, sums = layer.inputs[0], read[0].group.root()
-    if sums.said or profile.layers.get(source, LayerSparsity()).kept_outputs is not None:
+    if sums.said:
         what = f"makes the sums of the gates of {layer.name!r}, which go with its hidden units"
         raise ConfigError(profile.place(source, "kept_outputs"), what, f"hidden, for {layer.name!r}")
     if hidden is None:
