@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from wavecore.catalog import workload, workload_info
-from wavecore.config import load_accelerator
-from wavecore.plan import DEFAULT_CHOICES, Choices
-from wavecore.plots import comparison_figure
-from wavecore.results import Run
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.catalog import workload, workload_info
+from wavecore.pictures.plots import comparison_figure
+from wavecore.plan.model import DEFAULT_CHOICES, Choices
+from wavecore.results.run import Run
 from wavecore.simulation import find_schedule, simulate
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 NETWORKS = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "alexnet")
 SCHEDULES = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from wavecore.catalog import workload, workload_info
-from wavecore.config import load_accelerator
-from wavecore.plots import COLOURS, save
-from wavecore.results import Run
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload, workload_info
+from wavecore.pictures.plots import COLOURS, save
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,8 +27,8 @@ CASES = (
 
 def measure(network: str, schedule: str, engine: str) -> dict[str, float]:
     """Simulate once in this process; for the analytic engine, also design points with other buffers once loaded."""
-    from wavecore.catalog import workload
-    from wavecore.config import load_accelerator
+    from wavecore.hardware.config import load_accelerator
+    from wavecore.network.catalog import workload
     from wavecore.simulation import simulate
 
     graph = workload(network)

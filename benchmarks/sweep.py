@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from wavecore.config import load_accelerator
+from wavecore.hardware.config import load_accelerator
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.store import open_store
 from wavecore.sweep.task import Outcome, Task, evaluate, make_task

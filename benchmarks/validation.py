@@ -18,15 +18,15 @@ from statistics import fmean
 
 from claims import BANDWIDTH, ENGINES, EXACT, LAWS, PEER, Claim
 
-from wavecore import pacing
-from wavecore.catalog import workload, workload_info, workload_names, workload_options
-from wavecore.config import load_accelerator
-from wavecore.dram import Dram, sustained_bytes_per_second
-from wavecore.gemm import gemm_cycles, issue_cycles
-from wavecore.scalesim import gemm_of, parse_topology, scalesim_cycles
+from wavecore.hardware.array import gemm_cycles, issue_cycles
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.dram import Dram, sustained_bytes_per_second
+from wavecore.hardware.scalesim import gemm_of, parse_topology, scalesim_cycles
+from wavecore.hardware.specs import ArraySpec, MemorySpec
+from wavecore.network.catalog import workload, workload_info, workload_names, workload_options
+from wavecore.program import flows as pacing
 from wavecore.simulation import simulate
-from wavecore.specs import ArraySpec, MemorySpec
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "validation.md"

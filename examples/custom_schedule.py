@@ -1,7 +1,7 @@
 """A schedule of one's own: every block of the network, such as a residual block, is a layer group by itself."""
 
 import wavecore as wc
-from wavecore.grouping import Grouper, Rule
+from wavecore.plan.grouping import Grouper, Rule
 
 
 def block_by_block(training, accelerator, batch_per_core, choices):

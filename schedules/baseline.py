@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wavecore.plan import Choices, Group, Plan, Schedule
-from wavecore.specs import Accelerator
-from wavecore.training import TrainingGraph
+from wavecore.hardware.specs import Accelerator
+from wavecore.plan.model import Choices, Group, Plan, Schedule
+from wavecore.training.graph import TrainingGraph
 
 
 def _layer_by_layer(name: str, training: TrainingGraph, batch_per_core: int, double: bool, choices: Choices) -> Plan:

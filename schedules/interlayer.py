@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wavecore.grouping import NEVER, Candidate, Grouper, Rule
-from wavecore.partition import group_costs
-from wavecore.plan import Choices, Plan, Schedule
-from wavecore.specs import Accelerator
-from wavecore.training import TrainingGraph
+from wavecore.hardware.specs import Accelerator
+from wavecore.plan.grouping import NEVER, Candidate, Grouper, Rule
+from wavecore.plan.model import Choices, Plan, Schedule
+from wavecore.plan.partition import group_costs
+from wavecore.training.graph import TrainingGraph
 
 
 def interlayer(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:

@@ -8,11 +8,11 @@ from itertools import groupby
 
 from wavecore.schedules.interlayer import interlayer_groups
 
-from wavecore.grouping import Candidate, Grouper, Rule
-from wavecore.partition import partition
-from wavecore.plan import Choices, Group, Plan, Schedule
-from wavecore.specs import Accelerator
-from wavecore.training import TrainingGraph
+from wavecore.hardware.specs import Accelerator
+from wavecore.plan.grouping import Candidate, Grouper, Rule
+from wavecore.plan.model import Choices, Group, Plan, Schedule
+from wavecore.plan.partition import partition
+from wavecore.training.graph import TrainingGraph
 
 Piece = tuple[int, int]  # first and last unit
 

@@ -6,17 +6,17 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from wavecore.config import load_accelerator
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Add, Concat, Conv, CrossEntropy, ReLU
-from wavecore.operations import Phase, Tensor, TensorClass
-from wavecore.placement import Direction
-from wavecore.plan import Schedule
-from wavecore.program import After, Command, Flow, Load, Pace, Program, Segment, Store, Work
-from wavecore.registry import collect
-from wavecore.shapes import Shape
-from wavecore.specs import Accelerator
-from wavecore.traffic import Transfer
+from wavecore.common.entry_points import collect
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Add, Concat, Conv, CrossEntropy, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.plan.model import Schedule
+from wavecore.plan.placement import Direction
+from wavecore.plan.traffic import Transfer
+from wavecore.program.commands import After, Command, Flow, Load, Pace, Program, Segment, Store, Work
+from wavecore.training.operations import Phase, Tensor, TensorClass
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
 ORDER = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from wavecore.config import load_accelerator
-from wavecore.plan import DEFAULT_CHOICES
+from wavecore.hardware.config import load_accelerator
+from wavecore.plan.model import DEFAULT_CHOICES
 from wavecore.sweep.dispatch import Work
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.store import open_store

@@ -9,16 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator, sources
-from wavecore.footprints import footprints, footprints_csv
-from wavecore.output import json_text, run_folder
-from wavecore.plan import Plan
+from wavecore.engines.occupancy import OccupancyRecorder
+from wavecore.hardware.config import load_accelerator, sources
+from wavecore.network.catalog import workload
+from wavecore.plan.footprints import footprints, footprints_csv
+from wavecore.plan.model import Plan
 from wavecore.report.data import Case, Report, Shown, cases, load, parse_occupancy
-from wavecore.results import Run, to_dict
-from wavecore.sim.occupancy import OccupancyRecorder
+from wavecore.results.folder import json_text, run_folder
+from wavecore.results.run import Run, to_dict
 from wavecore.simulation import make_plan, simulate
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 SCHEDULES = ("baseline", "il", "mbs2")
 HOSTILE = ("</script><b>&\"'bold", "$x_1$ {%s} %{y}", "Schicht ß 層", "_hidden", "a" * 60)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from wavecore.workloads.common import lstm
 
-from wavecore.config import load_accelerator
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import (
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import (
     LSTM,
     AdaptiveAvgPool,
     Add,
@@ -25,10 +25,10 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.plan import Group, Plan
-from wavecore.shapes import Shape
+from wavecore.network.shapes import Shape
+from wavecore.plan.model import Group, Plan
 from wavecore.simulation import make_plan
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 
 def _norm_relu(net: Network, x: str) -> str:

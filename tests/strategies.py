@@ -7,9 +7,10 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from wavecore.config import load_accelerator
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import (
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import (
     Add,
     AvgPool,
     Concat,
@@ -23,8 +24,7 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.shapes import Shape
-from wavecore.specs import Accelerator
+from wavecore.network.shapes import Shape
 
 Block = Callable[[st.DrawFn, Network, str], str]
 

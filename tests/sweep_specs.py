@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wavecore.documents import parse_document
+from wavecore.common.toml import parse_document
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.run import Sweep
 from wavecore.sweep.space import listed_points

@@ -19,23 +19,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wavecore.catalog import Workload, workload, workload_names
-    from wavecore.config import load_accelerator
-    from wavecore.energyreport import energy_report
     from wavecore.errors import InputError, InvariantError, WavecoreError
-    from wavecore.exploration import explore
+    from wavecore.hardware.config import load_accelerator
+    from wavecore.hardware.specs import Accelerator
     from wavecore.importers import ModelNote, from_onnx, from_torch
-    from wavecore.ir import LayerGraph, Network
-    from wavecore.plan import Group, Plan, Residency, Schedule
-    from wavecore.planfile import load_plan, plan_text, save_plan
-    from wavecore.results import Run, Totals, table, to_dict
+    from wavecore.network.catalog import Workload, workload, workload_names
+    from wavecore.network.graph import LayerGraph, Network
+    from wavecore.plan.files import load_plan, plan_text, save_plan
+    from wavecore.plan.model import Group, Plan, Residency, Schedule
+    from wavecore.results.energy_report import energy_report
+    from wavecore.results.run import Run, Totals, table, to_dict
     from wavecore.simulation import evaluate, make_plan, schedule_names, simulate
     from wavecore.sparsity.profile import LayerSparsity, Profile
-    from wavecore.sparsity.profilefile import load_profile, save_profile
+    from wavecore.sparsity.profile_file import load_profile, save_profile
     from wavecore.sparsity.structure import apply_profile
-    from wavecore.specs import Accelerator
-    from wavecore.training import TrainingGraph
-    from wavecore.unroll import training_graph
+    from wavecore.sweep.exploration import explore
+    from wavecore.training.graph import TrainingGraph
+    from wavecore.training.unroll import training_graph
 
     __version__: str
 
@@ -81,23 +81,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "catalog": ("Workload", "workload", "workload_names"),
-    "config": ("load_accelerator",),
-    "energyreport": ("energy_report",),
     "errors": ("InputError", "InvariantError", "WavecoreError"),
-    "exploration": ("explore",),
+    "hardware.config": ("load_accelerator",),
+    "hardware.specs": ("Accelerator",),
     "importers": ("ModelNote", "from_onnx", "from_torch"),
-    "ir": ("LayerGraph", "Network"),
-    "plan": ("Group", "Plan", "Residency", "Schedule"),
-    "planfile": ("load_plan", "plan_text", "save_plan"),
-    "results": ("Run", "Totals", "table", "to_dict"),
+    "network.catalog": ("Workload", "workload", "workload_names"),
+    "network.graph": ("LayerGraph", "Network"),
+    "plan.files": ("load_plan", "plan_text", "save_plan"),
+    "plan.model": ("Group", "Plan", "Residency", "Schedule"),
+    "results.energy_report": ("energy_report",),
+    "results.run": ("Run", "Totals", "table", "to_dict"),
     "simulation": ("evaluate", "make_plan", "schedule_names", "simulate"),
     "sparsity.profile": ("LayerSparsity", "Profile"),
-    "sparsity.profilefile": ("load_profile", "save_profile"),
+    "sparsity.profile_file": ("load_profile", "save_profile"),
     "sparsity.structure": ("apply_profile",),
-    "specs": ("Accelerator",),
-    "training": ("TrainingGraph",),
-    "unroll": ("training_graph",),
+    "sweep.exploration": ("explore",),
+    "training.graph": ("TrainingGraph",),
+    "training.unroll": ("training_graph",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

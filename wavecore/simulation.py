@@ -9,35 +9,35 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from wavecore import registry
-from wavecore.assembly import group_summaries, layer_rows, packed_tensors, total_values, totals
-from wavecore.config import content_hash, describe, load_accelerator
-from wavecore.config import sources as config_sources
-from wavecore.counts import count, count_totals
+from wavecore.common import entry_points as registry
+from wavecore.engines.timing import Engine, Progress
 from wavecore.errors import InputError, unknown_name
-from wavecore.ir import LayerGraph
-from wavecore.laws import check_run, check_totals
-from wavecore.lower import lower
-from wavecore.plan import DEFAULT_CHOICES, Choices, Plan, Schedule
-from wavecore.results import Manifest, Run, Totals
-from wavecore.sim.timing import Engine, Progress
+from wavecore.hardware.config import content_hash, describe, load_accelerator
+from wavecore.hardware.config import sources as config_sources
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph
+from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan, Schedule
+from wavecore.plan.traffic import plan_traffic
+from wavecore.program.counts import count, count_totals
+from wavecore.program.lower import lower
+from wavecore.results.assembly import group_summaries, layer_rows, packed_tensors, total_values, totals
+from wavecore.results.invariants import check_run, check_totals
+from wavecore.results.run import Manifest, Run, Totals
 from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import Profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.specs import Accelerator
-from wavecore.traffic import plan_traffic
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_training
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 if TYPE_CHECKING:
-    from wavecore.sim.probe import Probe
+    from wavecore.engines.probe import Probe
 
 DEFAULT_BATCH_PER_CORE = 32
 
 ENGINES = {
-    "event": ("wavecore.sim.event", "run_events"),
-    "analytic": ("wavecore.sim.analytic", "run_analytic"),
+    "event": ("wavecore.engines.event", "run_events"),
+    "analytic": ("wavecore.engines.analytic", "run_analytic"),
 }
 """Engine names and where they live; loaded when asked for, since SimPy takes time to import."""
 
@@ -66,7 +66,7 @@ def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe")
         return engine
     if name != "event":
         raise InputError(wanted_by, f"the {name} engine has no events to watch", "--engine event")
-    from wavecore.sim.event import run_events
+    from wavecore.engines.event import run_events
 
     return partial(run_events, probe=probe)
 

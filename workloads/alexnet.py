@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavecore.catalog import Published, Workload
-from wavecore.ir import LayerGraph
-from wavecore.layers import Conv, CrossEntropy, Dropout, Flatten, Linear, MaxPool, ReLU
+from wavecore.network.catalog import Published, Workload
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import Conv, CrossEntropy, Dropout, Flatten, Linear, MaxPool, ReLU
 
 from .common import TORCHVISION, begin, resize, scaled
 

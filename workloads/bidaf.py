@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavecore.catalog import Published, Workload
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Concat, Dropout, Inlet, Outlet
-from wavecore.shapes import Shape
+from wavecore.network.catalog import Published, Workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Concat, Dropout, Inlet, Outlet
+from wavecore.network.shapes import Shape
 
 from .common import lstm
 

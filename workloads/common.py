@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from wavecore.errors import GraphError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import LSTM, AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, Linear
-from wavecore.layers.recurrent import GATES
-from wavecore.shapes import Shape
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import LSTM, AdaptiveAvgPool, CrossEntropy, Dropout, Flatten, GlobalAvgPool, Linear
+from wavecore.network.layers.recurrent import GATES
+from wavecore.network.shapes import Shape
 
 TORCHVISION = "torchvision, num_params and _ops in the metadata of its ImageNet weights"
 LARGEST_IMAGE = 1 << 15

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavecore.catalog import Published, Workload
-from wavecore.ir import LayerGraph
-from wavecore.layers import MaxPool
+from wavecore.network.catalog import Published, Workload
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import MaxPool
 
 from .common import TORCHVISION, begin, finish
 from .towers import Tower, block, chain, same

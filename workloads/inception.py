@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavecore.catalog import Published, Workload
+from wavecore.network.catalog import Published, Workload
 
 from .common import TORCHVISION
 from .inception_v3 import inception_v3

@@ -5,7 +5,7 @@ As torchvision's ``inception_v3`` without its auxiliary head, with group normali
 
 from __future__ import annotations
 
-from wavecore.ir import LayerGraph
+from wavecore.network.graph import LayerGraph
 
 from .common import begin, finish
 from .towers import AVERAGE, HALVE, Fork, Tower, block, chain, same, valid

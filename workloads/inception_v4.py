@@ -5,7 +5,7 @@ With the channels and names of timm's ``inception_v4``, group normalization, and
 
 from __future__ import annotations
 
-from wavecore.ir import LayerGraph
+from wavecore.network.graph import LayerGraph
 
 from .common import begin, finish
 from .towers import AVERAGE, HALVE, Fork, Tower, block, chain, same, valid

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavecore.catalog import Published, Workload
 from wavecore.errors import GraphError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, Flatten, Linear, MaxPool, ReLU
-from wavecore.shapes import Shape
+from wavecore.network.catalog import Published, Workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Conv, CrossEntropy, Flatten, Linear, MaxPool, ReLU
+from wavecore.network.shapes import Shape
 
 from .common import LARGEST_IMAGE
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavecore.catalog import Published, Workload
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Add, Conv, ReLU
-from wavecore.layers.normalization import group_norm
+from wavecore.network.catalog import Published, Workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Add, Conv, ReLU
+from wavecore.network.layers.normalization import group_norm
 
 from .common import TORCHVISION, begin, finish
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from wavecore.ir import Network
-from wavecore.layers import AvgPool, Concat, Conv, MaxPool, ReLU
-from wavecore.layers.base import pair
-from wavecore.layers.normalization import group_norm
+from wavecore.network.graph import Network
+from wavecore.network.layers import AvgPool, Concat, Conv, MaxPool, ReLU
+from wavecore.network.layers.base import pair
+from wavecore.network.layers.normalization import group_norm
 
 from .common import scaled
 

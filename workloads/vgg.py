@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from wavecore.catalog import Published, Workload
 from wavecore.errors import unknown_name
-from wavecore.ir import LayerGraph
-from wavecore.layers import Conv, CrossEntropy, Dropout, Flatten, LayerKind, Linear, MaxPool, ReLU
-from wavecore.layers.normalization import group_norm
+from wavecore.network.catalog import Published, Workload
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import Conv, CrossEntropy, Dropout, Flatten, LayerKind, Linear, MaxPool, ReLU
+from wavecore.network.layers.normalization import group_norm
 
 from .common import TORCHVISION, begin, resize, scaled
 

@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from wavecore.catalog import workload
-from wavecore.layers import Conv
+from wavecore.network.catalog import workload
+from wavecore.network.layers import Conv
 from wavecore.sparsity.profile import LayerSparsity, Profile
-from wavecore.sparsity.profilefile import save_profile
+from wavecore.sparsity.profile_file import save_profile
 
 BY = "written by make_published.py"
 

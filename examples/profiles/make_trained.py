@@ -15,17 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wavecore.catalog import workload, workload_info
 from wavecore.cli import main as wavecore
-from wavecore.config import load_accelerator
-from wavecore.ir import LayerGraph
+from wavecore.common.units import format_bytes, format_joules, format_seconds
+from wavecore.hardware.config import load_accelerator
 from wavecore.methods.folder import CHECKPOINT, FILES, PROFILE, SUMMARY
 from wavecore.methods.registry import METHODS
-from wavecore.output import write_file
-from wavecore.results import Run
+from wavecore.network.catalog import workload, workload_info
+from wavecore.network.graph import LayerGraph
+from wavecore.results.folder import write_file
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.sparsity.profilefile import load_profile
-from wavecore.units import format_bytes, format_joules, format_seconds
+from wavecore.sparsity.profile_file import load_profile
 
 TRAINED = Path(__file__).parent / "trained"
 PAGE = Path(__file__).parents[2] / "docs/methods.md"

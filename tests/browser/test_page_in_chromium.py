@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pictured_runs import SCHEDULES, case, everything
 
-from wavecore.report.chart import Bars, Heat, Line, Points, Steps, legend
+from wavecore.pictures.marks import Bars, Heat, Line, Points, Steps, legend
 from wavecore.report.contents import pictures
 from wavecore.report.data import Report
 from wavecore.report.page import page

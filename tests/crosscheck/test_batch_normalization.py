@@ -10,8 +10,8 @@ from builders import ORDER, machine
 from wavecore.errors import PlanError
 from wavecore.golden.verification import verify_workload
 from wavecore.importers.fusions import forbidden_fusions
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import (
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import (
     KINDS,
     Add,
     BatchNorm,
@@ -24,11 +24,13 @@ from wavecore.layers import (
     Linear,
     ReLU,
 )
-from wavecore.plan import Choices, Plan
-from wavecore.shapes import Shape
+from wavecore.network.rules import verify_graph
+from wavecore.network.shapes import Shape
+from wavecore.plan.model import Choices, Plan
+from wavecore.plan.rules import verify_plan
 from wavecore.simulation import make_plan, simulate
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_graph, verify_plan, verify_training
+from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 
 def network(norm: LayerKind) -> LayerGraph:

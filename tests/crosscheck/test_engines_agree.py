@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from builders import ORDER, machine
 
-from wavecore.catalog import workload
-from wavecore.results import Run
+from wavecore.network.catalog import workload
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 SIZES: dict[str, tuple[dict[str, Any], int]] = {
     "resnet18": ({}, 64),

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.importers.onnx import import_onnx
 from wavecore.importers.torch import import_torch
-from wavecore.ir import LayerGraph
-from wavecore.layers import LayerKind
-from wavecore.layers.base import pair
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import LayerKind
+from wavecore.network.layers.base import pair
 from wavecore.simulation import simulate
 
 torch = pytest.importorskip("torch")

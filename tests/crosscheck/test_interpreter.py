@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from small_networks import NETWORKS, serialized
 
-from wavecore.config import load_accelerator
 from wavecore.errors import InputError
 from wavecore.golden.interpreter import interpret
 from wavecore.golden.kernels import KERNELS
 from wavecore.golden.numbers import random_data
 from wavecore.golden.verification import Verification, verify_workload
-from wavecore.ir import Network
-from wavecore.layers import KINDS, Conv, Outlet
-from wavecore.layers.base import Role
-from wavecore.lower import lower
-from wavecore.shapes import Shape
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import Network
+from wavecore.network.layers import KINDS, Conv, Outlet
+from wavecore.network.layers.base import Role
+from wavecore.network.shapes import Shape
+from wavecore.program.lower import lower
 from wavecore.simulation import make_plan
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 SCHEDULES = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")
 BATCH = 10  # five samples a core: a prime number, so that sub-batches leave a remainder

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from small_networks import NETWORKS, serialized
 
-from wavecore.config import load_accelerator
 from wavecore.errors import InvariantError
 from wavecore.golden.interpreter import interpret
 from wavecore.golden.numbers import StepData, random_data
-from wavecore.ir import LayerGraph
-from wavecore.lower import lower
-from wavecore.placement import Direction
-from wavecore.program import After, Command, Pace, Program, Segment
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.graph import LayerGraph
+from wavecore.plan.placement import Direction
+from wavecore.program.commands import After, Command, Pace, Program, Segment
+from wavecore.program.lower import lower
 from wavecore.simulation import make_plan
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 BATCH = 10
 ORDERS = 12  # seeds to try before a mutation counts as missed

@@ -16,7 +16,7 @@ from typing import get_args
 import pytest
 
 from wavecore.errors import ConfigError, FileError, GraphError, NameLookupError
-from wavecore.scalesim import (
+from wavecore.hardware.scalesim import (
     Dataflow,
     TopologyLayer,
     gemm_of,

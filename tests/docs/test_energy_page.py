@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.cli import main
-from wavecore.config import load_accelerator
-from wavecore.documents import parse_document
-from wavecore.energyreport import IMAGENET, energy_report, to_dict
-from wavecore.ertmap import constant_units, parse_map
+from wavecore.common.toml import parse_document
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.ert_map import constant_units, parse_map
+from wavecore.network.catalog import workload
+from wavecore.results.energy_report import IMAGENET, energy_report, to_dict
 from wavecore.simulation import simulate
 
 ROOT = Path(__file__).parent.parent.parent

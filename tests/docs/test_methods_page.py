@@ -13,7 +13,7 @@ import pytest
 from wavecore.cli import main
 from wavecore.methods.folder import LOG, PROFILE
 from wavecore.methods.registry import METHODS, settings_of
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.profile_file import load_profile
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/methods.md").read_text(encoding="utf-8")

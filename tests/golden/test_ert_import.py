@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.config import load_accelerator
-from wavecore.documents import read_document
-from wavecore.ert import read_ert
-from wavecore.ertmap import import_table, parse_map, table_text
+from wavecore.common.toml import read_document
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.ert import read_ert
+from wavecore.hardware.ert_map import import_table, parse_map, table_text
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
-from wavecore.plan import Schedule
-from wavecore.planfile import load_plan, plan_text
-from wavecore.registry import collect
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_plan
+from wavecore.common.entry_points import collect
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload
+from wavecore.plan.files import load_plan, plan_text
+from wavecore.plan.model import Schedule
+from wavecore.plan.rules import verify_plan
+from wavecore.training.unroll import training_graph
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
 

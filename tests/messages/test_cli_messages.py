@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from wavecore import cli
-from wavecore.catalog import workload
 from wavecore.cli import app, main
-from wavecore.config import load_accelerator
 from wavecore.errors import InvariantError
-from wavecore.plan import Plan
-from wavecore.planfile import plan_text
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload
+from wavecore.plan.files import plan_text
+from wavecore.plan.model import Plan
 from wavecore.simulation import make_plan
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 Fails = Callable[..., str]
 

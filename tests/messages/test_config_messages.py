@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from wavecore import config, units
+from wavecore.common import units
 from wavecore.errors import ConfigError, FileError, InputError, NameLookupError, UnitError
+from wavecore.hardware import config
 
 BASE = 'name = "mine"\nbase = "wavecore"\n'
 

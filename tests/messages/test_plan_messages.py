@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.config import load_accelerator
 from wavecore.errors import ConfigError, FileError, InputError, PlanError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Concat, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
-from wavecore.plan import Group, Plan, Residency
-from wavecore.planfile import load_plan, save_plan
-from wavecore.shapes import Shape
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_plan
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Concat, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.plan.files import load_plan, save_plan
+from wavecore.plan.model import Group, Plan, Residency
+from wavecore.plan.rules import verify_plan
+from wavecore.training.unroll import training_graph
 
 
 def build(side: int = 8) -> LayerGraph:

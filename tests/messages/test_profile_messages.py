@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.cli import main
 from wavecore.errors import WavecoreError
+from wavecore.network.catalog import workload
 from wavecore.sparsity.arrays import read_arrays
-from wavecore.sparsity.checkpoint import read_checkpoint
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.measure.checkpoint import read_checkpoint
+from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile
 
 HEAD = 'schema = "wavecore.profile/1"\nname = "p"\nsource = "s"\n'

@@ -9,8 +9,8 @@ import pytest
 from pictured_runs import SWEEP, put_json, put_run, put_sweep, run, sweep_rows
 
 from wavecore.cli import main
-from wavecore.output import json_text
-from wavecore.results import to_dict
+from wavecore.results.folder import json_text
+from wavecore.results.run import to_dict
 
 Fails = Callable[..., str]
 

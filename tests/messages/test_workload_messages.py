@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from wavecore.catalog import workload, workload_names, workload_options
 from wavecore.errors import GraphError, InputError, NameLookupError
+from wavecore.network.catalog import workload, workload_names, workload_options
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from statistics import fmean
 import pytest
 from builders import ORDER, machine
 
-from wavecore.catalog import workload, workload_info, workload_names
-from wavecore.results import Run
+from wavecore.network.catalog import workload, workload_info, workload_names
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 GIB = 1 << 30
 DEEP = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "googlenet")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear, MaxPool, ReLU
-from wavecore.shapes import Shape
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear, MaxPool, ReLU
+from wavecore.network.shapes import Shape
 from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import LayerSparsity, Profile
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared/data"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from wavecore.catalog import workload, workload_info, workload_names
-from wavecore.ir import LayerGraph
-from wavecore.layers import Conv, GroupNorm
+from wavecore.network.catalog import workload, workload_info, workload_names
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import Conv, GroupNorm
 
 # torchvision's documentation, "Table of all available classification weights" (Params, GFLOPS), Inception v3
 # less its auxiliary head; Inception v4 from timm's results, see below.  The LSTM's weights from arXiv 1709.05027; its

@@ -11,23 +11,23 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import machine, machines, networks
 
-from wavecore.blocking import UNLIMITED_BYTES, ample_bytes, block
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
+from wavecore.engines.analytic import run_analytic
 from wavecore.errors import SpaceError
-from wavecore.ir import LayerGraph
-from wavecore.lower import lower
-from wavecore.placement import Direction, place_group
-from wavecore.plan import Group, Plan
-from wavecore.program import Program
-from wavecore.results import Totals
-from wavecore.sim.analytic import run_analytic
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph
+from wavecore.plan.blocking import UNLIMITED_BYTES, ample_bytes, block
+from wavecore.plan.model import Group, Plan
+from wavecore.plan.placement import Direction, place_group
+from wavecore.plan.traffic import group_traffic, sub_batches, transfers
+from wavecore.program.commands import Program
+from wavecore.program.lower import lower
+from wavecore.results.run import Totals
 from wavecore.simulation import evaluate, simulate
-from wavecore.specs import Accelerator
-from wavecore.traffic import group_traffic, sub_batches, transfers
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_training
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 SCHEDULE_NAMES = st.sampled_from(sorted(SCHEDULES))
 

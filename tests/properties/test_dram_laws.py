@@ -9,8 +9,8 @@ from math import ceil, floor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavecore.dram import Dram, transfer_ps
-from wavecore.specs import MemorySpec
+from wavecore.hardware.dram import Dram, transfer_ps
+from wavecore.hardware.specs import MemorySpec
 
 NS = Fraction(1000)
 
@@ -54,7 +54,7 @@ requests = st.lists(
 
 
 class Referee:
-    """The rules of wavecore.dram's docstring, one burst at a time, looking at every refresh by name."""
+    """The rules of wavecore.hardware.dram's docstring, one burst at a time, looking at every refresh by name."""
 
     def __init__(self, memory: MemorySpec) -> None:
         self.m = memory

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
-from wavecore.energyreport import COMPONENTS, Epoch, energy_report, to_dict
 from wavecore.errors import SpaceError
-from wavecore.ir import LayerGraph
-from wavecore.results import Run
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph
+from wavecore.results.energy_report import COMPONENTS, Epoch, energy_report, to_dict
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.specs import Accelerator
 
 CONSTANTS = {
     "array": ("mac_joules", "register_joules_per_byte"),

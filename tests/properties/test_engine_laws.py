@@ -14,26 +14,26 @@ from hypothesis import strategies as st
 from strategies import heavy_networks, networks
 from strategies import machine as buffer_of
 
-from wavecore.blocking import least_bytes
+from wavecore.engines.analytic import run_analytic
+from wavecore.engines.event import run_events
+from wavecore.engines.memory import REQUEST_BYTES
+from wavecore.engines.step_tables import step_table
+from wavecore.engines.timing import Timing
 from wavecore.errors import PlanError, SpaceError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear
-from wavecore.lower import lower
-from wavecore.placement import Direction, place
-from wavecore.plan import Group, Plan, Residency
-from wavecore.program import After, Program
-from wavecore.shapes import Shape
-from wavecore.sim.analytic import run_analytic
-from wavecore.sim.event import run_events
-from wavecore.sim.memory import REQUEST_BYTES
-from wavecore.sim.tables import step_table
-from wavecore.sim.timing import Timing
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear
+from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import least_bytes
+from wavecore.plan.model import Group, Plan, Residency
+from wavecore.plan.placement import Direction, place
+from wavecore.plan.rules import verify_plan
+from wavecore.plan.traffic import plan_traffic
+from wavecore.program.commands import After, Program
+from wavecore.program.lower import lower
 from wavecore.simulation import simulate
-from wavecore.specs import Accelerator
-from wavecore.traffic import plan_traffic
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_plan
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
 small_networks = networks(max_blocks=3)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wavecore.common.yaml import Node, parse_yaml
 from wavecore.errors import InputError
-from wavecore.ert import read_ert
-from wavecore.yamlfile import Node, parse_yaml
+from wavecore.hardware.ert import read_ert
 
 EXAMPLE = (Path(__file__).parent.parent / "data/systolic.ERT.yaml").read_text()
 MARKS = st.text(st.sampled_from("\t\n :-[]{}#&*!|>'\"%@`?,~\\0ae."), min_size=1, max_size=4)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavecore.gemm import array_bytes, fill_cycles, gemm_cycles, issue_cycles, utilization
-from wavecore.specs import ArraySpec
+from wavecore.hardware.array import array_bytes, fill_cycles, gemm_cycles, issue_cycles, utilization
+from wavecore.hardware.specs import ArraySpec
 
 arrays = st.builds(
     ArraySpec,

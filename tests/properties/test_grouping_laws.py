@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
-from wavecore.grouping import Grouper, Rule
-from wavecore.ir import LayerGraph
-from wavecore.partition import group_costs
-from wavecore.plan import Choices
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph
+from wavecore.plan.grouping import Grouper, Rule
+from wavecore.plan.model import Choices
+from wavecore.plan.partition import group_costs
+from wavecore.training.unroll import training_graph
 
 
 def check(grouper: Grouper, rule: Rule, start: int) -> None:

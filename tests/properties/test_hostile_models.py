@@ -17,7 +17,7 @@ from wavecore.errors import InputError  # noqa: E402
 from wavecore.importers.folding import FOLDS  # noqa: E402
 from wavecore.importers.onnx import import_onnx  # noqa: E402
 from wavecore.importers.onnx_operators import TABLE  # noqa: E402
-from wavecore.verify import verify_graph  # noqa: E402
+from wavecore.network.rules import verify_graph  # noqa: E402
 
 WHOLE = classifier().SerializeToString()
 OPERATORS = sorted({*TABLE, *FOLDS, "Shape", "Size", "Constant", "If", "NoSuchOperator"})

@@ -16,9 +16,10 @@ from torch import Tensor, nn  # noqa: E402
 
 from wavecore.importers.onnx import import_onnx  # noqa: E402
 from wavecore.importers.torch import import_torch  # noqa: E402
-from wavecore.layers import BatchNorm, GroupNorm  # noqa: E402
-from wavecore.unroll import training_graph  # noqa: E402
-from wavecore.verify import verify_graph, verify_training  # noqa: E402
+from wavecore.network.layers import BatchNorm, GroupNorm  # noqa: E402
+from wavecore.network.rules import verify_graph  # noqa: E402
+from wavecore.training.rules import verify_training  # noqa: E402
+from wavecore.training.unroll import training_graph  # noqa: E402
 
 
 class Branches(nn.Module):

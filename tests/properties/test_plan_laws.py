@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machine, machines, networks
 
-from wavecore.blocking import block, least_bytes
+from wavecore.common.entry_points import collect
 from wavecore.errors import SpaceError
-from wavecore.grouping import DIRECTIONS, Grouper, Rule
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import (
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import (
     Add,
     Concat,
     Conv,
@@ -28,16 +28,18 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.placement import place_group
-from wavecore.plan import Choices, Plan, Schedule
-from wavecore.planfile import load_plan, plan_text, save_plan
-from wavecore.registry import collect
-from wavecore.shapes import Shape
-from wavecore.specs import Accelerator
-from wavecore.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_graph, verify_plan, verify_training
+from wavecore.network.rules import verify_graph
+from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import block, least_bytes
+from wavecore.plan.files import load_plan, plan_text, save_plan
+from wavecore.plan.grouping import DIRECTIONS, Grouper, Rule
+from wavecore.plan.model import Choices, Plan, Schedule
+from wavecore.plan.placement import place_group
+from wavecore.plan.rules import verify_plan
+from wavecore.plan.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
 law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))

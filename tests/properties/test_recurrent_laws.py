@@ -10,19 +10,19 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from wavecore.workloads.common import lstm
 
+from wavecore.engines.event import run_events
 from wavecore.errors import SpaceError
 from wavecore.golden.verification import verify_workload
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Add, Concat, CrossEntropy, Dropout, Embedding, Linear, ReLU
-from wavecore.lower import lower
-from wavecore.program import commands
-from wavecore.recurrence import recurrent_weights
-from wavecore.shapes import Shape
-from wavecore.sim.event import run_events
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Add, Concat, CrossEntropy, Dropout, Embedding, Linear, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.plan.recurrence import recurrent_weights
+from wavecore.plan.traffic import plan_traffic
+from wavecore.program.commands import commands
+from wavecore.program.lower import lower
 from wavecore.simulation import make_plan, simulate
-from wavecore.specs import Accelerator
-from wavecore.traffic import plan_traffic
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 law = partial(settings, deadline=None, suppress_health_check=list(HealthCheck))
 schedules = st.sampled_from(sorted(SCHEDULES))

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wavecore.layers import KINDS, Conv, Linear
-from wavecore.operations import Gemm, Phase
-from wavecore.shapes import Shape
+from wavecore.network.compute import Gemm
+from wavecore.network.layers import KINDS, Conv, Linear
+from wavecore.network.shapes import Shape
+from wavecore.network.sparsity import WeightFacts, mask_of
 from wavecore.sparsity import encodings
-from wavecore.sparsity.facts import WeightFacts, mask_of
 from wavecore.sparsity.tiles import empty_tiles, zero_tiles
+from wavecore.training.operations import Phase
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 90))
 masks = shapes.flatmap(lambda shape: hnp.arrays(np.bool_, shape, elements=st.sampled_from([False] * 9 + [True])))

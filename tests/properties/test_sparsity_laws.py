@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
-from wavecore.operations import Phase
-from wavecore.results import Run, to_dict
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import SparsitySpec
+from wavecore.network.catalog import workload
+from wavecore.network.sparsity import mask_of
+from wavecore.results.run import Run, to_dict
 from wavecore.simulation import evaluate, schedule_names, simulate
-from wavecore.sparsity.facts import mask_of
 from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.specs import SparsitySpec
-from wavecore.unroll import training_graph
+from wavecore.training.operations import Phase
+from wavecore.training.unroll import training_graph
 
 MACHINE = load_accelerator()
 OPTIONS = ("gating", "tile_skipping", "compression")

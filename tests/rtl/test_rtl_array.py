@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavecore.gemm import gemm_cycles
 from wavecore.golden.array import Wave, cut_waves, run_waves
-from wavecore.specs import ArraySpec
+from wavecore.hardware.array import gemm_cycles
+from wavecore.hardware.specs import ArraySpec
 
 HERE = Path(__file__).parent
 pytestmark = [

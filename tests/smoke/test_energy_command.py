@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.cli import energytables, main
-from wavecore.energy import EnergyJoules
-from wavecore.figures_energy import DARK, energy_figure
-from wavecore.plots import COLOURS, COMPONENT_COLOURS, OTHER_COLOURS
+from wavecore.network.catalog import workload
+from wavecore.pictures.energy import DARK, energy_figure
+from wavecore.pictures.plots import COLOURS, COMPONENT_COLOURS, OTHER_COLOURS
+from wavecore.results.energy import EnergyJoules
 from wavecore.simulation import simulate
 
 Prints = Callable[..., str]

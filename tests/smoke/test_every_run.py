@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from wavecore.catalog import workload, workload_info, workload_names
-from wavecore.config import load_accelerator
-from wavecore.output import json_text
-from wavecore.results import to_dict
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload, workload_info, workload_names
+from wavecore.results.folder import json_text
+from wavecore.results.run import to_dict
 from wavecore.simulation import schedule_names, simulate
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 MACHINE = load_accelerator()
 

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from wavecore.catalog import workload_names
-from wavecore.config import load_accelerator
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload_names
 from wavecore.simulation import schedule_names
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.cli import main
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.network.catalog import workload
+from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile, weight_shape
 
 SHIPPED = Path(__file__).parents[2] / "examples/profiles/trained/iss-lstm_ptb"

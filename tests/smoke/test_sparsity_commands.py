@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wavecore.cli import main
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.profile_file import load_profile
 
 SHAPES = {"conv1": (20, 1, 5, 5), "conv2": (50, 20, 5, 5), "fc1": (500, 800), "fc2": (10, 500)}
 PUBLISHED = Path(__file__).parents[2] / "examples/profiles/published"

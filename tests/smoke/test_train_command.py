@@ -11,7 +11,7 @@ import pytest
 from wavecore.cli import main
 from wavecore.methods.folder import FILES, SCHEMA
 from wavecore.methods.registry import METHODS
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.profile_file import load_profile
 
 SAMPLES = {"accuracy": "100", "perplexity": "3000"}  # images, words
 CASES = [(method.name, network) for method in METHODS.values() for network in method.networks]

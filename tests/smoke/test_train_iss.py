@@ -12,7 +12,7 @@ import pytest
 
 from wavecore.cli import main
 from wavecore.methods import corpus, iss
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.sparsity.profile_file import load_profile
 
 GATES = 4
 

@@ -3,11 +3,11 @@
 import networkx as nx
 import pytest
 
-from wavecore.catalog import broken_workloads, workload, workload_names, workload_options
 from wavecore.errors import GraphError
-from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import KINDS, CrossEntropy, Inlet, Input, Outlet
-from wavecore.layers.base import Role
+from wavecore.network.catalog import broken_workloads, workload, workload_names, workload_options
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import KINDS, CrossEntropy, Inlet, Input, Outlet
+from wavecore.network.layers.base import Role
 
 NAMES = workload_names()
 IMAGENET = tuple(name for name in NAMES if "width" in workload_options(name))

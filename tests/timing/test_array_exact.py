@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from wavecore.gemm import array_bytes, gemm_cycles, issue_cycles
 from wavecore.golden.array import HazardError, Timetable, cut_waves, multiply, run_waves
-from wavecore.specs import ArraySpec
+from wavecore.hardware.array import array_bytes, gemm_cycles, issue_cycles
+from wavecore.hardware.specs import ArraySpec
 
 EXACT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from wavecore.dram import Dram, sustained_bytes_per_second, transfer_ps
-from wavecore.specs import MemorySpec
+from wavecore.hardware.dram import Dram, sustained_bytes_per_second, transfer_ps
+from wavecore.hardware.specs import MemorySpec
 
 NS = 1000
 RCD, RP, CL, WTR, RTW, CTRL = 10 * NS, 12 * NS, 14 * NS, 8 * NS, 2 * NS, 20 * NS

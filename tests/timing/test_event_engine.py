@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from builders import command, load, machine, program, store
 
-from wavecore.catalog import workload
+from wavecore.engines.event import run_events
+from wavecore.engines.memory import REQUEST_BYTES
+from wavecore.engines.timing import Timing
 from wavecore.errors import InvariantError
-from wavecore.ir import Network
-from wavecore.layers import Conv, CrossEntropy
-from wavecore.program import Command, Flow, Pace, Token
-from wavecore.results import Run
-from wavecore.shapes import Shape
-from wavecore.sim.event import run_events
-from wavecore.sim.memory import REQUEST_BYTES
-from wavecore.sim.timing import Timing
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.catalog import workload
+from wavecore.network.graph import Network
+from wavecore.network.layers import Conv, CrossEntropy
+from wavecore.network.shapes import Shape
+from wavecore.program.commands import Command, Flow, Pace, Token
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 MIB = 1 << 20
 DEFAULT = machine()

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pytest
 from builders import command, load, machine, program, store
 
-from wavecore.catalog import workload
-from wavecore.program import Command, Flow, Pace, Token
-from wavecore.sim.event import run_events
-from wavecore.sim.probe import Cause, Probe, Probes, Queue, Signal
-from wavecore.sim.turns import Turn
+from wavecore.engines.event import run_events
+from wavecore.engines.instances import Turn
+from wavecore.engines.probe import Cause, Probe, Probes, Queue, Signal
+from wavecore.network.catalog import workload
+from wavecore.program.commands import Command, Flow, Pace, Token
 from wavecore.simulation import simulate
 
 MACHINE = machine("memory.trefi=1 ms")  # no refresh during the test

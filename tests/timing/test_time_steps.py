@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from builders import command, machine, program
 
-from wavecore.gemm import gemm_cycles, issue_cycles
+from wavecore.engines.analytic import run_analytic
+from wavecore.engines.event import run_events
+from wavecore.engines.timing import Timing
 from wavecore.golden.array import multiply
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import LSTM, Outlet
-from wavecore.layers.recurrent import FORWARD_LANE_OPERATIONS
-from wavecore.lower import lower
-from wavecore.program import Command, Program, commands
-from wavecore.shapes import Shape
-from wavecore.sim.analytic import run_analytic
-from wavecore.sim.event import run_events
-from wavecore.sim.timing import Timing
+from wavecore.hardware.array import gemm_cycles, issue_cycles
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import LSTM, Outlet
+from wavecore.network.layers.recurrent import FORWARD_LANE_OPERATIONS
+from wavecore.network.shapes import Shape
+from wavecore.program.commands import Command, Program, commands
+from wavecore.program.lower import lower
 from wavecore.simulation import make_plan
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 QUIET = machine("memory.trefi=1 ms")  # no refresh during the test, so that single cycles can be counted
 Engine = Callable[[Program, Accelerator], Timing]

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavecore.ir import Network
-from wavecore.layers import KINDS, AdaptiveAvgPool, CrossEntropy, Flatten
-from wavecore.layers.adaptive import windows
-from wavecore.shapes import Shape
+from wavecore.network.graph import Network
+from wavecore.network.layers import KINDS, AdaptiveAvgPool, CrossEntropy, Flatten
+from wavecore.network.layers.adaptive import windows
+from wavecore.network.shapes import Shape
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import networks
 
-from wavecore.blocking import Blocking, block, gradient_bytes, least_bytes, operands
 from wavecore.errors import SpaceError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, GlobalAvgPool, Linear
-from wavecore.placement import Direction, PlacedOperation, place
-from wavecore.plan import Residency
-from wavecore.shapes import Shape
-from wavecore.traffic import transfers
-from wavecore.unroll import training_graph
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Conv, CrossEntropy, GlobalAvgPool, Linear
+from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import Blocking, block, gradient_bytes, least_bytes, operands
+from wavecore.plan.model import Residency
+from wavecore.plan.placement import Direction, PlacedOperation, place
+from wavecore.plan.traffic import transfers
+from wavecore.training.unroll import training_graph
 
 KIB = 1024
 ARRAY = machine().array

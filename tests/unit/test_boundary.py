@@ -6,14 +6,15 @@ import pytest
 from builders import ORDER, machine
 
 from wavecore.errors import GraphError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Add, Conv, CrossEntropy, Flatten, Inlet, Outlet, ReLU
-from wavecore.operations import TensorClass
-from wavecore.shapes import Shape
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Add, Conv, CrossEntropy, Flatten, Inlet, Outlet, ReLU
+from wavecore.network.rules import verify_graph
+from wavecore.network.shapes import Shape
 from wavecore.simulation import simulate
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_graph, verify_training
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.operations import TensorClass
+from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 IMAGE = Shape(4, 8, 8)
 VALUE = 4 * 8 * 8 * 2  # bytes of a sample of any tensor here

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavecore.report.chart import (
+from wavecore.pictures.marks import (
     Axis,
     Band,
     Bars,

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from wavecore import config, documents
+from wavecore.common import toml as documents
 from wavecore.errors import ConfigError
+from wavecore.hardware import config
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 PRESETS = Path(str(files("wavecore"))) / "presets"
@@ -185,7 +186,7 @@ def test_what_has_no_content_has_no_hash() -> None:
 
 
 def test_hashes_are_the_same_in_other_processes() -> None:
-    code = "from wavecore.config import *; print(content_hash(load_accelerator()))"
+    code = "from wavecore.hardware.config import *; print(content_hash(load_accelerator()))"
     found = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -200,7 +201,7 @@ def test_hashes_are_the_same_in_other_processes() -> None:
 
 
 def test_loading_imports_nothing_heavy() -> None:
-    code = "import sys, wavecore.config as c; c.load_accelerator(); print(*sys.modules)"
+    code = "import sys, wavecore.hardware.config as c; c.load_accelerator(); print(*sys.modules)"
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert not {"numpy", "pandas", "networkx", "simpy", "pydantic", "matplotlib"} & set(done.stdout.split())

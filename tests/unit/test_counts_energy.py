@@ -8,12 +8,12 @@ from dataclasses import asdict, fields, replace
 import pytest
 from builders import SCHEDULES, chain, command, load, machine, program, residual, store
 
-from wavecore.counts import RowCounts, count, count_totals
-from wavecore.energy import EnergyJoules, energy, static_watts
-from wavecore.lower import lower
-from wavecore.operations import Phase, TensorClass
-from wavecore.traffic import When
-from wavecore.unroll import training_graph
+from wavecore.plan.traffic import When
+from wavecore.program.counts import RowCounts, count, count_totals
+from wavecore.program.lower import lower
+from wavecore.results.energy import EnergyJoules, energy, static_watts
+from wavecore.training.operations import Phase, TensorClass
+from wavecore.training.unroll import training_graph
 
 ROW = ("unit", Phase.FORWARD)
 COUNTED = [

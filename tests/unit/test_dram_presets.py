@@ -1,4 +1,4 @@
-"""Memory presets, trace export and refusals of `wavecore.dram`."""
+"""Memory presets, trace export and refusals of `wavecore.hardware.dram`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from wavecore.dram import STREAM_BYTES, Dram, TraceWriter, sustained_bytes_per_second, trace_address
 from wavecore.errors import ConfigError, InvariantError
-from wavecore.specs import MemorySpec
+from wavecore.hardware.dram import STREAM_BYTES, Dram, TraceWriter, sustained_bytes_per_second, trace_address
+from wavecore.hardware.specs import MemorySpec
 
 PRESETS = ("hbm2", "hbm2x2", "gddr5", "lpddr4")
 SUFFIXES = ("_bytes_per_second", "_joules_per_bit", "_seconds", "_bytes", "_watts")

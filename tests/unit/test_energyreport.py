@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from wavecore.catalog import workload
-from wavecore.config import describe, load_accelerator, machine_keys, sources
-from wavecore.energy import EnergyJoules
-from wavecore.energyreport import (
+from wavecore.errors import InvariantError
+from wavecore.hardware.config import describe, load_accelerator, machine_keys, sources
+from wavecore.network.catalog import workload
+from wavecore.results.energy import EnergyJoules
+from wavecore.results.energy_report import (
     COMPONENTS,
     IMAGENET,
     OTHER_CONSTANTS,
@@ -23,10 +24,9 @@ from wavecore.energyreport import (
     share,
     to_dict,
 )
-from wavecore.errors import InvariantError
-from wavecore.operations import Phase
-from wavecore.results import LayerRow, Run
+from wavecore.results.run import LayerRow, Run
 from wavecore.simulation import simulate
+from wavecore.training.operations import Phase
 
 MACHINE = load_accelerator()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from wavecore.documents import Document, parse_document
-from wavecore.ert import Ert, read_ert
-from wavecore.ertmap import Imported, constant_units, import_table, parse_map, table_text
+from wavecore.common.toml import Document, parse_document
+from wavecore.hardware.ert import Ert, read_ert
+from wavecore.hardware.ert_map import Imported, constant_units, import_table, parse_map, table_text
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -6,11 +6,11 @@ from pictured_runs import machine as default_machine
 from pictured_runs import planned, training
 
 from wavecore.errors import InputError
-from wavecore.footprints import footprints, footprints_csv, parse_footprints
-from wavecore.metrics import METRICS
-from wavecore.placement import Direction
+from wavecore.plan.footprints import footprints, footprints_csv, parse_footprints
+from wavecore.plan.placement import Direction
+from wavecore.results.metrics import METRICS
 from wavecore.simulation import make_plan
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 MAKERS = ("baseline", "il", "mbs-fs", "mbs1", "mbs2")
 

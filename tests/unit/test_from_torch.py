@@ -10,7 +10,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import wavecore as wc  # noqa: E402
-from wavecore.layers import (  # noqa: E402
+from wavecore.network.layers import (  # noqa: E402
     AdaptiveAvgPool,
     AvgPool,
     Conv,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavecore import gemm
-from wavecore.specs import ArraySpec
+from wavecore.hardware import array as gemm
+from wavecore.hardware.specs import ArraySpec
 
 WAVECORE = ArraySpec(rows=128, columns=128, tile_rows=256, weight_double_buffering=True, weight_load="skewed")
 arrays = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavecore.hashing import content_hash
+from wavecore.common.hashing import content_hash
 
 atoms = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 trees = st.recursive(
@@ -70,7 +70,7 @@ def test_what_has_no_stable_content_is_refused(value: object) -> None:
 
 
 def test_hash_seeds_do_not_matter() -> None:
-    code = "from wavecore.hashing import content_hash as h; print(h(({'a', 'b', 'c'}, {'x': 1, 'y': 2})))"
+    code = "from wavecore.common.hashing import content_hash as h; print(h(({'a', 'b', 'c'}, {'x': 1, 'y': 2})))"
     printed = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True

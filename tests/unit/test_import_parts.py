@@ -12,8 +12,8 @@ from wavecore.importers.folding import LARGEST_STATE, fold, target
 from wavecore.importers.model import Activation, Fixed, Node, Origin, unknown
 from wavecore.importers.naming import LONGEST_NAME, clean, dotted, layer_names
 from wavecore.importers.tidy import dead, tidy
-from wavecore.layers import Add, Concat, Conv, Dropout, Flatten, Input, LayerKind
-from wavecore.shapes import Shape
+from wavecore.network.layers import Add, Concat, Conv, Dropout, Flatten, Input, LayerKind
+from wavecore.network.shapes import Shape
 
 SHAPE = Shape(4, 2, 2)
 

@@ -19,9 +19,9 @@ from wavecore.importers.axes import permuted, regrouped  # noqa: E402
 from wavecore.importers.model import Activation, Axes, Dims, UnsupportedError  # noqa: E402
 from wavecore.importers.onnx import import_onnx  # noqa: E402
 from wavecore.importers.torch import import_torch  # noqa: E402
-from wavecore.ir import LayerGraph  # noqa: E402
-from wavecore.layers import LSTM, Embedding, Linear  # noqa: E402
-from wavecore.shapes import Shape  # noqa: E402
+from wavecore.network.graph import LayerGraph  # noqa: E402
+from wavecore.network.layers import LSTM, Embedding, Linear  # noqa: E402
+from wavecore.network.shapes import Shape  # noqa: E402
 
 WORDS = torch.zeros(3, 7, dtype=torch.long)
 

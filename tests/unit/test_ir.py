@@ -6,10 +6,10 @@ import pytest
 from builders import chain, inception, residual
 
 from wavecore.errors import GraphError
-from wavecore.ir import Network
-from wavecore.layers import Add, Conv, CrossEntropy, Flatten, Linear, ReLU
-from wavecore.layers.base import LayerKind
-from wavecore.shapes import Shape
+from wavecore.network.graph import Network
+from wavecore.network.layers import Add, Conv, CrossEntropy, Flatten, Linear, ReLU
+from wavecore.network.layers.base import LayerKind
+from wavecore.network.shapes import Shape
 
 
 def network() -> Network:
@@ -76,7 +76,7 @@ MISTAKES = [
         f"layer x {HERE}: reads 'cnov', which no earlier layer is named; try: its inputs first",
     ),
     (LayerKind(), ("conv",), "x",
-     f"layer x {HERE}: LayerKind is not a registered layer kind; try: wavecore.layers.KINDS"),
+     f"layer x {HERE}: LayerKind is not a registered layer kind; try: wavecore.network.layers.KINDS"),
     (Conv(4, 9), ("conv",), "x",
      f"layer x {HERE}: a window of 9 does not fit 6 with padding 0; try: other sizes, or a larger image"),
     (Conv(0), ("conv",), "x", f"layer x {HERE}: out_channels is 0; try: 1 or more"),

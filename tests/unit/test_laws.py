@@ -9,15 +9,15 @@ from functools import cache
 import pytest
 from builders import SCHEDULES, chain, machine
 
-from wavecore.energy import EnergyJoules
 from wavecore.errors import InvariantError
-from wavecore.laws import ROWS_LAWS, TOTALS_LAWS, check_run
-from wavecore.operations import TensorClass
-from wavecore.plan import Plan
-from wavecore.results import Run
+from wavecore.plan.model import Plan
+from wavecore.plan.traffic import plan_traffic
+from wavecore.results.energy import EnergyJoules
+from wavecore.results.invariants import ROWS_LAWS, TOTALS_LAWS, check_run
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
-from wavecore.traffic import plan_traffic
-from wavecore.unroll import training_graph
+from wavecore.training.operations import TensorClass
+from wavecore.training.unroll import training_graph
 
 Doctor = Callable[[Run], Run]
 

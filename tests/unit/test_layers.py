@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from wavecore.layers import (
+from wavecore.network.compute import Gemm
+from wavecore.network.layers import (
     KINDS,
     Add,
     AvgPool,
@@ -24,10 +25,9 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.layers.base import Expansion, LayerKind, Role
-from wavecore.layers.convolution import parity_taps
-from wavecore.operations import Gemm
-from wavecore.shapes import Shape
+from wavecore.network.layers.base import Expansion, LayerKind, Role
+from wavecore.network.layers.convolution import parity_taps
+from wavecore.network.shapes import Shape
 
 sizes = st.integers(1, 9)
 

@@ -11,19 +11,19 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
-from wavecore.blocking import least_bytes
+from wavecore.engines.step_tables import step_table
 from wavecore.errors import SpaceError
-from wavecore.gemm import gemm_cycles
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear
-from wavecore.lower import lower, machine_for
-from wavecore.placement import Direction, place
-from wavecore.plan import Choices
-from wavecore.program import After, Command, Pace, Program, commands, transfers_of
-from wavecore.shapes import Shape
-from wavecore.sim.tables import step_table
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.hardware.array import gemm_cycles
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear
+from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import least_bytes
+from wavecore.plan.model import Choices
+from wavecore.plan.placement import Direction, place
+from wavecore.program.commands import After, Command, Pace, Program, commands, transfers_of
+from wavecore.program.lower import lower, machine_for
+from wavecore.training.unroll import training_graph
 
 
 def lowered(network: LayerGraph, schedule: str = "mbs2", sub_batch: int | None = None, cores: int = 2) -> Program:

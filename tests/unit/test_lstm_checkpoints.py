@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.cli import main
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import LSTM, Concat, CrossEntropy, Embedding, Linear
-from wavecore.shapes import Shape
-from wavecore.sparsity.measure import match, measured_profile
-from wavecore.sparsity.profilefile import load_profile
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import LSTM, Concat, CrossEntropy, Embedding, Linear
+from wavecore.network.shapes import Shape
+from wavecore.sparsity.measure.weights import match, measured_profile
+from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile
 
 WORDS, FEATURES, HIDDEN = 40, 12, 10

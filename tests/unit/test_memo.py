@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wavecore import memo
-from wavecore.memo import Memo
+from wavecore.common import memo
+from wavecore.common.memo import Memo
 
 
 def test_a_result_is_made_once() -> None:

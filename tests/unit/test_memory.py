@@ -8,8 +8,8 @@ import pytest
 import simpy
 from builders import machine
 
-from wavecore.dram import sustained_bytes_per_second
-from wavecore.sim.memory import REQUEST_BYTES, SharedMemory
+from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
+from wavecore.hardware.dram import sustained_bytes_per_second
 
 CLOCK_HZ = machine().chip.clock_hz
 Served = list[tuple[int, int]]  # (queue, cycle at which the bus was free again)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wavecore.catalog import workload
 from wavecore.errors import InputError
 from wavecore.methods.base import EpochRow, Recorder
 from wavecore.methods.deephoyer import prune
@@ -18,7 +17,8 @@ from wavecore.methods.jpnet import RATES, chosen_rate, magnitude_masks
 from wavecore.methods.loop import Stage, apply_masks, weights_kept
 from wavecore.methods.networks import Net, hidden, network, winners
 from wavecore.methods.outcome import densities_left, input_density
-from wavecore.sparsity.facts import mask_of
+from wavecore.network.catalog import workload
+from wavecore.network.sparsity import mask_of
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile, weight_shape
 

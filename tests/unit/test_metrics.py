@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from wavecore.catalog import workload
 from wavecore.cli import arrays, compare, energytables, plan, report
-from wavecore.config import load_accelerator, machine_keys
-from wavecore.energyreport import IMAGENET, energy_report
-from wavecore.energyreport import to_dict as energy_dict
 from wavecore.errors import NameLookupError
-from wavecore.metrics import METRICS, RUN_METRICS, explain
-from wavecore.results import LayerRow, Run, to_dict
+from wavecore.hardware.config import load_accelerator, machine_keys
+from wavecore.hardware.specs import SparsitySpec
+from wavecore.network.catalog import workload
+from wavecore.results.energy_report import IMAGENET, energy_report
+from wavecore.results.energy_report import to_dict as energy_dict
+from wavecore.results.metrics import METRICS, RUN_METRICS, explain
+from wavecore.results.run import LayerRow, Run, to_dict
 from wavecore.simulation import simulate
 from wavecore.sparsity.profile import LayerSparsity, Profile
-from wavecore.specs import SparsitySpec
 
 OPEN = (
     "manifest.hashes",

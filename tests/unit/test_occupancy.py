@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavecore.cli import main
+from wavecore.engines.occupancy import Bins, Level, OccupancyRecorder
 from wavecore.report.data import parse_occupancy
-from wavecore.sim.occupancy import Bins, Level, OccupancyRecorder
 
 CHANGES = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9)), min_size=1, max_size=40)
 

@@ -13,17 +13,8 @@ from onnx_models import classifier, constant, model, node, saved, weight  # noqa
 
 from wavecore.errors import GraphError  # noqa: E402
 from wavecore.importers.onnx import import_onnx  # noqa: E402
-from wavecore.ir import LayerGraph  # noqa: E402
-from wavecore.layers import (  # noqa: E402
-    AvgPool,
-    Conv,
-    Dropout,
-    GlobalAvgPool,
-    GroupNorm,
-    Linear,
-    MaxPool,
-    ReLU,
-)
+from wavecore.network.graph import LayerGraph  # noqa: E402
+from wavecore.network.layers import AvgPool, Conv, Dropout, GlobalAvgPool, GroupNorm, Linear, MaxPool, ReLU  # noqa: E402
 
 CONV = node("Conv", "x w", "a", pads=[1, 1, 1, 1])
 W = weight("w", 8, 3, 3, 3)

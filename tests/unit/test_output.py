@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
 from wavecore.errors import FileError
-from wavecore.output import FILES, json_text, layers_csv, run_folder, writable_file
-from wavecore.plan import Plan
-from wavecore.planfile import load_plan
-from wavecore.results import Run, to_dict
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload
+from wavecore.plan.files import load_plan
+from wavecore.plan.model import Plan
+from wavecore.results.folder import FILES, json_text, layers_csv, run_folder, writable_file
+from wavecore.results.run import Run, to_dict
 from wavecore.simulation import make_plan, simulate
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 MACHINE = load_accelerator()
 GRAPH = workload("resnet18", image=32)

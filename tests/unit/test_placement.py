@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from builders import chain, inception, residual
 
-from wavecore.catalog import workload
-from wavecore.ir import LayerGraph
-from wavecore.placement import Direction, Place, PlacedOperation, operations_of, place, place_group
-from wavecore.plan import Group, Residency
-from wavecore.unroll import training_graph
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph
+from wavecore.plan.model import Group, Residency
+from wavecore.plan.placement import Direction, Place, PlacedOperation, operations_of, place, place_group
+from wavecore.training.unroll import training_graph
 
 KEPT, NEXT = Residency.KEPT, Residency.NEXT
 FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD

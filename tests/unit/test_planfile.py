@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from wavecore.errors import FileError
-from wavecore.ir import Network
-from wavecore.layers import Add, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
-from wavecore.plan import Group, Plan, Residency
-from wavecore.planfile import LINE_LENGTH, load_plan, plan_text, save_plan
-from wavecore.shapes import Shape
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.network.graph import Network
+from wavecore.network.layers import Add, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.plan.files import LINE_LENGTH, load_plan, plan_text, save_plan
+from wavecore.plan.model import Group, Plan, Residency
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 
 def build() -> TrainingGraph:

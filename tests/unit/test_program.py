@@ -7,9 +7,9 @@ from builders import SCHEDULES, chain, command, load, machine, program
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavecore.lower import lower
-from wavecore.program import Flow, Pace, commands, due, progress, transfers_of
-from wavecore.unroll import training_graph
+from wavecore.program.commands import Flow, Pace, commands, due, progress, transfers_of
+from wavecore.program.lower import lower
+from wavecore.training.unroll import training_graph
 
 SWEEPS = (Pace.FIRST_SWEEP, Pace.SECOND_SWEEP)
 

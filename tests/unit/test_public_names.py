@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import wavecore as wc
-from wavecore.metrics import RUN_METRICS as METRICS
+from wavecore.results.metrics import RUN_METRICS as METRICS
 
 PARTS = ("schema", "groups.", "packed.", "layers.", "manifest.")
 NAMES = {

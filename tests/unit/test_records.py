@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import pytest
 
+from wavecore.common.records import build
 from wavecore.errors import InputError
-from wavecore.operations import Phase
-from wavecore.records import build
+from wavecore.training.operations import Phase
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,24 @@ import pytest
 from builders import SCHEDULES, machine
 from wavecore.workloads.common import lstm
 
-from wavecore.blocking import block, least_bytes
-from wavecore.catalog import workload
 from wavecore.errors import ConfigError, GraphError, PlanError
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import LSTM, CrossEntropy, Dropout, Embedding, Inlet, LayerKind, Linear, Outlet, ReLU
-from wavecore.operations import Phase, TensorClass
-from wavecore.placement import Direction, PlacedOperation, place
-from wavecore.plan import Choices, Group, Plan
-from wavecore.recurrence import recurrent_weights
-from wavecore.shapes import Shape
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import LSTM, CrossEntropy, Dropout, Embedding, Inlet, LayerKind, Linear, Outlet, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import block, least_bytes
+from wavecore.plan.model import Choices, Group, Plan
+from wavecore.plan.placement import Direction, PlacedOperation, place
+from wavecore.plan.recurrence import recurrent_weights
+from wavecore.plan.rules import verify_plan
+from wavecore.plan.traffic import plan_traffic, transfers
 from wavecore.simulation import make_plan, simulate
 from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile
-from wavecore.traffic import plan_traffic, transfers
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_plan
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.operations import Phase, TensorClass
+from wavecore.training.unroll import training_graph
 
 HIDDEN, STEPS = 64, 9
 WEIGHTS = 4 * HIDDEN * HIDDEN * 2  # fp16

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wavecore import catalog, registry
+from wavecore.common import entry_points as registry
 from wavecore.errors import ConfigError, NameLookupError
+from wavecore.network import catalog
 
 Install = Callable[..., None]
 
@@ -131,6 +132,6 @@ def test_an_option_without_a_simple_default_is_reported(install: Install, more: 
 
 
 def test_no_workload_is_imported_before_it_is_asked_for() -> None:
-    code = "import sys, wavecore.catalog; print([m for m in sys.modules if m.startswith('wavecore.workloads')])"
+    code = "import sys, wavecore.network.catalog; print([m for m in sys.modules if m.startswith('wavecore.workloads')])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

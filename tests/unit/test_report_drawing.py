@@ -16,11 +16,11 @@ from matplotlib.text import Text
 from pictured_runs import SCHEDULES, case, everything
 
 from wavecore.errors import InputError
-from wavecore.report.chart import Bars, Heat, Level, Line, Panel, Picture, Points, Steps
+from wavecore.pictures.interactive import escaped, panel_spec
+from wavecore.pictures.marks import Bars, Heat, Level, Line, Panel, Picture, Points, Steps
+from wavecore.pictures.static import draw_sheet, sheet
 from wavecore.report.contents import pictures
 from wavecore.report.data import Case, Report
-from wavecore.report.interactive import escaped, panel_spec
-from wavecore.report.static import draw_sheet, sheet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
 
@@ -155,7 +155,7 @@ def test_too_many_pictures_for_one_file(tmp_path: Path) -> None:
 
 
 def test_a_panel_without_names_is_drawn(tmp_path: Path) -> None:
-    from wavecore.report.chart import Axis
+    from wavecore.pictures.marks import Axis
 
     panel = Panel(title="", x=Axis(), y=Axis(), marks=(Points(name="_x", colour="#000000", x=(1,), y=(2,)),))
     draw_sheet([Picture(key="x", title="x", caption="", panels=(panel,))], tmp_path / "x.pdf")

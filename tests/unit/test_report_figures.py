@@ -7,9 +7,8 @@ from dataclasses import fields, replace
 import pytest
 from pictured_runs import SCHEDULES, case, machine, occupancy, renamed, run, shown
 
-from wavecore.operations import Phase
-from wavecore.plots import CLASS_COLOURS, COLOURS
-from wavecore.report.chart import Band, Bars, Level, Line, Panel, Points, Steps, legend
+from wavecore.pictures.marks import Band, Bars, Level, Line, Panel, Points, Steps, legend
+from wavecore.pictures.plots import CLASS_COLOURS, COLOURS
 from wavecore.report.contents import MOST_RUNS, pictures
 from wavecore.report.data import Case, Report, cases, parse_occupancy
 from wavecore.report.figures.comparison import comparison
@@ -18,6 +17,7 @@ from wavecore.report.figures.layers import time, traffic
 from wavecore.report.figures.occupancy import occupancy as occupancy_picture
 from wavecore.report.figures.roofline import roofline
 from wavecore.report.figures.stacks import energy, utilization
+from wavecore.training.operations import Phase
 
 RUNS = [run(schedule) for schedule in SCHEDULES]
 BUFFER = machine().core.global_buffer_bytes

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from wavecore.report.chart import Axis, Band, Bars, Heat, Level, Line, Mark, Panel, Points, Steps, byte_axis
-from wavecore.report.interactive import BOTTOM, LABEL_ROW, TOP, panel_spec, short
+from wavecore.pictures.interactive import BOTTOM, LABEL_ROW, TOP, panel_spec, short
+from wavecore.pictures.marks import Axis, Band, Bars, Heat, Level, Line, Mark, Panel, Points, Steps, byte_axis
 
 NAMES = Axis(title="layer", names=("a", "<b>", "c" * 40))
 VALUES = Axis(title="MiB", low=0.0, high=5.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pictured_runs import HOSTILE, SCHEDULES, case, everything, put_sweep, run, shown, sweep_rows
 
-from wavecore.config import machine_keys
+from wavecore.hardware.config import machine_keys
 from wavecore.report import page as page_module
 from wavecore.report.data import Report, cases, load
 from wavecore.report.page import page

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pictured_runs import SWEEP, put_sweep, sweep_rows
 
-from wavecore.plots import COLOURS
-from wavecore.report.chart import Heat, Line, Picture, Points
+from wavecore.pictures.marks import Heat, Line, Picture, Points
+from wavecore.pictures.plots import COLOURS
 from wavecore.report.contents import pictures
 from wavecore.report.data import load
 from wavecore.report.figures.sweepfronts import MOST_OTHERS

@@ -7,8 +7,8 @@ import pytest
 from pictured_runs import run
 
 from wavecore.errors import InputError
-from wavecore.output import json_text
-from wavecore.results import from_dict, to_dict
+from wavecore.results.folder import json_text
+from wavecore.results.run import from_dict, to_dict
 
 AGAIN = "making it again with this version"
 

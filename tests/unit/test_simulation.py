@@ -9,9 +9,9 @@ from builders import SCHEDULES, chain, machine, residual
 
 import wavecore as wc
 from wavecore.errors import InputError, NameLookupError
-from wavecore.results import Run, to_dict
+from wavecore.results.run import Run, to_dict
 from wavecore.simulation import ENGINES, batch_per_core, find_engine, find_schedule, make_plan, schedule_names, simulate
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 CORES = 2
 

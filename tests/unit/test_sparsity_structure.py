@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wavecore.catalog import workload
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Add, Concat, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
-from wavecore.shapes import Shape
-from wavecore.sparsity.facts import mask_of
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Add, Concat, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.network.sparsity import mask_of
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import apply_profile
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sweep_specs import SMALL, parsed, swept
 
 from wavecore.errors import FileError, InputError
-from wavecore.plots import COLOURS
+from wavecore.pictures.plots import COLOURS
 from wavecore.sweep.figures import check_plot, draw, sweep_figure, wanted_figure
 
 MIB = 1 << 20

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavecore.config import load_accelerator, machine_keys
 from wavecore.errors import ConfigError, InputError, NameLookupError
+from wavecore.hardware.config import load_accelerator, machine_keys
 from wavecore.sweep.parameters import (
     Parameter,
     exact,

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from sweep_specs import SMALL, parsed, swept
 
-from wavecore.catalog import workload
-from wavecore.config import load_accelerator
-from wavecore.documents import registered
 from wavecore.errors import InputError
-from wavecore.output import json_text
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.registered import registered
+from wavecore.network.catalog import workload
+from wavecore.results.folder import json_text
 from wavecore.simulation import simulate
 from wavecore.sweep import search
 from wavecore.sweep import table as table_module

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sweep_specs import parsed
 
-from wavecore.config import load_accelerator, machine_keys
+from wavecore.hardware.config import load_accelerator, machine_keys
 from wavecore.sweep.sections import Objective, Search
 from wavecore.sweep.space import assignment, listed_points
 from wavecore.sweep.spec import SweepSpec
@@ -70,7 +70,7 @@ def test_every_field_of_the_machine_can_be_varied() -> None:
 
 
 def _toml(value: object, unit: str) -> str:
-    from wavecore.units import UNITS
+    from wavecore.common.units import UNITS
 
     if unit:
         return f'"{value} {UNITS[unit].symbol}"'
@@ -202,7 +202,7 @@ def test_paths_start_from_the_folder_of_the_specification(tmp_path: Path) -> Non
 
 
 def load_source(memory: str) -> object:
-    from wavecore.documents import registered
+    from wavecore.hardware.registered import registered
 
     return registered("memories")[memory]
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from builders import machine
 
-from wavecore import metrics
 from wavecore.errors import ConfigError, FileError, InputError, NameLookupError, SpaceError
-from wavecore.plan import Choices
+from wavecore.importers.topology import topology_workload
+from wavecore.plan.model import Choices
+from wavecore.results import metrics
 from wavecore.simulation import simulate
 from wavecore.sweep import task as module
 from wavecore.sweep.task import SCALARS, Task, evaluate, make_task, model_version, source_hash
-from wavecore.topology import topology_workload
 
 TOPOLOGY = (
     "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\na,8,8,3,3,3,5,1,\n"

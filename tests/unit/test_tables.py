@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
+from wavecore.engines.step_tables import StepTable, step_table
 from wavecore.errors import SpaceError
-from wavecore.ir import LayerGraph
-from wavecore.lower import lower
-from wavecore.program import Command, Flow, Pace, Token
-from wavecore.sim.tables import StepTable, step_table
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph
+from wavecore.program.commands import Command, Flow, Pace, Token
+from wavecore.program.lower import lower
+from wavecore.training.unroll import training_graph
 
 
 def check_sums(each: Command, table: StepTable) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from builders import command, program
 
-from wavecore.sim.probe import Cause, Signal
-from wavecore.sim.turns import Turn, Turns
+from wavecore.engines.instances import Turn, Turns
+from wavecore.engines.probe import Cause, Signal
 from wavecore.timeline.model import LeftOut, Slice, Track
 from wavecore.timeline.thinning import drop_shortest, join_steps, thin
 

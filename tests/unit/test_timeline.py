@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from builders import machine
 
-from wavecore.catalog import workload
 from wavecore.cli.watching import parse_window
-from wavecore.results import Run
-from wavecore.sim.occupancy import OccupancyRecorder
-from wavecore.sim.probe import Probe, Probes
+from wavecore.engines.occupancy import OccupancyRecorder
+from wavecore.engines.probe import Probe, Probes
+from wavecore.network.catalog import workload
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
 from wavecore.timeline.collect import WHOLE, TimelineProbe, Window
 from wavecore.timeline.drawing import summary

@@ -2,8 +2,8 @@
 
 import simpy
 
-from wavecore.sim.probe import Cause, Signal
-from wavecore.sim.tokens import Counter, Space
+from wavecore.engines.probe import Cause, Signal
+from wavecore.engines.tokens import Counter, Space
 
 LOADS, SPACE = (Signal(0, cause) for cause in (Cause.LOADS, Cause.SPACE))
 

@@ -9,13 +9,14 @@ from builders import ORDER, machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavecore.layers import Conv, Linear
-from wavecore.scalesim import TopologyLayer, parse_topology, topology_macs
-from wavecore.shapes import Shape
+from wavecore.hardware.scalesim import TopologyLayer, parse_topology, topology_macs
+from wavecore.importers.topology import network_of, topology_workload
+from wavecore.network.layers import Conv, Linear
+from wavecore.network.rules import verify_graph
+from wavecore.network.shapes import Shape
 from wavecore.simulation import simulate
-from wavecore.topology import network_of, topology_workload
-from wavecore.unroll import training_graph
-from wavecore.verify import verify_graph, verify_training
+from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 DATA = Path(__file__).parent.parent / "crosscheck" / "data"
 CONV = "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides\n"

@@ -10,11 +10,11 @@ import pytest
 from builders import machine, residual
 
 from wavecore.cli import main
-from wavecore.dram import STREAM_BYTES, TRACE_FORMATS, TraceFormat
+from wavecore.engines.probe import Probe
+from wavecore.engines.trace import ACCESS_BYTES, dram_trace
 from wavecore.errors import FileError, InputError
-from wavecore.results import Run
-from wavecore.sim.probe import Probe
-from wavecore.sim.trace import ACCESS_BYTES, dram_trace
+from wavecore.hardware.dram import STREAM_BYTES, TRACE_FORMATS, TraceFormat
+from wavecore.results.run import Run
 from wavecore.simulation import simulate
 
 TOPOLOGY = "Layer,M,N,K\nlayer,40,30,20\n"

@@ -12,14 +12,14 @@ from dataclasses import replace
 import pytest
 from builders import ORDER, SCHEDULES, chain, inception, machine, residual
 
-from wavecore.catalog import workload
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import Concat, Conv, CrossEntropy, ReLU
-from wavecore.operations import Tensor, TensorClass
-from wavecore.plan import Plan
-from wavecore.shapes import Shape
-from wavecore.traffic import Transfer, When, plan_traffic, share, sub_batches
-from wavecore.unroll import training_graph
+from wavecore.network.catalog import workload
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import Concat, Conv, CrossEntropy, ReLU
+from wavecore.network.shapes import Shape
+from wavecore.plan.model import Plan
+from wavecore.plan.traffic import Transfer, When, plan_traffic, share, sub_batches
+from wavecore.training.operations import Tensor, TensorClass
+from wavecore.training.unroll import training_graph
 
 SAMPLES, CORES = 4, 2
 WEIGHTS = {"chain": 620, "residual": 108 + 144 + 144 + 512}

@@ -10,8 +10,8 @@ from builders import chain, inception, residual
 from hypothesis import given
 from strategies import networks
 
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import (
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import (
     Add,
     AvgPool,
     Conv,
@@ -24,10 +24,10 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.operations import Operation, Phase, TensorClass
-from wavecore.shapes import Shape
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.network.shapes import Shape
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.operations import Operation, Phase, TensorClass
+from wavecore.training.unroll import training_graph
 
 
 def ended(net: Network, x: str) -> TrainingGraph:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wavecore import units
+from wavecore.common import units
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,22 @@ from typing import Any
 
 import pytest
 
-from wavecore import planrules, verify
-from wavecore.catalog import workload, workload_names
-from wavecore.config import load_accelerator
+from wavecore.common.entry_points import collect
 from wavecore.errors import GraphError, InvariantError
-from wavecore.ir import Layer, LayerGraph, Network
-from wavecore.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
-from wavecore.layers.base import LayerKind
-from wavecore.operations import Tensor, TensorClass, Use
-from wavecore.plan import Plan, Schedule
-from wavecore.registry import collect
-from wavecore.shapes import Shape
-from wavecore.training import TrainingGraph, Unit
-from wavecore.unroll import training_graph
+from wavecore.hardware.config import load_accelerator
+from wavecore.network.catalog import workload, workload_names
+from wavecore.network.graph import Layer, LayerGraph, Network
+from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.network.layers.base import LayerKind
+from wavecore.network.rules import GRAPH_RULES, verify_graph
+from wavecore.network.shapes import Shape
+from wavecore.plan import rules as planrules
+from wavecore.plan.model import Plan, Schedule
+from wavecore.plan.rules import verify_plan
+from wavecore.training.graph import TrainingGraph, Unit
+from wavecore.training.operations import Tensor, TensorClass, Use
+from wavecore.training.rules import TRAINING_RULES, verify_training
+from wavecore.training.unroll import training_graph
 
 
 def build() -> LayerGraph:
@@ -38,19 +41,19 @@ TRAINING = training_graph(GRAPH)
 @pytest.mark.parametrize("name", workload_names())
 def test_every_registered_network_passes(name: str) -> None:
     graph = workload(name)
-    verify.verify_graph(graph)
-    verify.verify_training(training_graph(graph))
-    verify.verify_training(training_graph(graph, pairwise_sums=False))
+    verify_graph(graph)
+    verify_training(training_graph(graph))
+    verify_training(training_graph(graph, pairwise_sums=False))
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "mobilenet_v2"])
 def test_every_registered_schedule_passes(name: str) -> None:
     training, machine = training_graph(workload(name)), load_accelerator()
     for schedule in collect("wavecore.schedules", "SCHEDULES", Schedule).values():
-        verify.verify_plan(training, schedule.make(training, machine, 32), machine)
+        verify_plan(training, schedule.make(training, machine, 32), machine)
 
 
-@pytest.mark.parametrize("table", [verify.GRAPH_RULES, verify.TRAINING_RULES, planrules.RULES])
+@pytest.mark.parametrize("table", [GRAPH_RULES, TRAINING_RULES, planrules.RULES])
 def test_rules_are_named_functions_that_say_what_holds(table: tuple[Callable[..., object], ...]) -> None:
     assert len({rule.__name__ for rule in table}) == len(table)
     assert all(rule.__doc__ for rule in table)
@@ -75,7 +78,7 @@ GRAPH_MISTAKES = [
     ),
     (
         with_layer("conv2", kind=Strange()),
-        "network small, layer conv2: Strange is not a registered layer kind; try: wavecore.layers.KINDS",
+        "network small, layer conv2: Strange is not a registered layer kind; try: wavecore.network.layers.KINDS",
     ),
     (
         with_layer("conv1", inputs=("relu1",)),
@@ -116,7 +119,7 @@ GRAPH_MISTAKES = [
 @pytest.mark.parametrize(("graph", "message"), GRAPH_MISTAKES)
 def test_a_broken_network(graph: LayerGraph, message: str) -> None:
     with pytest.raises(GraphError) as caught:
-        verify.verify_graph(graph)
+        verify_graph(graph)
     text = caught.value.message
     for layer in GRAPH:
         text = text.replace(f" ({layer.source})", "")
@@ -127,7 +130,7 @@ def test_a_broken_network_names_its_line() -> None:
     last = GRAPH.layers[-1]
     bad = Layer(last.name, last.kind, last.inputs, Shape(3), "net.py:7")
     with pytest.raises(GraphError, match=r"layer cross_entropy1 \(net.py:7\): "):
-        verify.verify_graph(LayerGraph("small", (*GRAPH.layers[:-1], bad)))
+        verify_graph(LayerGraph("small", (*GRAPH.layers[:-1], bad)))
 
 
 # -- training steps ------------------------------------------------------------------------------------------
@@ -212,15 +215,15 @@ TRAINING_MISTAKES = [
 @pytest.mark.parametrize(("training", "message"), TRAINING_MISTAKES)
 def test_a_broken_training_graph(training: TrainingGraph, message: str) -> None:
     with pytest.raises(InvariantError) as caught:
-        verify.verify_training(training)
+        verify_training(training)
     assert caught.value.message == f"training graph of small, {message}"
 
 
 def test_every_rule_has_a_test_that_breaks_it() -> None:
     broken = [graph for graph, _ in GRAPH_MISTAKES]
-    assert {first(verify.GRAPH_RULES, graph) for graph in broken} == set(verify.GRAPH_RULES)
+    assert {first(GRAPH_RULES, graph) for graph in broken} == set(GRAPH_RULES)
     graphs = [training for training, _ in TRAINING_MISTAKES]
-    assert {first(verify.TRAINING_RULES, training) for training in graphs} == set(verify.TRAINING_RULES)
+    assert {first(TRAINING_RULES, training) for training in graphs} == set(TRAINING_RULES)
 
 
 def first(rules: tuple[Callable[..., Any], ...], subject: object) -> Callable[..., Any]:

@@ -6,10 +6,10 @@ from math import gcd
 import numpy as np
 import pytest
 
-from wavecore.catalog import workload, workload_info, workload_names, workload_options
 from wavecore.errors import GraphError
-from wavecore.ir import LayerGraph
-from wavecore.layers import (
+from wavecore.network.catalog import workload, workload_info, workload_names, workload_options
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import (
     LSTM,
     AdaptiveAvgPool,
     Add,
@@ -22,8 +22,8 @@ from wavecore.layers import (
     Outlet,
     ReLU,
 )
-from wavecore.shapes import Shape
-from wavecore.unroll import training_graph
+from wavecore.network.shapes import Shape
+from wavecore.training.unroll import training_graph
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from wavecore.common.yaml import Node, items, parse_yaml, read_yaml
 from wavecore.errors import ConfigError, FileError
-from wavecore.yamlfile import Node, items, parse_yaml, read_yaml
 
 
 def plain(node: Node) -> Any:

@@ -18,8 +18,8 @@ from wavecore.errors import unknown_name
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.scalesim import TopologyLayer
-    from wavecore.specs import ArraySpec
+    from wavecore.hardware.scalesim import TopologyLayer
+    from wavecore.hardware.specs import ArraySpec
 
 LARGEST_SIZE = 10**12
 DATAFLOWS = ("ws", "os", "is")
@@ -65,7 +65,7 @@ def gemm(
 
 def gemm_values(array: ArraySpec, clock_hz: int, m: int, k: int, n: int) -> dict[str, Any]:
     """What ``gemm.*`` says of a product, by the last part of the metrics' names."""
-    from wavecore.gemm import gemm_cycles, utilization
+    from wavecore.hardware.array import gemm_cycles, utilization
 
     timed = gemm_cycles(array, m, k, n)
     return {
@@ -98,7 +98,7 @@ def scalesim(
     json: Json = False,
 ) -> None:
     """Set SCALE-Sim's compute cycles beside wavecore's, layer by layer."""
-    from wavecore.scalesim import parse_topology
+    from wavecore.hardware.scalesim import parse_topology
 
     if dataflow not in DATAFLOWS:
         raise unknown_name("--dataflow", "dataflow", dataflow, DATAFLOWS)
@@ -112,8 +112,8 @@ def scalesim(
 
 def scalesim_values(layer: TopologyLayer, array: ArraySpec, dataflow: Any) -> dict[str, Any]:
     """What ``scalesim.*`` says of a layer, by the last part of the metrics' names."""
-    from wavecore.gemm import gemm_cycles, issue_cycles
-    from wavecore.scalesim import gemm_of, repeats_of, scalesim_cycles, topology_macs
+    from wavecore.hardware.array import gemm_cycles, issue_cycles
+    from wavecore.hardware.scalesim import gemm_of, repeats_of, scalesim_cycles, topology_macs
 
     m, n, k = gemm_of(layer)
     once = gemm_cycles(array, m, k, n)
@@ -152,11 +152,11 @@ def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
 
 def _array_of(machine: Machine, schedule: str) -> ArraySpec:
     """The array as ``schedule`` uses it: with one weight register or two, as it plans for a small network."""
-    from wavecore.ir import Network
-    from wavecore.layers import CrossEntropy, Flatten, Linear
-    from wavecore.shapes import Shape
+    from wavecore.network.graph import Network
+    from wavecore.network.layers import CrossEntropy, Flatten, Linear
+    from wavecore.network.shapes import Shape
     from wavecore.simulation import find_schedule
-    from wavecore.unroll import training_graph
+    from wavecore.training.unroll import training_graph
 
     policy = find_schedule(schedule)
     net = Network("gemm", Shape(8, 1, 1))
@@ -177,7 +177,7 @@ def _about(machine: Machine, schedule: str) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    from wavecore.output import json_text
+    from wavecore.results.folder import json_text
 
     sys.stdout.write(json_text(value))
 

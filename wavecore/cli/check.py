@@ -16,7 +16,7 @@ from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.errors import ConfigError, FileError, InputError
 
 if TYPE_CHECKING:
-    from wavecore.documents import Document
+    from wavecore.common.toml import Document
 
 Files = Annotated[
     list[Path],
@@ -49,8 +49,8 @@ def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> Non
 
 def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> str:
     """Check one file and say what it is; raises the `InputError` of the first thing that is wrong."""
-    from wavecore.documents import read_document
-    from wavecore.scalesim import parse_topology
+    from wavecore.common.toml import read_document
+    from wavecore.hardware.scalesim import parse_topology
 
     if path.suffix == ".csv":
         layers = len(parse_topology(path))
@@ -70,7 +70,7 @@ def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> 
 
 
 def _ert(path: Path) -> str:
-    from wavecore.ert import read_ert
+    from wavecore.hardware.ert import read_ert
 
     components = len(read_ert(path).components)
     return f"an ERT of {components} {'component' if components == 1 else 'components'}"
@@ -78,8 +78,8 @@ def _ert(path: Path) -> str:
 
 def _kind(document: Document) -> str:
     """Tell what a TOML file describes by the keys at its top; ConfigError if they are of nothing known."""
-    from wavecore import specs
-    from wavecore.planfile import SCHEMA
+    from wavecore.hardware import specs
+    from wavecore.plan.files import SCHEMA
 
     if document.data.get("schema") == SCHEMA or "group" in document.data:
         return "a plan"
@@ -128,10 +128,10 @@ def _energy(document: Document, machine: MachineOptions, network: NetworkOptions
 
 
 def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    from wavecore.documents import place
+    from wavecore.common.toml import place
     from wavecore.errors import PlanError
-    from wavecore.planfile import parse_plan
-    from wavecore.verify import verify_plan
+    from wavecore.plan.files import parse_plan
+    from wavecore.plan.rules import verify_plan
 
     name = document.data.get("workload")
     if not isinstance(name, str):
@@ -147,7 +147,7 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
 
 
 def _map(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    from wavecore.ertmap import parse_map
+    from wavecore.hardware.ert_map import parse_map
 
     parse_map(document)
 
@@ -160,7 +160,7 @@ def _sweep(document: Document, machine: MachineOptions, network: NetworkOptions)
 
 
 def _profile(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    from wavecore.sparsity.profilefile import parse_profile
+    from wavecore.sparsity.profile_file import parse_profile
 
     profile = parse_profile(document)
     if profile.workload:

@@ -21,7 +21,7 @@ from wavecore.errors import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.results import Run
+    from wavecore.results.run import Run
 
 Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Registered networks.", show_default=False)]
 Schedules = Annotated[
@@ -78,13 +78,13 @@ def compare(
     with progress(len(cases) * len(names)) as shown:
         runs = [run_case(case, loaded, name, batch, engine, shown)[0] for case in cases for name in names]
     if plot is not None:
-        from wavecore.plots import draw_comparison
+        from wavecore.pictures.plots import draw_comparison
 
         draw_comparison(runs, plot)
         say(f"written to {plot}")
     if json:
-        from wavecore.output import json_text
-        from wavecore.results import to_dict
+        from wavecore.results.folder import json_text
+        from wavecore.results.run import to_dict
 
         sys.stdout.write(json_text([to_dict(run) for run in runs]))
     else:
@@ -107,8 +107,8 @@ def schedule_list(schedules: str | None) -> list[str]:
 
 def check_plot(path: Path, force: bool) -> None:
     """Raise an `InputError` if no picture can be written at ``path``."""
-    from wavecore.output import writable_file
-    from wavecore.plots import FORMATS
+    from wavecore.pictures.plots import FORMATS
+    from wavecore.results.folder import writable_file
 
     if path.suffix.lower() not in FORMATS:
         raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem}.png")

@@ -22,7 +22,7 @@ from wavecore.cli.tables import show
 from wavecore.errors import InputError, NameLookupError
 
 if TYPE_CHECKING:
-    from wavecore.energyreport import Epoch
+    from wavecore.results.energy_report import Epoch
 
 LARGEST_EPOCH = 10**12
 IMAGENET_CLASSES = 1000
@@ -78,8 +78,8 @@ def energy(
     json: Json = False,
 ) -> None:
     """Report energy: a step, a sample, an epoch; by component, phase and layer; every constant with its source."""
-    from wavecore.energyreport import energy_csv, energy_report, to_dict
-    from wavecore.output import json_text, writable_file, write_file
+    from wavecore.results.energy_report import energy_csv, energy_report, to_dict
+    from wavecore.results.folder import json_text, writable_file, write_file
     from wavecore.simulation import find_engine
 
     find_engine(engine)
@@ -101,7 +101,7 @@ def energy(
         runs = [run_case(case, each, name, batch, engine, shown)[0] for case, _, name, each in todo]
     reports = [energy_report(run, epoch) for run, (_, epoch, _, _) in zip(runs, todo, strict=True)]
     if plot is not None:
-        from wavecore.figures_energy import draw_energy
+        from wavecore.pictures.energy import draw_energy
 
         draw_energy(runs, plot)
         say(f"written to {plot}")
@@ -128,7 +128,7 @@ def load_machines(options: MachineOptions, energy: str | None, memories: str | N
 def _names(listed: str) -> list[str | None]:
     names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
     if not names:
-        from wavecore.config import available
+        from wavecore.hardware.config import available
 
         raise InputError("--memories", "names no memory", ",".join(available("memories")))
     return [*names]
@@ -148,8 +148,8 @@ def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
 
 def _epoch(case: Case, given: str | None) -> Epoch | None:
     """The samples of an epoch: as given, or ImageNet's for a network that tells its classes apart."""
-    from wavecore.catalog import workload_names, workload_options
-    from wavecore.energyreport import IMAGENET, Epoch
+    from wavecore.network.catalog import workload_names, workload_options
+    from wavecore.results.energy_report import IMAGENET, Epoch
 
     if given is not None:
         return Epoch(whole_number("--epoch-samples", given, 1, LARGEST_EPOCH), "--epoch-samples")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from wavecore.cli.tables import amount, console, heading, share, table
-from wavecore.units import format_quantity
+from wavecore.common.units import format_quantity
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.energyreport import EnergyReport
+    from wavecore.results.energy_report import EnergyReport
 
 MOST_LAYERS = 10
 RATIO = "compare.energy_ratio"
@@ -85,7 +85,7 @@ def _headline(reports: Reports) -> Iterator[Line]:
 
 
 def _components(reports: Reports) -> Iterator[Line]:
-    from wavecore.energyreport import COMPONENTS
+    from wavecore.results.energy_report import COMPONENTS
 
     for part in COMPONENTS:
         yield heading(f"energy_joules.{part}"), [_cell(getattr(each.energy, part), each) for each in reports]

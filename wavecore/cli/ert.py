@@ -16,7 +16,7 @@ from wavecore.cli.options import Force
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.ertmap import Imported
+    from wavecore.hardware.ert_map import Imported
 
 ErtFile = Annotated[
     Path, typer.Argument(metavar="ERT.yaml", help="ERT.yaml or ERT_summary.yaml of Accelergy.", show_default=False)
@@ -38,12 +38,12 @@ def import_ert(ert: ErtFile, map_file: MapFile, energy: Base = "32nm", out: Out 
 
     A map says which component and action gives which constant, and how many bits it moves: docs/energy.md.
     """
-    from wavecore.documents import read_document
-    from wavecore.ert import read_ert
-    from wavecore.ertmap import import_table, parse_map, table_text
+    from wavecore.common.toml import read_document
+    from wavecore.hardware.ert import read_ert
+    from wavecore.hardware.ert_map import import_table, parse_map, table_text
 
     if out is not None:
-        from wavecore.output import writable_file
+        from wavecore.results.folder import writable_file
 
         writable_file(out, replace=force)
     with hinting("docs/energy.md, which shows an ERT and a map"):
@@ -55,7 +55,7 @@ def import_ert(ert: ErtFile, map_file: MapFile, energy: Base = "32nm", out: Out 
         sys.stdout.write(text)
         return
     from wavecore.cli.tables import show
-    from wavecore.output import write_file
+    from wavecore.results.folder import write_file
 
     write_file(out, text)
     say(f"written to {out}")

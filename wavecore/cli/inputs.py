@@ -14,12 +14,12 @@ from wavecore.cli.options import MachineOptions, NetworkOptions
 from wavecore.errors import FileError, InputError, NameLookupError, unknown_name
 
 if TYPE_CHECKING:
-    from wavecore.catalog import Option, Workload
-    from wavecore.ir import LayerGraph
-    from wavecore.plan import Plan
+    from wavecore.hardware.specs import Accelerator
+    from wavecore.network.catalog import Option, Workload
+    from wavecore.network.graph import LayerGraph
+    from wavecore.plan.model import Plan
     from wavecore.sparsity.profile import Profile
-    from wavecore.specs import Accelerator
-    from wavecore.training import TrainingGraph
+    from wavecore.training.graph import TrainingGraph
 
 LARGEST_BATCH = 1 << 16
 ONNX_OPTIONS = ("folded", "image", "norm")
@@ -42,7 +42,7 @@ class Case:
     @cached_property
     def training(self) -> TrainingGraph:
         """One training step of the network."""
-        from wavecore.unroll import training_graph
+        from wavecore.training.unroll import training_graph
 
         return training_graph(self.graph)
 
@@ -64,7 +64,7 @@ def load_case(name: str, options: NetworkOptions) -> Case:
     """
     if options.sparsity is None:
         return _dense_case(name, options)
-    from wavecore.sparsity.profilefile import load_profile
+    from wavecore.sparsity.profile_file import load_profile
     from wavecore.sparsity.structure import apply_profile
 
     with hinting("wavecore profile MODEL -o profile.toml, which writes one"):
@@ -76,7 +76,7 @@ def load_case(name: str, options: NetworkOptions) -> Case:
 
 
 def _dense_case(name: str, options: NetworkOptions) -> Case:
-    from wavecore.catalog import workload, workload_info
+    from wavecore.network.catalog import workload, workload_info
 
     if name.endswith(".csv") and Path(name).is_file():
         return _topology_case(name, options)
@@ -95,8 +95,8 @@ def is_onnx(name: str) -> bool:
 
 def _topology_case(path: str, options: NetworkOptions) -> Case:
     """Read a topology; it has no options."""
-    from wavecore.catalog import Workload
-    from wavecore.topology import topology_workload
+    from wavecore.importers.topology import topology_workload
+    from wavecore.network.catalog import Workload
 
     given = ["--image", "--classes", "--width"]
     given = [option for option in given if getattr(options, option[2:]) is not None]
@@ -110,9 +110,9 @@ def _topology_case(path: str, options: NetworkOptions) -> Case:
 
 def _onnx_case(path: str, options: NetworkOptions) -> Case:
     """Read an ONNX model, and say what may not be meant."""
-    from wavecore.catalog import Workload
     from wavecore.cli.messages import say
     from wavecore.importers.onnx import import_onnx
+    from wavecore.network.catalog import Workload
 
     texts = _given(options)
     for key in texts:
@@ -128,8 +128,8 @@ def _onnx_case(path: str, options: NetworkOptions) -> Case:
 
 def _refuse_files(name: str) -> None:
     """Say of a path that it is missing, or that networks are not read from such files."""
-    from wavecore.catalog import workload_names
     from wavecore.importers.files import refuse_suffix
+    from wavecore.network.catalog import workload_names
 
     path = Path(name)
     if name in workload_names() or not (path.suffix or "/" in name):
@@ -146,7 +146,7 @@ def _refuse_files(name: str) -> None:
 
 def _workload_options(name: str, given: NetworkOptions) -> dict[str, Option]:
     """Read texts as the types of the options' defaults; what does not fit stays text, to be refused later."""
-    from wavecore.catalog import workload_options
+    from wavecore.network.catalog import workload_options
 
     defaults = workload_options(name)
     return {key: _typed(text, defaults.get(key)) for key, text in _given(given).items()}
@@ -179,7 +179,7 @@ def _typed(text: str, default: Option | None) -> Option:
 
 def load_machine(options: MachineOptions) -> Machine:
     """Load the accelerator; an `InputError` for a name, a file or a value that is wrong."""
-    from wavecore.config import load_accelerator, sources
+    from wavecore.hardware.config import load_accelerator, sources
 
     chosen: dict[str, Any] = {"memory": options.memory, "overrides": options.overrides}
     with hinting("wavecore list accelerators, or memories, or a TOML file of your own"):
@@ -230,9 +230,9 @@ def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: str | 
     Raises `NameLookupError`, `FileError`, `PlanError` or `SpaceError`, and `InputError` for a mini-batch that does
     not split over the cores or is not the plan's.
     """
-    from wavecore.planfile import load_plan
+    from wavecore.plan.files import load_plan
+    from wavecore.plan.rules import verify_plan
     from wavecore.simulation import find_schedule, make_plan, parse_choices
-    from wavecore.verify import verify_plan
 
     choices = parse_choices(case.choices)
     if not is_plan_file(schedule):

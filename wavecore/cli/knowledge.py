@@ -30,7 +30,7 @@ def list_registered(kind: KindName, json: Json = False) -> None:
         raise unknown_name("list", "kind", kind, KINDS)
     rows = KINDS[kind]()
     if json:
-        from wavecore.output import json_text
+        from wavecore.results.folder import json_text
 
         sys.stdout.write(json_text(rows))
         return
@@ -49,11 +49,11 @@ def explain(
     json: Json = False,
 ) -> None:
     """Say what a figure means: definition, formula, unit."""
-    from wavecore.metrics import explain as look_up
+    from wavecore.results.metrics import explain as look_up
 
     found = look_up(metric)
     if json:
-        from wavecore.output import json_text
+        from wavecore.results.folder import json_text
 
         sys.stdout.write(json_text([asdict(each) for each in found]))
         return
@@ -71,7 +71,7 @@ def _cell(value: object) -> str:
 
 
 def _workloads() -> Rows:
-    from wavecore.catalog import broken_workloads, workload_info, workload_names, workload_options
+    from wavecore.network.catalog import broken_workloads, workload_info, workload_names, workload_options
 
     for error in broken_workloads():
         print(f"warning: {error.message}", file=sys.stderr)
@@ -98,8 +98,8 @@ def _schedules() -> Rows:
 
 
 def _accelerators() -> Rows:
-    from wavecore.config import available, load_accelerator
-    from wavecore.units import format_bytes, format_hz
+    from wavecore.common.units import format_bytes, format_hz
+    from wavecore.hardware.config import available, load_accelerator
 
     rows = []
     for name in available("accelerators"):
@@ -118,8 +118,8 @@ def _accelerators() -> Rows:
 
 
 def _memories() -> Rows:
-    from wavecore.config import available, load_accelerator
-    from wavecore.units import format_joules, format_rate
+    from wavecore.common.units import format_joules, format_rate
+    from wavecore.hardware.config import available, load_accelerator
 
     rows = []
     for name in available("memories"):
@@ -155,7 +155,7 @@ def _methods() -> Rows:
 
 
 def _metrics() -> Rows:
-    from wavecore.metrics import METRICS
+    from wavecore.results.metrics import METRICS
 
     return [{"name": each.name, "unit": each.unit, "definition": each.definition} for each in METRICS.values()]
 

@@ -13,7 +13,7 @@ from wavecore.cli.options import Force
 from wavecore.errors import FileError, InputError, unknown_name
 
 if TYPE_CHECKING:
-    from wavecore.report.chart import Picture
+    from wavecore.pictures.marks import Picture
     from wavecore.report.data import Report
 
 PAGE = Path("report.html")
@@ -58,8 +58,8 @@ def report(paths: Paths, html: Html = None, plot: Plot = None, format: Format = 
 
 def check_outputs(page: Path | None, plot: Path | None, format: str, force: bool) -> None:
     """Refuse what cannot be written, before anything is read."""
-    from wavecore.output import writable_file
-    from wavecore.plots import FORMATS
+    from wavecore.pictures.plots import FORMATS
+    from wavecore.results.folder import writable_file
 
     if page is not None:
         if page.suffix.lower() not in (".html", ".htm"):
@@ -74,8 +74,8 @@ def check_outputs(page: Path | None, plot: Path | None, format: str, force: bool
 
 
 def _write_page(read: Report, path: Path) -> None:
-    from wavecore.output import write_file
     from wavecore.report.page import page
+    from wavecore.results.folder import write_file
     from wavecore.simulation import package_version
 
     write_file(path, page(read, package_version()))
@@ -84,8 +84,8 @@ def _write_page(read: Report, path: Path) -> None:
 
 def _draw(pictures: Sequence[Picture], plot: Path, format: str, force: bool) -> None:
     """Draw those pictures that have something to show; what has not says why."""
-    from wavecore.plots import FORMATS
-    from wavecore.report.static import draw_each, draw_sheet
+    from wavecore.pictures.plots import FORMATS
+    from wavecore.pictures.static import draw_each, draw_sheet
 
     drawn = [picture for picture in pictures if picture.panels]
     if not drawn:
@@ -104,7 +104,7 @@ def _draw(pictures: Sequence[Picture], plot: Path, format: str, force: bool) -> 
 
 def _files(pictures: Sequence[Picture], folder: Path, format: str, force: bool) -> list[Path]:
     """A file for each picture in a folder, which is made."""
-    from wavecore.output import writable_file
+    from wavecore.results.folder import writable_file
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,9 @@ from wavecore.cli.tables import amount, facts, heading, share, show, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.plan import Plan
-    from wavecore.recurrence import RecurrentWeights
-    from wavecore.results import GroupSummary
+    from wavecore.plan.model import Plan
+    from wavecore.plan.recurrence import RecurrentWeights
+    from wavecore.results.run import GroupSummary
 
 SCHEMA = "wavecore.plan/1"
 COLUMNS = (
@@ -67,21 +67,21 @@ def plan(
     A plan that was saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
     """
     if out is not None:
-        from wavecore.output import writable_file
+        from wavecore.results.folder import writable_file
 
         writable_file(out, replace=force)
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
     if out is not None:
-        from wavecore.planfile import save_plan
+        from wavecore.plan.files import save_plan
 
         save_plan(made, out)
         say(f"written to {out}")
     if json:
-        from wavecore.output import json_text
+        from wavecore.results.folder import json_text
 
         sys.stdout.write(json_text(_as_json(case, loaded, made)))
     elif toml:
-        from wavecore.planfile import plan_text
+        from wavecore.plan.files import plan_text
 
         sys.stdout.write(plan_text(made))
     elif out is None:
@@ -97,8 +97,8 @@ def program(
     batch: Batch = None,
 ) -> None:
     """Print the program of core 0: what its queues load, compute, await and store."""
-    from wavecore.lower import lower
-    from wavecore.program import program_lines
+    from wavecore.program.commands import program_lines
+    from wavecore.program.lower import lower
     from wavecore.sparsity.machine import for_machine
 
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
@@ -119,9 +119,9 @@ def _plan(
 
 def _traffic(case: Case, machine: Machine, made: Plan) -> dict[str, int]:
     """DRAM bytes of the plan by class, all cores together, as the run will count them."""
-    from wavecore.operations import TensorClass
+    from wavecore.plan.traffic import plan_traffic
     from wavecore.sparsity.machine import for_machine
-    from wavecore.traffic import plan_traffic
+    from wavecore.training.operations import TensorClass
 
     moved = plan_traffic(for_machine(case.training, machine.accelerator), made, machine.accelerator)
     classes = {kind.value: moved[kind, False] + moved[kind, True] for kind in TensorClass}
@@ -156,7 +156,7 @@ def _as_json(case: Case, machine: Machine, made: Plan) -> dict[str, Any]:
 
 
 def _recurrent(case: Case, machine: Machine, made: Plan) -> list[RecurrentWeights]:
-    from wavecore.recurrence import recurrent_weights
+    from wavecore.plan.recurrence import recurrent_weights
     from wavecore.sparsity.machine import for_machine
 
     return recurrent_weights(for_machine(case.training, machine.accelerator), made, machine.accelerator)
@@ -215,7 +215,7 @@ _KEPT: Any = (lambda group: group.forward, lambda group: group.backward, lambda 
 
 
 def _summaries(made: Plan) -> list[GroupSummary]:
-    from wavecore.results import GroupSummary
+    from wavecore.results.run import GroupSummary
 
     return [
         GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(made.batch_per_core))

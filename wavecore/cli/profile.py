@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wavecore.cli.inputs import Case
-    from wavecore.sparsity.facts import Booleans
-    from wavecore.sparsity.measure import Measured
+    from wavecore.network.sparsity import Booleans
+    from wavecore.sparsity.measure.weights import Measured
 
 Model = Annotated[
     Path,
@@ -53,9 +53,9 @@ def profile(
     json: Json = False,
 ) -> None:
     """Measure the sparsity of a pruned model: zero elements, filters, channels and 128x128 tiles of every layer."""
-    from wavecore.sparsity.checkpoint import read_checkpoint
-    from wavecore.sparsity.measure import match, measure_all, measured_profile
-    from wavecore.sparsity.profilefile import save_profile
+    from wavecore.sparsity.measure.checkpoint import read_checkpoint
+    from wavecore.sparsity.measure.weights import match, measure_all, measured_profile
+    from wavecore.sparsity.profile_file import save_profile
 
     _check_options(network, out, workload, data, force)
     case = None if workload is None else load_case(workload, replace(network, sparsity=None))
@@ -72,7 +72,7 @@ def profile(
         save_profile(made, out)
         say(f"written to {out}")
     if json:
-        from wavecore.output import json_text
+        from wavecore.results.folder import json_text
 
         layers = [{**asdict(each), "shape": list(each.shape)} for each in measured]
         sys.stdout.write(json_text({"schema": "wavecore.measured/1", "layers": layers, "activations": activations}))
@@ -83,7 +83,7 @@ def profile(
 def _check_options(
     network: NetworkOptions, out: Path | None, workload: str | None, data: Path | None, force: bool
 ) -> None:
-    from wavecore.output import writable_file
+    from wavecore.results.folder import writable_file
 
     if network.sparsity is not None:
         raise InputError("--sparsity", "is what this command makes", "leaving it out")
@@ -97,7 +97,7 @@ def _check_options(
 
 def _options(case: Case) -> Mapping[str, int | float | str]:
     """The options of the workload that are not its defaults."""
-    from wavecore.catalog import workload_options
+    from wavecore.network.catalog import workload_options
 
     if case.file or not case.options:
         return {}
@@ -106,7 +106,7 @@ def _options(case: Case) -> Mapping[str, int | float | str]:
 
 
 def _activations(case: Case, model: Path, data: Path, weights: Mapping[str, Booleans]) -> dict[str, float]:
-    from wavecore.sparsity.activations import activation_densities
+    from wavecore.sparsity.measure.activations import activation_densities
     from wavecore.sparsity.structure import weight_shape
 
     for name, array in weights.items():

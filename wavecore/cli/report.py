@@ -11,7 +11,7 @@ from wavecore.cli.tables import amount, beside, facts, heading, share, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.results import GroupSummary, Run
+    from wavecore.results.run import GroupSummary, Run
 
 LONGEST = 10
 

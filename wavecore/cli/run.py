@@ -26,9 +26,9 @@ from wavecore.cli.progress import Progress, progress
 from wavecore.cli.watching import TraceOptions, Watchers, watching
 
 if TYPE_CHECKING:
-    from wavecore.plan import Plan
-    from wavecore.results import Run
-    from wavecore.sim.probe import Probe
+    from wavecore.engines.probe import Probe
+    from wavecore.plan.model import Plan
+    from wavecore.results.run import Run
     from wavecore.sparsity.profile import Profile
 
 Out = Annotated[
@@ -119,14 +119,14 @@ def _sparsity(profile: Profile) -> dict[str, str]:
 
 
 def _folder(out: Path) -> Any:
-    from wavecore.output import run_folder
+    from wavecore.results.folder import run_folder
 
     return run_folder(out)
 
 
 def _tables(case: Case, machine: Machine, plan: Plan, watchers: Watchers) -> dict[str, str]:
     """What the pictures of a run need beyond it, by file name."""
-    from wavecore.footprints import footprints, footprints_csv
+    from wavecore.plan.footprints import footprints, footprints_csv
 
     tables = {"footprints.csv": footprints_csv(footprints(case.training, plan, machine.accelerator))}
     if watchers.occupancy is not None:
@@ -141,8 +141,8 @@ def _say_where(folder: Path, asked: Path | None) -> None:
 
 def _print(result: Run, json: bool) -> None:
     if json:
-        from wavecore.output import json_text
-        from wavecore.results import to_dict
+        from wavecore.results.folder import json_text
+        from wavecore.results.run import to_dict
 
         sys.stdout.write(json_text(to_dict(result)))
     else:

@@ -18,8 +18,8 @@ from wavecore.errors import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.results import Run
-    from wavecore.specs import Accelerator
+    from wavecore.hardware.specs import Accelerator
+    from wavecore.results.run import Run
 
 COLUMNS = ("step_seconds", "dram_bytes.total", "energy_joules.total")
 RATIOS = ("speed-up", "of dense", "of dense", "MACs", "no zeros")
@@ -71,7 +71,7 @@ def _options_on(machine: Machine) -> list[str]:
 
 
 def _without(machine: Machine) -> Accelerator:
-    from wavecore.specs import SparsitySpec
+    from wavecore.hardware.specs import SparsitySpec
 
     return replace(machine.accelerator, sparsity=SparsitySpec())
 
@@ -90,8 +90,8 @@ def compare_sparsity(
             for label, case, machine in cases
         ]
     if json:
-        from wavecore.output import json_text
-        from wavecore.results import to_dict
+        from wavecore.results.folder import json_text
+        from wavecore.results.run import to_dict
 
         sys.stdout.write(json_text([to_dict(run) for _, run in runs]))
     else:

@@ -109,7 +109,7 @@ def sweep(
 
 def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: bool) -> None:
     """Refuse what cannot be made in the end, before anything is worked out."""
-    from wavecore.output import writable_file
+    from wavecore.results.folder import writable_file
     from wavecore.sweep.figures import check_plot, wanted_figure
     from wavecore.sweep.search import check_optuna
     from wavecore.sweep.table import check_parquet
@@ -144,7 +144,7 @@ def _say_stopped(running: Sweep, path: Path, resume: bool) -> None:
 
 def _write(running: Sweep, folder: Path, plot: Path | None, parquet: bool) -> Findings:
     """Write the table, the figures and, at last, the summary."""
-    from wavecore.output import json_text, write_file
+    from wavecore.results.folder import json_text, write_file
     from wavecore.sweep.figures import draw
     from wavecore.sweep.folder import FIGURE, PARQUET, POINTS, SUMMARY, Findings, summary
     from wavecore.sweep.table import read_csv, write_csv, write_parquet
@@ -173,7 +173,7 @@ def _report(spec: SweepSpec, running: Sweep, found: Findings, folder: Path, json
         hint = f"{folder / POINTS}, which has all errors"
         raise InputError(spec.label, f"every point failed; the first: {found.first_error}", hint)
     if json:
-        from wavecore.output import json_text
+        from wavecore.results.folder import json_text
 
         sys.stdout.write(json_text(summary(spec, found, running.tally)))
     else:

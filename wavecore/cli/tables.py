@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wavecore import units
-from wavecore.metrics import METRICS
+from wavecore.common import units
+from wavecore.results.metrics import METRICS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -82,7 +82,7 @@ def train(
     from wavecore.methods import registry
     from wavecore.methods.base import Recorder
     from wavecore.methods.folder import FILES, PROFILE, summary_of, write_training
-    from wavecore.output import json_text, staged_folder
+    from wavecore.results.folder import json_text, staged_folder
 
     found = registry.find_method(method)
     settings = registry.settings_of(

@@ -22,14 +22,14 @@ from wavecore.cli.inputs import (
 )
 from wavecore.cli.options import Batch, Json, MachineOptions, NetworkOptions, Schedule, WorkloadName, grouped
 from wavecore.cli.tables import facts, show, table
+from wavecore.common.units import format_bytes
 from wavecore.errors import GraphError, SpaceError, unknown_name
-from wavecore.units import format_bytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wavecore.golden.verification import Verification
-    from wavecore.plan import Plan
+    from wavecore.plan.model import Plan
 
 SCHEMA = "wavecore.verify/1"
 DTYPES = ("float64", "float32")
@@ -70,7 +70,7 @@ def verify(
     chosen: Any = dtype
     verified = verify_workload(case.graph, plan, loaded.accelerator, samples, chosen)
     if json:
-        from wavecore.output import json_text
+        from wavecore.results.folder import json_text
 
         sys.stdout.write(json_text({"schema": SCHEMA, **asdict(verified)}))
     else:
@@ -97,7 +97,7 @@ def scaled_down(workload: str, network: NetworkOptions) -> Case:
 
 def _options(workload: str) -> Collection[str]:
     """The options that a workload takes."""
-    from wavecore.catalog import workload_names, workload_options
+    from wavecore.network.catalog import workload_names, workload_options
 
     if is_onnx(workload):
         return ONNX_OPTIONS
@@ -106,7 +106,7 @@ def _options(workload: str) -> Collection[str]:
 
 def _fitted(case: Case, options: MachineOptions, schedule: str, batch: str | None) -> tuple[Machine, Plan]:
     """The machine, with the smallest buffer that the schedule can use, unless one is given, and the plan."""
-    from wavecore.lower import lower
+    from wavecore.program.lower import lower
 
     loaded = load_machine(options)
     samples = batch if batch or is_plan_file(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)

@@ -14,11 +14,11 @@ from wavecore.cli.messages import say
 from wavecore.errors import InputError, UnitError, unknown_name
 
 if TYPE_CHECKING:
-    from wavecore.results import Run
-    from wavecore.sim.occupancy import OccupancyRecorder
-    from wavecore.sim.probe import Probe
-    from wavecore.sim.trace import DramTrace
-    from wavecore.specs import Accelerator
+    from wavecore.engines.occupancy import OccupancyRecorder
+    from wavecore.engines.probe import Probe
+    from wavecore.engines.trace import DramTrace
+    from wavecore.hardware.specs import Accelerator
+    from wavecore.results.run import Run
     from wavecore.timeline.collect import TimelineProbe, Window
 
 
@@ -70,7 +70,7 @@ class Watchers:
 
     def probe(self) -> Probe | None:
         """All of them as one."""
-        from wavecore.sim.probe import Probes
+        from wavecore.engines.probe import Probes
 
         return Probes(*self.probes) if self.probes else None
 
@@ -80,9 +80,9 @@ class Watchers:
         Raises InputError if the window begins after the run's end.
         """
         if self.timeline is not None and self.options.trace is not None:
+            from wavecore.common.units import format_seconds
             from wavecore.timeline.drawing import summary
             from wavecore.timeline.files import write_timeline
-            from wavecore.units import format_seconds
 
             timeline = self.timeline.timeline()
             if timeline.start >= timeline.end:
@@ -114,7 +114,7 @@ def watching(
             watchers.dram = files.enter_context(_dram(options.dram_trace, options.dram_trace_format, force))
             watchers.probes.append(watchers.dram)
         if occupancy and engine == "event":
-            from wavecore.sim.occupancy import OccupancyRecorder
+            from wavecore.engines.occupancy import OccupancyRecorder
 
             watchers.occupancy = OccupancyRecorder()
             watchers.probes.append(watchers.occupancy)
@@ -127,7 +127,7 @@ def _require_events(engine: str, where: str) -> None:
 
 
 def _timeline(options: TraceOptions, engine: str, accelerator: Accelerator, force: bool) -> TimelineProbe:
-    from wavecore.output import writable_file
+    from wavecore.results.folder import writable_file
     from wavecore.timeline.collect import WHOLE, TimelineProbe
     from wavecore.timeline.files import check_timeline_path
 
@@ -158,7 +158,7 @@ def parse_window(text: str, clock_hz: int) -> Window:
 
 def _cycles(text: str, clock_hz: int, where: str) -> int:
     """A time or a number of cycles, in cycles."""
-    from wavecore import units
+    from wavecore.common import units
 
     try:
         return int(units.parse(text, "cycles", where=where, allow_zero=True))
@@ -168,9 +168,9 @@ def _cycles(text: str, clock_hz: int, where: str) -> int:
 
 def _dram(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
     """A trace that will be written to ``path``; InputError at once if it cannot be."""
-    from wavecore.dram import TRACE_FORMATS
-    from wavecore.output import writable_file
-    from wavecore.sim.trace import dram_trace
+    from wavecore.engines.trace import dram_trace
+    from wavecore.hardware.dram import TRACE_FORMATS
+    from wavecore.results.folder import writable_file
 
     known = {name: name for name in TRACE_FORMATS}
     if trace_format not in known:

@@ -1,4 +1,4 @@
-"""The weight-stationary array, register by register: the referee of `wavecore.gemm`.
+"""The weight-stationary array, register by register: the referee of `wavecore.hardware.array`.
 
 The two share no code.
 
@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavecore.errors import InvariantError
-from wavecore.specs import ArraySpec
+from wavecore.hardware.specs import ArraySpec
 
 Matrix = NDArray[Any]
 EMPTY = -1

@@ -11,9 +11,9 @@ from wavecore.golden.operands import Array
 from wavecore.golden.semantics import Given, evaluate, update
 from wavecore.golden.stores import Cell, Copy, broken
 from wavecore.golden.turns import Turn, delta, freed
-from wavecore.placement import Direction
-from wavecore.program import Load, Store, Token, due
-from wavecore.traffic import When
+from wavecore.plan.placement import Direction
+from wavecore.plan.traffic import When
+from wavecore.program.commands import Load, Store, Token, due
 
 ACCUMULATED_STEPS = 2  # finished steps that the accumulators hold
 

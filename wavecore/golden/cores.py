@@ -13,9 +13,9 @@ from wavecore.golden.semantics import Semantics
 from wavecore.golden.sequences import gather
 from wavecore.golden.stores import Buffer, Cell, broken
 from wavecore.golden.turns import Turn, turns_of
-from wavecore.layers import Embedding
-from wavecore.program import Program
-from wavecore.training import ROWS
+from wavecore.network.layers import Embedding
+from wavecore.program.commands import Program
+from wavecore.training.graph import ROWS
 
 
 class Chip:

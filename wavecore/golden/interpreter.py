@@ -31,9 +31,9 @@ from wavecore.golden.operands import Array
 from wavecore.golden.semantics import semantics
 from wavecore.golden.stores import broken
 from wavecore.golden.storing import store_queue
-from wavecore.ir import LayerGraph
-from wavecore.program import Program
-from wavecore.training import TrainingGraph
+from wavecore.network.graph import LayerGraph
+from wavecore.program.commands import Program
+from wavecore.training.graph import TrainingGraph
 
 QUEUES = (load_queue, array_queue, vector_queue, store_queue)
 BURSTS = (1, 3, 20, 1 << 30)  # steps that a queue may go before another has its turn

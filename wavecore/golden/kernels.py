@@ -13,8 +13,8 @@ import numpy as np
 
 from wavecore.golden.operands import Array, Kernels, Operands, present
 from wavecore.golden.sequences import SEQUENCE_KERNELS
-from wavecore.ir import Layer
-from wavecore.layers import (
+from wavecore.network.graph import Layer
+from wavecore.network.layers import (
     AdaptiveAvgPool,
     Add,
     AvgPool,
@@ -29,9 +29,9 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.layers.adaptive import windows
-from wavecore.layers.base import pair
-from wavecore.shapes import Shape
+from wavecore.network.layers.adaptive import windows
+from wavecore.network.layers.base import pair
+from wavecore.network.shapes import Shape
 
 EPSILON = 1e-5  # added to the variance
 _BATCH = (0, 2, 3)  # the axes over which a batch normalization takes its statistics

@@ -10,10 +10,10 @@ from wavecore.golden.cores import Core
 from wavecore.golden.operands import Array
 from wavecore.golden.stores import Cell, Copy, Resident, broken
 from wavecore.golden.turns import Turn, delta, taken
-from wavecore.operations import Operation, TensorClass
-from wavecore.placement import Direction
-from wavecore.program import After, Load, due, transfers_of
-from wavecore.traffic import When
+from wavecore.plan.placement import Direction
+from wavecore.plan.traffic import When
+from wavecore.program.commands import After, Load, due, transfers_of
+from wavecore.training.operations import Operation, TensorClass
 
 
 def load_queue(core: Core) -> Iterator[bool]:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wavecore.golden.operands import Array
-from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import BatchNorm, Dropout, Embedding, GroupNorm
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import BatchNorm, Dropout, Embedding, GroupNorm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from wavecore.shapes import Shape
+from wavecore.network.shapes import Shape
 
 Array = npt.NDArray[Any]
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wavecore.golden.semantics import Semantics
-from wavecore.layers import AvgPool, Conv, MaxPool
-from wavecore.layers.base import ELEMENT_BYTES, pair
-from wavecore.operations import Operation, Phase
-from wavecore.program import Command, Flow, progress
+from wavecore.network.layers import AvgPool, Conv, MaxPool
+from wavecore.network.layers.base import ELEMENT_BYTES, pair
+from wavecore.program.commands import Command, Flow, progress
+from wavecore.training.operations import Operation, Phase
 
 WINDOWS = (Conv, MaxPool, AvgPool)
 

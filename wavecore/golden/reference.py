@@ -11,8 +11,8 @@ from wavecore.errors import InputError
 from wavecore.golden.kernels import EPSILON
 from wavecore.golden.numbers import Outcome, StepData
 from wavecore.golden.semantics import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
-from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import (
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import (
     LSTM,
     AdaptiveAvgPool,
     Add,
@@ -31,7 +31,7 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.layers.base import pair
+from wavecore.network.layers.base import pair
 
 
 def import_torch() -> Any:

@@ -14,11 +14,11 @@ import numpy as np
 from wavecore.errors import InputError
 from wavecore.golden.kernels import KERNELS, elementwise, mask_scale
 from wavecore.golden.operands import Array, Operands
-from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import KINDS, CrossEntropy, Input
-from wavecore.layers.base import Role
-from wavecore.operations import Operation, Phase
-from wavecore.training import TrainingGraph, Unit
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import KINDS, CrossEntropy, Input
+from wavecore.network.layers.base import Role
+from wavecore.training.graph import TrainingGraph, Unit
+from wavecore.training.operations import Operation, Phase
 
 LEARNING_RATE = 0.1
 MOMENTUM = 0.9

@@ -1,6 +1,6 @@
 """What the layers of sequences compute: arrays are (samples, channels, steps, 1), words are whole numbers.
 
-Gates and their sums are in PyTorch's order i, f, g, o; the formulas are in `wavecore.layers.recurrent`.
+Gates and their sums are in PyTorch's order i, f, g, o; the formulas are in `wavecore.network.layers.recurrent`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from wavecore.golden.operands import Array, Kernels, Operands, present
-from wavecore.layers import LSTM, Embedding, LayerKind
-from wavecore.layers.recurrent import GATES
+from wavecore.network.layers import LSTM, Embedding, LayerKind
+from wavecore.network.layers.recurrent import GATES
 
 
 def gather(embedding: Embedding, words: Array, weight: Array) -> Array:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from wavecore.golden.cores import Core
 from wavecore.golden.stores import Cell, broken
 from wavecore.golden.turns import HELD, Turn, delta
-from wavecore.placement import Direction
-from wavecore.program import Flow, Store
-from wavecore.traffic import When
+from wavecore.plan.placement import Direction
+from wavecore.plan.traffic import When
+from wavecore.program.commands import Flow, Store
 
 
 def store_queue(core: Core) -> Iterator[bool]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from wavecore.golden.operands import Array
 from wavecore.golden.stores import Copy, Key, broken
-from wavecore.operations import Operation
-from wavecore.placement import Direction
-from wavecore.program import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
-from wavecore.traffic import When
+from wavecore.plan.placement import Direction
+from wavecore.plan.traffic import When
+from wavecore.program.commands import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
+from wavecore.training.operations import Operation
 
 HELD = -1  # the iteration of what is held over all of them
 

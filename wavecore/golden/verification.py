@@ -12,12 +12,12 @@ from wavecore.golden.interpreter import interpret
 from wavecore.golden.numbers import Outcome, in_double, random_data
 from wavecore.golden.operands import Array
 from wavecore.golden.reference import import_torch, reference
-from wavecore.ir import LayerGraph
-from wavecore.lower import lower
-from wavecore.plan import Plan
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph
+from wavecore.plan.model import Plan
+from wavecore.program.lower import lower
 from wavecore.simulation import batch_per_core, make_plan
-from wavecore.specs import Accelerator
-from wavecore.unroll import training_graph
+from wavecore.training.unroll import training_graph
 
 DType = Literal["float64", "float32"]
 

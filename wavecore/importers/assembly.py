@@ -14,8 +14,8 @@ from wavecore.importers.naming import layer_names
 from wavecore.importers.normalization import Rules
 from wavecore.importers.sequences import TurnedError
 from wavecore.importers.tidy import dead, tidy
-from wavecore.ir import LayerGraph, Network
-from wavecore.layers import CrossEntropy, Outlet
+from wavecore.network.graph import LayerGraph, Network
+from wavecore.network.layers import CrossEntropy, Outlet
 
 
 class ModelNote(UserWarning):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wavecore.importers.model import Activation, Dims, UnsupportedError
-from wavecore.shapes import Shape
+from wavecore.network.shapes import Shape
 
 NAMES = ("", "n", "t", "nt", "tn", "f", "d")
 FEATURES_LAST = "features as the last axis"

@@ -12,8 +12,8 @@ from wavecore.importers.model import Activation, Array, Axes, Dims, Fixed, Model
 from wavecore.importers.naming import clean
 from wavecore.importers.normalization import Rules
 from wavecore.importers.problems import Problem, keeps_shape, unsupported
-from wavecore.layers import KINDS, Input, LayerKind
-from wavecore.shapes import Shape
+from wavecore.network.layers import KINDS, Input, LayerKind
+from wavecore.network.shapes import Shape
 
 LARGEST_ELEMENTS = 1 << 31  # of an activation of one sample, and of a weight
 LARGEST_SIDE = 1 << 15  # of an image

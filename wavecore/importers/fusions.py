@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavecore.ir import LayerGraph
-from wavecore.layers import KINDS, BatchNorm
-from wavecore.layers.base import Role
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import KINDS, BatchNorm
+from wavecore.network.layers.base import Role
 
 
 def forbidden_fusions(graph: LayerGraph) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from wavecore.importers.model import Dims, Fixed, Model, Node, Origin, unknown
 from wavecore.importers.naming import clean, dotted
 from wavecore.importers.normalization import rules
 from wavecore.importers.onnx_operators import TABLE
-from wavecore.ir import LayerGraph
+from wavecore.network.graph import LayerGraph
 
 Image = int | str | tuple[int, int]
 

@@ -11,8 +11,8 @@ from wavecore.importers.builder import Builder, Reader
 from wavecore.importers.folding import target
 from wavecore.importers.model import Activation, Node, UnsupportedError
 from wavecore.importers.operators import Pads, elements
-from wavecore.layers import AvgPool, MaxPool
-from wavecore.shapes import Shape
+from wavecore.network.layers import AvgPool, MaxPool
+from wavecore.network.shapes import Shape
 
 
 def _whole(values: Sequence[float]) -> list[int]:

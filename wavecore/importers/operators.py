@@ -14,7 +14,7 @@ from wavecore.importers.axes import check_features, regrouped
 from wavecore.importers.builder import Builder
 from wavecore.importers.folding import LARGEST_CONSTANT
 from wavecore.importers.model import Activation, Array, Dims, Fixed, Node, Origin, UnsupportedError
-from wavecore.layers import (
+from wavecore.network.layers import (
     AdaptiveAvgPool,
     Add,
     AvgPool,
@@ -29,9 +29,9 @@ from wavecore.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.layers.base import window
-from wavecore.layers.normalization import group_norm
-from wavecore.shapes import Shape
+from wavecore.network.layers.base import window
+from wavecore.network.layers.normalization import group_norm
+from wavecore.network.shapes import Shape
 
 LARGEST_WINDOW = 1 << 10  # of kernels, strides and paddings, in positions
 ONE_INPUT = "a model of one input, its data"

@@ -1,6 +1,6 @@
 """Embeddings and LSTMs, whichever format they come from.
 
-An LSTM becomes the two layers of `wavecore.layers.recurrent` for every layer and direction that it has: a `Linear` for
+An LSTM becomes the two layers of `network.layers.recurrent` for every layer and direction that it has: a `Linear` for
 its inputs, and what runs step by step.  PyTorch has two vectors of biases a gate, which are only ever added and whose
 gradients are the same: they are one here, the bias of the `Linear`.
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from wavecore.importers.builder import Builder
 from wavecore.importers.model import Activation, Axes, Fixed, Node, Origin, UnsupportedError
-from wavecore.layers import LSTM, Concat, Dropout, Embedding, Linear
-from wavecore.layers.recurrent import GATES
+from wavecore.network.layers import LSTM, Concat, Dropout, Embedding, Linear
+from wavecore.network.layers.recurrent import GATES
 
 ORDERS = (("n", "t", "f"), ("t", "n", "f"))
 ZEROS = "a network whose LSTMs begin with zeros, as they do when they are given no state"

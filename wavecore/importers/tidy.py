@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wavecore.importers.builder import Draft
-from wavecore.layers import Add, Concat, Dropout, Flatten
+from wavecore.network.layers import Add, Concat, Dropout, Flatten
 
 
 def tidy(drafts: Sequence[Draft], outputs: Sequence[int]) -> list[Draft]:

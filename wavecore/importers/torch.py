@@ -22,7 +22,7 @@ from wavecore.importers.model import Model, Node, unknown
 from wavecore.importers.naming import clean
 from wavecore.importers.normalization import rules
 from wavecore.importers.torch_operators import TABLE
-from wavecore.ir import LayerGraph
+from wavecore.network.graph import LayerGraph
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from wavecore.importers.axes import permuted
 from wavecore.importers.builder import Builder, Reader
 from wavecore.importers.model import Fixed, Node, Origin, UnsupportedError
 from wavecore.importers.operators import Pads
-from wavecore.layers import AvgPool, MaxPool
+from wavecore.network.layers import AvgPool, MaxPool
 
 
 def _pair(value: Any) -> list[int]:

@@ -14,9 +14,9 @@ from io import StringIO
 from pathlib import Path
 
 from wavecore.methods.base import EpochRow, Method, Settings, Trained
-from wavecore.output import json_text, write_file
+from wavecore.results.folder import json_text, write_file
 from wavecore.sparsity.arrays import write_npz
-from wavecore.sparsity.profilefile import save_profile
+from wavecore.sparsity.profile_file import save_profile
 
 SCHEMA = "wavecore.training/1"
 CHECKPOINT, PROFILE, LOG, SUMMARY = "checkpoint.npz", "profile.toml", "log.csv", "summary.json"

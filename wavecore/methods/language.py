@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavecore.layers.recurrent import GATES
 from wavecore.methods.corpus import Tokens, windows
+from wavecore.network.layers.recurrent import GATES
 
 State = list[tuple[Tensor, Tensor]]
 READING_STEPS = 256  # of a window in which nothing is learned: perplexity does not depend on it

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavecore.catalog import workload
 from wavecore.errors import InputError
-from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import Conv, Flatten, Linear, MaxPool, ReLU
-from wavecore.layers.base import pair
+from wavecore.network.catalog import workload
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import Conv, Flatten, Linear, MaxPool, ReLU
+from wavecore.network.layers.base import pair
 
 
 class Net(nn.Module):

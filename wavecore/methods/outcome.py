@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from wavecore.ir import LayerGraph
-from wavecore.layers import Conv, Linear
 from wavecore.methods.base import LayerKept, Scores, Settings, Trained, command_of
 from wavecore.methods.digits import Split
 from wavecore.methods.loop import Evaluation
 from wavecore.methods.networks import Net
-from wavecore.sparsity.facts import mask_of
-from wavecore.sparsity.measure import measure
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import Conv, Linear
+from wavecore.network.sparsity import mask_of
+from wavecore.sparsity.measure.weights import measure
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
 if TYPE_CHECKING:
+    from wavecore.network.sparsity import Booleans
     from wavecore.sparsity.arrays import Array
-    from wavecore.sparsity.facts import Booleans
 
 
 def outcome(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wavecore.errors import InputError
-from wavecore.layers.recurrent import GATES
+from wavecore.network.layers.recurrent import GATES
 
 EPSILON = 1e-8  # below the root: its slope at zero is zero, not infinite
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wavecore.report.chart import Picture
+from wavecore.pictures.marks import Picture
 from wavecore.report.data import Case, Report
 from wavecore.report.figures.comparison import comparison
 from wavecore.report.figures.groups import groups

@@ -11,13 +11,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.records import build
 from wavecore.errors import FileError, InputError
-from wavecore.footprints import Footprint, parse_footprints
-from wavecore.plots import COLOURS
-from wavecore.records import build
+from wavecore.hardware.specs import Accelerator
+from wavecore.pictures.plots import COLOURS
+from wavecore.plan.footprints import Footprint, parse_footprints
 from wavecore.report.sweeps import POINTS, SUMMARY, Sweep, parse_points, parse_summary
-from wavecore.results import LayerRow, Run, from_dict
-from wavecore.specs import Accelerator
+from wavecore.results.run import LayerRow, Run, from_dict
 
 RUN, FOOTPRINTS, OCCUPANCY, SPEC = "run.json", "footprints.csv", "occupancy.csv", "spec.toml"
 OCCUPANCY_COLUMNS = ["cycle", "core", "used_bytes"]

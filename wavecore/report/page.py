@@ -9,10 +9,10 @@ from importlib.resources import files
 from typing import Any
 
 from wavecore.errors import InputError
-from wavecore.report.chart import Entry, Picture, legend
+from wavecore.pictures.interactive import Spec, panel_spec
+from wavecore.pictures.marks import Entry, Picture, legend
 from wavecore.report.contents import pictures
 from wavecore.report.data import Report
-from wavecore.report.interactive import Spec, panel_spec
 from wavecore.report.tables import Table, front, headline, provenance
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

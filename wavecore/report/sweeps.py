@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Literal
 
+from wavecore.common.records import AGAIN, build, types_of
+from wavecore.common.units import UNITS, format_quantity
 from wavecore.errors import InputError
-from wavecore.metrics import METRICS
-from wavecore.records import AGAIN, build, types_of
-from wavecore.units import UNITS, format_quantity
+from wavecore.results.metrics import METRICS
 
 SCHEMA = "wavecore.sweep/1"
 POINTS, SUMMARY = "points.csv", "summary.json"

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wavecore.config import machine_keys
-from wavecore.metrics import METRICS
+from wavecore.common.units import UNITS, format_bytes, format_joules, format_quantity, format_seconds
+from wavecore.hardware.config import machine_keys
 from wavecore.report.data import Case, Report, Shown
 from wavecore.report.figures.comparison import all_runs, ratio, run_names
 from wavecore.report.figures.sweepparts import metric_text
 from wavecore.report.sweeps import Sweep, on_front
-from wavecore.units import UNITS, format_bytes, format_joules, format_quantity, format_seconds
+from wavecore.results.metrics import METRICS
 
 MOST_ROWS = 40  # of a Pareto front
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from wavecore.errors import ConfigError
-from wavecore.ir import LayerGraph
-from wavecore.layers import Add
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import Add
 
 
 def remove_branches(graph: LayerGraph, removed: Set[str], place: Callable[[str], str]) -> LayerGraph:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from wavecore.errors import ConfigError
-from wavecore.ir import Layer, LayerGraph
-from wavecore.layers import LSTM, Add, Concat, Conv, Embedding, Flatten, Inlet, Input, Linear
-from wavecore.layers.recurrent import GATES
-from wavecore.shapes import Shape
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import LSTM, Add, Concat, Conv, Embedding, Flatten, Inlet, Input, Linear
+from wavecore.network.layers.recurrent import GATES
+from wavecore.network.shapes import Shape
 from wavecore.sparsity.profile import Kept as Said
 from wavecore.sparsity.profile import LayerSparsity, Profile
 

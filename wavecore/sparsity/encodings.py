@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from wavecore.sparsity.facts import Mask
+from wavecore.network.sparsity import Mask
 
 VALUE_BYTES = 2
 RUN_BITS = 5

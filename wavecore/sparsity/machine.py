@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from wavecore.layers.base import ELEMENT_BYTES
-from wavecore.operations import EmptyTiles, Operation, Phase, Tensor, TensorClass
-from wavecore.operations import Role as UseRole
+from wavecore.hardware.specs import Accelerator, SparsitySpec
+from wavecore.network.layers.base import ELEMENT_BYTES
+from wavecore.network.sparsity import Sparsity, WeightFacts
 from wavecore.sparsity.encodings import DENSE, best, of_density, of_mask
-from wavecore.sparsity.facts import Sparsity, WeightFacts
 from wavecore.sparsity.tiles import empty_tiles
-from wavecore.specs import Accelerator, SparsitySpec
-from wavecore.training import TrainingGraph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.operations import EmptyTiles, Operation, Phase, Tensor, TensorClass
+from wavecore.training.operations import Role as UseRole
 
 _PASSED_ON = ("max_pool", "dropout")
 

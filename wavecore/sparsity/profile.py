@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from wavecore.documents import place
-from wavecore.hashing import content_hash
-from wavecore.sparsity.facts import Mask
+from wavecore.common.hashing import content_hash
+from wavecore.common.toml import place
+from wavecore.network.sparsity import Mask
 
 if TYPE_CHECKING:
-    from wavecore.documents import Document
+    from wavecore.common.toml import Document
 
 SCHEMA = "wavecore.profile/1"
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 from math import gcd
 
 from wavecore.errors import ConfigError, GraphError, InputError, unknown_name
-from wavecore.ir import Layer, LayerGraph, Network
-from wavecore.layers import LSTM, Conv, Embedding, GroupNorm, Inlet, Input, LayerKind, Linear
-from wavecore.layers.recurrent import GATES
+from wavecore.network.graph import Layer, LayerGraph, Network
+from wavecore.network.layers import LSTM, Conv, Embedding, GroupNorm, Inlet, Input, LayerKind, Linear
+from wavecore.network.layers.recurrent import GATES
+from wavecore.network.sparsity import Mask, Sparsity, WeightFacts, mask_of
 from wavecore.sparsity.branches import remove_branches
 from wavecore.sparsity.channels import Kept, kept_channels
-from wavecore.sparsity.facts import Mask, Sparsity, WeightFacts, mask_of
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
 _KEYS = ("weight_density", "kept_outputs", "kept_inputs", "rank", "block", "hidden")

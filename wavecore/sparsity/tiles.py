@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from wavecore.layers import Conv
-from wavecore.layers.base import LayerKind, pair
-from wavecore.operations import EmptyTiles, Gemm, Phase
-from wavecore.shapes import Shape
-from wavecore.sparsity.facts import WeightFacts
+from wavecore.network.compute import Gemm
+from wavecore.network.layers import Conv
+from wavecore.network.layers.base import LayerKind, pair
+from wavecore.network.shapes import Shape
+from wavecore.network.sparsity import WeightFacts
+from wavecore.training.operations import EmptyTiles, Phase
 
 if TYPE_CHECKING:
-    from wavecore.sparsity.facts import Booleans
+    from wavecore.network.sparsity import Booleans
 
 
 def empty_tiles(

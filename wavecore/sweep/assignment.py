@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from operator import attrgetter
 
-from wavecore.config import load_accelerator
 from wavecore.errors import ConfigError, InputError
+from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.specs import Accelerator
 from wavecore.simulation import parse_choices
-from wavecore.specs import Accelerator
 from wavecore.sweep.expressions import Term
 from wavecore.sweep.parameters import Value, is_machine_field, path_from
 from wavecore.sweep.spec import SweepSpec

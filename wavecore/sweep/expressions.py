@@ -22,8 +22,8 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any, Literal, NoReturn
 
+from wavecore.common.units import UNITS, kind_and_size
 from wavecore.errors import ConfigError
-from wavecore.units import UNITS, kind_and_size
 
 Term = Fraction | str | bool
 Lookup = Callable[[str], Term]

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavecore.common.units import BINARY_PREFIXES, DECIMAL_PREFIXES
 from wavecore.errors import InputError
-from wavecore.metrics import METRICS
-from wavecore.plots import COMPONENT_COLOURS, FORMATS, colours, save
+from wavecore.pictures.plots import COMPONENT_COLOURS, FORMATS, colours, save
+from wavecore.results.metrics import METRICS
 from wavecore.sweep.parameters import IDENTITY
 from wavecore.sweep.sections import Figure as Wanted
 from wavecore.sweep.spec import SweepSpec
-from wavecore.units import BINARY_PREFIXES, DECIMAL_PREFIXES
 
 if TYPE_CHECKING:
     import pandas as pd

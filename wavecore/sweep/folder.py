@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.hashing import content_hash
 from wavecore.errors import FileError, InputError
-from wavecore.hashing import content_hash
-from wavecore.output import write_file
+from wavecore.results.folder import write_file
 from wavecore.sweep.run import Tally
 from wavecore.sweep.spec import SweepSpec
 from wavecore.sweep.table import Record, Result, record
@@ -87,7 +87,7 @@ def claim_folder(folder: Path, spec: SweepSpec) -> bool:
 
 
 def _name_in(copy: Path) -> str:
-    from wavecore.documents import read_document
+    from wavecore.common.toml import read_document
 
     try:
         return str(read_document(copy).data.get("name", ""))

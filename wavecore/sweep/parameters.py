@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from wavecore import units
-from wavecore.catalog import checked_option, workload_info, workload_options
-from wavecore.config import load_accelerator, machine_keys, parse_value
+from wavecore.common import units
 from wavecore.errors import ConfigError, FileError, InputError, NameLookupError, nearest
-from wavecore.plan import Choices
+from wavecore.hardware.config import load_accelerator, machine_keys, parse_value
+from wavecore.network.catalog import checked_option, workload_info, workload_options
+from wavecore.plan.model import Choices
 from wavecore.simulation import ENGINES, find_engine, find_schedule, parse_choices, schedule_names
 
 Value = int | float | str | bool
@@ -214,7 +214,7 @@ def _workload(value: object, where: str, *, folder: Path) -> str:
         with located(where):
             workload_info(name)
     elif name.endswith(".csv"):
-        from wavecore.scalesim import parse_topology
+        from wavecore.hardware.scalesim import parse_topology
 
         with located(where, "nowhere"):
             parse_topology(Path(path_from(folder, name)))

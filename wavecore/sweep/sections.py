@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wavecore.documents import Document, place
+from wavecore.common.toml import Document, place
 from wavecore.errors import ConfigError, nearest, unknown_name
 from wavecore.sweep.parameters import IDENTITY
 from wavecore.sweep.task import SCALARS

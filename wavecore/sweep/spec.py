@@ -47,9 +47,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from wavecore.documents import Document, place, read_document
+from wavecore.common.toml import Document, place, read_document
 from wavecore.errors import ConfigError, NameLookupError, nearest
-from wavecore.metrics import METRICS
+from wavecore.results.metrics import METRICS
 from wavecore.sweep.axes import Axis, is_range, read_range, read_values
 from wavecore.sweep.expressions import Expression, Type, parse_expression, quantity_type
 from wavecore.sweep.parameters import Parameter, Value, find_parameter, is_machine_field

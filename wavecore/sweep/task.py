@@ -18,29 +18,29 @@ from socket import gethostname
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from wavecore.catalog import Option, checked_options, workload, workload_info
+from wavecore.common.hashing import content_hash
 from wavecore.errors import ConfigError, InputError, InvariantError, WavecoreError
-from wavecore.hashing import content_hash
-from wavecore.metrics import RUN_METRICS
-from wavecore.plan import DEFAULT_CHOICES, Choices
-from wavecore.scalesim import parse_topology, read_topology
+from wavecore.hardware.scalesim import parse_topology, read_topology
+from wavecore.hardware.specs import Accelerator
+from wavecore.importers.topology import network_of
+from wavecore.network.catalog import Option, checked_options, workload, workload_info
+from wavecore.plan.model import DEFAULT_CHOICES, Choices
+from wavecore.results.metrics import RUN_METRICS
 from wavecore.simulation import DEFAULT_BATCH_PER_CORE, find_schedule, package_version
 from wavecore.simulation import evaluate as totals_of
-from wavecore.specs import Accelerator
-from wavecore.topology import network_of
-from wavecore.training import TrainingGraph
-from wavecore.unroll import training_graph
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.unroll import training_graph
 
 if TYPE_CHECKING:
-    from wavecore.results import Totals
+    from wavecore.results.run import Totals
 
 Scalar = int | float | str
 
 GRAPHS_A_PROCESS = 8
 
 # What cannot change a result, whatever is edited there; every other source counts.
-_IMMATERIAL = {"cli", "exploration.py", "figures_energy.py", "golden", "output.py", "plots.py", "report", "sweep"}
-_MATERIAL = {"sweep/task.py"}
+_IMMATERIAL = ("cli/", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
+_MATERIAL = ("sweep/task.py",)
 
 _PARTS = ("schema", "groups.", "layers.", "packed.", "manifest.")
 SCALARS = tuple(name for name in RUN_METRICS if not name.startswith(_PARTS))
@@ -182,7 +182,7 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
     for folder in map(Path, spec.submodule_search_locations):
         for path in folder.rglob("*.py"):
             name = path.relative_to(folder).as_posix()
-            if package != "wavecore" or name in _MATERIAL or name.partition("/")[0] not in _IMMATERIAL:
+            if package != "wavecore" or name in _MATERIAL or not name.startswith(_IMMATERIAL):
                 yield f"{package}/{name}", path
     if package == "wavecore":
         yield from _sources("wavecore.workloads")

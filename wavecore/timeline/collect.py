@@ -7,10 +7,10 @@ import sys
 from collections import defaultdict, deque
 from typing import NamedTuple
 
-from wavecore.sim.occupancy import Bins, Level
-from wavecore.sim.probe import Probe, Queue, Signal
-from wavecore.sim.turns import Turn
-from wavecore.specs import Accelerator
+from wavecore.engines.instances import Turn
+from wavecore.engines.occupancy import Bins, Level
+from wavecore.engines.probe import Probe, Queue, Signal
+from wavecore.hardware.specs import Accelerator
 from wavecore.timeline.model import QUEUES, REQUESTS, Curve, LeftOut, Slice, Timeline, Track
 from wavecore.timeline.thinning import join_steps, thin
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from wavecore.sim.probe import Cause
+from wavecore.engines.probe import Cause
 from wavecore.timeline.model import QUEUES, REQUESTS, Slice, Timeline, Track
 
 GIB = 1 << 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wavecore.sim.probe import Cause, Signal
-from wavecore.sim.turns import Turn
+from wavecore.engines.instances import Turn
+from wavecore.engines.probe import Cause, Signal
 
 QUEUES = ("load", "array", "vector", "store")
 REQUESTS = ("reads", "writes")

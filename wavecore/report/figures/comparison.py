@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from wavecore.plots import colours
-from wavecore.report.chart import Axis, Bars, Panel, Picture, Scale, plain, scale
+from wavecore.pictures.marks import Axis, Bars, Panel, Picture, Scale, plain, scale
+from wavecore.pictures.plots import colours
 from wavecore.report.data import Case, Shown
-from wavecore.results import Run
+from wavecore.results.run import Run
 
 ROW = 24  # pixels
 LONGEST_BESIDE = 20  # characters of a name, for panels that stand side by side

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from wavecore.footprints import Footprint
-from wavecore.placement import Direction
-from wavecore.plots import PHASE_COLOURS
-from wavecore.report.chart import Axis, Band, Level, Panel, Picture, Steps, byte_axis, stack_labels
+from wavecore.common.units import format_bytes
+from wavecore.pictures.marks import Axis, Band, Level, Panel, Picture, Steps, byte_axis, stack_labels
+from wavecore.pictures.plots import PHASE_COLOURS
+from wavecore.plan.footprints import Footprint
+from wavecore.plan.placement import Direction
 from wavecore.report.data import FOLDER, Case, Shown, left_out
 from wavecore.report.figures.layers import layer_axis
-from wavecore.results import GroupSummary
-from wavecore.units import format_bytes
+from wavecore.results.run import GroupSummary
 
 WHOLE_COLOUR = "#999999"
 WAYS = {Direction.FORWARD: PHASE_COLOURS["forward"], Direction.BACKWARD: PHASE_COLOURS["data_gradient"]}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from wavecore.metrics import METRICS
-from wavecore.operations import Phase
-from wavecore.plots import CLASS_COLOURS, PHASE_COLOURS
-from wavecore.report.chart import Axis, Panel, Picture, Scale, Steps, plain, scale, stacked
+from wavecore.pictures.marks import Axis, Panel, Picture, Scale, Steps, plain, scale, stacked
+from wavecore.pictures.plots import CLASS_COLOURS, PHASE_COLOURS
 from wavecore.report.data import Case, Shown
-from wavecore.results import LayerRow
+from wavecore.results.metrics import METRICS
+from wavecore.results.run import LayerRow
+from wavecore.training.operations import Phase
 
 Parts = dict[str, tuple[str, Callable[[LayerRow], float]]]
 

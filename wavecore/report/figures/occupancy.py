@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wavecore.report.chart import Axis, Level, Line, Panel, Picture, scale
+from wavecore.common.units import format_bytes
+from wavecore.pictures.marks import Axis, Level, Line, Panel, Picture, scale
 from wavecore.report.data import FOLDER, Case, Shown, left_out
-from wavecore.units import format_bytes
 
 CORE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 MIB = 2**20

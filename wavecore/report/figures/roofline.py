@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wavecore.operations import Phase
-from wavecore.plots import PHASE_COLOURS
-from wavecore.report.chart import Line, Panel, Picture, Points, Symbol, decade_axis, plain
+from wavecore.common.units import format_rate
+from wavecore.pictures.marks import Line, Panel, Picture, Points, Symbol, decade_axis, plain
+from wavecore.pictures.plots import PHASE_COLOURS
 from wavecore.report.data import Case, Shown
 from wavecore.report.figures.layers import PHASES
-from wavecore.results import LayerRow
-from wavecore.units import format_rate
+from wavecore.results.run import LayerRow
+from wavecore.training.operations import Phase
 
 SYMBOLS: dict[Phase, Symbol] = {
     Phase.FORWARD: "circle",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
-from wavecore.metrics import METRICS
-from wavecore.plots import COMPONENT_COLOURS, STALL_COLOURS
-from wavecore.report.chart import Axis, Bars, Panel, Picture, plain, scale, stacked
+from wavecore.pictures.marks import Axis, Bars, Panel, Picture, plain, scale, stacked
+from wavecore.pictures.plots import COMPONENT_COLOURS, STALL_COLOURS
 from wavecore.report.data import Case
 from wavecore.report.figures.comparison import BEHIND, ROW, all_runs, behind, run_names
-from wavecore.results import Run
+from wavecore.results.metrics import METRICS
+from wavecore.results.run import Run
 
 
 def utilization(cases: Sequence[Case]) -> Picture:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavecore.metrics import METRICS
-from wavecore.report.chart import Axis, Line, Mark, Panel, Picture, Points, Scale, Symbol
+from wavecore.pictures.marks import Axis, Line, Mark, Panel, Picture, Points, Scale, Symbol
 from wavecore.report.figures.sweepparts import Part, metric_scale, metric_title, parted, said, series_of, sweep_picture
 from wavecore.report.sweeps import Row, Sweep, number, on_front
+from wavecore.results.metrics import METRICS
 
 MOST_OTHERS = 2000  # points that are not on the front
 FRONT_COLOUR = "#000000"

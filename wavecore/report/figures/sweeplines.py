@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wavecore.metrics import METRICS
-from wavecore.report.chart import Axis, Line, Mark, Panel, Picture, Points
+from wavecore.pictures.marks import Axis, Line, Mark, Panel, Picture, Points
 from wavecore.report.figures.sweepparts import metric_scale, metric_title, parted, said, series_of, sweep_picture
 from wavecore.report.sweeps import Sweep, SweepAxis, SweepFigure, as_number, number
+from wavecore.results.metrics import METRICS
 
 LOG_FROM = 4  # ratio of the largest to the smallest value of an axis
 MOST_TICKS = 8

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavecore.metrics import METRICS
-from wavecore.report.chart import Axis, Heat, Panel, Picture, Scale, plain
+from wavecore.pictures.marks import Axis, Heat, Panel, Picture, Scale, plain
 from wavecore.report.figures.sweepparts import Part, metric_scale, metric_title, parted, said, sweep_picture
 from wavecore.report.sweeps import Sweep, SweepAxis, number
+from wavecore.results.metrics import METRICS
 
 MOST_CELLS = 400
 ROW = 34  # pixels

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
-from wavecore.metrics import METRICS
-from wavecore.plots import COMPONENT_COLOURS, colours
-from wavecore.report.chart import Heat, Panel, Picture, Scale, Symbol, plain, scale
+from wavecore.pictures.marks import Heat, Panel, Picture, Scale, Symbol, plain, scale
+from wavecore.pictures.plots import COMPONENT_COLOURS, colours
 from wavecore.report.sweeps import Row, Sweep, SweepAxis, number
+from wavecore.results.metrics import METRICS
 
 SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "triangle", "diamond")
 MOST_PANELS = 12

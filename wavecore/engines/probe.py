@@ -1,0 +1,100 @@
+"""What the event engine tells those who watch it.
+
+All times are chip cycles.  A probe hears of things when they end, so that what it hears of two queues is not in the
+order of time; of one queue it is: what the queue does and what it waits for follow each other and never overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from wavecore.engines.instances import Turn
+
+Queue = Literal["load", "array", "vector", "store"]
+"""The queues of a core."""
+
+
+class Cause(StrEnum):
+    """What a queue waits for; all but fill and drain are posted by another queue."""
+
+    LOADS = "loads"  # the step's operands from DRAM
+    PRODUCTS = "products"  # the array's tiles of the step
+    RESULTS = "results"  # what the vector unit makes of a step, or the accumulators that it drains
+    ON_CHIP = "on chip"  # a tensor that an earlier command makes or loads
+    IN_DRAM = "in DRAM"  # a tensor that an earlier command stores
+    SPACE = "space"  # room in the global buffer
+    FILL = "fill"  # the array's skew before its first product
+    DRAIN = "drain"  # the array's skew after its last product
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What is posted and waited for: a cause on a core, and of which tensor if it is about one."""
+
+    core: int
+    cause: Cause
+    tensor: str = ""
+
+
+class Probe:
+    """Watches a run.  Every method does nothing until it is overridden; none can change the run."""
+
+    def worked(
+        self, core: int, queue: Queue, start: int, end: int, turn: Turn, step: int, nbytes: int = 0, tensor: str = ""
+    ) -> None:
+        """A queue worked on a step of a command from ``start`` to ``end``, which may be the same cycle.
+
+        Load and store queues move ``nbytes`` of ``tensor``.  The array's work is the issue of products, without
+        fill and drain.
+        """
+
+    def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
+        """A queue waited for ``signal`` from ``start`` to ``end``."""
+
+    def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
+        """What a queue did last lets those go on who wait for ``signal``, at ``cycle``: now or soon."""
+
+    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
+        """DRAM serves a request of ``nbytes``; its bus is taken from ``start`` to ``end``.
+
+        Queues are numbered over the chip: the load queues of all cores, then their store queues.
+        """
+
+    def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
+        """From ``cycle`` on, ``used_bytes`` of a core's global buffer are taken."""
+
+
+class Probes(Probe):
+    """Several probes as one."""
+
+    def __init__(self, *probes: Probe) -> None:
+        self.probes = probes
+
+    def worked(
+        self, core: int, queue: Queue, start: int, end: int, turn: Turn, step: int, nbytes: int = 0, tensor: str = ""
+    ) -> None:
+        """Pass it on."""
+        for probe in self.probes:
+            probe.worked(core, queue, start, end, turn, step, nbytes, tensor)
+
+    def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
+        """Pass it on."""
+        for probe in self.probes:
+            probe.waited(core, queue, start, end, signal)
+
+    def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
+        """Pass it on."""
+        for probe in self.probes:
+            probe.posted(core, queue, cycle, signal)
+
+    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
+        """Pass it on."""
+        for probe in self.probes:
+            probe.requested(queue, start, end, nbytes, write)
+
+    def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
+        """Pass it on."""
+        for probe in self.probes:
+            probe.occupied(core, cycle, used_bytes)

@@ -1,0 +1,115 @@
+"""What orders the queues: counters that are waited on, and the space of the global buffer."""
+
+from __future__ import annotations
+
+import simpy
+
+from wavecore.engines.emitter import Teller
+from wavecore.engines.probe import Cause, Queue, Signal
+
+Event = simpy.Event
+
+
+class Counter:
+    """A number that only grows; processes wait until it has reached what they need.
+
+    ``signal`` is what it stands for: queues that wait tell of it if they have a teller.
+    """
+
+    __slots__ = ("_env", "_waiters", "signal", "value")
+
+    def __init__(self, env: simpy.Environment, signal: Signal) -> None:
+        self._env = env
+        self.signal = signal
+        self._waiters: list[tuple[int, Event]] = []
+        self.value = 0
+
+    def reached(self, threshold: int, queue: Queue = "load", tell: Teller | None = None) -> Event:
+        """An event that fires once the counter is at ``threshold``."""
+        event = self._env.event()
+        if tell is not None:
+            tell.waits(queue, self.signal, event)
+        if self.value >= threshold:
+            event.succeed()
+        else:
+            self._waiters.append((threshold, event))
+        return event
+
+    def add(self, amount: int) -> None:
+        """Let the counter grow and wake whom that satisfies."""
+        self.value += amount
+        if self._waiters:
+            still = []
+            for threshold, event in self._waiters:
+                if threshold <= self.value:
+                    event.succeed()
+                else:
+                    still.append((threshold, event))
+            self._waiters = still
+
+    def __repr__(self) -> str:
+        return f"<Counter {self.value}, {len(self._waiters)} waiting>"
+
+
+class TensorCounters(dict[str, Counter]):
+    """Counters of tensors, made when they are first asked for."""
+
+    def __init__(self, env: simpy.Environment, core: int, cause: Cause) -> None:
+        super().__init__()
+        self._env = env
+        self._core = core
+        self._cause = cause
+
+    def __missing__(self, tensor: str) -> Counter:
+        counter = self[tensor] = Counter(self._env, Signal(self._core, self._cause, tensor))
+        return counter
+
+
+class Space:
+    """The global buffer: bytes are taken in program order by one process and given back by any.
+
+    Allocation is by bytes: the buffer is paged finely enough that fragmentation plays no part.
+    """
+
+    __slots__ = ("_env", "_tell", "_waiter", "capacity", "peak", "signal", "used")
+
+    def __init__(self, env: simpy.Environment, capacity: int, signal: Signal, tell: Teller | None = None) -> None:
+        self._env = env
+        self._tell = tell
+        self.signal = signal
+        self.capacity = capacity
+        self.used = 0
+        self.peak = 0
+        self._waiter: tuple[int, Event] | None = None
+
+    def fits(self, nbytes: int) -> bool:
+        """Whether so much is free now."""
+        return self.used + nbytes <= self.capacity
+
+    def take(self, nbytes: int) -> None:
+        """Take what `fits`."""
+        self.used += nbytes
+        self.peak = max(self.peak, self.used)
+        if self._tell is not None:
+            self._tell.occupied(self.used)
+
+    def room(self, nbytes: int) -> Event:
+        """An event that fires once ``nbytes`` are free."""
+        event = self._env.event()
+        if self._tell is not None:
+            self._tell.waits("load", self.signal, event)
+        self._waiter = (nbytes, event)
+        return event
+
+    def give(self, nbytes: int) -> None:
+        """Give bytes back and wake the waiter if it now fits."""
+        self.used -= nbytes
+        if self._tell is not None:
+            self._tell.occupied(self.used)
+        if self._waiter is not None and self.fits(self._waiter[0]):
+            event = self._waiter[1]
+            self._waiter = None
+            event.succeed()
+
+    def __repr__(self) -> str:
+        return f"<Space {self.used} of {self.capacity} B, peak {self.peak} B>"

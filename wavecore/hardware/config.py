@@ -1,0 +1,383 @@
+"""TOML files -> `specs.Accelerator`, with dotted overrides and the source of every value.
+
+A key is a field's name without its unit (``global_buffer_bytes`` -> ``core.global_buffer = "10 MiB"``).
+A value is plain, or ``{ value = "10 MiB", source = "..." }``.  An accelerator file has ``name``, ``memory``
+and ``energy`` (each the name of a registered one, a path from the file's folder, or a table of fields), the
+sections ``[chip] [core] [array] [local_buffer] [vector]``, maybe [sparsity], and maybe ``base``: the name or path of an
+accelerator of which it states only the differences.
+
+Later layers win: base, file, ``memory=``, overrides.  A local buffer whose size a user states is checked
+against the array.  One that nobody states, or that a preset states and a later layer's array has outgrown or
+outshrunk, gets the size that the array needs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from wavecore.common import units
+from wavecore.common.hashing import content_hash
+from wavecore.common.toml import Document, place
+from wavecore.errors import ConfigError, nearest
+from wavecore.hardware import specs
+from wavecore.hardware.registered import Kind, open_document, registered
+
+__all__ = ["Key", "available", "content_hash", "describe", "load_accelerator", "machine_keys", "parse_value", "sources"]
+
+_PARTS: dict[str, Kind] = {"memory": "memories", "energy": "energy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one key fills: the ``field`` of a spec, its base ``unit`` (or "") and its Python ``type``."""
+
+    field: str
+    unit: str
+    type: Any
+
+
+# Both would be called "static" if the whole unit were cut off.
+_UNUSUAL_KEYS = {
+    "static_watts_per_core": ("static_per_core", "watts"),
+    "static_watts_per_global_buffer_byte": ("static_per_global_buffer_byte", "watts_per_byte"),
+}
+
+
+def _keys(spec: type) -> dict[str, Key]:
+    """Map the TOML keys of a spec to its fields."""
+    keys = {}
+    for name, hint in get_type_hints(spec).items():
+        unit = max((unit for unit in units.UNITS if name.endswith("_" + unit)), key=len, default="")
+        key, unit = _UNUSUAL_KEYS.get(name, (name.removesuffix("_" + unit) if unit else name, unit))
+        keys[key] = Key(name, unit, hint)
+    return keys
+
+
+_SPECS: dict[str, type] = {part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part != "name"}
+_SECTIONS = {section: _keys(spec) for section, spec in _SPECS.items()}
+
+# A plain number is from 1 to this; a quantity is positive and at most the ceiling of its unit.
+_LARGEST = {"chip.cores": 1024, "array.tile_rows": 1 << 16, "vector.lanes": 1 << 16}
+_LARGEST_OF_THE_REST = 4096
+_CEILINGS = {
+    "seconds": "1 ms",
+    "hz": "1 THz",
+    "cycles": "1000000 cycles",
+    "bytes": "1 PiB",
+    "bytes_per_second": "1 EiB/s",
+    "bytes_per_cycle": "1 MiB/cycle",
+    "joules": "1 uJ",
+    "joules_per_bit": "1 uJ/bit",
+    "joules_per_byte": "1 uJ/B",
+    "watts": "10 kW",
+    "watts_per_byte": "1 W/B",
+}
+# Times, energies and powers may be zero, except the refresh interval; sizes and rates may not.
+_MAY_BE_ZERO = {"seconds", "cycles", "joules", "watts", "joules_per_bit", "joules_per_byte", "watts_per_byte"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    """A raw value, where it stands, its source, the rank of its layer and whether a user stated it."""
+
+    value: object
+    where: str
+    source: str
+    layer: int
+    by_user: bool
+
+
+@dataclass(slots=True)
+class _Machine:
+    """Settings by dotted key, and the file that each section was last read from."""
+
+    label: str
+    settings: dict[str, _Setting] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    layer: int = 0
+
+
+def load_accelerator(
+    name_or_path: str = "wavecore", *, memory: str | None = None, overrides: Sequence[str] = ()
+) -> specs.Accelerator:
+    """Return the accelerator of that name or in that file.
+
+    ``memory`` is the name or path of another memory, and ``overrides`` are laid over all else in their order:
+    ``"core.global_buffer=5 MiB"`` for any field, ``"memory=hbm2"`` and ``"energy=32nm"`` for a whole table.
+    Raises `NameLookupError`, `FileError`, `ConfigError` or `UnitError`, located at the line or the override.
+    """
+    machine = _collect(name_or_path, memory, overrides)
+    parts = {section: spec(**_values(machine, section)) for section, spec in _SPECS.items()}
+    name = _name(machine.settings.get("name"), machine.label)
+    accelerator = specs.Accelerator(name=name, **parts)
+    _check(accelerator, machine)
+    return accelerator
+
+
+def sources(
+    name_or_path: str = "wavecore", *, memory: str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the source of every value of the machine that `load_accelerator` gives, by dotted key."""
+    settings = _collect(name_or_path, memory, overrides).settings
+    return {key: settings[key].source for key in sorted(settings)}
+
+
+def describe(accelerator: specs.Accelerator) -> dict[str, Any]:
+    """Return the machine for JSON: nested dicts of plain values in base units, keyed by field name."""
+    return asdict(accelerator)
+
+
+def available(kind: Kind) -> list[str]:
+    """Return the sorted names of the registered ``"accelerators"``, ``"memories"`` or ``"energy"`` tables."""
+    return sorted(registered(kind))
+
+
+def machine_keys() -> dict[str, Key]:
+    """Map the dotted key of every field of a machine (``"core.global_buffer"``) to what it fills; names are out."""
+    return {
+        f"{section}.{key}": filled
+        for section, keys in _SECTIONS.items()
+        for key, filled in keys.items()
+        if key != "name"
+    }
+
+
+def parse_value(dotted: str, value: object, where: str) -> int | float | str | bool:
+    """Return what TOML gives for a key of `machine_keys`, as the type and in the base unit of its field.
+
+    Raises `UnitError` or `ConfigError`, located at ``where``.
+    """
+    section, _, key = dotted.partition(".")
+    setting = _Setting(value=value, where=where, source="", layer=0, by_user=True)
+    parsed: int | float | str | bool = _convert(section, key, setting)
+    return parsed
+
+
+def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) -> _Machine:
+    """Lay base, file, memory and overrides over each other."""
+    machine = _Machine(label=name_or_path)
+    _read_accelerator(machine, open_document("accelerators", name_or_path, "accelerator", Path()), ())
+    if memory is not None:
+        machine.layer += 1
+        _replace_part(machine, "memory", memory, "memory", Path())
+    for text in overrides:
+        machine.layer += 1
+        _override(machine, text)
+    _fit_local_buffers(machine)
+    return machine
+
+
+def _read_accelerator(machine: _Machine, document: Document, bases: tuple[str, ...]) -> None:
+    """Lay an accelerator file, after the one it is based on, over the machine."""
+    if document.label in bases:
+        circle = " -> ".join((*bases, document.label))
+        raise ConfigError(place(document, "base"), f"the bases go in a circle: {circle}")
+    data = dict(document.data)
+    if "base" in data:
+        base = _setting(machine, document, "base", data.pop("base"))
+        name = _name(base, document.label)
+        below = open_document("accelerators", name, base.where, document.folder)
+        _read_accelerator(machine, below, (*bases, document.label))
+    machine.layer += 1
+    machine.label = document.label
+    for key, value in data.items():
+        if key in _SECTIONS and isinstance(value, dict) and "value" not in value:
+            _read_section(machine, document, key, value, f"{key}.")
+        elif key in _PARTS:
+            part = _setting(machine, document, key, value)
+            _replace_part(machine, key, _name(part, document.label), part.where, document.folder)
+        elif key == "name":
+            machine.settings[key] = _setting(machine, document, key, value)
+        elif key in _SECTIONS:
+            raise ConfigError(place(document, key), "expected a section", f"[{key}]")
+        else:
+            kind = "section" if isinstance(value, dict) and "value" not in value else "key"
+            raise ConfigError(place(document, key), f"unknown {kind}", _choices(key, ["name", "base", *_SECTIONS]))
+
+
+def _read_section(
+    machine: _Machine, document: Document, section: str, table: Mapping[str, object], prefix: str
+) -> None:
+    """Lay a table of fields, found in the document under ``prefix``, over the section of the machine."""
+    machine.labels[section] = document.label
+    for key, value in table.items():
+        if key not in _SECTIONS[section]:
+            raise ConfigError(place(document, prefix + key), "unknown key", _choices(key, _SECTIONS[section]))
+        machine.settings[f"{section}.{key}"] = _setting(machine, document, prefix + key, value)
+
+
+def _replace_part(machine: _Machine, part: str, name: str, where: str, folder: Path) -> None:
+    """Put the named memory or energy table in the place of the present one."""
+    document = open_document(_PARTS[part], name, where, folder)
+    for key in _SECTIONS[part]:
+        machine.settings.pop(f"{part}.{key}", None)
+    _read_section(machine, document, part, document.data, "")
+
+
+def _override(machine: _Machine, text: str) -> None:
+    """Lay one ``section.key=value`` over the machine."""
+    where = f"--set {text}"
+    dotted, equals, value = (piece.strip() for piece in text.partition("="))
+    if not equals:
+        raise ConfigError(where, "there is no '='", 'core.global_buffer="5 MiB"')
+    if re.fullmatch('".*"', value):
+        value = value[1:-1]
+    section, _, key = dotted.partition(".")
+    if not key and section in _PARTS:
+        return _replace_part(machine, section, value, where, Path())
+    if section not in _SECTIONS and dotted != "name":
+        raise ConfigError(where, f"unknown section {section!r}", _choices(section, [*_SECTIONS, "name"]))
+    if dotted != "name" and key not in _SECTIONS[section]:
+        raise ConfigError(where, f"unknown key {key!r} of {section}", _choices(key, _SECTIONS[section]))
+    typed = _literal(value, section, key)
+    machine.settings[dotted] = _Setting(
+        value=typed, where=where, source="command line", layer=machine.layer, by_user=True
+    )
+    return None
+
+
+def _literal(text: str, section: str, key: str) -> object:
+    """Read an override's text as the type that TOML would have given it; what does not fit stays text."""
+    kind = _SECTIONS[section][key].type if key else str
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    if kind is int and not _SECTIONS[section][key].unit and re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
+        return int(text)
+    return text
+
+
+def _choices(name: str, allowed: Iterable[str]) -> str:
+    """Return where a misplaced key belongs, or the nearest of the allowed names, or all of them."""
+    elsewhere = [f"{section}.{name}" for section, keys in _SECTIONS.items() if name in keys and name != "name"]
+    return " or ".join(elsewhere or nearest(name, allowed)) or "one of " + ", ".join(allowed)
+
+
+def _setting(machine: _Machine, document: Document, path: str, value: object) -> _Setting:
+    """Unwrap ``{ value = ..., source = ... }``; a plain value's source is its place in the file."""
+    where = place(document, path)
+    source: object = "file " + where.removesuffix(f": {path}")
+    if isinstance(value, dict):
+        table = value
+        if extra := sorted(set(table) - {"value", "source"}):
+            raise ConfigError(f"{where}.{extra[0]}", "unknown key", "value and source")
+        if "value" not in table:
+            raise ConfigError(where, "there is no value", '{ value = "...", source = "..." }')
+        value, source = table["value"], table.get("source", source)
+        if not isinstance(source, str) or not source.strip():
+            raise ConfigError(where, "the source is not a text", '{ value = "...", source = "..." }')
+    return _Setting(value=value, where=where, source=str(source), layer=machine.layer, by_user=document.by_user)
+
+
+def _name(setting: _Setting | None, label: str) -> str:
+    """Return the text of a setting that must be a name."""
+    if setting is None:
+        raise ConfigError(label, "there is no name", 'name = "..."')
+    if not isinstance(setting.value, str) or not setting.value.strip():
+        raise ConfigError(setting.where, f"{setting.value!r} is not a name", '"..."')
+    return setting.value
+
+
+def _values(machine: _Machine, section: str) -> dict[str, Any]:
+    """Return the fields of a section's spec."""
+    keys = _SECTIONS[section]
+    present = {key: keys[key] for key in keys if f"{section}.{key}" in machine.settings}
+    optional = {each.name for each in fields(_SPECS[section]) if each.default is not MISSING}
+    missing = [key for key in keys if key not in present and keys[key].field not in optional]
+    if missing:
+        label = machine.labels.get(section, machine.label)
+        hint = "stating them" if section in _PARTS else 'base = "wavecore" and only the differences'
+        raise ConfigError(label, f"{section} lacks {', '.join(missing)}", hint)
+    return {keys[key].field: _convert(section, key, machine.settings[f"{section}.{key}"]) for key in present}
+
+
+def _convert(section: str, key: str, setting: _Setting) -> Any:
+    """Return a setting's value as the type and in the base unit of its field."""
+    wanted, value, where = _SECTIONS[section][key], setting.value, setting.where
+    if wanted.unit:
+        return _quantity(value, wanted.unit, where, f"{section}.{key}")
+    if wanted.type is str:
+        return _name(setting, where)
+    if wanted.type is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(where, f"{value!r} is not true or false", "true or false, without quotes")
+        return value
+    if wanted.type is not int:
+        if value not in get_args(wanted.type):
+            raise ConfigError(where, f"{value!r} is not allowed", " or ".join(get_args(wanted.type)))
+        return value
+    most = _LARGEST.get(f"{section}.{key}", _LARGEST_OF_THE_REST)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(where, f"{value!r} is not a whole number", f"1 to {most}, without quotes or unit")
+    if not 1 <= value <= most:
+        raise ConfigError(where, f"{value} is out of range", f"1 to {most}")
+    return value
+
+
+def _quantity(value: object, unit: str, where: str, dotted: str) -> int | float:
+    zero = unit in _MAY_BE_ZERO and dotted != "memory.trefi"
+    amount = units.parse(value, unit, where=where, allow_zero=zero)
+    if amount > units.parse(_CEILINGS[unit], unit):
+        raise ConfigError(where, f"{value} is out of range", f"at most {_CEILINGS[unit]}")
+    return amount
+
+
+def _local_buffers(array: specs.ArraySpec) -> dict[str, tuple[int, str]]:
+    """Return the bytes each local buffer must hold, and how they come about: fp16 operands, fp32 sums."""
+    return {
+        "a": (array.tile_rows * array.rows * 2, "array.tile_rows x array.rows x 2 bytes"),
+        "b": (array.rows * array.columns * 2, "array.rows x array.columns x 2 bytes"),
+        "c": (array.tile_rows * array.columns * 4, "array.tile_rows x array.columns x 4 bytes"),
+    }
+
+
+def _fit_local_buffers(machine: _Machine) -> None:
+    """Give the local buffers that no user stated and that are older than the array the size it needs."""
+    shape = [machine.settings.get(f"array.{key}") for key in ("rows", "columns", "tile_rows")]
+    if None in shape:
+        return
+    newest = max(setting.layer for setting in shape if setting)
+    array = specs.ArraySpec(**_values(machine, "array"))
+    for key, (needed, formula) in _local_buffers(array).items():
+        stated = machine.settings.get(f"local_buffer.{key}")
+        if stated is None or (not stated.by_user and stated.layer < newest):
+            machine.settings[f"local_buffer.{key}"] = _Setting(
+                value=f"{needed} B",
+                where=f"local_buffer.{key}",
+                source=f"[D] {formula}",
+                layer=newest,
+                by_user=False,
+            )
+
+
+def _check(machine: specs.Accelerator, collected: _Machine) -> None:
+    """Refuse values that contradict each other."""
+
+    def fail(key: str, what: str, hint: str) -> None:
+        raise ConfigError(collected.settings[key].where, what, hint)
+
+    held = {
+        "a": machine.local_buffer.a_bytes,
+        "b": machine.local_buffer.b_bytes,
+        "c": machine.local_buffer.c_bytes,
+    }
+    for key, (needed, formula) in _local_buffers(machine.array).items():
+        if held[key] < needed:
+            fail(f"local_buffer.{key}", f"{held[key]} B is too small: {formula} = {needed} B", f'"{needed} B"')
+    memory = machine.memory
+    if memory.interleave_bytes % memory.burst_bytes:
+        what = f"{memory.interleave_bytes} B is not a multiple of memory.burst = {memory.burst_bytes} B"
+        fail("memory.interleave", what, f'"{memory.burst_bytes} B"')
+    if memory.row_bytes % memory.interleave_bytes:
+        what = f"{memory.row_bytes} B is not a multiple of memory.interleave = {memory.interleave_bytes} B"
+        fail("memory.row", what, f'"{memory.interleave_bytes} B"')
+    if memory.trfc_seconds >= memory.trefi_seconds:
+        refresh, interval = (units.format_seconds(time) for time in (memory.trfc_seconds, memory.trefi_seconds))
+        fail(
+            "memory.trfc",
+            f"a refresh of {refresh} every memory.trefi = {interval} leaves no time",
+            "a shorter one",
+        )

@@ -1,0 +1,274 @@
+"""The timing of one shared DRAM, for long transfers that are striped over all its channels.
+
+The unit of service is a *request*: tens of KiB, contiguous in one stream.  Its bursts occupy the
+column slots of all channels in lockstep.  A slot of a read is the moment of its column command (its data
+follow tCL later); a slot of a write is the moment its data are on the bus.  Everything is exact
+in rational arithmetic; what callers see is rounded up to whole picoseconds, and never accumulates.
+
+The rules, each the earliest moment that JEDEC's constraints allow:
+
+* a burst takes ``burst * channels / bandwidth``; small requests use fewer channels but no less time
+  than their busiest channel needs; a request starts at channel 0;
+* a stream opens its next rows behind the running transfer: with ``banks`` banks each row costs at
+  least ``(row transfer + tRP + tRCD) / banks``, which only narrow or single-banked parts ever notice;
+* a request of another stream than the last one needs tRP + tRCD first.  The controller looks one
+  request ahead: if the request was waiting (``now <= bus free``), they start with the previous transfer;
+* read then write: tCL (data still to come) + tRTW (turnaround of the bus);  write then read: tWTR;
+* refresh, all banks at once: no slot in ``[k tREFI - tRP, k tREFI + tRFC)``, k = 1, 2, ...  (all banks
+  must be precharged before it); then all rows are closed and the next slot needs tRCD.  A transfer that
+  meets a refresh is interrupted between two bursts and continues after it.
+
+Because a waiting request may activate early, one that arrives just after the bus became free can be
+served up to tRP + tRCD later than had the bus been a little slower; a backlog never is.
+
+Not modelled: postponed or per-bank refresh, tFAW, bank-group conflicts (tCCD_L), row hits across a
+switch back to an earlier stream (a switch always pays), write latency (hidden in the queue).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Literal, TextIO, get_args
+
+from wavecore.errors import ConfigError, InvariantError
+
+if TYPE_CHECKING:
+    from wavecore.hardware.specs import MemorySpec
+
+PS_PER_SECOND = 10**12
+STREAM_BYTES = 1 << 30
+"""The part of the address space that each stream owns in an exported trace."""
+
+TraceFormat = Literal["ramulator2", "dramsim3"]
+TRACE_FORMATS: tuple[TraceFormat, ...] = get_args(TraceFormat)
+
+
+def picoseconds(seconds: float) -> int:
+    """Return the nearest whole number of picoseconds."""
+    return round(seconds * PS_PER_SECOND)
+
+
+def bursts_of_busiest_channel(memory: MemorySpec, nbytes: int) -> int:
+    """Return how many bursts the busiest channel transfers of ``nbytes`` striped from channel 0."""
+    stripes, rest = divmod(nbytes, memory.interleave_bytes * memory.channels)
+    whole = stripes * (memory.interleave_bytes // memory.burst_bytes)
+    return whole - (-min(rest, memory.interleave_bytes) // memory.burst_bytes)
+
+
+def burst_ps(memory: MemorySpec) -> Fraction:
+    """Return the time from one burst to the next of a channel in a long stream, in exact picoseconds.
+
+    The larger of the bus's time for a burst and a row's ``(transfer + tRP + tRCD) / banks`` spread
+    over its bursts.
+    """
+    bus = Fraction(memory.burst_bytes * memory.channels * PS_PER_SECOND, memory.bandwidth_bytes_per_second)
+    bursts_per_row = memory.row_bytes // memory.burst_bytes
+    activate = picoseconds(memory.trp_seconds) + picoseconds(memory.trcd_seconds)
+    return max(bus, (bus + Fraction(activate, bursts_per_row)) / memory.banks)
+
+
+def transfer_ps(memory: MemorySpec, nbytes: int) -> int:
+    """Return the time of the column slots of ``nbytes`` in one stream, without refresh, rounded up."""
+    return ceil(bursts_of_busiest_channel(memory, nbytes) * burst_ps(memory))
+
+
+def sustained_bytes_per_second(
+    memory: MemorySpec,
+    request_bytes: int | None = None,
+    *,
+    run_requests: int | None = None,
+    scattered: bool = False,
+) -> float:
+    """Return the bandwidth of an endless backlog of requests, from the timing parameters alone.
+
+    ``request_bytes`` is the size of each request (default: whole stripes, so that no channel idles).
+    ``run_requests`` turns the bus around after so many requests, reads and writes being two streams;
+    with ``scattered`` every request is another stream.  Exact for one sequential stream of whole stripes;
+    otherwise within (gap + burst) / tREFI, because a gap may coincide with a refresh.
+    """
+    stripe = memory.interleave_bytes * memory.channels
+    nbytes = stripe if request_bytes is None else request_bytes
+    burst = burst_ps(memory)
+    busy = bursts_of_busiest_channel(memory, nbytes) * burst
+    timing = _Timing(memory)
+    exposed = max(timing.switch - busy, Fraction(0))
+    requests = 1
+    inside = exposed if scattered else Fraction(0)
+    total = busy + inside
+    if run_requests is not None:
+        requests = 2 * run_requests
+        turns = max(exposed, Fraction(timing.to_write)) + max(exposed, Fraction(timing.to_read))
+        total = requests * busy + (requests - 2) * inside + turns
+    usable = timing.refi - timing.closed - timing.rcd
+    per_interval = usable // burst * burst / timing.refi
+    return float(nbytes * requests * PS_PER_SECOND * per_interval / total)
+
+
+class _Timing:
+    """A `MemorySpec`'s constraints in picoseconds, checked to leave room between refreshes."""
+
+    __slots__ = ("closed", "rcd", "read_tail", "refi", "rp", "switch", "to_read", "to_write")
+
+    def __init__(self, memory: MemorySpec) -> None:
+        self.rp = picoseconds(memory.trp_seconds)
+        self.rcd = picoseconds(memory.trcd_seconds)
+        self.switch = self.rp + self.rcd
+        cas = picoseconds(memory.tcl_seconds)
+        self.to_write = cas + picoseconds(memory.trtw_seconds)
+        self.to_read = picoseconds(memory.twtr_seconds)
+        self.read_tail = cas + picoseconds(memory.controller_seconds)
+        self.refi = picoseconds(memory.trefi_seconds)
+        self.closed = self.rp + picoseconds(memory.trfc_seconds)
+        _check(memory, self)
+
+
+def _check(memory: MemorySpec, timing: _Timing) -> None:
+    """Raise ConfigError where the description cannot be a working memory."""
+    where = f"memory {memory.name!r}"
+    sizes = (
+        "channels",
+        "bandwidth_bytes_per_second",
+        "interleave_bytes",
+        "burst_bytes",
+        "row_bytes",
+        "banks",
+    )
+    for field in sizes:
+        if getattr(memory, field) <= 0:
+            raise ConfigError(where, f"{field} is {getattr(memory, field)}", "a positive number")
+    for field in ("interleave_bytes", "row_bytes"):
+        if getattr(memory, field) % memory.burst_bytes:
+            what = f"{field} is {getattr(memory, field)}, not a whole number of {memory.burst_bytes}-byte bursts"
+            raise ConfigError(where, what, f"a multiple of {memory.burst_bytes}")
+    turnaround = timing.to_read + timing.to_write + 2 * timing.switch + ceil(burst_ps(memory))
+    if timing.refi <= timing.closed + turnaround:
+        what = f"tREFI of {timing.refi} ps leaves no time between refreshes"
+        raise ConfigError(where, what, f"trefi above {timing.closed + turnaround} ps")
+
+
+class Dram:
+    """The mutable state of the data bus of one chip's DRAM; see the module's rules.
+
+    Requests are served in the order of the calls.  All arguments and results are picoseconds and bytes.
+    """
+
+    __slots__ = (
+        "_burst", "_closed", "_free", "_per_interval", "_rcd", "_read_tail", "_refi", "_rp", "_scale",
+        "_started", "_stream", "_switch", "_to_read", "_to_write", "_window", "_write", "memory",
+    )  # fmt: skip
+
+    def __init__(self, memory: MemorySpec) -> None:
+        """Raise ConfigError if ``memory`` has no time left between its refreshes."""
+        self.memory = memory
+        timing = _Timing(memory)
+        burst = burst_ps(memory)
+        self._scale = scale = burst.denominator  # internal time: 1/scale of a picosecond, exact
+        self._burst = burst.numerator
+        self._rcd = timing.rcd * scale
+        self._rp = timing.rp * scale
+        self._switch = timing.switch * scale
+        self._to_write = timing.to_write * scale
+        self._to_read = timing.to_read * scale
+        self._read_tail = timing.read_tail * scale
+        self._refi = timing.refi * scale
+        self._closed = timing.closed * scale
+        self._per_interval = (self._refi - self._closed - self._rcd) // self._burst
+        self._free = 0  # end of the last slot
+        self._started = 0  # when the bus began what it transferred last, without interruption
+        self._window = 0  # index of the last refresh before that
+        self._stream: int | None = None
+        self._write = False
+
+    def serve(self, now_ps: int, nbytes: int, write: bool, stream: int) -> tuple[int, int]:
+        """Serve the next request as early as legal and not before ``now_ps``.
+
+        Returns ``(bus_free_ps, done_ps)``: when the bus is free for the next request, and when the
+        last data have arrived (a read: tCL and the controller after its last slot; a write: its last beat).
+        A request that comes in the very picosecond in which the bus becomes free counts as waiting.
+        """
+        if nbytes <= 0:
+            raise InvariantError("dram", f"a request of {nbytes} bytes")
+        begin = self._begin(now_ps * self._scale, write, stream)
+        end = self._transfer(begin, bursts_of_busiest_channel(self.memory, nbytes))
+        self._free = end
+        self._stream = stream
+        self._write = write
+        scale = self._scale
+        done = end if write else end + self._read_tail
+        return -(-end // scale), -(-done // scale)
+
+    def _begin(self, now: int, write: bool, stream: int) -> int:
+        """Return the first legal slot, in internal time, and note the refresh that precedes it."""
+        free = self._free
+        waiting = now < free + self._scale
+        base = free if waiting else now
+        window = (base + self._rp) // self._refi
+        if self._stream is None or window > self._window:  # all rows are closed
+            opened = window * self._refi + self._closed - self._rp if window else 0
+            begin = (base if base > opened else opened) + self._rcd
+        elif stream == self._stream:
+            begin = base
+        else:
+            ready = (self._started if waiting else now) + self._switch
+            begin = ready if ready > base else base
+        if self._stream is not None and write != self._write:
+            turned = free + (self._to_write if write else self._to_read)
+            begin = turned if turned > begin else begin
+        else:
+            turned = 0
+        if begin >= (window + 1) * self._refi - self._rp:  # overtaken by a refresh: activate anew after it
+            window += 1
+            opened = window * self._refi + self._closed - self._rp + self._rcd
+            begin = turned if turned > opened else opened
+        self._window = window
+        return begin
+
+    def _transfer(self, begin: int, bursts: int) -> int:
+        """Return the end of ``bursts`` slots from ``begin``, interrupted by every refresh on the way."""
+        self._started = begin
+        window = self._window
+        burst = self._burst
+        fit = ((window + 1) * self._refi - self._rp - begin) // burst
+        if bursts <= fit:
+            return begin + bursts * burst
+        intervals, last = divmod(bursts - fit - 1, self._per_interval)
+        self._window = window = window + 1 + intervals
+        self._started = window * self._refi + self._closed - self._rp + self._rcd
+        return self._started + (last + 1) * burst
+
+
+def trace_address(stream: int, offset_bytes: int) -> int:
+    """Return the address of a stream's byte: each stream owns `STREAM_BYTES` and wraps around inside."""
+    return stream * STREAM_BYTES + offset_bytes % STREAM_BYTES
+
+
+class TraceWriter:
+    """Write requests as another DRAM simulator's input.
+
+    ``ramulator2``: ``LD 0x1f00`` or ``ST 0x1f00``, no time (its ``LoadStoreTrace`` sends one a cycle);
+    ``dramsim3``: ``0x1f00 READ 12`` or ``0x1f00 WRITE 12``, cycles not decreasing.
+    """
+
+    def __init__(self, file: TextIO, trace_format: TraceFormat, access_bytes: int = 64) -> None:
+        """Write to ``file``, one line for each aligned ``access_bytes``."""
+        self._file = file
+        self._format = trace_format
+        self._access_bytes = access_bytes
+        self._cycle = 0
+
+    def write(self, cycle: int, address: int, write: bool) -> None:
+        """Write one access.  Raise InvariantError if ``cycle`` lies before the last one's."""
+        if cycle < self._cycle:
+            raise InvariantError("dram trace", f"cycle {cycle} after cycle {self._cycle}")
+        self._cycle = cycle
+        if self._format == "ramulator2":
+            self._file.write(f"{'ST' if write else 'LD'} {address:#x}\n")
+        else:
+            self._file.write(f"{address:#x} {'WRITE' if write else 'READ'} {cycle}\n")
+
+    def transfer(self, cycle: int, stream: int, offset_bytes: int, nbytes: int, write: bool) -> None:
+        """Write the accesses that cover ``nbytes`` of a stream, all issued at ``cycle``."""
+        first = offset_bytes - offset_bytes % self._access_bytes
+        for offset in range(first, offset_bytes + nbytes, self._access_bytes):
+            self.write(cycle, trace_address(stream, offset), write)

@@ -1,0 +1,1 @@
+"""Networks: layer kinds, the graph of layers, and the registered workloads."""

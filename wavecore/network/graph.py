@@ -1,0 +1,181 @@
+"""The layer-graph IR: what a network is, before anything is said of training or of hardware."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from wavecore.errors import GraphError
+from wavecore.network.layers import KINDS, Input, LayerKind, Outlet
+from wavecore.network.layers.base import Parameter, Role
+from wavecore.network.shapes import Shape
+from wavecore.network.sparsity import Sparsity
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A named layer: its kind, the layers it reads, the shape of its output, and where it was written."""
+
+    name: str
+    kind: LayerKind
+    inputs: tuple[str, ...]
+    shape: Shape
+    source: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class LayerGraph:
+    """A network: layers in the order in which they run, each after all that it reads, and what of it is zero."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    sparsity: Sparsity | None = None
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Layer]:
+        """The layers by name."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def digraph(self) -> nx.DiGraph[str]:
+        """The same as a networkx graph: nodes are layer names with their `Layer` as ``layer``."""
+        import networkx as nx
+
+        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
+        for layer in self.layers:
+            graph.add_node(layer.name, layer=layer)
+            graph.add_edges_from((source, layer.name) for source in layer.inputs)
+        return graph
+
+    def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
+        """Shapes of what ``layer`` reads, in order."""
+        return tuple(self.by_name[name].shape for name in layer.inputs)
+
+    def parameters(self, layer: Layer) -> tuple[Parameter, ...]:
+        """The trained tensors of ``layer``."""
+        return KINDS[type(layer.kind)].parameters(layer.kind, self.input_shapes(layer))
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """Trained elements of the whole network."""
+        return sum(parameter.elements for layer in self.layers for parameter in self.parameters(layer))
+
+    @cached_property
+    def forward_macs(self) -> int:
+        """Multiply-accumulates of the forward pass of one sample."""
+        return sum(self.layer_macs(layer) for layer in self.layers)
+
+    def layer_macs(self, layer: Layer) -> int:
+        """Multiply-accumulates of the forward pass of one sample in one layer."""
+        expand = KINDS[type(layer.kind)].expand
+        if expand is None:
+            return 0
+        work = expand(layer.kind, self.input_shapes(layer), layer.shape).forward
+        return sum(gemm.macs for gemm in work.gemms)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __str__(self) -> str:
+        lines = [f"network {self.name}"]
+        for layer in self.layers:
+            options = " ".join(f"{f.name}={getattr(layer.kind, f.name)}" for f in fields(layer.kind))  # type: ignore[arg-type]
+            reads = ", ".join(layer.inputs) or "-"
+            lines.append(f"  {layer.name}: {layer.kind.kind}({options}) <- {reads} : {layer.shape}")
+        return "\n".join(lines)
+
+
+class Network:
+    """Builds a `LayerGraph` layer by layer: ``x = net(Conv(64, kernel=7), x, name="conv1")``.
+
+    Calling it adds a layer and returns its name.  Layers run in the order in which they are added, so branches
+    are written one after the other.  A layer that does not fit raises `GraphError`, which names the line of
+    the workload that added it.  A piece of a network that is given no ``shape`` has no data of its own, and no
+    ``input``: it reads `Inlet`s.
+    """
+
+    def __init__(self, name: str, shape: Shape | None = None) -> None:
+        self.name = name
+        self._layers: dict[str, Layer] = {}
+        self._counts: dict[str, int] = {}
+        self.input = self._append(Input(shape), (), "input", _caller()) if shape is not None else ""
+
+    def __call__(self, kind: LayerKind, *inputs: str, name: str | None = None, source: str | None = None) -> str:
+        """Add a layer that reads ``inputs``; without a ``name`` it is called by its kind and a number.
+
+        ``source`` says where it comes from, if that is not the calling line.
+        """
+        if name is None:
+            self._counts[kind.kind] = self._counts.get(kind.kind, 0) + 1
+            name = f"{kind.kind}{self._counts[kind.kind]}"
+        return self._append(kind, inputs, name, source or _caller())
+
+    def shape(self, name: str) -> Shape:
+        """The shape of a layer's output."""
+        return self._layers[name].shape
+
+    def _append(self, kind: LayerKind, inputs: tuple[str, ...], name: str, source: str) -> str:
+        where = f"network {self.name}, layer {name} ({source})"
+        if name in self._layers:
+            raise GraphError(where, "another layer has this name already", "a name of its own")
+        missing = [wanted for wanted in inputs if wanted not in self._layers]
+        if missing:
+            raise GraphError(where, f"reads {missing[0]!r}, which no earlier layer is named", "its inputs first")
+        if type(kind) not in KINDS:
+            raise GraphError(
+                where, f"{type(kind).__name__} is not a registered layer kind", "wavecore.network.layers.KINDS"
+            )
+        _check_sizes(kind, where)
+        try:
+            shape = KINDS[type(kind)].infer(kind, tuple(self._layers[wanted].shape for wanted in inputs))
+        except ValueError as problem:
+            raise GraphError(where, str(problem), "other sizes, or a larger image") from None
+        self._layers[name] = Layer(name, kind, inputs, shape, source)
+        return name
+
+    def build(self) -> LayerGraph:
+        """Return the finished network; `GraphError` if an output is read by no layer and left to no `Outlet`.
+
+        It ends with its loss, or with an `Outlet` if the loss is not described.
+        """
+        used = {name for layer in self._layers.values() for name in layer.inputs}
+        *others, last = self._layers
+        for name in others:
+            layer = self._layers[name]
+            if name not in used and not isinstance(layer.kind, Outlet):
+                raise GraphError(
+                    f"network {self.name}, layer {name} ({layer.source})",
+                    "its output is read by no layer",
+                    "to connect it or to leave it out",
+                )
+        end = self._layers[last].kind
+        if KINDS[type(end)].role is not Role.UNIT and not isinstance(end, Outlet):
+            raise GraphError(
+                f"network {self.name}", f"ends with {last!r}, which is no loss", "a CrossEntropy at the end"
+            )
+        return LayerGraph(self.name, tuple(self._layers.values()))
+
+
+def _check_sizes(kind: LayerKind, where: str) -> None:
+    """Reject zero, negative or fractional sizes before they reach a formula."""
+    for f in fields(kind):  # type: ignore[arg-type]
+        value = getattr(kind, f.name)
+        sizes = value if isinstance(value, tuple) else (value,)
+        least = 0 if f.name == "padding" else 1
+        for size in sizes:
+            if isinstance(size, int) and not isinstance(size, bool) and size < least:
+                raise GraphError(where, f"{f.name} is {size}", f"{least} or more")
+
+
+def _caller() -> str:
+    """``file.py:line`` of the code outside this module that is adding a layer."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename.replace(chr(92), '/').rsplit('/', 1)[-1]}:{frame.f_lineno}"

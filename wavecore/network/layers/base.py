@@ -1,0 +1,143 @@
+"""What a layer kind is: a frozen description, and the rules that say what it means for training.
+
+A new kind is one file in this folder: a frozen dataclass, a `LayerRules` for it, and its line in
+``wavecore.network.layers.KINDS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from wavecore.network.compute import Gemm, VectorPass
+from wavecore.network.shapes import Shape
+
+ELEMENT_BYTES = 2  # fp16 activations, gradients and weights on the wire
+ACCUMULATOR_BYTES = 4  # fp32 weight gradients, master weights and momentum
+
+
+class LayerKind:
+    """Base of the descriptions; ``kind`` is the name used in reports and files."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+
+class Role(StrEnum):
+    """How a layer takes part in the schedule."""
+
+    UNIT = "unit"  # runs operations of its own
+    ELEMENTWISE = "elementwise"  # fused into the pass that precedes it, where one does
+    VIEW = "view"  # only renames data: no operation, no traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A trained tensor of a layer."""
+
+    name: str
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Something other than its input that a layer keeps for its backward pass, in bits per sample."""
+
+    name: str
+    bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one phase of a layer computes and reads.
+
+    ``reads_*`` count the passes over the layer's inputs, over its output's gradient and over its weights;
+    ``reads_row_bytes`` are, of a sample, rows of the weights that are read instead of all.  A phase that writes the
+    gradients of its weights says so; one ``of_itself`` multiplies the layer's own output with its input's gradient,
+    so that it runs behind the data gradient.  ``in_place``: each result may go where an element of equal place was
+    read, so it may take over a tensor's space.  ``lookahead``, ``whole_batch``, ``time_steps`` and ``state_bytes``: see
+    `Operation`.
+    """
+
+    gemms: tuple[Gemm, ...] = ()
+    passes: tuple[VectorPass, ...] = ()
+    reads_input: int = 0
+    reads_gradient: int = 0
+    reads_weight: bool = False
+    reads_row_bytes: int = 0
+    reads_saved: tuple[str, ...] = ()
+    writes_weight_gradient: bool = False
+    of_itself: bool = False
+    in_place: bool = False
+    lookahead: tuple[int, int] = (1, 1)
+    whole_batch: bool = False
+    time_steps: int = 0
+    state_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """A layer's phases.  No ``data_gradient`` on a unit means that gradients pass through unchanged."""
+
+    forward: Work
+    data_gradient: Work | None = None
+    weight_gradient: Work | None = None
+    saved: tuple[Saved, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRules:
+    """The behaviour of one layer kind.
+
+    ``infer`` gives the output's shape and raises ValueError when the inputs do not fit; ``expand`` gives the
+    phases; ``mask_bits`` is what an elementwise layer keeps for each element of its output.  A unit that uses its
+    own output again ``takes_fused`` layers not.
+    """
+
+    role: Role
+    infer: Callable[[Any, tuple[Shape, ...]], Shape]
+    parameters: Callable[[Any, tuple[Shape, ...]], tuple[Parameter, ...]] = lambda kind, inputs: ()
+    expand: Callable[[Any, tuple[Shape, ...], Shape], Expansion] | None = None
+    mask_bits: int = 0
+    lane_operations: int = 0
+    takes_fused: bool = True
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """Return ``value`` as (height, width)."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def window(size: int, kernel: int, stride: int, padding: int, round_up: bool = False) -> int:
+    """Positions of a sliding window along one axis; ValueError when not even one fits."""
+    span = size + 2 * padding - kernel
+    if span < 0:
+        raise ValueError(f"a window of {kernel} does not fit {size} with padding {padding}")
+    count = -(-span // stride) + 1 if round_up else span // stride + 1
+    if round_up and (count - 1) * stride >= size + padding:
+        count -= 1  # the last window would start in the padding
+    return count
+
+
+def forward_lookahead(shape: Shape, kernel: int, padding: int) -> tuple[int, int]:
+    """Rows of the input that a window needs beyond the share of the image already produced.
+
+    Output row y reads input rows up to y*stride - padding + kernel - 1.  The lead over the even share is at most
+    kernel - padding rows, at y = 0, or with so much padding that the image grows at most padding rows, where the last
+    input row is read first; and one more where a tile ends inside a row.
+    """
+    return min(shape.height, max(kernel - padding, padding) + 1), shape.height
+
+
+def backward_lookahead(output: Shape, padding: int, stride: int) -> tuple[int, int]:
+    """The same for a data gradient: input row i needs output rows up to (i + padding) / stride."""
+    return min(output.height, padding // stride + 2), output.height
+
+
+def only(inputs: tuple[Shape, ...]) -> Shape:
+    """The single input's shape; ValueError for any other number."""
+    if len(inputs) != 1:
+        raise ValueError(f"takes one input, not {len(inputs)}")
+    return inputs[0]

@@ -1,0 +1,32 @@
+"""Layers that touch each element once and keep one bit of it: fused into the pass that precedes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from wavecore.network.layers.base import LayerKind, LayerRules, Role, only
+from wavecore.network.shapes import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(LayerKind):
+    """max(x, 0), cut off at ``ceiling`` where one is given (ReLU6); its gradient needs one bit an element."""
+
+    kind: ClassVar[str] = "relu"
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(LayerKind):
+    """Dropout at ``rate``; the kept elements are one bit each."""
+
+    kind: ClassVar[str] = "dropout"
+    rate: float = 0.5
+
+
+def _infer(layer: ReLU | Dropout, inputs: tuple[Shape, ...]) -> Shape:
+    return only(inputs)
+
+
+RULES = LayerRules(Role.ELEMENTWISE, _infer, mask_bits=1, lane_operations=1)

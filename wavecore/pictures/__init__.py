@@ -1,0 +1,1 @@
+"""Pictures as plain marks, and the two ways to draw them."""

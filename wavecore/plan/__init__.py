@@ -1,0 +1,1 @@
+"""Plans: where tensors are, what that moves over DRAM, and how layers are grouped."""

@@ -1,0 +1,111 @@
+"""What each layer of a plan takes of the global buffer: for the picture of groups over footprints.
+
+Nothing on the way to a run needs these; they are worked out for a run's folder only.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from io import StringIO
+
+from wavecore.errors import InputError
+from wavecore.hardware.specs import Accelerator
+from wavecore.plan.blocking import block
+from wavecore.plan.model import Group, Plan
+from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.traffic import held_bytes
+from wavecore.training.graph import TrainingGraph
+
+DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """One layer in one direction, on one core; ``group`` counts from 1.
+
+    ``sample_bytes``: the inputs and outputs of one sample, wherever they are; ``kept_bytes``: what the plan has on
+    chip of one sample while the layer runs, for this layer or for others; ``used_bytes``: what is taken of the
+    buffer at the group's sub-batch, with staging and with weights that are held.  Where a layer runs several
+    operations, each is that of the operation that takes most.
+    """
+
+    layer: str
+    group: int
+    direction: Direction
+    sub_batch: int
+    sample_bytes: int
+    kept_bytes: int
+    used_bytes: int
+
+
+def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> tuple[Footprint, ...]:
+    """Footprints of a plan that fits its machine, in the order of the network, forward before backward."""
+    found = [
+        item
+        for number, group in enumerate(plan.groups, start=1)
+        for direction in DIRECTIONS
+        for item in _group(training, group, number, direction, plan.normalization_passes, accelerator)
+    ]
+    rank = {direction: at for at, direction in enumerate(DIRECTIONS)}
+    return tuple(sorted(found, key=lambda item: (rank[item.direction], training.unit_index[item.layer])))
+
+
+def _group(
+    training: TrainingGraph, group: Group, number: int, direction: Direction, passes: int, accelerator: Accelerator
+) -> Iterator[Footprint]:
+    placed = place_group(training, group, direction, passes)
+    held = held_bytes(placed, group.held)
+    space = accelerator.core.global_buffer_bytes - held
+    by_layer: dict[str, list[PlacedOperation]] = {}
+    for operation in placed:
+        by_layer.setdefault(operation.operation.unit, []).append(operation)
+    for layer, operations in by_layer.items():
+        stages = [block(each, accelerator.array, group.sub_batch, space).stage_bytes for each in operations]
+        used = [stage + each.live_bytes * group.sub_batch for stage, each in zip(stages, operations, strict=True)]
+        yield Footprint(
+            layer=layer,
+            group=number,
+            direction=direction,
+            sub_batch=group.sub_batch,
+            sample_bytes=max(map(_sample_bytes, operations)),
+            kept_bytes=max(each.live_bytes for each in operations),
+            used_bytes=max(used) + held,
+        )
+
+
+def _sample_bytes(placed: PlacedOperation) -> int:
+    """Bytes of the batched tensors that an operation reads and writes, each once."""
+    tensors = {read.tensor.name: read.tensor for read in placed.reads}
+    tensors |= {write.tensor.name: write.tensor for write in placed.writes}
+    return sum(tensor.nbytes for tensor in tensors.values() if tensor.batched)
+
+
+COLUMNS = tuple(item.name for item in fields(Footprint))
+
+
+def footprints_csv(rows: tuple[Footprint, ...]) -> str:
+    """Print footprints as CSV, the columns named as the fields of `Footprint`."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(asdict(row).values() for row in rows)
+    return text.getvalue()
+
+
+def parse_footprints(text: str, where: str) -> tuple[Footprint, ...]:
+    """Read what `footprints_csv` has printed; `InputError`, located at ``where``:LINE, for anything else."""
+    reader = csv.reader(StringIO(text))
+    if tuple(next(reader, ())) != COLUMNS:
+        raise InputError(f"{where}:1", "is no table of footprints", f"the columns {','.join(COLUMNS)}")
+    return tuple(_row(cells, f"{where}:{reader.line_num}") for cells in reader)
+
+
+def _row(cells: list[str], where: str) -> Footprint:
+    try:
+        values = dict(zip(COLUMNS, cells, strict=True))
+        numbers = {name: int(value) for name, value in values.items() if name not in ("layer", "direction")}
+        return Footprint(layer=values["layer"], direction=Direction(values["direction"]), **numbers)
+    except ValueError as error:
+        raise InputError(where, f"{','.join(cells)!r} is no footprint", "making the run again") from error

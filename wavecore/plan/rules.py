@@ -1,0 +1,294 @@
+"""Rules that a plan obeys, as a table of named functions: on any machine, and on the one that will run it.
+
+They say what is wrong at which place of the plan, and know nothing of files: `planfile` turns a place into
+FILE:LINE, and `verify` into the group of a plan that a schedule has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from wavecore.errors import PlanError, SpaceError, nearest
+from wavecore.hardware.specs import Accelerator
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import KINDS
+from wavecore.network.layers.base import Role
+from wavecore.plan.blocking import block, least_bytes
+from wavecore.plan.model import Group, Plan
+from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.traffic import held_bytes, sub_batches
+from wavecore.training.graph import TrainingGraph, Unit
+from wavecore.training.operations import TensorClass
+
+LARGEST_BATCH = 1 << 16
+HELD_CLASSES = (TensorClass.WEIGHT, TensorClass.WEIGHT_GRADIENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A plan and what it is judged by; ``graph``, if given, tells views from names that do not exist."""
+
+    training: TrainingGraph
+    plan: Plan
+    graph: LayerGraph | None = None
+
+    def units(self, group: Group) -> list[Unit]:
+        """The units of a group, which must exist."""
+        return [self.training.units[self.training.unit_index[name]] for name in group.units]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a plan, at the ``nth`` mention of ``name`` under ``key`` of ``group``, where given.
+
+    Groups count from 0, and so does ``nth``; without a ``group`` it is the plan's own key.
+    """
+
+    what: str
+    hint: str = ""
+    group: int | None = None
+    key: str = ""
+    name: str = ""
+    nth: int = 0
+
+    @property
+    def spot(self) -> str:
+        """The place in the plan, as people count: ``group 2: units``."""
+        group = f"group {self.group + 1}" if self.group is not None else ""
+        return ": ".join(part for part in (group, self.key) if part)
+
+
+def verify_plan(training: TrainingGraph, plan: Plan, accelerator: Accelerator, *, where: str = "") -> None:
+    """Raise `PlanError` if ``plan`` does not fit its network or its machine; errors call it ``where``."""
+    where = where or f"plan {plan.schedule} of {plan.workload}"
+    case = Case(training, plan)
+    for finding in chain(findings(case), every_operation_fits(case, accelerator)):
+        raise PlanError(f"{where}: {finding.spot}" if finding.spot else where, finding.what, finding.hint)
+
+
+def findings(case: Case) -> Iterator[Finding]:
+    """What is wrong with a plan on any machine.
+
+    A rule may rely on those before it in the table: only the first finding is sure to be right.
+    """
+    for rule in RULES:
+        yield from rule(case)
+
+
+def plan_is_of_this_network(case: Case) -> Iterator[Finding]:
+    """A plan runs the network that it was made for."""
+    if case.plan.workload != case.training.name:
+        what = f"is a plan of {case.plan.workload!r}, not of {case.training.name!r}"
+        yield Finding(what, f"a plan of {case.training.name}", key="workload")
+
+
+def numbers_are_in_range(case: Case) -> Iterator[Finding]:
+    """There is a mini-batch, sub-batches are part of it, and normalization reads its input once or twice."""
+    plan = case.plan
+    if not 1 <= plan.batch_per_core <= LARGEST_BATCH:
+        hint = f"1 to {LARGEST_BATCH}"
+        yield Finding(f"{plan.batch_per_core} is out of range", hint, key="batch_per_core")
+    if plan.normalization_passes not in (1, 2):
+        yield Finding(f"{plan.normalization_passes} is out of range", "1 or 2", key="normalization_passes")
+    for index, group in enumerate(plan.groups):
+        if not 1 <= group.sub_batch <= plan.batch_per_core:
+            what = f"{group.sub_batch} is out of range"
+            yield Finding(what, f"1 to {plan.batch_per_core}, the batch_per_core", index, "sub_batch")
+
+
+def groups_have_units(case: Case) -> Iterator[Finding]:
+    """No group is empty."""
+    for index, group in enumerate(case.plan.groups):
+        if not group.units:
+            yield Finding("the group is empty", "naming its units, or leaving it out", index, "units")
+
+
+def units_exist(case: Case) -> Iterator[Finding]:
+    """Every unit of a plan is one of the network."""
+    for index, group in enumerate(case.plan.groups):
+        for name in group.units:
+            if name not in case.training.unit_index:
+                what, hint = _no_unit(case, name)
+                yield Finding(what, hint, index, "units", name)
+
+
+def _no_unit(case: Case, name: str) -> tuple[str, str]:
+    """Why ``name`` is no unit, and what to try."""
+    for unit in case.training.units:
+        if name in unit.fused:
+            return f"{name!r} is fused into {unit.name}; name that", ""
+    layer = case.graph.by_name.get(name) if case.graph is not None else None
+    if layer is not None and KINDS[type(layer.kind)].role is Role.VIEW:
+        return f"{name!r} is a view, named in no group", "leaving it out"
+    close = nearest(name, case.training.unit_index)
+    return f"there is no unit named {name!r}", " or ".join(close) or f"a unit of {case.training.name}"
+
+
+def units_run_once(case: Case) -> Iterator[Finding]:
+    """No unit is in two groups, or twice in one."""
+    seen: dict[str, int] = {}
+    for index, group in enumerate(case.plan.groups):
+        for name in group.units:
+            if name in seen:
+                again = seen[name] == index
+                there = "this group" if again else f"group {seen[name] + 1}"
+                what = f"{name!r} is in {there} already"
+                yield Finding(what, "naming each unit once", index, "units", name, int(again))
+            seen.setdefault(name, index)
+
+
+def units_all_run(case: Case) -> Iterator[Finding]:
+    """No unit is left out."""
+    homes = {name: index for index, group in enumerate(case.plan.groups) for name in group.units}
+    names = list(case.training.unit_index)
+    missing = [name for name in names if name not in homes]
+    if len(missing) == len(names):
+        yield Finding("there is no group", "[[group]]")
+    elif missing:
+        at = names.index(missing[0])
+        mark = names[at - 1] if at else next(name for name in names if name in homes)
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        hint = f"{missing[0]} {'after' if at else 'before'} {mark}"
+        yield Finding(f"{missing[0]!r}{more} left out", hint, homes[mark], "units", mark)
+
+
+def units_are_in_order(case: Case) -> Iterator[Finding]:
+    """Units run in the order of the network, within groups and across them."""
+    expected = iter(case.training.unit_index)
+    for index, group in enumerate(case.plan.groups):
+        for name in group.units:
+            wanted = next(expected)
+            if name != wanted:
+                what = f"{name!r} stands where {wanted!r} belongs"
+                yield Finding(what, "the order of the network", index, "units", name)
+
+
+def statistics_are_of_the_whole_batch(case: Case) -> Iterator[Finding]:
+    """No sub-batch passes alone through a layer that needs every sample of the mini-batch."""
+    for index, group in enumerate(case.plan.groups):
+        if group.iterations(case.plan.batch_per_core) > 1:
+            for unit in case.units(group):
+                if unit.whole_batch:
+                    what = f"{unit.name!r} takes statistics of the whole mini-batch, not of sub-batches"
+                    hint = f"a group of its own, of sub_batch = {case.plan.batch_per_core}"
+                    yield Finding(what, hint, index, "units", unit.name)
+
+
+def residency_is_of_samples(case: Case) -> Iterator[Finding]:
+    """Residency is given to tensors of samples that the group reads or writes in that direction."""
+    for index, group in enumerate(case.plan.groups):
+        units = case.units(group)
+        for direction, table in ((Direction.FORWARD, group.forward), (Direction.BACKWARD, group.backward)):
+            touched = _touched(units, direction)
+            for name, residency in table.items():
+                if problem := _no_resident(case.training, name, touched, direction):
+                    yield Finding(*problem, index, f"{direction}.{residency}", name)
+
+
+def _touched(units: Iterable[Unit], direction: Direction) -> frozenset[str]:
+    """Tensors that units read or write in a direction."""
+    names: set[str] = set()
+    for unit in units:
+        for op in unit.forward if direction is Direction.FORWARD else unit.backward:
+            names.update(op.writes)
+            names.update(use.tensor for use in op.reads)
+    return frozenset(names)
+
+
+def _no_resident(
+    training: TrainingGraph, name: str, touched: frozenset[str], direction: Direction
+) -> tuple[str, str] | None:
+    """Why ``name`` has no residency in a direction of a group, and what to try; None if it may have."""
+    tensor = training.tensors.get(name)
+    if tensor is None:
+        close = nearest(name, sorted(other for other in touched if training.tensors[other].batched))
+        return f"there is no tensor named {name!r}", " or ".join(close) or "leaving it out"
+    if not tensor.batched:
+        hint = "held" if tensor.tensor_class in HELD_CLASSES else "leaving it out"
+        return f"{name!r} has no samples that come and go", hint
+    if name not in touched:
+        return f"the group's {direction} neither reads nor writes {name!r}", "leaving it out"
+    return None
+
+
+def held_tensors_are_weights(case: Case) -> Iterator[Finding]:
+    """What is held over the iterations are weights and weight gradients of the group."""
+    for index, group in enumerate(case.plan.groups):
+        if group.held:
+            units = case.units(group)
+            touched = _touched(units, Direction.FORWARD) | _touched(units, Direction.BACKWARD)
+            for name in sorted(group.held):
+                if problem := _not_held(case.training, name, touched):
+                    yield Finding(*problem, index, "held", name)
+
+
+def _not_held(training: TrainingGraph, name: str, touched: frozenset[str]) -> tuple[str, str] | None:
+    """Why ``name`` cannot be held, and what to try; None if it can."""
+    tensor = training.tensors.get(name)
+    if tensor is None:
+        close = nearest(name, sorted(n for n in touched if training.tensors[n].tensor_class in HELD_CLASSES))
+        return f"there is no tensor named {name!r}", " or ".join(close) or "leaving it out"
+    if tensor.batched:
+        return f"{name!r} grows with the samples and cannot be held", "forward.kept or backward.kept"
+    if tensor.tensor_class not in HELD_CLASSES or name not in touched:
+        return f"{name!r} is no weight or weight gradient of this group", "leaving it out"
+    return None
+
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    plan_is_of_this_network,
+    numbers_are_in_range,
+    groups_have_units,
+    units_exist,
+    units_run_once,
+    units_all_run,
+    units_are_in_order,
+    statistics_are_of_the_whole_batch,
+    residency_is_of_samples,
+    held_tensors_are_weights,
+)
+
+
+def every_operation_fits(case: Case, accelerator: Accelerator) -> Iterator[Finding]:
+    """Every operation of every group has room in the global buffer beside what is held there."""
+    passes, batch = case.plan.normalization_passes, case.plan.batch_per_core
+    for index, group in enumerate(case.plan.groups):
+        for direction in (Direction.FORWARD, Direction.BACKWARD):
+            placed = place_group(case.training, group, direction, passes)
+            held = held_bytes(placed, group.held)
+            space = accelerator.core.global_buffer_bytes - held
+            if space < 0:
+                what = f"holds {held} bytes over its iterations, and the buffer has {space + held}"
+                yield Finding(what, "smaller or fewer tensors", index, key="held")
+                return
+            for samples in dict.fromkeys(sub_batches(group, batch)):
+                for operation in placed:
+                    if error := _no_room(operation, accelerator, samples, space):
+                        beside = f" beside {held} bytes that are held" if held else ""
+                        hint = _more_room(operation, direction, samples, accelerator, held)
+                        yield Finding(f"{error.where}: {error.what}{beside}", hint, index)
+
+
+def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, space_bytes: int) -> SpaceError | None:
+    """The error of an operation that cannot run over so many samples in this space; None if it can."""
+    try:
+        block(placed, accelerator.array, samples, space_bytes)
+    except SpaceError as error:
+        return error
+    return None
+
+
+def _more_room(placed: PlacedOperation, direction: Direction, samples: int, accelerator: Accelerator, held: int) -> str:
+    """What would let an operation run: fewer samples, fewer tensors on chip, or a larger buffer."""
+    space = accelerator.core.global_buffer_bytes - held
+    for fewer in range(samples - 1, 0, -1):
+        if _no_room(placed, accelerator, fewer, space) is None:
+            return f"sub_batch = {fewer}"
+    if held:
+        return "holding less"
+    if placed.live_bytes:
+        return f"keeping less on chip {direction}"
+    kibibytes = -(-least_bytes(placed, accelerator.array, samples) // 1024)
+    return f'--set core.global_buffer="{kibibytes} KiB" or more'

@@ -1,0 +1,290 @@
+"""What a program is: for each core the commands of its load, array, vector and store queues, and their tokens.
+
+A *command* is one operation on one sub-batch, cut into *steps*.  In each step the load queue reserves space and
+reads DRAM, the array queue runs the step's output tiles, the vector queue drains them (or sweeps a chunk of its
+own), and the store queue writes DRAM and releases space.  Queues run in order and concurrently; they are ordered
+among each other only by tokens: a step *waits* until so many bytes of a tensor are on chip (or in DRAM), and *posts*
+the bytes that it makes.  A `Pace` says how many bytes of a total go with each step.
+
+Equal iterations share their commands, so a program is as long as the network is deep, not as the step is long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from wavecore.common.names import Name
+from wavecore.plan.placement import Direction
+from wavecore.plan.traffic import Transfer
+from wavecore.training.operations import Phase
+
+
+class Pace(Name):
+    """Which steps a total is spread over."""
+
+    EVEN = "even"
+    AT_ONCE = "at_once"  # all with the first step
+    AT_END = "at_end"  # all with the last step
+    FIRST_BLOCK = "first_block"  # evenly over the steps of the first block
+    LAST_BLOCK = "last_block"  # evenly over the steps of the last block
+    ROUND_START = "round_start"  # block by block, each with its first step
+    ROUND_END = "round_end"  # block by block, each with its last step
+    FIRST_SWEEP = "first_sweep"  # sample by sample, in the first sweep over each
+    SECOND_SWEEP = "second_sweep"  # sample by sample, in the second sweep over each
+
+
+class After(Name):
+    """Whose stores of a tensor must be done before it can be read from DRAM."""
+
+    NOTHING = "nothing"  # it was there before the step
+    OWN = "own"  # this core's, sample by sample
+    ALL = "all"  # every core's, all of it
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Bytes that go with a command's steps: ``total`` at a ``pace``, ``lookahead`` ahead but inside a sample.
+
+    ``sample_bytes`` is 0 for what is not batched.
+    """
+
+    total: int
+    pace: Pace
+    lookahead: int = 0
+    sample_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A DRAM read.
+
+    Its space is taken as it comes and given back at the pace ``freed``, or is part of a reservation (None).
+    ``after`` says whose stores it waits for; ``posts`` is the token under which later commands wait for it.
+    """
+
+    transfer: Transfer
+    flow: Flow
+    freed: Pace | None
+    after: After = After.NOTHING
+    posts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A DRAM write: it takes and leaves room in the buffer step by step if it is ``staged`` there only to leave.
+
+    Samples are complete in DRAM, for those who read them from there, at the pace ``visible``.
+    """
+
+    transfer: Transfer
+    flow: Flow
+    staged: bool
+    visible: Pace
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A wait for, or a post of, bytes of a tensor on chip; a later stay of the same tensor has a number behind it."""
+
+    tensor: str
+    flow: Flow
+
+
+def token_name(tensor: str, life: int) -> str:
+    """The name under which a stay of a tensor on chip is posted and awaited."""
+    return f"{tensor}#{life}" if life else tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a command computes: array and vector cycles in all, and the counts that energy is made of.
+
+    ``array_cycles`` is back-to-back issue; ``fill_cycles`` come before it when the array was idle, and
+    ``drain_cycles`` after it until the last result is out.  Of the ``macs`` that the network needs, ``nonzero_macs``
+    have no zero for an operand; ``gated_macs`` pass through resting multipliers, ``skipped_macs`` are left out.
+    """
+
+    macs: int = 0
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
+    array_cycles: int = 0
+    fill_cycles: int = 0
+    drain_cycles: int = 0
+    output_tiles: int = 0
+    vector_cycles: int = 0
+    vector_operations: int = 0
+    register_bytes: int = 0
+    local_buffer_bytes: int = 0
+    buffer_read_bytes: int = 0
+    buffer_write_bytes: int = 0
+    interconnect_bytes: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Command:
+    """One operation on one sub-batch of one core.
+
+    ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
+    written over.  ``reserves`` and ``releases`` are resident tensors that come and go with it; ``stage_bytes`` is
+    space taken as a whole for its duration.  The ``time_steps`` of a recurrent layer are equal
+    runs of steps; each multiplies what the one before has made, and so begins when that has left the vector unit.
+    """
+
+    name: str
+    unit: str
+    phase: Phase
+    samples: int
+    steps: int
+    blocks: int
+    sweep_steps: int
+    order: str
+    loads: tuple[Load, ...]
+    stores: tuple[Store, ...]
+    waits: tuple[Token, ...]
+    overwrites: tuple[Token, ...]
+    posts: tuple[Token, ...]
+    reserves: tuple[tuple[str, int], ...]
+    releases: tuple[tuple[str, int], ...]
+    stage_bytes: int
+    work: Work
+    time_steps: int = 0
+
+    def begins_time_step(self, step: int) -> bool:
+        """Whether a step needs the results of all before it."""
+        return self.time_steps > 0 and step % (self.steps // self.time_steps) == 0
+
+    def ends_time_step(self, step: int) -> bool:
+        """Whether a step is the last one of a time step, or of the whole command."""
+        return (step + 1) % (self.steps // max(1, self.time_steps)) == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A group in one direction: its iterations, each (samples, commands), in order.
+
+    ``held`` space is reserved before the first iteration and released after the last.
+    """
+
+    name: str
+    direction: Direction
+    iterations: tuple[tuple[int, tuple[Command, ...]], ...]
+    held_bytes: int = 0
+
+    @cached_property
+    def bodies(self) -> tuple[tuple[tuple[Command, ...], int], ...]:
+        """The distinct command lists, each with the number of its iterations."""
+        counts: dict[int, list[int]] = {}
+        bodies: dict[int, tuple[Command, ...]] = {}
+        for samples, commands in self.iterations:
+            counts.setdefault(samples, []).append(1)
+            bodies[samples] = commands
+        return tuple((bodies[samples], len(ones)) for samples, ones in counts.items())
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A whole training step: the segments of each core, and the space that they share out."""
+
+    workload: str
+    schedule: str
+    buffer_bytes: int
+    cores: tuple[tuple[Segment, ...], ...]
+
+    def __str__(self) -> str:
+        return "\n".join(program_lines(self))
+
+
+def progress(flow: Flow, command: Command, step: int) -> int:
+    """Bytes of ``flow`` due by the end of ``step`` (from 0), without lookahead."""
+    total, steps, blocks = flow.total, command.steps, command.blocks
+    done = step + 1
+    match flow.pace:
+        case Pace.EVEN:
+            return total * done // steps
+        case Pace.AT_ONCE:
+            return total
+        case Pace.AT_END:
+            return total if done == steps else 0
+        case Pace.FIRST_BLOCK:
+            return min(total, total * done * blocks // steps)
+        case Pace.LAST_BLOCK:
+            return max(0, total * (done * blocks - steps * (blocks - 1)) // steps)
+        case Pace.ROUND_START:
+            return total * (step * blocks // steps + 1) // blocks
+        case Pace.ROUND_END:
+            return total * (done * blocks // steps) // blocks
+        case _:
+            sweep = command.sweep_steps
+            sample, within = divmod(step, 2 * sweep)
+            swept = min(within + 1, sweep) if flow.pace is Pace.FIRST_SWEEP else max(0, within + 1 - sweep)
+            return total * (sample * sweep + swept) // (steps // 2)
+
+
+def due(flow: Flow, command: Command, step: int) -> int:
+    """Bytes of ``flow`` that must be there before ``step`` runs: its progress and the lookahead."""
+    done = progress(flow, command, step)
+    if not flow.lookahead or done >= flow.total:
+        return min(done, flow.total)
+    if not flow.sample_bytes:
+        return min(flow.total, done + flow.lookahead)
+    blocks = command.blocks if flow.pace is Pace.FIRST_BLOCK else 1
+    begun = min(flow.total, -(-flow.total * (step + 1) * blocks // command.steps))  # part of a byte needs its sample
+    boundary = -(-begun // flow.sample_bytes) * flow.sample_bytes
+    return min(flow.total, boundary, begun + flow.lookahead)
+
+
+def transfers_of(command: Command) -> tuple[Transfer, ...]:
+    """Everything that a command may move over DRAM: its loads, then its stores."""
+    return (*(load.transfer for load in command.loads), *(store.transfer for store in command.stores))
+
+
+def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, int, Command]]:
+    """All commands of one core in order: (segment, iteration, samples before it, command)."""
+    for segment in program.cores[core]:
+        start = 0
+        for iteration, (samples, body) in enumerate(segment.iterations):
+            for command in body:
+                yield segment, iteration, start, command
+            start += samples
+
+
+def program_lines(program: Program) -> Iterator[str]:
+    """The text form: core 0's commands, equal iterations written once."""
+    yield f"program {program.workload} {program.schedule}: {len(program.cores)} cores, {program.buffer_bytes} B each"
+    for segment in program.cores[0]:
+        held = f", holds {segment.held_bytes} B" if segment.held_bytes else ""
+        yield f"segment {segment.name} {segment.direction}{held}"
+        for body, times in segment.bodies:
+            yield f"  repeat {times} x {body[0].samples if body else 0} samples"
+            for command in body:
+                yield from _command_lines(command)
+
+
+def _command_lines(command: Command) -> Iterator[str]:
+    work = command.work
+    times = f" in {command.time_steps} time steps" if command.time_steps else ""
+    yield (
+        f"    {command.name}: {command.steps} steps{times}, {command.order}, array {work.array_cycles}, "
+        f"vector {work.vector_cycles} cycles"
+    )
+    for name, size in command.reserves:
+        yield f"      reserve {name} {size} B"
+    if command.stage_bytes:
+        yield f"      reserve stage {command.stage_bytes} B"
+    for load in command.loads:
+        when = "" if load.transfer.when == "always" else f" ({load.transfer.when})"
+        yield f"      load {load.transfer.tensor.name} {load.flow.total} B {load.flow.pace}{when}"
+    for token in command.waits:
+        yield f"      wait {token.tensor} {token.flow.total} B {token.flow.pace}"
+    for token in command.overwrites:
+        yield f"      wait {token.tensor} {token.flow.total} B in DRAM {token.flow.pace}"
+    for token in command.posts:
+        yield f"      post {token.tensor} {token.flow.total} B {token.flow.pace}"
+    for store in command.stores:
+        when = "" if store.transfer.when == "always" else f" ({store.transfer.when})"
+        yield f"      store {store.transfer.tensor.name} {store.flow.total} B {store.flow.pace}{when}"
+    for name, size in command.releases:
+        yield f"      release {name} {size} B"

@@ -1,0 +1,117 @@
+"""Laws that every result obeys, checked after every run.  A violation is our fault and stops the report.
+
+Some are about totals, and hold for every design point of a sweep; the others about rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from wavecore.errors import InvariantError
+from wavecore.hardware.specs import Accelerator
+from wavecore.results.run import Run, Totals
+from wavecore.training.operations import TensorClass
+
+Traffic = Mapping[tuple[TensorClass, bool], int]
+
+
+def _bytes_match_the_oracle(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+    for kind in TensorClass:
+        expected = oracle.get((kind, False), 0) + oracle.get((kind, True), 0)
+        moved = getattr(totals.dram_bytes, kind)
+        if moved != expected:
+            return f"{moved} bytes of {kind} moved, and the plan says {expected}"
+    return None
+
+
+def _shares_are_shares(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+    if not 0 <= totals.array_occupancy <= 1 or not 0 <= totals.array_utilization <= 1:
+        return f"array occupancy {totals.array_occupancy}, utilization {totals.array_utilization}"
+    return None
+
+
+def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+    array = accelerator.array
+    compute = (totals.macs - totals.skipped_macs) / (array.rows * array.columns * accelerator.chip.cores)
+    seconds = totals.dram_bytes.total / accelerator.memory.bandwidth_bytes_per_second
+    bound = max(compute, seconds * accelerator.chip.clock_hz)
+    return f"{totals.step_cycles} cycles, and the roofline is {bound:.0f}" if totals.step_cycles < bound else None
+
+
+def _buffer_holds(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+    size = accelerator.core.global_buffer_bytes
+    peak = totals.global_buffer_bytes.peak
+    return f"{peak} bytes in a buffer of {size}" if peak > size else None
+
+
+def _energy_is_there(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+    energy, table = totals.energy_joules, accelerator.energy
+    constants = {
+        "array": table.mac_joules,
+        "local_buffer": table.local_buffer_joules_per_byte,
+        "global_buffer": table.global_buffer_joules_per_byte,
+        "vector": table.vector_operation_joules,
+        "dram": accelerator.memory.energy_joules_per_bit,
+        "static": table.static_watts_per_core,
+        "interconnect": table.interconnect_joules_per_bit if accelerator.chip.cores > 1 else 0.0,
+    }
+    for part, constant in constants.items():
+        if constant > 0 and getattr(energy, part) <= 0:
+            return f"no energy in {part}"
+    return None
+
+
+def _rows_add_up(run: Run) -> str | None:
+    sums = {
+        "step_cycles": (sum(row.cycles for row in run.rows), run.step_cycles),
+        "macs": (sum(row.macs for row in run.rows), run.macs),
+        "DRAM reads": (sum(row.dram_read_bytes for row in run.rows), run.dram_bytes.read),
+        "DRAM writes": (sum(row.dram_write_bytes for row in run.rows), run.dram_bytes.write),
+    }
+    wrong = [
+        f"{name} of the rows add up to {rows}, not {total}" for name, (rows, total) in sums.items() if rows != total
+    ]
+    return wrong[0] if wrong else None
+
+
+def _vector_unit_is_not_overworked(run: Run) -> str | None:
+    vector = sum(row.vector_busy_cycles for row in run.rows)
+    return f"the vector unit worked {vector} of {run.step_cycles} cycles" if vector > run.step_cycles else None
+
+
+def _energy_of_rows_adds_up(run: Run) -> str | None:
+    rows, total = sum(row.energy_joules for row in run.rows), run.energy_joules.total
+    return None if abs(rows - total) <= 1e-9 * total else f"rows have {rows} J of {total} J"
+
+
+TOTALS_LAWS: dict[str, Callable[[Totals, Accelerator, Traffic], str | None]] = {
+    "DRAM bytes equal the plan's": _bytes_match_the_oracle,
+    "shares lie between 0 and 1": _shares_are_shares,
+    "nothing is faster than its roofline": _not_faster_than_the_roofline,
+    "the global buffer holds what is in it": _buffer_holds,
+    "every component of energy is counted": _energy_is_there,
+}
+ROWS_LAWS: dict[str, Callable[[Run], str | None]] = {
+    "rows add up to the totals": _rows_add_up,
+    "no unit works more than there is time": _vector_unit_is_not_overworked,
+    "the energy of the rows adds up": _energy_of_rows_adds_up,
+}
+
+
+def check_totals(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> None:
+    """Raise InvariantError if ``totals`` break a law; ``oracle`` are the plan's DRAM bytes."""
+    for law, holds in TOTALS_LAWS.items():
+        _require(law, holds(totals, accelerator, oracle), totals)
+
+
+def check_run(run: Run, accelerator: Accelerator, oracle: Traffic) -> None:
+    """Raise InvariantError if ``run`` breaks a law; ``oracle`` are the plan's DRAM bytes."""
+    check_totals(run, accelerator, oracle)
+    for law, holds in ROWS_LAWS.items():
+        _require(law, holds(run), run)
+
+
+def _require(law: str, wrong: str | None, totals: Totals) -> None:
+    if wrong is not None:
+        where = f"{totals.workload}, {totals.schedule}, {totals.engine} engine"
+        raise InvariantError(where, f"{law}: {wrong}", "a report of this as a bug")

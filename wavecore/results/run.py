@@ -1,0 +1,280 @@
+"""What a simulation says: typed, with units in every name, totals that are sums of rows, and a manifest.
+
+`metrics.METRICS` defines every figure; `to_dict` gives the JSON contract (schema ``wavecore.run/1``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from wavecore.common.records import AGAIN, build, check_keys, types_of
+from wavecore.errors import InputError
+from wavecore.results.energy import EnergyJoules
+from wavecore.training.operations import Phase
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "wavecore.run/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DramBytes:
+    """DRAM traffic of a step, all cores together: in and out, and by what was moved."""
+
+    read: int
+    write: int
+    weight: int
+    activation: int
+    gradient: int
+    weight_gradient: int
+    mask: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        """Everything read and written."""
+        return self.read + self.write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferBytes:
+    """Global-buffer accesses of all cores, and the largest occupancy of any."""
+
+    read: int
+    write: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StallCycles:
+    """Cycles in which an array waited, mean over the cores, by what it waited for."""
+
+    dram: int
+    vector: int
+    dependency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSummary:
+    """A layer group: its layers, samples of a sub-batch on one core, and iterations."""
+
+    layers: tuple[str, ...]
+    sub_batch: int
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedTensor:
+    """A tensor that is compressed in DRAM: its bytes on chip and there, a sample or (weights) in all."""
+
+    tensor: str
+    traffic_class: str
+    encoding: str
+    dense_bytes: int
+    packed_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One layer in one phase, all cores together.
+
+    ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``; busy
+    cycles are means over the cores and overlap with those of other rows.  DRAM bytes are given by direction and,
+    once more, by class; energy in all and by component.
+    """
+
+    name: str
+    kind: str
+    fused: tuple[str, ...]
+    phase: Phase
+    cycles: int
+    array_busy_cycles: int
+    vector_busy_cycles: int
+    macs: int
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
+    vector_operations: int
+    dram_read_bytes: int
+    dram_write_bytes: int
+    dram_weight_bytes: int
+    dram_activation_bytes: int
+    dram_gradient_bytes: int
+    dram_weight_gradient_bytes: int
+    dram_mask_bytes: int
+    dram_optimizer_bytes: int
+    global_buffer_read_bytes: int
+    global_buffer_write_bytes: int
+    energy_joules: float
+    energy_array_joules: float
+    energy_local_buffer_joules: float
+    energy_global_buffer_joules: float
+    energy_vector_joules: float
+    energy_dram_joules: float
+    energy_interconnect_joules: float
+    energy_static_joules: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What made these numbers: version, hashes of every stage's input, the machine, and the time it took.
+
+    ``machine`` is the accelerator in base units (`config.describe`), ``sources`` says where its values come from.
+    """
+
+    version: str
+    hashes: Mapping[str, str]
+    sources: Mapping[str, str]
+    machine: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    events: int
+    seconds_to_simulate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What one training step costs.  ``batch`` is the mini-batch of the whole chip."""
+
+    workload: str
+    schedule: str
+    accelerator: str
+    memory: str
+    engine: str
+    batch: int
+    step_cycles: int
+    step_seconds: float
+    samples_per_second: float
+    macs: int
+    nonzero_macs: int = 0
+    gated_macs: int = 0
+    skipped_macs: int = 0
+    array_utilization: float
+    array_occupancy: float
+    dram_bytes: DramBytes
+    global_buffer_bytes: BufferBytes
+    stall_cycles: StallCycles
+    energy_joules: EnergyJoules
+    group_count: int
+
+    def _repr_html_(self) -> str:
+        """Show the totals in a notebook."""
+        shown: str = table([self]).T.to_html(header=False)
+        return shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Totals):
+    """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase."""
+
+    groups: tuple[GroupSummary, ...]
+    rows: tuple[LayerRow, ...]
+    manifest: Manifest
+    packed: tuple[PackedTensor, ...] = ()
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, one a layer and phase."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(row) for row in self.rows])
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run {self.workload} {self.schedule} on {self.accelerator}: {self.step_seconds * 1e3:.3f} ms, "
+            f"{self.dram_bytes.total / 2**30:.2f} GiB DRAM, {self.energy_joules.total:.3f} J>"
+        )
+
+
+def table(runs: Iterable[Totals]) -> pd.DataFrame:
+    """A DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
+    import pandas as pd
+
+    return pd.DataFrame([_flat(run) for run in runs])
+
+
+def _flat(totals: Totals) -> dict[str, Any]:
+    """Totals by dotted name."""
+    flat: dict[str, Any] = {}
+    for part in fields(Totals):
+        value = getattr(totals, part.name)
+        if isinstance(value, DramBytes | EnergyJoules):
+            flat[f"{part.name}.total"] = value.total
+        if isinstance(value, DramBytes | EnergyJoules | BufferBytes | StallCycles):
+            flat |= {f"{part.name}.{key}": item for key, item in asdict(value).items()}
+        else:
+            flat[part.name] = value
+    return flat
+
+
+def to_dict(run: Run) -> dict[str, Any]:
+    """The JSON contract: plain values, keys as documented in DESIGN.md."""
+    plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
+    return {
+        "schema": SCHEMA,
+        **plain,
+        "dram_bytes": {"total": run.dram_bytes.total, **asdict(run.dram_bytes)},
+        "global_buffer_bytes": asdict(run.global_buffer_bytes),
+        "stall_cycles": asdict(run.stall_cycles),
+        "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
+        "groups": [asdict(group) for group in run.groups],
+        "layers": [asdict(row) for row in run.rows],
+        "packed": [asdict(tensor) for tensor in run.packed],
+        "manifest": asdict(run.manifest),
+    }
+
+
+def from_dict(value: object, where: str = "run") -> Run:
+    """Read what `to_dict` has made, and check that its rows add up.
+
+    Raises `InputError`, located at ``where`` and the path from there, for anything else: another schema, a key
+    that is missing or unknown, a value of a wrong type, totals that are not the sums of their parts.
+    """
+    if not isinstance(value, dict) or "schema" not in value:
+        raise InputError(where, "is not a run of wavecore", "a file that wavecore run --json has written")
+    if value["schema"] != SCHEMA:
+        raise InputError(where, f"is of schema {value['schema']!r}, not {SCHEMA!r}", AGAIN)
+    hints = types_of(Run)
+    check_keys(value, {"schema": str} | {_KEYS.get(name, name): hint for name, hint in hints.items()}, where)
+    parts = {name: value[_KEYS.get(name, name)] for name in hints}
+    for name in _TOTALLED:
+        if isinstance(parts[name], dict):
+            parts[name] = {key: part for key, part in parts[name].items() if key != "total"}
+    built = {name: build(hint, parts[name], f"{where}: {_KEYS.get(name, name)}") for name, hint in hints.items()}
+    run = Run(**built)
+    _check_sums(run, value, where)
+    return run
+
+
+def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` for totals that the parts do not give: a file that was cut or edited."""
+    sums = {
+        "group_count": (run.group_count, len(run.groups)),
+        "step_cycles": (run.step_cycles, sum(row.cycles for row in run.rows)),
+        "macs": (run.macs, sum(row.macs for row in run.rows)),
+        "dram_bytes.total": (value["dram_bytes"].get("total"), run.dram_bytes.total),
+        "dram_bytes.read": (run.dram_bytes.read, sum(row.dram_read_bytes for row in run.rows)),
+        "dram_bytes.write": (run.dram_bytes.write, sum(row.dram_write_bytes for row in run.rows)),
+        "energy_joules.total": (value["energy_joules"].get("total"), run.energy_joules.total),
+    }
+    for name, (given, parts) in sums.items():
+        if given != parts:
+            raise InputError(f"{where}: {name}", f"is {given}, and its parts add up to {parts}", AGAIN)
+    if not run.step_cycles:
+        raise InputError(f"{where}: step_cycles", "is 0: a step takes time", AGAIN)
+
+
+_KEYS = {"rows": "layers"}
+_TOTALLED = ("dram_bytes", "energy_joules")
+_NESTED = {
+    "dram_bytes",
+    "global_buffer_bytes",
+    "stall_cycles",
+    "energy_joules",
+    "groups",
+    "rows",
+    "manifest",
+    "packed",
+}

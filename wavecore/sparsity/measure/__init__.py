@@ -1,0 +1,1 @@
+"""A sparsity profile measured on a real model."""

@@ -1,0 +1,150 @@
+"""Activation densities: a network run in PyTorch on samples, and its non-zero values counted.
+
+Networks with normalization are refused: a checkpoint's running statistics belong to batch normalization, and the
+workloads have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wavecore.errors import FileError, InputError
+from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.layers import Add, AvgPool, Concat, Conv, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool, ReLU
+from wavecore.network.layers.base import pair
+from wavecore.sparsity.arrays import read_arrays
+
+BATCH = 64
+MOST_SAMPLES = 1 << 14
+
+
+def activation_densities(graph: LayerGraph, checkpoint: Path, samples: Path) -> dict[str, float]:
+    """Share of non-zero values of the input, behind every ReLU (by the layer before it) and every max-pooling.
+
+    ``samples`` is an ``.npz`` with one array of shape (samples, channels, height, width), scaled as for training.
+    Raises an `InputError` for what cannot be run.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise FileError("--data", "needs PyTorch to run the network", 'pip install "wavecore[torch]"') from error
+    for layer in graph:
+        if layer.kind.kind not in _RUN and layer.kind.kind not in ("input", "cross_entropy"):
+            what = f"layer {layer.name!r} of {graph.name} is a {layer.kind.kind}, which cannot be run from a checkpoint"
+            raise InputError(
+                "--data", what, "activation_density in the profile, measured where the network was trained"
+            )
+    weights = _parameters(graph, checkpoint)
+    images = _samples(graph, samples)
+    counts: dict[str, int] = {}
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            values = _forward(graph, weights, images[start : start + BATCH])
+            for name, value in values.items():
+                counts[name] = counts.get(name, 0) + int(torch.count_nonzero(value))
+    wanted = {"input": "input"} | {
+        layer.name: _before(graph, layer) for layer in graph if layer.kind.kind in ("relu", "max_pool")
+    }
+    return {owner: counts[name] / (len(images) * graph.by_name[name].shape.elements) for name, owner in wanted.items()}
+
+
+def _before(graph: LayerGraph, layer: Layer) -> str:
+    """Under which name a profile has the density behind a layer: a ReLU's under that of what it follows."""
+    return layer.inputs[0] if isinstance(layer.kind, ReLU) else layer.name
+
+
+def _samples(graph: LayerGraph, path: Path) -> Any:
+    import numpy as np
+    import torch
+
+    arrays = list(read_arrays(path).values())
+    shape = graph.layers[0].shape
+    wanted = (shape.channels, shape.height, shape.width)
+    if len(arrays) != 1 or arrays[0].ndim != 4 or arrays[0].shape[1:] != wanted or not len(arrays[0]):
+        held = ", ".join("x".join(map(str, array.shape)) for array in arrays) or "nothing"
+        what = f"holds {held}, not one array of samples x {'x'.join(map(str, wanted))}"
+        raise FileError(str(path), what, "numpy.savez(path, images)")
+    if len(arrays[0]) > MOST_SAMPLES:
+        raise FileError(str(path), f"holds {len(arrays[0])} samples", f"at most {MOST_SAMPLES}")
+    return torch.from_numpy(np.ascontiguousarray(arrays[0].astype(np.float32)))
+
+
+def _parameters(graph: LayerGraph, path: Path) -> Mapping[str, Any]:
+    """Tensors of a PyTorch or ``.npz`` checkpoint, as they are: sizes were checked when it was measured."""
+    import numpy as np
+    import torch
+
+    if path.suffix.lower() in (".pt", ".pth"):
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = next((loaded[key] for key in ("state_dict", "model_state_dict", "model") if key in loaded), loaded)
+        found = {name: value.float() for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+    elif path.suffix == ".npz":
+        found = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in read_arrays(path).items()}
+    else:
+        raise InputError("--data", f"cannot be used with {path.suffix} files", "a .pt or an .npz checkpoint")
+    for layer in graph:
+        if isinstance(layer.kind, Conv | Linear):
+            wanted = ["weight", "bias"] if layer.kind.bias else ["weight"]
+            for name in (f"{layer.name}.{part}" for part in wanted):
+                if name not in found:
+                    raise InputError(str(path), f"has no {name!r}, which --data needs", "a whole state dict")
+    return found
+
+
+def _forward(graph: LayerGraph, weights: Mapping[str, Any], images: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for layer in graph:
+        if layer.kind.kind == "input":
+            values[layer.name] = images
+        elif layer.kind.kind != "cross_entropy":
+            values[layer.name] = _RUN[layer.kind.kind](layer, weights, [values[name] for name in layer.inputs])
+    return values
+
+
+def _conv(layer: Layer, weights: Mapping[str, Any], inputs: list[Any]) -> Any:
+    from torch.nn import functional
+
+    kind = layer.kind
+    assert isinstance(kind, Conv)
+    bias = weights[f"{layer.name}.bias"] if kind.bias else None
+    stride, padding = pair(kind.stride), pair(kind.padding)
+    return functional.conv2d(inputs[0], weights[f"{layer.name}.weight"], bias, stride, padding, 1, kind.groups)
+
+
+def _linear(layer: Layer, weights: Mapping[str, Any], inputs: list[Any]) -> Any:
+    from torch.nn import functional
+
+    assert isinstance(layer.kind, Linear)
+    bias = weights[f"{layer.name}.bias"] if layer.kind.bias else None
+    return functional.linear(inputs[0], weights[f"{layer.name}.weight"], bias)
+
+
+def _pool(layer: Layer, weights: Mapping[str, Any], inputs: list[Any]) -> Any:
+    from torch.nn import functional
+
+    kind = layer.kind
+    assert isinstance(kind, MaxPool | AvgPool)
+    pool = functional.max_pool2d if isinstance(kind, MaxPool) else functional.avg_pool2d
+    return pool(inputs[0], pair(kind.kernel), pair(kind.stride), pair(kind.padding), ceil_mode=kind.round_up)
+
+
+def _cat(layer: Layer, weights: Mapping[str, Any], inputs: list[Any]) -> Any:
+    import torch
+
+    return torch.cat(inputs, dim=1)
+
+
+_RUN: Mapping[str, Any] = {
+    Conv.kind: _conv,
+    Linear.kind: _linear,
+    MaxPool.kind: _pool,
+    AvgPool.kind: _pool,
+    Concat.kind: _cat,
+    ReLU.kind: lambda layer, weights, inputs: inputs[0].clamp(0, layer.kind.ceiling),
+    Dropout.kind: lambda layer, weights, inputs: inputs[0],
+    Add.kind: lambda layer, weights, inputs: sum(inputs[1:], inputs[0]),
+    Flatten.kind: lambda layer, weights, inputs: inputs[0].flatten(1),
+    GlobalAvgPool.kind: lambda layer, weights, inputs: inputs[0].mean((2, 3), keepdim=True),
+}

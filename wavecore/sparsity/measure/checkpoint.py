@@ -1,0 +1,121 @@
+"""The weights in a checkpoint that nobody vouches for: read, never executed, within bounds."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wavecore.errors import FileError
+from wavecore.sparsity.arrays import LARGEST_BYTES, MOST_ARRAYS, read_arrays
+
+if TYPE_CHECKING:
+    from wavecore.network.sparsity import Booleans
+
+SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".onnx")
+_STATES = ("state_dict", "model_state_dict", "model")  # where a checkpoint keeps its weights beside other things
+_TORCH = 'pip install "wavecore[torch]"'
+_ONNX = 'pip install "wavecore[onnx]"'
+
+
+def read_checkpoint(path: Path) -> dict[str, Booleans]:
+    """Which elements of every tensor of two dimensions or more are not zero, by the tensor's name.
+
+    Raises `FileError`, with one message, for a file that is missing, damaged, too large, or would have to be executed.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FileError(str(path), "is no checkpoint that can be read", " or ".join(SUFFIXES))
+    if suffix in (".safetensors", ".npz"):
+        found = {name: array != 0 for name, array in read_arrays(path).items()}
+    else:
+        if not path.is_file():
+            raise FileError(str(path), "is a folder, not a file" if path.is_dir() else "there is no such file")
+        if path.stat().st_size > LARGEST_BYTES:
+            raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
+        found = _onnx(path) if suffix == ".onnx" else _torch(path)
+    weights = {name: array for name, array in found.items() if array.ndim > 1}
+    if not weights:
+        raise FileError(str(path), "holds no weights: no tensor has two dimensions or more", "a state dict")
+    return weights
+
+
+def _torch(path: Path) -> dict[str, Booleans]:
+    try:
+        import torch
+    except ImportError as error:
+        raise FileError(str(path), "needs PyTorch to be read", _TORCH) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that the reader then refuses
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile file makes of the reader
+        what = "is damaged, or holds more than tensors, which would have to be executed"
+        raise FileError(str(path), what, "torch.save(module.state_dict(), ...) or a .safetensors file") from error
+    state = next((loaded[key] for key in _STATES if isinstance(loaded, dict) and key in loaded), loaded)
+    if not isinstance(state, Mapping):
+        raise FileError(str(path), f"holds a {type(state).__name__}, not a state dict", "module.state_dict()")
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    _check_count(path, len(tensors))
+    return {name: _elements(path, name, value) for name, value in tensors.items()}
+
+
+def _elements(path: Path, name: str, tensor: Any) -> Booleans:
+    """Which elements of a tensor are not zero; one that is larger than what it holds is refused."""
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise FileError(str(path), f"{name[:60]!r} is no plain tensor", "tensor.to_dense(), or dequantize()")
+    held = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > held:
+        what = f"{name[:60]!r} says that it has {tensor.numel()} elements, and holds {held} bytes"
+        raise FileError(str(path), what, "tensor.contiguous() before it is saved")
+    nonzero: Booleans = (tensor != 0).numpy()
+    return nonzero
+
+
+def _onnx(path: Path) -> dict[str, Booleans]:
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise FileError(str(path), "needs onnx to be read", _ONNX) from error
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:
+        raise FileError(str(path), "is no ONNX model, or is damaged", "onnx.save(...)") from error
+    _check_count(path, len(model.graph.initializer))
+    transposed = _transposed(model)
+    found: dict[str, Booleans] = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            what = f"keeps {tensor.name[:60]!r} in another file, which is not opened"
+            raise FileError(str(path), what, "onnx.save(..., save_as_external_data=False)")
+        if len(tensor.dims) < 2:
+            continue
+        if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > LARGEST_BYTES:
+            raise FileError(str(path), f"{tensor.name[:60]!r} has an impossible shape", "the whole file")
+        try:
+            array = numpy_helper.to_array(tensor)
+        except Exception as error:
+            raise FileError(str(path), f"{tensor.name[:60]!r} does not fill its shape", "the whole file") from error
+        nonzero = array != 0
+        found[tensor.name] = nonzero.T if tensor.name in transposed else nonzero
+    return found
+
+
+def _transposed(model: Any) -> set[str]:
+    """Matrices that are stored as (inputs, outputs): those of a MatMul, and of a Gemm that does not transpose them."""
+    names = set()
+    for node in model.graph.node:
+        turned = any(each.name == "transB" and each.i for each in node.attribute)
+        if node.op_type == "MatMul" or (node.op_type == "Gemm" and not turned):
+            names.update(node.input[1:2])
+    return names
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > MOST_ARRAYS:
+        raise FileError(str(path), f"holds {count} tensors", f"at most {MOST_ARRAYS}")

@@ -1,0 +1,188 @@
+"""What of a checkpoint is zero: elements, filters, channels and the array's tiles, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wavecore.errors import InputError, nearest
+from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import LSTM, Conv, Embedding, Linear
+from wavecore.network.sparsity import mask_of
+from wavecore.sparsity.measure.recurrent import candidates, reads_units, slimmed
+from wavecore.sparsity.profile import LayerSparsity, Profile
+from wavecore.sparsity.structure import weight_shape
+from wavecore.sparsity.tiles import zero_tiles
+
+if TYPE_CHECKING:
+    from wavecore.network.sparsity import Booleans
+
+TILE = (128, 128)
+PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "_orig_mod.")  # what wrappers put before names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Zeros of one layer's weights.
+
+    ``filters`` are outputs, and ``channels`` inputs, of which all weights are zero; ``tiles`` those of 128 x 128 of the
+    forward product's stationary operand, inner dimension x outputs.  ``units_left`` are the hidden ones of an LSTM that
+    are not gone (`wavecore.sparsity.measure.recurrent`), of the network's ``units``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    elements: int
+    nonzeros: int
+    filters: int
+    zero_filters: int
+    channels: int
+    zero_channels: int
+    tiles: int
+    zero_tiles: int
+    units: int | None = None
+    units_left: int | None = None
+
+
+def measure(name: str, weights: Booleans) -> Measured:
+    """Count the zeros of one layer: ``weights`` says which are not, (outputs, inputs, ...) as in PyTorch."""
+    others = tuple(axis for axis in range(weights.ndim) if axis != 1)
+    matrix = weights.reshape(weights.shape[0], -1).T
+    return Measured(
+        name=name,
+        shape=tuple(weights.shape),
+        elements=weights.size,
+        nonzeros=int(weights.sum()),
+        filters=weights.shape[0],
+        zero_filters=int((~weights.reshape(weights.shape[0], -1).any(axis=1)).sum()),
+        channels=weights.shape[1],
+        zero_channels=int((~weights.any(axis=others)).sum()),
+        tiles=-(-matrix.shape[0] // TILE[0]) * -(-matrix.shape[1] // TILE[1]),
+        zero_tiles=zero_tiles(matrix, TILE),
+    )
+
+
+def measure_all(where: str, weights: Mapping[str, Booleans], graph: LayerGraph | None) -> list[Measured]:
+    """Count the zeros of all layers but embeddings, of which only rows are read."""
+    if graph is None:
+        return [measure(name, array) for name, array in weights.items()]
+    left, found = slimmed(where, graph, weights), []
+    for name, array in weights.items():
+        kind = graph.by_name[name].kind
+        if isinstance(kind, LSTM):
+            counted = measure(name, array)
+            found.append(replace(counted, units=kind.hidden, units_left=left[name].shape[1]))
+        elif _has_mask(graph, name):
+            found.append(measure(name, array))
+    return found
+
+
+def match(where: str, weights: Mapping[str, Booleans], graph: LayerGraph | None) -> dict[str, Booleans]:
+    """Weights by layer: ``conv1.weight`` is of the layer ``conv1``, whatever a wrapper has put before it.
+
+    With a ``graph`` every layer with weights must be found, embeddings excepted, and every tensor be of a layer, with
+    its shape or that of fewer channels.  Raises `InputError`, which names the nearest.
+    """
+    found: dict[str, Booleans] = {}
+    for tensor, array in weights.items():
+        name = _layer_name(tensor, graph)
+        if name in found:
+            raise InputError(where, f"has two tensors for the layer {name!r}, one of them {tensor!r}", "one of them")
+        found[name] = array
+    if graph is None:
+        return found
+    wanted = [layer.name for layer in graph if isinstance(layer.kind, Conv | Linear | LSTM)]
+    embeddings = [layer.name for layer in graph if isinstance(layer.kind, Embedding)]
+    for name in found:
+        if name not in wanted and name not in embeddings:
+            missing = [layer for layer in wanted if layer not in found]
+            close = nearest(name, missing or wanted) or (missing or wanted)[:3]
+            what = f"{graph.name} has no layer with weights named {name!r}"
+            raise InputError(where, what, f"renaming the tensor: {' or '.join(close)}")
+    for name in wanted:
+        if name not in found:
+            raise InputError(where, f"has no tensor for the layer {name!r} of {graph.name}", f"{name}.weight")
+    return {name: _shaped(where, graph, name, found[name]) for name in (*embeddings, *wanted) if name in found}
+
+
+def _layer_name(tensor: str, graph: LayerGraph | None) -> str:
+    name: str | None = tensor
+    while graph is not None and name is not None:
+        found = next((layer for layer in candidates(name) if layer in graph.by_name), None)
+        if found is not None:
+            return found
+        name = next((name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), None)
+    return tensor.removesuffix(".weight")
+
+
+def _shaped(where: str, graph: LayerGraph, name: str, array: Booleans) -> Booleans:
+    """An array in the shape of the layer's weights, or of fewer channels of them."""
+    shape = weight_shape(graph, name)
+    while array.ndim > len(shape) and array.shape[-1] == 1:
+        array = array[..., 0]
+    fits = array.ndim == len(shape) and array.shape[2:] == shape[2:]
+    fits &= not isinstance(graph.by_name[name].kind, Embedding) or array.shape[0] == shape[0]
+    if not fits or array.shape[0] > shape[0] or array.shape[1] > shape[1]:
+        sizes = ("x".join(map(str, each)) for each in (array.shape, shape))
+        what = "the tensor of {!r} is {}, and its weights are {}".format(name, *sizes)
+        raise InputError(where, what, "--option, if the workload was built otherwise")
+    return array
+
+
+def measured_profile(
+    name: str,
+    source: str,
+    weights: Mapping[str, Booleans],
+    graph: LayerGraph | None = None,
+    *,
+    options: Mapping[str, int | float | str] | None = None,
+    activations: Mapping[str, float] | None = None,
+    masks: bool = False,
+) -> Profile:
+    """The profile of measured weights: densities or ``masks``, and counts where channels are fewer than the graph's.
+
+    Of an LSTM the hidden units say it all, also for the sums of its gates and for what reads it.
+    """
+    weights = slimmed(source, graph, weights) if graph is not None else weights
+    layers: dict[str, LayerSparsity] = {}
+    densities = dict(activations or {})
+    for layer, array in weights.items():
+        said = _structure(graph, layer, array)
+        density = _density(array) if not masks and _has_mask(graph, layer) else None
+        layers[layer] = replace(said, weight_density=density, activation_density=densities.pop(layer, None))
+    layers |= {layer: LayerSparsity(activation_density=density) for layer, density in densities.items()}
+    return Profile(
+        name=name,
+        source=source,
+        workload=graph.name if graph is not None else "",
+        options=dict(options or {}),
+        layers={layer: said for layer, said in layers.items() if said != LayerSparsity()},
+        masks={layer: mask_of(array) for layer, array in weights.items() if _has_mask(graph, layer)} if masks else {},
+    )
+
+
+def _has_mask(graph: LayerGraph | None, name: str) -> bool:
+    """Whether the zeros of a layer's weights matter: of an embedding only rows are read."""
+    return graph is None or not isinstance(graph.by_name[name].kind, Embedding)
+
+
+def _structure(graph: LayerGraph | None, name: str, array: Booleans) -> LayerSparsity:
+    """What is said of a layer whose weights are fewer than the graph's."""
+    if graph is None:
+        return LayerSparsity()
+    full, (outputs, inputs) = weight_shape(graph, name), array.shape[:2]
+    layer = graph.by_name[name]
+    if isinstance(layer.kind, LSTM):
+        return LayerSparsity(hidden=inputs if inputs < full[1] else None)
+    if isinstance(layer.kind, Embedding):
+        return LayerSparsity(kept_outputs=inputs if inputs < full[1] else None)
+    sums = any(isinstance(graph.by_name[reader].kind, LSTM) for reader in graph.digraph.successors(name))
+    return LayerSparsity(
+        kept_outputs=outputs if outputs < full[0] and not sums else None,
+        kept_inputs=inputs if inputs < full[1] and not reads_units(graph, layer) else None,
+    )
+
+
+def _density(array: Booleans) -> float:
+    return float(array.mean()) if array.size else 0.0

@@ -1,0 +1,48 @@
+"""Sweeps from Python: a specification in, a DataFrame out."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from wavecore.common.toml import parse_document
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wavecore.sweep.dispatch import Executor
+
+
+def explore(
+    spec: str | Path, *, store: str | Path | None = None, jobs: int = 1, executor: Executor | None = None
+) -> pd.DataFrame:
+    """Evaluate every point of ``spec``: a path, or the text of a specification (``wavecore.sweep.spec``).
+
+    Returns the table of the sweep, one row a point (``wavecore.sweep.table``).  Finished points are kept in the file
+    ``store``, if there is one, and not evaluated again.  Points run in ``jobs`` processes, or in an executor of
+    `wavecore.sweep.pool` or `wavecore.sweep.cluster`.
+
+    Raises an `InputError` for a specification that is wrong; a point that fails has its ``error`` in the table.
+    """
+    from wavecore.sweep.pool import local_pool
+    from wavecore.sweep.run import Sweep
+    from wavecore.sweep.space import listed_points
+    from wavecore.sweep.spec import parse_spec, read_spec
+    from wavecore.sweep.store import open_store
+    from wavecore.sweep.table import read_csv, write_csv
+
+    if isinstance(spec, Path):
+        described = read_spec(spec)
+    else:
+        content = spec.encode()
+        described = parse_spec(parse_document("specification", content, folder=Path(), by_user=True))
+    points = listed_points(described)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        opened = stack.enter_context(open_store(folder / "store.sqlite" if store is None else Path(store)))
+        run = Sweep(described, points, opened)
+        run.run(executor or stack.enter_context(local_pool(jobs)))
+        write_csv(described, run.results(), folder / "points.csv")
+        return read_csv(folder / "points.csv")

@@ -1,0 +1,141 @@
+"""What a training graph is: the operations of one training step, unit by unit.
+
+*Units* are the things that a schedule groups.  Which tensors are saved for backward follows from who reads them: what a
+forward operation writes and a backward one reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from wavecore.common.memo import Memo
+from wavecore.network.sparsity import Sparsity
+from wavecore.training.operations import Operation, Tensor
+
+ROWS = ".rows"  # of a unit's weights, read in their stead
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a schedule moves about: one computing layer and the layers ``fused`` into it.
+
+    ``inputs`` are the tensors behind each input of the layer: several where it is a concatenation.
+    """
+
+    name: str
+    kind: str
+    fused: tuple[str, ...]
+    inputs: tuple[tuple[str, ...], ...]
+    forward: tuple[Operation, ...]
+    backward: tuple[Operation, ...]
+    update: tuple[Operation, ...]
+
+    @property
+    def whole_batch(self) -> bool:
+        """Whether no sub-batch can pass through alone."""
+        return any(op.whole_batch for op in (*self.forward, *self.backward))
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether its time steps follow each other."""
+        return any(op.time_steps for op in (*self.forward, *self.backward))
+
+
+@dataclass(frozen=True)
+class TrainingGraph:
+    """One training step: the units in forward order, and every tensor by name.
+
+    ``sent`` are the tensors that the outside reads from DRAM: values at outlets, gradients at inlets.  ``received`` are
+    the gradients at outlets, which are in DRAM when backward begins.  ``sparsity`` is what is known of zeros, until
+    `sparsity.machine` makes use of it.
+    """
+
+    name: str
+    units: tuple[Unit, ...]
+    tensors: Mapping[str, Tensor]
+    forward_macs: int
+    parameter_count: int
+    sent: frozenset[str] = frozenset()
+    received: frozenset[str] = frozenset()
+    sparsity: Sparsity | None = None
+
+    @cached_property
+    def memory(self) -> Memo:
+        """Results that follow from this graph, kept so that the next design point finds them."""
+        return Memo()
+
+    @cached_property
+    def saved(self) -> frozenset[str]:
+        """Names of the tensors that forward writes for backward to read."""
+        written = {name for unit in self.units for op in unit.forward for name in op.writes}
+        read = {use.tensor for unit in self.units for op in unit.backward for use in op.reads}
+        return frozenset(written & read)
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """Names of the tensors that forward and backward operations write."""
+        operations = [op for unit in self.units for op in (*unit.forward, *unit.backward)]
+        return frozenset(name for op in operations for name in op.writes)
+
+    @cached_property
+    def last_forward_reader(self) -> Mapping[str, int]:
+        """The last unit, in forward order, whose forward reads a tensor."""
+        return {use.tensor: index for index, unit in enumerate(self.units) for op in unit.forward for use in op.reads}
+
+    @cached_property
+    def last_backward_reader(self) -> Mapping[str, int]:
+        """The last unit in backward order, so the lowest index, whose backward reads a tensor."""
+        numbered = list(enumerate(self.units))
+        return {use.tensor: index for index, unit in reversed(numbered) for op in unit.backward for use in op.reads}
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """First and last unit of each block: a stretch that the rest of the network sees through one value.
+
+        A block ends where everything still to be read was made in it and is read together: a single tensor, or the
+        parts of one concatenation.  A residual or an inception block is found as one, and so is a dense block, whose
+        first tensors are read to its end; a chain is all blocks of one unit.
+        """
+        last_reader = self.last_forward_reader
+        live: set[str] = set()
+        old: set[str] = set()  # from before the block, or the network's inputs
+        blocks, first = [], 0
+        for end, unit in enumerate(self.units):
+            made = {name for op in unit.forward for name in op.writes}
+            read = {use.tensor for op in unit.forward for use in op.reads if self.tensors[use.tensor].batched}
+            old |= read - live
+            live = {name for name in live | made | read if last_reader.get(name, -1) > end}
+            if live.isdisjoint(old) and self._is_one_value(live, end):
+                blocks.append((first, end))
+                first, old = end + 1, set(live)
+        return tuple(blocks)
+
+    def _is_one_value(self, live: set[str], end: int) -> bool:
+        """Whether all units after ``end`` that read any of ``live`` read all of it as one input."""
+        if len(live) <= 1:
+            return True
+        return all(
+            live <= set(part) for unit in self.units[end + 1 :] for part in unit.inputs if not live.isdisjoint(part)
+        )
+
+    @cached_property
+    def unit_index(self) -> Mapping[str, int]:
+        """Position of each unit in forward order."""
+        return {unit.name: index for index, unit in enumerate(self.units)}
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole step, per sample."""
+        return sum(op.macs for unit in self.units for op in (*unit.forward, *unit.backward))
+
+    def __str__(self) -> str:
+        lines = [f"training step of {self.name}: {len(self.units)} units, {self.macs} MACs a sample"]
+        for unit in self.units:
+            fused = f" + {', '.join(unit.fused)}" if unit.fused else ""
+            lines.append(f"{unit.name} ({unit.kind}){fused}")
+            for op in (*unit.forward, *unit.backward, *unit.update):
+                reads = ", ".join(f"{use.tensor}*{use.passes}" if use.passes > 1 else use.tensor for use in op.reads)
+                lines.append(f"  {op.phase}: {reads} -> {', '.join(op.writes) or '-'}")
+        return "\n".join(lines)

@@ -1,0 +1,167 @@
+"""What holds for every training graph, as a table of named rules; each names the first bad operation or tensor.
+
+A training graph that breaks one is our own fault, as users do not write them: `InvariantError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from wavecore.errors import InvariantError
+from wavecore.network.rules import Finding, repeated
+from wavecore.training.graph import ROWS, TrainingGraph, Unit
+from wavecore.training.operations import Operation, Phase, Tensor, TensorClass
+
+
+def verify_training(training: TrainingGraph) -> None:
+    """Raise `InvariantError` at the first operation or tensor of the step that breaks a law."""
+    for rule in TRAINING_RULES:
+        for finding in rule(training):
+            raise InvariantError(f"training graph of {training.name}, {finding.node}", finding.what)
+
+
+def step(training: TrainingGraph) -> Iterator[Operation]:
+    """The operations of the step in an order in which they can run: forward, backward, update."""
+    for unit in training.units:
+        yield from unit.forward
+    for unit in reversed(training.units):
+        yield from unit.backward
+    for unit in training.units:
+        yield from unit.update
+
+
+def unit_names_are_unique(training: TrainingGraph) -> Iterator[Finding]:
+    """No two units have one name, and a layer is fused into one unit only."""
+    names = (name for unit in training.units for name in (unit.name, *unit.fused))
+    yield from (Finding(f"unit {name}", "is there twice") for name in repeated(names))
+
+
+def operations_belong_to_their_unit(training: TrainingGraph) -> Iterator[Finding]:
+    """Every operation is listed under the unit that it counts for."""
+    for unit in training.units:
+        for op in (*unit.forward, *unit.backward, *unit.update):
+            if op.unit != unit.name:
+                yield Finding(f"operation {op.name}", f"is of unit {op.unit}, and listed under {unit.name}")
+
+
+def tensors_are_declared(training: TrainingGraph) -> Iterator[Finding]:
+    """Every tensor that an operation names is declared, under its own name and with a size."""
+    for op in step(training):
+        for name in (*(use.tensor for use in op.reads), *op.writes):
+            if name not in training.tensors:
+                yield Finding(f"operation {op.name}", f"names tensor {name!r}, which is not declared")
+    for name, tensor in training.tensors.items():
+        if tensor.name != name or tensor.nbytes <= 0:
+            yield Finding(f"tensor {name}", f"is declared as {tensor.name!r} of {tensor.nbytes} bytes")
+
+
+def tensors_are_written_once(training: TrainingGraph) -> Iterator[Finding]:
+    """Forward and backward write every tensor in one operation."""
+    for op, name in _writes(training):
+        yield Finding(f"operation {op.name}", f"writes {name!r}, which another operation wrote before")
+
+
+def _writes(training: TrainingGraph) -> Iterator[tuple[Operation, str]]:
+    """Writes of forward and backward that are not the first of their tensor."""
+    seen: set[str] = set()
+    for op in step(training):
+        if op.phase is Phase.UPDATE:
+            return
+        for name in op.writes:
+            if name in seen:
+                yield op, name
+            seen.add(name)
+
+
+def reads_follow_writes(training: TrainingGraph) -> Iterator[Finding]:
+    """What is read was written before, or is there from the start, as inputs, weights and optimizer state are."""
+    written = {name for name, tensor in training.tensors.items() if _there_at_start(training, tensor)}
+    for op in step(training):
+        for use in op.reads:
+            if use.tensor not in written:
+                yield Finding(f"operation {op.name}", f"reads {use.tensor!r}, which nothing has written yet")
+        written.update(op.writes)
+
+
+def _there_at_start(training: TrainingGraph, tensor: Tensor) -> bool:
+    """Whether the step finds a tensor in DRAM when it begins."""
+    if tensor.tensor_class is TensorClass.ACTIVATION:
+        return tensor.name not in training.written and tensor.name not in training.unit_index
+    return tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER) or tensor.name in training.received
+
+
+def writes_are_read(training: TrainingGraph) -> Iterator[Finding]:
+    """What forward and backward write is read, here or outside: nothing is computed, or saved, for nobody."""
+    read = {use.tensor for op in step(training) for use in op.reads} | training.sent
+    read |= {f"{name.removesuffix(ROWS)}.weight" for name in read if name.endswith(ROWS)}
+    for op in step(training):
+        for name in op.writes:
+            if name not in read:
+                yield Finding(f"operation {op.name}", f"writes {name!r}, which no operation reads")
+
+
+def space_is_taken_over_from_a_read(training: TrainingGraph) -> Iterator[Finding]:
+    """An operation takes over the space of tensors that it reads only."""
+    for op in step(training):
+        read = {use.tensor for use in op.reads}
+        for name in op.in_place:
+            if name not in read:
+                yield Finding(f"operation {op.name}", f"runs in place of {name!r}, which it does not read")
+
+
+def every_weight_is_updated(training: TrainingGraph) -> Iterator[Finding]:
+    """Every weight that is read gets one gradient and is written by one update."""
+    for unit in training.units:
+        used = {use.tensor for op in (*unit.forward, *unit.backward) for use in op.reads}
+        gradients = [name for op in unit.backward for name in op.writes if not training.tensors[name].batched]
+        updates = [name for op in unit.update for name in op.writes]
+        for name in sorted(used):
+            if training.tensors[name].tensor_class is TensorClass.WEIGHT and not training.tensors[name].batched:
+                count = len(gradients), updates.count(name)
+                if count != (1, 1):
+                    what = f"has {count[0]} gradients and {count[1]} updates, not one of each"
+                    yield Finding(f"tensor {name}", what)
+
+
+def macs_are_conserved(training: TrainingGraph) -> Iterator[Finding]:
+    """A unit's weight gradient takes the multiply-accumulates of its forward pass, and all forward adds up.
+
+    The data gradient multiplies with each weight in at most one of its GEMMs (in none where the image is
+    smaller than the stride), so that their operands together are no larger than the forward's.
+    """
+    for unit in training.units:
+        forward = _macs(unit, Phase.FORWARD)
+        backward = _macs(unit, Phase.WEIGHT_GRADIENT)
+        if backward not in (0, forward):
+            what = f"its weight gradient takes {backward} MACs, its forward {forward}"
+            yield Finding(f"unit {unit.name}", what)
+        weights, used = _stationary(unit, Phase.FORWARD), _stationary(unit, Phase.DATA_GRADIENT)
+        if used > weights:
+            what = f"its data gradient multiplies {used} weights, its forward {weights}"
+            yield Finding(f"unit {unit.name}", what)
+    total = sum(_macs(unit, Phase.FORWARD) for unit in training.units)
+    if total != training.forward_macs:
+        yield Finding("forward", f"its operations take {total} MACs, its network {training.forward_macs}")
+
+
+def _macs(unit: Unit, phase: Phase) -> int:
+    return sum(op.macs for op in (*unit.forward, *unit.backward) if op.phase is phase)
+
+
+def _stationary(unit: Unit, phase: Phase) -> int:
+    """Elements of all stationary operands that a phase multiplies with."""
+    operations = (op for op in (*unit.forward, *unit.backward) if op.phase is phase)
+    return sum(gemm.k * gemm.n * gemm.count for op in operations for gemm in op.gemms)
+
+
+TRAINING_RULES: tuple[Callable[[TrainingGraph], Iterator[Finding]], ...] = (
+    unit_names_are_unique,
+    operations_belong_to_their_unit,
+    tensors_are_declared,
+    tensors_are_written_once,
+    reads_follow_writes,
+    writes_are_read,
+    space_is_taken_over_from_a_read,
+    every_weight_is_updated,
+    macs_are_conserved,
+)
