@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.grouping import NEVER, Candidate, Grouper, Rule
+from wavecore.plan.grouping import INFEASIBLE_BYTES, Candidate, Grouper, Rule
 from wavecore.plan.model import Choices, Plan, Schedule
 from wavecore.plan.partition import group_costs
 from wavecore.training.graph import TrainingGraph
@@ -39,11 +39,11 @@ def interlayer_groups(grouper: Grouper) -> list[Candidate]:
     return groups
 
 
-Kept = Callable[[int, int], Candidate | None]
+CostOfGroup = Callable[[int, int], Candidate | None]
 """The group of some units, first to last, with the whole mini-batch on chip, if that fits."""
 
 
-def _kept(grouper: Grouper) -> Kept:
+def _kept(grouper: Grouper) -> CostOfGroup:
     units = [(unit, unit) for unit in range(grouper.last + 1)]
     costs = [(rereads, group_costs(grouper, units, Rule.NEXT, rereads)) for rereads in grouper.modes]
 
@@ -51,14 +51,14 @@ def _kept(grouper: Grouper) -> Kept:
         found = [
             Candidate(first, last, Rule.NEXT, grouper.batch, int(each.dram_bytes[first, last]), rereads)
             for rereads, each in costs
-            if each.sub_batches[first, last] == grouper.batch and each.dram_bytes[first, last] < NEVER
+            if each.sub_batches[first, last] == grouper.batch and each.dram_bytes[first, last] < INFEASIBLE_BYTES
         ]
         return min(found, key=lambda candidate: candidate.dram_bytes, default=None)
 
     return kept
 
 
-def _alone(grouper: Grouper, kept: Kept | None, unit: int) -> Candidate:
+def _alone(grouper: Grouper, kept: CostOfGroup | None, unit: int) -> Candidate:
     """A unit with nothing beside it: on chip what fits, else streamed."""
     found = None if kept is None else kept(unit, unit)
     if found is not None and not found.rereads:

@@ -18,7 +18,7 @@ Piece = tuple[int, int]  # first and last unit
 
 
 @dataclass(frozen=True, slots=True)
-class _Option:
+class _Cut:
     """A way to cut the network: DRAM bytes of forward and backward on one core, and the groups, written when chosen."""
 
     dram_bytes: int
@@ -45,18 +45,18 @@ def mbs2(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int,
     return grouper.plan("mbs2", lambda: _cheapest(grouper, _mbs2))
 
 
-def _mbs2(grouper: Grouper) -> list[_Option]:
+def _mbs2(grouper: Grouper) -> list[_Cut]:
     rules = [Rule.BRANCHES, Rule.BRANCHES_AND_SAVED, Rule.NEXT]
     return [*_grouped(grouper, rules, grouper.training.blocks), *_mbs1(grouper)]
 
 
-def _mbs1(grouper: Grouper) -> list[_Option]:
+def _mbs1(grouper: Grouper) -> list[_Cut]:
     candidates = interlayer_groups(grouper)
     moved = sum(candidate.dram_bytes for candidate in candidates)
     return [
         *_grouped(grouper, [Rule.NEXT], _units(grouper)),
         _full_serialization(grouper),
-        _Option(moved, lambda: [grouper.group(candidate) for candidate in candidates]),
+        _Cut(moved, lambda: [grouper.group(candidate) for candidate in candidates]),
     ]
 
 
@@ -74,7 +74,7 @@ def _runs(grouper: Grouper, pieces: Sequence[Piece]) -> list[tuple[bool, list[Pi
     return [(whole, list(run)) for whole, run in groupby(pieces, needs_whole_batch)]
 
 
-def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[Piece]) -> list[_Option]:
+def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[Piece]) -> list[_Cut]:
     """The best cut of the pieces, if there is one; what needs the whole mini-batch runs unit by unit."""
     candidates: list[Candidate] = []
     for whole, run in _runs(grouper, pieces):
@@ -84,20 +84,20 @@ def _grouped(grouper: Grouper, rules: Sequence[Rule], pieces: Sequence[Piece]) -
         candidates += found
     groups = [grouper.group(candidate, hold=True) for candidate in candidates]
     moved = sum(candidate.dram_bytes for candidate in candidates)
-    return [_Option(moved - sum(map(grouper.saved_bytes, groups)), lambda: groups)]
+    return [_Cut(moved - sum(map(grouper.saved_bytes, groups)), lambda: groups)]
 
 
-def _full_serialization(grouper: Grouper) -> _Option:
+def _full_serialization(grouper: Grouper) -> _Cut:
     runs = _runs(grouper, _units(grouper))
     whole = grouper.cost(0, grouper.last, Rule.NEXT)
     if len(runs) > 1 and (whole is None or whole.sub_batch < grouper.batch):
         groups = _one_size(grouper, runs)
-        return _Option(sum(map(grouper.group_bytes, groups)), lambda: groups)
+        return _Cut(sum(map(grouper.group_bytes, groups)), lambda: groups)
     if whole is not None:
-        return _Option(whole.dram_bytes, lambda: [grouper.group(whole)])
+        return _Cut(whole.dram_bytes, lambda: [grouper.group(whole)])
     size = grouper.batch if grouper.unsplit.any() else 1
-    group = grouper.squeeze(grouper.group(Candidate(0, grouper.last, Rule.NEXT, size, 0)))
-    return _Option(grouper.group_bytes(group), lambda: [group])
+    group = grouper.spill_until_fits(grouper.group(Candidate(0, grouper.last, Rule.NEXT, size, 0)))
+    return _Cut(grouper.group_bytes(group), lambda: [group])
 
 
 def _one_size(grouper: Grouper, runs: Sequence[tuple[bool, list[Piece]]]) -> list[Group]:
@@ -110,13 +110,15 @@ def _one_size(grouper: Grouper, runs: Sequence[tuple[bool, list[Piece]]]) -> lis
             continue
         together = Candidate(run[0][0], run[-1][1], Rule.NEXT, 1, 0)
         candidate = grouper.cost(together.first, together.last, Rule.NEXT)
-        groups.append(grouper.squeeze(grouper.group(together)) if candidate is None else grouper.group(candidate))
+        groups.append(
+            grouper.spill_until_fits(grouper.group(together)) if candidate is None else grouper.group(candidate)
+        )
     size = min(group.sub_batch for group in groups)
     whole_batch = {unit.name for unit in grouper.training.units if unit.whole_batch}
     return [group if whole_batch & set(group.units) else replace(group, sub_batch=size) for group in groups]
 
 
-def _cheapest(grouper: Grouper, options_of: Callable[[Grouper], Sequence[_Option]]) -> Sequence[Group]:
+def _cheapest(grouper: Grouper, options_of: Callable[[Grouper], Sequence[_Cut]]) -> Sequence[Group]:
     """The groups that move the fewest DRAM bytes, the first of equals.
 
     Recurrent weights may have room to stay on chip where an option takes them to be read again: that is measured.  And

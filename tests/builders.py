@@ -15,7 +15,7 @@ from wavecore.network.shapes import Shape
 from wavecore.plan.model import Schedule
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import After, Command, Flow, Load, Pace, Program, Segment, Store, Work
+from wavecore.program.commands import After, Command, CommandCost, Flow, Load, Program, Segment, StepProfile, Store
 from wavecore.training.operations import Phase, Tensor, TensorClass
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
@@ -59,14 +59,19 @@ def transfer(nbytes: int, write: bool = False, name: str = "data", **options: An
     return Transfer(Tensor(name, TensorClass.ACTIVATION, nbytes), nbytes, write, **options)
 
 
-def load(nbytes: int, pace: Pace = Pace.EVEN, freed: Pace | None = Pace.EVEN, name: str = "data") -> Load:
+def load(
+    nbytes: int,
+    profile: StepProfile = StepProfile.EVEN,
+    freed: StepProfile | None = StepProfile.EVEN,
+    name: str = "data",
+) -> Load:
     """A DRAM read of so many bytes."""
-    return Load(transfer(nbytes, name=name), Flow(nbytes, pace), freed, After.NOTHING)
+    return Load(transfer(nbytes, name=name), Flow(nbytes, profile), freed, After.NOTHING)
 
 
-def store(nbytes: int, pace: Pace = Pace.EVEN, name: str = "result") -> Store:
+def store(nbytes: int, profile: StepProfile = StepProfile.EVEN, name: str = "result") -> Store:
     """A DRAM write of so many bytes, staged in the buffer."""
-    return Store(transfer(nbytes, True, name), Flow(nbytes, pace), True, pace)
+    return Store(transfer(nbytes, True, name), Flow(nbytes, profile), True, profile)
 
 
 IDLE = Command(
@@ -86,13 +91,13 @@ IDLE = Command(
     reserves=(),
     releases=(),
     stage_bytes=0,
-    work=Work(),
+    work=CommandCost(),
 )
 
 
 def command(name: str = "unit", *, work: dict[str, int] | None = None, **changes: Any) -> Command:
     """A command that does nothing but what is asked for."""
-    return replace(IDLE, name=name, unit=name, work=Work(**(work or {})), **changes)
+    return replace(IDLE, name=name, unit=name, work=CommandCost(**(work or {})), **changes)
 
 
 def program(*commands: Command, cores: int = 1, iterations: int = 1, buffer_bytes: int = 10 << 20) -> Program:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from wavecore.hardware.config import load_accelerator
 from wavecore.plan.model import DEFAULT_CHOICES
-from wavecore.sweep.dispatch import Work
+from wavecore.sweep.dispatch import EvaluateTask
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.store import open_store
 from wavecore.sweep.task import Outcome, Task
@@ -126,7 +126,7 @@ def pids(folder: Path) -> list[int]:
     return [int(path.name.removeprefix("pid-")) for path in folder.glob("pid-*")]
 
 
-def sweep(folder: Path, count: int, jobs: int, work: Work = noted) -> None:
+def sweep(folder: Path, count: int, jobs: int, work: EvaluateTask = noted) -> None:
     """A sweep that can be killed and begun again: what the store has is not worked on."""
     tasks = numbered(range(count), folder)
     with open_store(folder / "store") as store, local_pool(jobs, work) as executor:

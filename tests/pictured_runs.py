@@ -14,7 +14,7 @@ from wavecore.hardware.config import load_accelerator, sources
 from wavecore.network.catalog import workload
 from wavecore.plan.footprints import footprints, footprints_csv
 from wavecore.plan.model import Plan
-from wavecore.report.data import Case, Report, Shown, cases, load, parse_occupancy
+from wavecore.report.data import Report, Shown, WorkloadRuns, cases, load, parse_occupancy
 from wavecore.results.folder import json_text, run_folder
 from wavecore.results.run import Run, to_dict
 from wavecore.simulation import make_plan, simulate
@@ -79,7 +79,7 @@ def shown(schedule: str, source: str = "there", *overrides: str) -> Shown:
 
 
 @cache
-def case(*schedules: str) -> Case:
+def case(*schedules: str) -> WorkloadRuns:
     """One network under some schedules, by default `SCHEDULES`."""
     (found,) = cases([shown(schedule) for schedule in schedules or SCHEDULES])
     return found

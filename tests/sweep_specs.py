@@ -8,7 +8,7 @@ import pandas as pd
 
 from wavecore.common.toml import parse_document
 from wavecore.sweep.pool import local_pool
-from wavecore.sweep.run import Sweep
+from wavecore.sweep.run import SweepRun
 from wavecore.sweep.space import listed_points
 from wavecore.sweep.spec import SweepSpec, parse_spec
 from wavecore.sweep.store import open_store
@@ -23,11 +23,11 @@ def parsed(body: str, *, head: str = HEAD, folder: Path = Path()) -> SweepSpec:
     return parse_spec(parse_document("s.toml", (head + body).encode(), folder=folder, by_user=True))
 
 
-def swept(body: str, folder: Path, *, head: str = HEAD, **options: str) -> tuple[Sweep, pd.DataFrame]:
+def swept(body: str, folder: Path, *, head: str = HEAD, **options: str) -> tuple[SweepRun, pd.DataFrame]:
     """Run a sweep in this process, with its store in ``folder``; return it and its table."""
     with open_store(folder / "store.sqlite") as store:
         spec = parsed(body, head=head)
-        sweep = Sweep(spec, listed_points(spec), store, **options)  # type: ignore[arg-type]
+        sweep = SweepRun(spec, listed_points(spec), store, **options)  # type: ignore[arg-type]
         with local_pool(1) as executor:
             sweep.run(executor)
         write_csv(sweep.spec, sweep.results(), folder / "points.csv")

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common import entry_points as registry
-from wavecore.engines.timing import Engine, Progress
+from wavecore.engines.timing import Engine, ProgressCallback
 from wavecore.errors import InputError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
 from wavecore.hardware.config import sources as config_sources
@@ -125,7 +125,7 @@ def simulate(
     choices: Choices = DEFAULT_CHOICES,
     engine: str = "event",
     sparsity: Profile | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     sources: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     probe: Probe | None = None,

@@ -97,7 +97,7 @@ def cost_table() -> Iterator[str]:
             for name, each in found.items():
                 if each["network"] == network:
                     plain, packed = (step(network, schedule, name, options) for options in ((), OPTIONS))
-                    macs, bound = plain.macs / dense.macs, plain.nonzero_macs / dense.macs
+                    macs, bound = plain.macs / dense.macs, plain.effectual_macs / dense.macs
                     shares = f"{macs:.3f} | {bound:.3f}"
                     yield f"| | `{each['method']}` | {ratios(plain, dense)} | {shares} | {ratios(packed, dense)} |"
 

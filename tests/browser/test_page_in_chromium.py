@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pictured_runs import SCHEDULES, case, everything
 
-from wavecore.pictures.marks import Bars, Heat, Line, Points, Steps, legend
+from wavecore.pictures.marks import Bars, Heat, LineMark, Points, Steps, legend
 from wavecore.report.contents import pictures
 from wavecore.report.data import Report
 from wavecore.report.page import page
@@ -28,7 +28,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 WIDTHS = (1280, 800)
-DRAWN = (Bars, Steps, Line, Points, Heat)
+DRAWN = (Bars, Steps, LineMark, Points, Heat)
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,

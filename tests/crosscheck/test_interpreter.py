@@ -17,7 +17,7 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import Network
 from wavecore.network.layers import KINDS, Conv, Outlet
-from wavecore.network.layers.base import Role
+from wavecore.network.layers.base import LayerRole
 from wavecore.network.shapes import Shape
 from wavecore.program.lower import lower
 from wavecore.simulation import make_plan
@@ -96,7 +96,7 @@ def test_the_buffers_size_decides_how_it_runs_and_not_what_comes_out() -> None:
 
 
 def test_every_kind_of_layer_has_kernels() -> None:
-    computed = {kind for kind, rules in KINDS.items() if rules.role is not Role.VIEW}
+    computed = {kind for kind, rules in KINDS.items() if rules.role is not LayerRole.VIEW}
     assert set(KERNELS) == computed
 
 

@@ -17,7 +17,7 @@ from wavecore.golden.numbers import StepData, random_data
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.placement import Direction
-from wavecore.program.commands import After, Command, Pace, Program, Segment
+from wavecore.program.commands import After, Command, Program, Segment, StepProfile
 from wavecore.program.lower import lower
 from wavecore.simulation import make_plan
 from wavecore.training.graph import TrainingGraph
@@ -165,10 +165,10 @@ def test_a_promise_that_runs_ahead_of_the_work_is_noticed(field: str) -> None:
     Where other tokens order the commands as well the promise does not matter, so not every one is noticed.
     """
     graph, training, program, data = lowered("residual", "mbs-fs", 512)
-    pace = {"posts": Pace.AT_ONCE, "waits": Pace.AT_END}[field]
+    profile = {"posts": StepProfile.AT_ONCE, "waits": StepProfile.AT_END}[field]
 
     def mutate(command: Command) -> Iterator[Command]:
-        hasty = tuple(replace(t, flow=replace(t.flow, pace=pace, lookahead=0)) for t in getattr(command, field))
+        hasty = tuple(replace(t, flow=replace(t.flow, profile=profile, lookahead=0)) for t in getattr(command, field))
         if hasty and command.steps > 2 and command.name in ("norm2.forward", "conv2.forward", "conv3.forward"):
             yield replace(command, **{field: hasty})
 

@@ -99,9 +99,9 @@ def test_alexnet_joint_profile() -> None:
     """The table's "FLOP%" column is weights x what the layer before lets through: 84 33 18 14 14 3 3 10, in all 30."""
     graph = apply_profile(workload("alexnet"), load_profile(PUBLISHED / "alexnet_han2015.toml"))
     training = for_machine(training_graph(graph), load_accelerator())
-    shares = [unit.forward[0].nonzero_share for unit in training.units if unit.forward[0].gemms]
+    shares = [unit.forward[0].effectual_share for unit in training.units if unit.forward[0].gemms]
     assert [int(100 * share) for share in shares] == [84, 33, 18, 13, 14, 3, 3, 10]
-    left = sum(unit.forward[0].macs * unit.forward[0].nonzero_share for unit in training.units)
+    left = sum(unit.forward[0].macs * unit.forward[0].effectual_share for unit in training.units)
     assert left / graph.forward_macs == pytest.approx(0.30, abs=0.05)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wavecore.common.yaml import Node, parse_yaml
+from wavecore.common.yaml import YamlNode, parse_yaml
 from wavecore.errors import InputError
 from wavecore.hardware.ert import read_ert
 
@@ -18,7 +18,7 @@ MARKS = st.text(st.sampled_from("\t\n :-[]{}#&*!|>'\"%@`?,~\\0ae."), min_size=1,
 @given(st.text(max_size=40) | st.lists(MARKS, max_size=12).map("".join))
 def test_any_text(text: str) -> None:
     try:
-        assert isinstance(parse_yaml("x.yaml", text), Node)
+        assert isinstance(parse_yaml("x.yaml", text), YamlNode)
     except InputError as error:
         assert error.where.startswith("x.yaml")
 

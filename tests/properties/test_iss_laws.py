@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wavecore.methods.determinism import deterministic
 from wavecore.methods.iss import slimmed
-from wavecore.methods.language import LanguageModel, Sizes
+from wavecore.methods.language import LanguageModel, ModelSizes
 from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, slim
 
 UNITS = st.lists(st.integers(1, 7), min_size=1, max_size=3).map(tuple)
@@ -16,7 +16,7 @@ SEEDS = st.integers(0, 1 << 16)
 
 def model(hidden: tuple[int, ...], seed: int) -> LanguageModel:
     with deterministic(seed):
-        return LanguageModel(Sizes(vocabulary=6, embedding=3, hidden=hidden), spread=0.5)
+        return LanguageModel(ModelSizes(vocabulary=6, embedding=3, hidden=hidden), spread=0.5)
 
 
 @settings(max_examples=25)

@@ -51,14 +51,14 @@ def run(*on: str, profile: Profile | None = PROFILE, schedule: str = "mbs2", eng
 
 
 def figures(result: Run) -> dict[str, Any]:
-    return {key: value for key, value in to_dict(result).items() if key not in ("manifest", "nonzero_macs", "layers")}
+    return {key: value for key, value in to_dict(result).items() if key not in ("manifest", "effectual_macs", "layers")}
 
 
 @pytest.mark.parametrize("engine", ["event", "analytic"])
 @pytest.mark.parametrize("schedule", schedule_names())
 def test_laws_hold_with_everything_on(schedule: str, engine: str) -> None:
     result = run(*OPTIONS, schedule=schedule, engine=engine)  # simulate checks bytes, roofline, space and energy
-    assert result.nonzero_macs + result.gated_macs + result.skipped_macs == result.macs
+    assert result.effectual_macs + result.gated_macs + result.skipped_macs == result.macs
     assert result.packed and result.skipped_macs > 0
 
 
@@ -75,7 +75,7 @@ def test_each_option_saves_what_it_says(schedule: str) -> None:
     off = run(schedule=schedule)
     gated, skipping, packed = (run(option, schedule=schedule) for option in OPTIONS)
     saved = off.energy_joules.array - gated.energy_joules.array
-    assert saved == pytest.approx((off.macs - off.nonzero_macs) * MACHINE.energy.mac_joules)
+    assert saved == pytest.approx((off.macs - off.effectual_macs) * MACHINE.energy.mac_joules)
     assert gated.step_cycles == off.step_cycles
     assert skipping.step_cycles < off.step_cycles
     assert skipping.dram_bytes == off.dram_bytes
@@ -116,7 +116,7 @@ def test_shares_of_products_by_phase() -> None:
     training = for_machine(training_graph(apply_profile(LENET, PROFILE)), MACHINE)
     unit = training.units[training.unit_index["conv2"]]
     mask = PROFILE.masks["conv2"].density
-    shares = {op.phase: op.nonzero_share for op in (*unit.forward, *unit.backward) if op.gemms}
+    shares = {op.phase: op.effectual_share for op in (*unit.forward, *unit.backward) if op.gemms}
     assert shares[Phase.FORWARD] == pytest.approx(mask * 0.4)  # pool1 passes on what conv1 lets through
     assert shares[Phase.DATA_GRADIENT] == pytest.approx(mask * 0.3)
     assert shares[Phase.WEIGHT_GRADIENT] == pytest.approx(0.4 * 0.3)

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from wavecore.sweep.store import Store, open_store
+from wavecore.sweep.store import ResultStore, open_store
 from wavecore.sweep.task import Outcome, Scalar
 
 KEYS = [f"k{number}" for number in range(6)]
@@ -41,7 +41,7 @@ class TwoSweeps(RuleBasedStateMachine):
         self.everything = ExitStack()
         self.path = Path(self.everything.enter_context(tempfile.TemporaryDirectory())) / "store"
         self.files = [ExitStack(), ExitStack()]
-        self.stores: list[Store] = [file.enter_context(open_store(self.path)) for file in self.files]
+        self.stores: list[ResultStore] = [file.enter_context(open_store(self.path)) for file in self.files]
 
     @rule(sweep=which, outcomes=st.lists(st.one_of(results, failures), max_size=4))
     def put(self, sweep: int, outcomes: list[Outcome]) -> None:

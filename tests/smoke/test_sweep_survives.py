@@ -19,7 +19,7 @@ from fakework import notes, started
 
 from wavecore.errors import FileError
 from wavecore.sweep.pool import AHEAD_SECONDS
-from wavecore.sweep.store import Store, open_store
+from wavecore.sweep.store import ResultStore, open_store
 from wavecore.sweep.task import Outcome
 
 COUNT, JOBS = 200, 2
@@ -30,7 +30,7 @@ def outcome(key: str) -> Outcome:
     return Outcome(key=key, metrics={f"figure.{number}": number / 7 for number in range(40)}, error=None, seconds=0.1)
 
 
-def fill(store: Store) -> tuple[int, str]:
+def fill(store: ResultStore) -> tuple[int, str]:
     """Put outcomes until that fails; return how many went, and what was said."""
     for done, key in enumerate(KEYS):
         try:

@@ -7,7 +7,7 @@ from wavecore.errors import GraphError
 from wavecore.network.catalog import broken_workloads, workload, workload_names, workload_options
 from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import KINDS, CrossEntropy, Inlet, Input, Outlet
-from wavecore.network.layers.base import Role
+from wavecore.network.layers.base import LayerRole
 
 NAMES = workload_names()
 IMAGENET = tuple(name for name in NAMES if "width" in workload_options(name))
@@ -62,7 +62,7 @@ def test_every_unit_can_be_expanded(name: str) -> None:
     for layer in graph:
         rules = KINDS[type(layer.kind)]
         assert rules.infer(layer.kind, graph.input_shapes(layer)) == layer.shape
-        if rules.role is Role.UNIT:
+        if rules.role is LayerRole.UNIT:
             assert rules.expand is not None
             assert rules.expand(layer.kind, graph.input_shapes(layer), layer.shape).forward.passes
 

@@ -14,7 +14,7 @@ from wavecore.network.catalog import workload
 from wavecore.network.graph import Network
 from wavecore.network.layers import Conv, CrossEntropy
 from wavecore.network.shapes import Shape
-from wavecore.program.commands import Command, Flow, Pace, Token
+from wavecore.program.commands import Command, Flow, StepProfile, Token
 from wavecore.results.run import Run
 from wavecore.simulation import simulate
 from wavecore.training.unroll import training_graph
@@ -85,16 +85,16 @@ def test_a_sweep_overlaps_the_next_gemm() -> None:
 
 def test_a_consumer_follows_its_producer_step_by_step() -> None:
     """Both have 8000 cycles: the sweep ends one of its own steps after the GEMM's last result."""
-    made = gemm("maker", posts=(Token("x", Flow(800, Pace.EVEN)),), reserves=(("x", 800),))
-    used = sweep("user", 4000, waits=(Token("x", Flow(800, Pace.EVEN)),), releases=(("x", 800),))
+    made = gemm("maker", posts=(Token("x", Flow(800, StepProfile.EVEN)),), reserves=(("x", 800),))
+    used = sweep("user", 4000, waits=(Token("x", Flow(800, StepProfile.EVEN)),), releases=(("x", 800),))
     assert run(made, used).step_cycles == 128 + 8000 + 254 + 4000  # the vector queue drains the GEMM first
-    chained = gemm("user", waits=(Token("x", Flow(800, Pace.EVEN)),), releases=(("x", 800),))
+    chained = gemm("user", waits=(Token("x", Flow(800, StepProfile.EVEN)),), releases=(("x", 800),))
     assert run(made, chained).step_cycles == pytest.approx(128 + 8000 + 8000 + 254, abs=128 + 254)
 
 
 def test_a_consumer_of_the_whole_waits_for_the_last_result() -> None:
-    made = gemm("maker", posts=(Token("x", Flow(800, Pace.EVEN)),), reserves=(("x", 800),))
-    used = gemm("user", waits=(Token("x", Flow(800, Pace.AT_ONCE)),), releases=(("x", 800),))
+    made = gemm("maker", posts=(Token("x", Flow(800, StepProfile.EVEN)),), reserves=(("x", 800),))
+    used = gemm("user", waits=(Token("x", Flow(800, StepProfile.AT_ONCE)),), releases=(("x", 800),))
     assert run(made, used).step_cycles == 2 * (128 + 8000 + 254)
 
 
@@ -153,7 +153,9 @@ def test_two_cores_end_within_a_request_of_each_other() -> None:
 
 def test_data_arrive_after_latency() -> None:
     """tRCD, one burst of each channel, tCL and the controller: 14 + 12.7 + 34 ns are 43 cycles."""
-    found = run(command(loads=(load(8192, Pace.AT_ONCE, Pace.AT_END),), work={"vector_cycles": 100})).step_cycles
+    found = run(
+        command(loads=(load(8192, StepProfile.AT_ONCE, StepProfile.AT_END),), work={"vector_cycles": 100})
+    ).step_cycles
     assert found == pytest.approx(100 + 60.7e-9 * CLOCK_HZ, abs=2)
 
 
@@ -162,7 +164,7 @@ def test_data_arrive_after_latency() -> None:
 
 def held(name: str, nbytes: int, array: int) -> Command:
     """A GEMM whose operands are all there before it starts."""
-    return gemm(name, array, loads=(load(nbytes, Pace.AT_ONCE, Pace.AT_END),))
+    return gemm(name, array, loads=(load(nbytes, StepProfile.AT_ONCE, StepProfile.AT_END),))
 
 
 def test_the_next_operands_load_while_the_array_works() -> None:
@@ -231,7 +233,7 @@ def test_space_that_is_never_freed_is_caught() -> None:
 
 def test_a_wait_for_what_nobody_posts_is_caught() -> None:
     with pytest.raises(InvariantError, match=r"^core 0: stopped at cycle 0: .*array queue in lonely"):
-        run(gemm("lonely", waits=(Token("x", Flow(1, Pace.AT_ONCE)),)))
+        run(gemm("lonely", waits=(Token("x", Flow(1, StepProfile.AT_ONCE)),)))
 
 
 # -- whole networks ------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ import pytest
 from builders import command, load, machine, program, store
 
 from wavecore.engines.event import run_events
-from wavecore.engines.instances import Turn
+from wavecore.engines.instances import CommandInstance
 from wavecore.engines.probe import Cause, Probe, Probes, Queue, Signal
 from wavecore.network.catalog import workload
-from wavecore.program.commands import Command, Flow, Pace, Token
+from wavecore.program.commands import Command, Flow, StepProfile, Token
 from wavecore.simulation import simulate
 
 MACHINE = machine("memory.trefi=1 ms")  # no refresh during the test
@@ -46,9 +46,17 @@ class Log(Probe):
         self.levels: list[tuple[int, int]] = []
 
     def worked(
-        self, core: int, queue: Queue, start: int, end: int, turn: Turn, step: int, nbytes: int = 0, tensor: str = ""
+        self,
+        core: int,
+        queue: Queue,
+        start: int,
+        end: int,
+        instance: CommandInstance,
+        step: int,
+        nbytes: int = 0,
+        tensor: str = "",
     ) -> None:
-        self.told.setdefault((core, queue), []).append(Work(start, end, turn.command.name, step, nbytes, tensor))
+        self.told.setdefault((core, queue), []).append(Work(start, end, instance.command.name, step, nbytes, tensor))
 
     def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
         self.told.setdefault((core, queue), []).append(Wait(start, end, signal.cause, signal.tensor))
@@ -97,7 +105,7 @@ def test_a_second_gemm_needs_no_fill() -> None:
 
 def test_a_wait_ends_in_the_cycle_of_its_post() -> None:
     """The consumer's every step waits for a step of the producer's data."""
-    token = Token("x", Flow(2, Pace.EVEN))
+    token = Token("x", Flow(2, StepProfile.EVEN))
     made = command("make", work={"vector_cycles": 50}, steps=2, posts=(token,))
     log = watch(made, gemm("use", waits=(token,)))
     waits = [told for told in log.told[0, "array"] if isinstance(told, Wait) and told.cause is Cause.ON_CHIP]

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavecore.pictures.marks import (
-    Axis,
     Band,
     Bars,
-    Entry,
-    Level,
+    LegendEntry,
+    LimitLine,
     Panel,
     Picture,
+    PlotAxis,
     Points,
     Steps,
     byte_axis,
@@ -116,18 +116,18 @@ def test_a_legend_names_each_thing_once() -> None:
     marks = (
         Steps(name="area", colour="#111111", values=(1.0,), bases=(0.0,)),
         Steps(name="line", colour="#222222", values=(1.0,)),
-        Level(name="limit", y=1.0),
+        LimitLine(name="limit", y=1.0),
         Points(name="points", colour="#333333", x=(1.0,), y=(1.0,), symbol="square", hollow=True),
         Bars(name="silent", colours=("#444444",), at=(0,), lengths=(1.0,)),
         Bars(name="part", colours=("#555555",), at=(0,), lengths=(1.0,), legend=True),
         Band(low=0, high=1, label="group", shaded=True),
     )
-    panel = Panel(title="", x=Axis(), y=Axis(), marks=marks)
+    panel = Panel(title="", x=PlotAxis(), y=PlotAxis(), marks=marks)
     found = legend(Picture(key="x", title="", caption="", panels=(panel, panel)))
     assert found == (
-        Entry("area", "#111111", "box"),
-        Entry("line", "#222222", "line"),
-        Entry("limit", "#000000", "dashes"),
-        Entry("points", "#333333", "square", hollow=True),
-        Entry("part", "#555555", "box"),
+        LegendEntry("area", "#111111", "box"),
+        LegendEntry("line", "#222222", "line"),
+        LegendEntry("limit", "#000000", "dashes"),
+        LegendEntry("points", "#333333", "square", hollow=True),
+        LegendEntry("part", "#555555", "box"),
     )

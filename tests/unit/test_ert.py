@@ -8,7 +8,7 @@ import pytest
 
 from wavecore.common.toml import Document, parse_document
 from wavecore.hardware.ert import Ert, read_ert
-from wavecore.hardware.ert_map import Imported, constant_units, import_table, parse_map, table_text
+from wavecore.hardware.ert_map import ImportedConstant, constant_units, import_table, parse_map, table_text
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -58,7 +58,7 @@ def mapped(text: str) -> Document:
     return parse_document("map.toml", text.encode(), folder=Path(), by_user=True)
 
 
-def constant(key: str, term: str, tmp_path: Path, energy: str = "energy: 24") -> Imported:
+def constant(key: str, term: str, tmp_path: Path, energy: str = "energy: 24") -> ImportedConstant:
     """The constant that one action of 24 pJ gives under a map."""
     actions = (
         f"    - {{name: leak, arguments: {{global_cycle_seconds: 2e-09}}, energy: 8}}\n    - {{name: read, {energy}}}"

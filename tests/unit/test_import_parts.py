@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wavecore.importers.builder import Draft
+from wavecore.importers.builder import LayerDraft
 from wavecore.importers.folding import LARGEST_STATE, fold, target
-from wavecore.importers.model import Activation, Fixed, Node, Origin, unknown
+from wavecore.importers.model import Activation, Fixed, OperatorNode, Origin, unknown
 from wavecore.importers.naming import LONGEST_NAME, clean, dotted, layer_names
 from wavecore.importers.tidy import dead, tidy
 from wavecore.network.layers import Add, Concat, Conv, Dropout, Flatten, Input, LayerKind
@@ -24,7 +24,7 @@ def known(value: Any) -> Fixed:
 
 def folded(operator: str, *inputs: Any, **attributes: Any) -> Any:
     """What an operator makes of constants; None if it is not worked out."""
-    node = Node(operator=operator, name="n", path="", inputs=(), outputs=("y",), attributes=attributes)
+    node = OperatorNode(operator=operator, name="n", path="", inputs=(), outputs=("y",), attributes=attributes)
     values = [value if isinstance(value, Fixed | Activation | None) else known(value) for value in inputs]
     found = fold(node, values)
     return found if found is None or not found.known else found.array.tolist()
@@ -113,10 +113,10 @@ def test_names_are_clean_and_short() -> None:
     assert dotted("/features/features.1/conv/conv.0/conv.0.0") == "features.1.conv.0.0"
 
 
-def drafts(*layers: tuple[LayerKind, tuple[int, ...]]) -> list[Draft]:
+def drafts(*layers: tuple[LayerKind, tuple[int, ...]]) -> list[LayerDraft]:
     """Layers behind an input."""
-    return [Draft(Input(SHAPE), (), SHAPE, "input", "")] + [
-        Draft(kind, inputs, SHAPE, f"layer{index}", "") for index, (kind, inputs) in enumerate(layers, start=1)
+    return [LayerDraft(Input(SHAPE), (), SHAPE, "input", "")] + [
+        LayerDraft(kind, inputs, SHAPE, f"layer{index}", "") for index, (kind, inputs) in enumerate(layers, start=1)
     ]
 
 

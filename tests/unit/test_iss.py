@@ -8,13 +8,13 @@ import torch
 from wavecore.errors import InputError
 from wavecore.methods.determinism import deterministic
 from wavecore.methods.iss import EPOCHS, STEPS, recipe_of, slimmed, strength
-from wavecore.methods.language import LanguageModel, Recurrent, Sizes, perplexity
+from wavecore.methods.language import LanguageModel, ModelSizes, Recurrent, perplexity
 from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, parts, slim, zero_small
 
-SIZES = Sizes(vocabulary=11, embedding=5, hidden=(6, 4))
+SIZES = ModelSizes(vocabulary=11, embedding=5, hidden=(6, 4))
 
 
-def model(sizes: Sizes = SIZES, seed: int = 0) -> LanguageModel:
+def model(sizes: ModelSizes = SIZES, seed: int = 0) -> LanguageModel:
     with deterministic(seed):
         return LanguageModel(sizes)
 
@@ -37,7 +37,7 @@ def remove(network: LanguageModel, layer: int, unit: int) -> None:
 )
 def test_the_published_counts(hidden: tuple[int, ...], millions: float, ratio: float) -> None:
     """Table 1 of arXiv 1709.05027."""
-    dense = Sizes(vocabulary=10000, embedding=1500, hidden=(1500, 1500))
+    dense = ModelSizes(vocabulary=10000, embedding=1500, hidden=(1500, 1500))
     pruned = replace(dense, hidden=hidden)
     assert round(pruned.weights / 1e6, 1) == millions
     assert round(dense.multiply_adds / pruned.multiply_adds, 2) == ratio

@@ -13,7 +13,7 @@ from wavecore.errors import InvariantError
 from wavecore.plan.model import Plan
 from wavecore.plan.traffic import plan_traffic
 from wavecore.results.energy import EnergyJoules
-from wavecore.results.invariants import ROWS_LAWS, TOTALS_LAWS, check_run
+from wavecore.results.invariants import ROWS_INVARIANTS, TOTALS_INVARIANTS, check_run
 from wavecore.results.run import Run
 from wavecore.simulation import simulate
 from wavecore.training.operations import TensorClass
@@ -89,7 +89,7 @@ def test_a_doctored_run_is_caught(law: str, doctor: Doctor) -> None:
 
 
 def test_every_law_is_tried() -> None:
-    assert {law.split(":")[0] for law, _ in DOCTORED} == {*TOTALS_LAWS, *ROWS_LAWS}
+    assert {law.split(":")[0] for law, _ in DOCTORED} == {*TOTALS_INVARIANTS, *ROWS_INVARIANTS}
 
 
 def test_one_core_needs_no_interconnect() -> None:

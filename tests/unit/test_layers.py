@@ -25,7 +25,7 @@ from wavecore.network.layers import (
     MaxPool,
     ReLU,
 )
-from wavecore.network.layers.base import Expansion, LayerKind, Role
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole
 from wavecore.network.layers.convolution import parity_taps
 from wavecore.network.shapes import Shape
 
@@ -229,7 +229,7 @@ def test_the_loss_keeps_fp16_probabilities() -> None:
 @pytest.mark.parametrize("kind", [ReLU(), ReLU(6.0), Dropout()])
 def test_elementwise_layers_keep_a_bit_an_element(kind: LayerKind) -> None:
     rules = KINDS[type(kind)]
-    assert (rules.role, rules.mask_bits, rules.lane_operations) == (Role.ELEMENTWISE, 1, 1)
+    assert (rules.role, rules.mask_bits, rules.lane_operations) == (LayerRole.ELEMENTWISE, 1, 1)
     assert infer(kind, Shape(2, 3, 4)) == Shape(2, 3, 4)
 
 

@@ -14,7 +14,7 @@ from wavecore.methods.digits import digits
 from wavecore.methods.folder import log_csv
 from wavecore.methods.groups import masks_of, remove_dead, structure
 from wavecore.methods.jpnet import RATES, chosen_rate, magnitude_masks
-from wavecore.methods.loop import Stage, apply_masks, weights_kept
+from wavecore.methods.loop import TrainingStage, apply_masks, weights_kept
 from wavecore.methods.networks import Net, hidden, network, winners
 from wavecore.methods.outcome import densities_left, input_density
 from wavecore.network.catalog import workload
@@ -180,7 +180,7 @@ def test_the_rate_is_the_last_before_accuracy_is_lost(tried: Mapping[float, floa
 
 
 def test_a_stage_that_settles() -> None:
-    stage = Stage(name="s", epochs=4, learning_rate=2.0, settle=True)
+    stage = TrainingStage(name="s", epochs=4, learning_rate=2.0, settle=True)
     assert [stage.rate(epoch) for epoch in (1, 3)] == pytest.approx([2.0, 1.0])
     assert 0 < stage.rate(4) < stage.rate(3)
     assert replace(stage, settle=False).rate(4) == 2.0

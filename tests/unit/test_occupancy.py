@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavecore.cli import main
-from wavecore.engines.occupancy import Bins, Level, OccupancyRecorder
+from wavecore.engines.occupancy import Bins, LevelOverTime, OccupancyRecorder
 from wavecore.report.data import parse_occupancy
 
 CHANGES = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9)), min_size=1, max_size=40)
@@ -34,7 +34,7 @@ def test_bins_may_begin_later() -> None:
 
 
 def test_a_level_stays_until_it_changes() -> None:
-    level = Level(8)
+    level = LevelOverTime(8)
     level.change(2, 7)
     level.change(4, 3)
     level.hold(6)
@@ -43,7 +43,7 @@ def test_a_level_stays_until_it_changes() -> None:
 
 def test_what_lasts_no_cycle_counts_too() -> None:
     """Space is taken and given back in the same cycle: the peak was there."""
-    level = Level(8)
+    level = LevelOverTime(8)
     level.change(1, 9)
     level.change(1, 2)
     level.hold(3)
@@ -52,7 +52,7 @@ def test_what_lasts_no_cycle_counts_too() -> None:
 
 @given(CHANGES, st.integers(1, 16))
 def test_a_bin_holds_the_largest_value_of_its_cycles(steps: list[tuple[int, int]], most: int) -> None:
-    level, cycle, value = Level(most), 0, 0
+    level, cycle, value = LevelOverTime(most), 0, 0
     largest: list[int] = []  # by cycle
     for wait, new in steps:
         largest += [value] * (cycle + wait + 1 - len(largest))

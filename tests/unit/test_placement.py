@@ -82,7 +82,7 @@ def test_kept_lasts_until_the_last_branch() -> None:
 def test_a_sum_takes_over_the_space_of_what_dies_in_it() -> None:
     ops = placed(residual(), FORWARD, {"b": NEXT, "sum": NEXT})
     (write,) = ops["sum.forward"].writes
-    assert (write.kept, write.covers) == (True, "b")
+    assert (write.kept, write.overwrites) == (True, "b")
     ops = placed(residual(), FORWARD, {"sum": NEXT})
     assert ops["sum.forward"].writes[0].covers is None  # b came from DRAM
 

@@ -1,4 +1,4 @@
-"""Do paces spread a total over the steps, all of it and in the right ones, and does the text show the program?"""
+"""Do profiles spread a total over the steps, all of it and in the right ones, and does the text show the program?"""
 
 from __future__ import annotations
 
@@ -7,65 +7,67 @@ from builders import SCHEDULES, chain, command, load, machine, program
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavecore.program.commands import Flow, Pace, commands, due, progress, transfers_of
+from wavecore.program.commands import Flow, StepProfile, commands, due, progress, transfers_of
 from wavecore.program.lower import lower
 from wavecore.training.unroll import training_graph
 
-SWEEPS = (Pace.FIRST_SWEEP, Pace.SECOND_SWEEP)
+SWEEPS = (StepProfile.FIRST_SWEEP, StepProfile.SECOND_SWEEP)
 
 
-def paced(pace: Pace, total: int, steps: int, blocks: int = 1) -> list[int]:
+def paced(profile: StepProfile, total: int, steps: int, blocks: int = 1) -> list[int]:
     """What has gone by the end of each step."""
-    return [progress(Flow(total, pace), command(steps=steps, blocks=blocks), step) for step in range(steps)]
+    return [progress(Flow(total, profile), command(steps=steps, blocks=blocks), step) for step in range(steps)]
 
 
 @pytest.mark.parametrize(
-    ("pace", "expected"),
+    ("profile", "expected"),
     [
-        (Pace.EVEN, [20, 40, 60, 80, 100, 120]),
-        (Pace.AT_ONCE, [120] * 6),
-        (Pace.AT_END, [0, 0, 0, 0, 0, 120]),
-        (Pace.FIRST_BLOCK, [60, 120, 120, 120, 120, 120]),
-        (Pace.LAST_BLOCK, [0, 0, 0, 0, 60, 120]),
-        (Pace.ROUND_START, [40, 40, 80, 80, 120, 120]),
-        (Pace.ROUND_END, [0, 40, 40, 80, 80, 120]),
+        (StepProfile.EVEN, [20, 40, 60, 80, 100, 120]),
+        (StepProfile.AT_ONCE, [120] * 6),
+        (StepProfile.AT_END, [0, 0, 0, 0, 0, 120]),
+        (StepProfile.FIRST_BLOCK, [60, 120, 120, 120, 120, 120]),
+        (StepProfile.LAST_BLOCK, [0, 0, 0, 0, 60, 120]),
+        (StepProfile.ROUND_START, [40, 40, 80, 80, 120, 120]),
+        (StepProfile.ROUND_END, [0, 40, 40, 80, 80, 120]),
     ],
 )
-def test_three_blocks_of_two_steps(pace: Pace, expected: list[int]) -> None:
-    assert paced(pace, 120, 6, 3) == expected
+def test_three_blocks_of_two_steps(profile: StepProfile, expected: list[int]) -> None:
+    assert paced(profile, 120, 6, 3) == expected
 
 
 def test_two_samples_of_two_sweeps_of_three_steps() -> None:
     swept = command(steps=12, sweep_steps=3, samples=2)
-    first, second = ([progress(Flow(60, pace), swept, step) for step in range(12)] for pace in SWEEPS)
+    first, second = ([progress(Flow(60, profile), swept, step) for step in range(12)] for profile in SWEEPS)
     assert first == [10, 20, 30, 30, 30, 30, 40, 50, 60, 60, 60, 60]
     assert second == [0, 0, 0, 10, 20, 30, 30, 30, 30, 40, 50, 60]
 
 
 @given(
-    st.sampled_from([pace for pace in Pace if pace not in SWEEPS]),
+    st.sampled_from([profile for profile in StepProfile if profile not in SWEEPS]),
     st.integers(0, 10**9),
     st.integers(1, 30),
     st.integers(1, 9),
 )
-def test_paces_never_go_back_and_end_at_the_total(pace: Pace, total: int, per_block: int, blocks: int) -> None:
-    gone = paced(pace, total, per_block * blocks, blocks)
+def test_paces_never_go_back_and_end_at_the_total(
+    profile: StepProfile, total: int, per_block: int, blocks: int
+) -> None:
+    gone = paced(profile, total, per_block * blocks, blocks)
     assert gone == sorted(gone)
     assert gone[0] >= 0
     assert gone[-1] == total
 
 
 @given(st.sampled_from(SWEEPS), st.integers(0, 10**9), st.integers(1, 9), st.integers(1, 9))
-def test_sweeps_never_go_back_and_end_at_the_total(pace: Pace, total: int, sweep: int, samples: int) -> None:
+def test_sweeps_never_go_back_and_end_at_the_total(profile: StepProfile, total: int, sweep: int, samples: int) -> None:
     swept = command(steps=2 * sweep * samples, sweep_steps=sweep, samples=samples)
-    gone = [progress(Flow(total, pace), swept, step) for step in range(swept.steps)]
+    gone = [progress(Flow(total, profile), swept, step) for step in range(swept.steps)]
     assert gone == sorted(gone)
     assert gone[-1] == total
 
 
 @given(st.integers(1, 10**6), st.integers(1, 20), st.integers(0, 10**6), st.integers(1, 20))
 def test_lookahead_runs_ahead_inside_its_sample(sample: int, samples: int, lookahead: int, steps: int) -> None:
-    flow = Flow(sample * samples, Pace.EVEN, lookahead, sample)
+    flow = Flow(sample * samples, StepProfile.EVEN, lookahead, sample)
     whole = command(steps=steps, samples=samples)
     ahead = [due(flow, whole, step) for step in range(steps)]
     assert ahead == sorted(ahead)
@@ -78,7 +80,7 @@ def test_lookahead_runs_ahead_inside_its_sample(sample: int, samples: int, looka
 
 
 def test_lookahead_of_what_has_no_samples_ends_at_the_total() -> None:
-    flow = Flow(100, Pace.EVEN, 30)
+    flow = Flow(100, StepProfile.EVEN, 30)
     assert [due(flow, command(steps=4), step) for step in range(4)] == [55, 80, 100, 100]
 
 

@@ -253,7 +253,7 @@ def test_zeros_of_an_lstms_outputs_count_in_every_product_with_them() -> None:
     """Half of h is zero: half of its products forward, in its weight gradient, and in the layer that reads it."""
     profile = Profile(name="half", source="test", layers={"lstm1": LayerSparsity(activation_density=0.5)})
     training = for_machine(training_graph(apply_profile(model(), profile)), machine())
-    shares = {op.name: op.nonzero_share for unit in training.units for op in (*unit.forward, *unit.backward)}
+    shares = {op.name: op.effectual_share for unit in training.units for op in (*unit.forward, *unit.backward)}
     assert shares["lstm1.forward"] == shares["lstm1.weight_gradient"] == 0.5
     assert shares["lstm1.data_gradient"] == shares["lstm2.forward"] == 1.0
 

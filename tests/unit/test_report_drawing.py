@@ -17,14 +17,14 @@ from pictured_runs import SCHEDULES, case, everything
 
 from wavecore.errors import InputError
 from wavecore.pictures.interactive import escaped, panel_spec
-from wavecore.pictures.marks import Bars, Heat, Level, Line, Panel, Picture, Points, Steps
+from wavecore.pictures.marks import Bars, Heat, LimitLine, LineMark, Panel, Picture, Points, Steps
 from wavecore.pictures.static import draw_sheet, sheet
 from wavecore.report.contents import pictures
-from wavecore.report.data import Case, Report
+from wavecore.report.data import Report, WorkloadRuns
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
 
-DRAWN = (Bars, Steps, Line, Points, Heat)
+DRAWN = (Bars, Steps, LineMark, Points, Heat)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_every_mark_is_a_trace_or_a_shape(drawn: dict[str, Picture]) -> None:
             spec = panel_spec(panel)
             assert len(spec["data"]) == sum(len(panel.of(kind)) for kind in DRAWN)
             lines = [shape for shape in spec["layout"]["shapes"] if shape["type"] == "line"]
-            assert len(lines) == len(panel.of(Level))
+            assert len(lines) == len(panel.of(LimitLine))
 
 
 def test_traces_have_the_numbers_of_the_marks(drawn: dict[str, Picture]) -> None:
@@ -145,7 +145,7 @@ def test_a_file_is_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_too_many_pictures_for_one_file(tmp_path: Path) -> None:
-    many = tuple(Case(title=str(at), runs=case().runs, key=str(at)) for at in range(30))
+    many = tuple(WorkloadRuns(title=str(at), runs=case().runs, key=str(at)) for at in range(30))
     made = [picture for picture in pictures(Report(cases=many)) if picture.panels]
     with pytest.raises(InputError) as caught:
         draw_sheet(made, tmp_path / "x.png")
@@ -155,8 +155,8 @@ def test_too_many_pictures_for_one_file(tmp_path: Path) -> None:
 
 
 def test_a_panel_without_names_is_drawn(tmp_path: Path) -> None:
-    from wavecore.pictures.marks import Axis
+    from wavecore.pictures.marks import PlotAxis
 
-    panel = Panel(title="", x=Axis(), y=Axis(), marks=(Points(name="_x", colour="#000000", x=(1,), y=(2,)),))
+    panel = Panel(title="", x=PlotAxis(), y=PlotAxis(), marks=(Points(name="_x", colour="#000000", x=(1,), y=(2,)),))
     draw_sheet([Picture(key="x", title="x", caption="", panels=(panel,))], tmp_path / "x.pdf")
     assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")

@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 import pytest
 from pictured_runs import SCHEDULES, case, machine, occupancy, renamed, run, shown
 
-from wavecore.pictures.marks import Band, Bars, Level, Line, Panel, Points, Steps, legend
+from wavecore.pictures.marks import Band, Bars, LimitLine, LineMark, Panel, Points, Steps, legend
 from wavecore.pictures.plots import CLASS_COLOURS, COLOURS
 from wavecore.report.contents import MOST_RUNS, pictures
-from wavecore.report.data import Case, Report, cases, parse_occupancy
+from wavecore.report.data import Report, WorkloadRuns, cases, parse_occupancy
 from wavecore.report.figures.comparison import comparison
 from wavecore.report.figures.groups import groups
 from wavecore.report.figures.layers import time, traffic
@@ -98,7 +98,7 @@ def test_groups_cover_the_layers_and_stand_over_footprints() -> None:
         bands = panel.of(Band)
         assert [band.low for band in bands[1:]] == [band.high for band in bands[:-1]]
         assert (bands[0].low, bands[-1].high) == (-0.5, len(panel.x.names) - 0.5)
-        (level,) = panel.of(Level)
+        (level,) = panel.of(LimitLine)
         assert level.y == BUFFER
         lines = marks(panel, Steps)
         forward = {row.layer: row.used_bytes for row in each.footprints if row.direction == "forward"}
@@ -136,7 +136,7 @@ def test_roofline_points_are_under_the_peak_and_at_their_intensity() -> None:
     made = machine()
     peak = made.array.rows * made.array.columns * made.chip.cores * made.chip.clock_hz / 1e12
     for each, panel in zip(RUNS, picture.panels, strict=True):
-        (roof,) = panel.of(Line)
+        (roof,) = panel.of(LineMark)
         assert roof.y[-1] == peak and roof.y[0] < peak
         assert roof.y[0] / roof.x[0] == pytest.approx(made.memory.bandwidth_bytes_per_second / 1e12)
         points = marks(panel, Points)
@@ -163,11 +163,11 @@ def test_occupancy_is_the_tables() -> None:
     made = run("mbs2", engine="event")
     (found,) = cases([replace(shown("mbs2"), run=made, occupancy=table)])
     panel = occupancy_picture(found).panels[0]
-    lines = marks(panel, Line)
+    lines = marks(panel, LineMark)
     assert set(lines) == {"core 0", "core 1"}
     assert max(max(line.y) for line in lines.values()) * 2**20 == made.global_buffer_bytes.peak
     assert all(line.x[-1] == pytest.approx(panel.x.high) for line in lines.values())
-    assert panel.of(Level)[0].y * 2**20 == BUFFER
+    assert panel.of(LimitLine)[0].y * 2**20 == BUFFER
 
 
 def test_every_picture_has_a_key_of_its_own_and_says_how_to_read_it() -> None:
@@ -179,7 +179,7 @@ def test_every_picture_has_a_key_of_its_own_and_says_how_to_read_it() -> None:
 
 def test_many_runs_are_compared_but_not_all_drawn_by_layer() -> None:
     many = tuple(replace(shown("mbs2", str(at)), label=str(at)) for at in range(MOST_RUNS + 2))
-    made = {picture.key: picture for picture in pictures(Report(cases=(Case(title="x", runs=many, key="x"),)))}
+    made = {picture.key: picture for picture in pictures(Report(cases=(WorkloadRuns(title="x", runs=many, key="x"),)))}
     assert len(made["comparison"].panels[0].y.names) == MOST_RUNS + 2
     assert len(made["traffic-x"].panels) == MOST_RUNS
     assert made["traffic-x"].notes[0].startswith(f"The first {MOST_RUNS} of {MOST_RUNS + 2} runs are drawn")

@@ -7,17 +7,29 @@ from typing import Any
 import pytest
 
 from wavecore.pictures.interactive import BOTTOM, LABEL_ROW, TOP, panel_spec, short
-from wavecore.pictures.marks import Axis, Band, Bars, Heat, Level, Line, Mark, Panel, Points, Steps, byte_axis
+from wavecore.pictures.marks import (
+    Band,
+    Bars,
+    Heat,
+    LimitLine,
+    LineMark,
+    Mark,
+    Panel,
+    PlotAxis,
+    Points,
+    Steps,
+    byte_axis,
+)
 
-NAMES = Axis(title="layer", names=("a", "<b>", "c" * 40))
-VALUES = Axis(title="MiB", low=0.0, high=5.0)
+NAMES = PlotAxis(title="layer", names=("a", "<b>", "c" * 40))
+VALUES = PlotAxis(title="MiB", low=0.0, high=5.0)
 AREAS = (
     Steps(name="one", colour="#111111", values=(1.0, 2.0, 0.0), bases=(0.0, 0.0, 0.0), unit="MiB"),
     Steps(name="two", colour="#222222", values=(3.0, None, 1.0), unit="MiB"),
 )
 
 
-def spec(*marks: Mark, x: Axis = NAMES, y: Axis = VALUES, **options: Any) -> dict[str, Any]:
+def spec(*marks: Mark, x: PlotAxis = NAMES, y: PlotAxis = VALUES, **options: Any) -> dict[str, Any]:
     return panel_spec(Panel(title="t", x=x, y=y, marks=marks, height=100), **options)
 
 
@@ -55,7 +67,7 @@ def test_names_stand_for_numbers_even_half_a_place_beyond_the_ends() -> None:
 
 
 def test_of_many_names_some_are_shown() -> None:
-    axis = spec(x=Axis(names=tuple(map(str, range(500)))))["layout"]["xaxis"]
+    axis = spec(x=PlotAxis(names=tuple(map(str, range(500)))))["layout"]["xaxis"]
     assert "dtick" not in axis and axis["nticks"] == 40
     assert (axis["minallowed"], axis["maxallowed"]) == (-0.5, 499.5)
 
@@ -79,14 +91,14 @@ def test_areas_and_lines_reach_from_edge_to_edge() -> None:
 
 def test_layers_and_times_have_one_tooltip_for_all() -> None:
     assert spec(*AREAS)["layout"]["hovermode"] == "x unified"
-    stepped = Line(name="x", colour="#000000", x=(0.0, 1.0), y=(1.0, 1.0), stepped=True)
+    stepped = LineMark(name="x", colour="#000000", x=(0.0, 1.0), y=(1.0, 1.0), stepped=True)
     assert spec(stepped, x=VALUES)["layout"]["hovermode"] == "x unified"
     assert spec(Points(name="x", colour="#000000", x=(0.0,), y=(1.0,)), x=VALUES)["layout"]["hovermode"] == "closest"
 
 
 def test_bars_lie_from_top_to_bottom_with_texts_behind_them() -> None:
     bars = Bars(name="<x>", colours=("#111111",), at=(0.0,), lengths=(2.0,), starts=(1.0,), texts=("2 (1.00x)",))
-    made = spec(bars, x=VALUES, y=Axis(names=("run",)))
+    made = spec(bars, x=VALUES, y=PlotAxis(names=("run",)))
     trace = made["data"][0]
     assert (trace["orientation"], trace["base"], trace["x"], trace["y"]) == ("h", [1.0], [2.0], [0.0])
     assert (trace["text"], trace["textposition"]) == (["2 (1.00x)"], "outside")
@@ -104,7 +116,7 @@ def test_points_are_filled_or_hollow() -> None:
 
 
 def test_levels_and_bands_are_shapes() -> None:
-    level, band = Level(name="limit", y=3.0), Band(low=-0.5, high=1.5, label="2 < 3", shaded=True, at=0.5)
+    level, band = LimitLine(name="limit", y=3.0), Band(low=-0.5, high=1.5, label="2 < 3", shaded=True, at=0.5)
     layout = spec(band, level)["layout"]
     rectangle, line = layout["shapes"]
     assert (rectangle["x0"], rectangle["x1"], rectangle["layer"]) == (-0.5, 1.5, "below")
@@ -115,7 +127,7 @@ def test_levels_and_bands_are_shapes() -> None:
 
 def test_a_map_has_its_values_texts_and_scale() -> None:
     heat = Heat(title="ms", values=((1.0, None),), texts=(("1", ""),), hover=(("a", ""),), low=0.0, high=2.0)
-    made = spec(heat, y=Axis(names=("row",)))
+    made = spec(heat, y=PlotAxis(names=("row",)))
     trace = made["data"][0]
     assert (trace["z"], trace["zmin"], trace["zmax"]) == ([[1.0, None]], 0.0, 2.0)
     assert (trace["text"], trace["hovertext"]) == ([["1", ""]], [["a", ""]])

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from pictured_runs import SWEEP, put_sweep, sweep_rows
 
-from wavecore.pictures.marks import Heat, Line, Picture, Points
+from wavecore.pictures.marks import Heat, LineMark, Picture, Points
 from wavecore.pictures.plots import COLOURS
 from wavecore.report.contents import pictures
 from wavecore.report.data import load
 from wavecore.report.figures.sweepfronts import MOST_OTHERS
-from wavecore.report.sweeps import SCHEMA, Sweep
+from wavecore.report.sweeps import SCHEMA, SweepTable
 from wavecore.report.tables import front
 from wavecore.sweep.folder import SCHEMA as WRITTEN
 
 STEP, ENERGY = 4, 5  # columns of `sweep_rows`
 
 
-def read(tmp_path: Path, rows: list[list[str]] | None = None, **changes: Any) -> Sweep:
+def read(tmp_path: Path, rows: list[list[str]] | None = None, **changes: Any) -> SweepTable:
     summary = SWEEP | {"points": len(rows) if rows is not None else SWEEP["points"]} | changes
     (sweep,) = load([put_sweep(tmp_path / "sweep", summary, rows)]).sweeps
     return sweep
@@ -38,7 +38,7 @@ def test_the_schema_is_the_writers() -> None:
 def test_lines_are_the_specifications(tmp_path: Path) -> None:
     picture = drawn(tmp_path)["lines-small"]
     assert [panel.title for panel in picture.panels] == ["vector.lanes 128", "vector.lanes 256"]
-    line = next(mark for mark in picture.panels[1].of(Line) if mark.name == "mbs2")
+    line = next(mark for mark in picture.panels[1].of(LineMark) if mark.name == "mbs2")
     assert line.colour == COLOURS["mbs2"]
     assert line.x == (5 << 20, 10 << 20, 40 << 20)
     expected = [float(row[STEP]) * 1e3 for row in sweep_rows() if row[1] == "mbs2" and row[3] == "256"]
@@ -49,7 +49,7 @@ def test_lines_are_the_specifications(tmp_path: Path) -> None:
 
 def test_a_failed_point_leaves_a_gap(tmp_path: Path) -> None:
     picture = drawn(tmp_path)["lines-small"]
-    line = next(mark for mark in picture.panels[0].of(Line) if mark.name == "baseline")
+    line = next(mark for mark in picture.panels[0].of(LineMark) if mark.name == "baseline")
     assert line.x == (10 << 20, 40 << 20)
 
 
@@ -89,7 +89,7 @@ def test_the_front_is_filled_and_the_rest_hollow(tmp_path: Path) -> None:
     assert points["mbs2"].y == pytest.approx([float(row[ENERGY]) for row in best])
     assert not points["mbs2"].hollow and points["mbs2, not on the front"].hollow
     assert sum(len(mark.x) for mark in points.values()) == 11
-    (line,) = panel.of(Line)
+    (line,) = panel.of(LineMark)
     assert line.x == tuple(sorted(line.x)) and len(line.x) == len(best)
     assert points["mbs2"].hover[0].startswith("core.global_buffer 5 MiB, vector.lanes 256, schedule mbs2: step time ")
 

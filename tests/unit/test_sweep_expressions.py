@@ -8,11 +8,11 @@ from fractions import Fraction
 import pytest
 
 from wavecore.errors import ConfigError
-from wavecore.sweep.expressions import Expression, Term, Type, parse_expression, quantity_type
+from wavecore.sweep.expressions import Expression, ExpressionValue, Type, parse_expression, quantity_type
 
 UNITS = {"buffer": "B", "clock": "Hz", "port": "B/cycle", "bandwidth": "B/s", "power": "W", "per_bit": "J/bit"}
 METRICS = {"seconds": "s", "joules": "J"}
-VALUES: Mapping[str, Term] = {
+VALUES: Mapping[str, ExpressionValue] = {
     "rows": Fraction(96),
     "buffer": Fraction(10 << 20),
     "clock": Fraction(700_000_000),
@@ -38,7 +38,7 @@ def parse(text: str) -> Expression:
     return parse_expression(text, "s.toml:3", type_of)
 
 
-def value(text: str) -> Term:
+def value(text: str) -> ExpressionValue:
     return parse(text).value(VALUES.__getitem__)
 
 

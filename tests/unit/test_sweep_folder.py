@@ -12,7 +12,7 @@ from wavecore.cli.sweepreport import last_line, showing, state
 from wavecore.errors import FileError, InvariantError
 from wavecore.sweep.folder import Findings, claim_folder, default_folder
 from wavecore.sweep.pool import local_pool
-from wavecore.sweep.run import Sweep, Tally
+from wavecore.sweep.run import SweepRun, Tally
 from wavecore.sweep.space import listed_points
 from wavecore.sweep.store import open_store
 from wavecore.sweep.table import write_csv
@@ -75,7 +75,7 @@ def test_a_table_is_whole_or_not_there(tmp_path: Path) -> None:
 def test_a_store_that_loses_points_is_noticed(tmp_path: Path) -> None:
     spec = parsed(AXES)
     with open_store(tmp_path / "store") as store, local_pool(1) as executor:
-        sweep = Sweep(spec, listed_points(spec), store)
+        sweep = SweepRun(spec, listed_points(spec), store)
         sweep.run(executor)
         (key,) = {result.outcome.key for result in sweep.results()}
         store.forget([key])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wavecore.errors import ConfigError, InputError, NameLookupError
 from wavecore.hardware.config import load_accelerator, machine_keys
 from wavecore.sweep.parameters import (
-    Parameter,
+    SweepParameter,
     exact,
     find_parameter,
     is_file,
@@ -27,7 +27,7 @@ from wavecore.sweep.parameters import (
 QUANTITIES = sorted(name for name, key in machine_keys().items() if key.unit)
 
 
-def find(name: str, workloads: Sequence[str] = ("resnet18",)) -> Parameter:
+def find(name: str, workloads: Sequence[str] = ("resnet18",)) -> SweepParameter:
     return find_parameter(name, "s.toml:3", workloads, Path())
 
 

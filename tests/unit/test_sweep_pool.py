@@ -28,7 +28,7 @@ from fakework import (
 
 from wavecore.errors import InvariantError, WavecoreError
 from wavecore.sweep import pool as module
-from wavecore.sweep.dispatch import Feed, Pace
+from wavecore.sweep.dispatch import Feed, PointDuration
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.task import Outcome, Task, make_task
 
@@ -203,14 +203,14 @@ def test_feed_takes_back_what_it_gave() -> None:
 
 
 def test_pace_follows_the_points() -> None:
-    pace = Pace()
-    assert pace.points_in(1.0, 9) == 0
-    pace.add(_took(0.01))
-    assert (pace.points_in(0.05, 9), pace.points_in(1.0, 9)) == (5, 9)
+    duration = PointDuration()
+    assert duration.points_in(1.0, 9) == 0
+    duration.add(_took(0.01))
+    assert (duration.points_in(0.05, 9), duration.points_in(1.0, 9)) == (5, 9)
     for _ in range(50):
-        pace.add(_took(2.0))
-    assert pace.points_in(1.0, 9) == 0
-    assert pace.points_in(10.0, 9) == 5
+        duration.add(_took(2.0))
+    assert duration.points_in(1.0, 9) == 0
+    assert duration.points_in(10.0, 9) == 5
 
 
 def _took(seconds: float) -> Outcome:

@@ -26,7 +26,7 @@ from wavecore.sweep.folder import Findings, summary
 from wavecore.sweep.judgement import Judgement
 from wavecore.sweep.parameters import IDENTITY
 from wavecore.sweep.pool import local_pool
-from wavecore.sweep.run import Sweep
+from wavecore.sweep.run import SweepRun
 from wavecore.sweep.search import bred_points, check_optuna
 from wavecore.sweep.sections import FIGURES
 from wavecore.sweep.space import Point, listed_points
@@ -41,19 +41,19 @@ SPACE = SMALL + '[axes]\nbatch = [2, 4, 6, 8]\ncore.global_buffer = { from = "1 
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, pd.DataFrame]:
+def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepRun, pd.DataFrame]:
     """A small grid that has been swept."""
     return swept(GRID, tmp_path_factory.mktemp("grid"))
 
 
-def test_the_columns_say_units(grid: tuple[Sweep, pd.DataFrame]) -> None:
+def test_the_columns_say_units(grid: tuple[SweepRun, pd.DataFrame]) -> None:
     sweep, table = grid
     assert list(table.columns) == [*IDENTITY, "core.global_buffer_bytes", *FIGURES, *LAST]
     assert all(pd.api.types.is_numeric_dtype(table[name]) for name in FIGURES)
     assert columns(sweep.spec) == list(table.columns)
 
 
-def test_a_row_is_what_a_run_says(grid: tuple[Sweep, pd.DataFrame]) -> None:
+def test_a_row_is_what_a_run_says(grid: tuple[SweepRun, pd.DataFrame]) -> None:
     _, table = grid
     assert len(table) == 8
     for row in table.to_dict("records"):
@@ -66,14 +66,14 @@ def test_a_row_is_what_a_run_says(grid: tuple[Sweep, pd.DataFrame]) -> None:
         assert row["energy_joules.total"] == run.energy_joules.total
 
 
-def test_rows_are_in_the_order_of_the_points(grid: tuple[Sweep, pd.DataFrame]) -> None:
+def test_rows_are_in_the_order_of_the_points(grid: tuple[SweepRun, pd.DataFrame]) -> None:
     _, table = grid
     assert list(table["batch"]) == [2] * 4 + [4] * 4
     assert list(table["core.global_buffer_bytes"]) == [MIB, MIB, 2 * MIB, 2 * MIB] * 2
     assert list(table["schedule"]) == ["baseline", "mbs2"] * 4
 
 
-def test_the_front(grid: tuple[Sweep, pd.DataFrame]) -> None:
+def test_the_front(grid: tuple[SweepRun, pd.DataFrame]) -> None:
     _, table = grid
     costs = table[["step_seconds", "energy_joules.total"]].to_numpy()
     beaten = [bool(((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any()) for cost in costs]
@@ -88,7 +88,7 @@ def test_there_is_a_front_for_each_workload(tmp_path: Path) -> None:
     assert set(table[table["pareto"]]["workload"]) == {"resnet18", "resnet34"}
 
 
-def test_constraints_on_results_mark_the_infeasible(grid: tuple[Sweep, pd.DataFrame], tmp_path: Path) -> None:
+def test_constraints_on_results_mark_the_infeasible(grid: tuple[SweepRun, pd.DataFrame], tmp_path: Path) -> None:
     _, free = grid
     limit = sorted(free["step_seconds"])[3]
     _, table = swept(f'constraints = ["step_seconds < {limit!r}"]\n{GRID}', tmp_path)
@@ -130,7 +130,7 @@ def test_a_machine_that_cannot_be_is_a_failure(tmp_path: Path) -> None:
     assert (sweep.tally.done, sweep.tally.failed, sweep.tally.evaluated) == (2, 1, 1)
 
 
-def test_numbers_and_texts_come_back_as_they_were(grid: tuple[Sweep, pd.DataFrame], tmp_path: Path) -> None:
+def test_numbers_and_texts_come_back_as_they_were(grid: tuple[SweepRun, pd.DataFrame], tmp_path: Path) -> None:
     with (tmp_path / "x.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["workload", "step_seconds", "error"], ["1e5", 0.1 + 0.2, 'a "b",\nc']])
     table = read_csv(tmp_path / "x.csv")
@@ -181,7 +181,7 @@ def test_points_that_are_one_task_are_evaluated_once(tmp_path: Path) -> None:
     assert (one.tally.evaluated, other.tally.evaluated, other.tally.done) == (1, 0, 1)
     spec = parsed(SMALL + '[axes]\nmemory = ["hbm2", "copy.toml"]\n', folder=with_copy(tmp_path))
     with open_store(tmp_path / "other") as store, local_pool(1) as executor:
-        sweep = Sweep(spec, listed_points(spec), store)
+        sweep = SweepRun(spec, listed_points(spec), store)
         sweep.run(executor)
         first, second = sweep.results()
     assert first.outcome == second.outcome
@@ -219,7 +219,7 @@ def test_optuna_goes_the_same_way_whatever_the_order_of_results(tmp_path: Path) 
     swept(SPACE + OPTUNA, first)
     spec = parsed(SPACE + OPTUNA)
     with open_store(second / "store.sqlite") as store:
-        sweep = Sweep(spec, [], store)
+        sweep = SweepRun(spec, [], store)
         sweep.run(backwards)
         write_csv(spec, sweep.results(), second / "points.csv")
     assert (first / "points.csv").read_bytes() == (second / "points.csv").read_bytes()
@@ -260,7 +260,7 @@ def test_the_summary_is_json_and_adds_up(tmp_path: Path) -> None:
     swept(GRID, tmp_path)
     spec, found = parsed(GRID), Findings()
     with open_store(tmp_path / "store.sqlite") as store, local_pool(1) as executor:
-        sweep = Sweep(spec, listed_points(spec), store)
+        sweep = SweepRun(spec, listed_points(spec), store)
         sweep.run(executor)
         write_csv(spec, found.noting(spec, sweep.results()), tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "points.csv").read_bytes()

@@ -13,7 +13,7 @@ import pytest
 
 from wavecore.errors import FileError
 from wavecore.sweep import store as module
-from wavecore.sweep.store import Store, on_network, open_store
+from wavecore.sweep.store import ResultStore, on_network, open_store
 from wavecore.sweep.task import Outcome
 
 METRICS = {"step_cycles": 1 << 80, "step_seconds": 0.1 + 0.2, "tiny": 5e-324, "memory": "hbm2 \ud800", "zero": -0.0}
@@ -95,7 +95,7 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
         assert "a" in store.get("a")
 
 
-def journal(store: Store) -> tuple[str, int]:
+def journal(store: ResultStore) -> tuple[str, int]:
     """The journal's kind, and how much is synchronized: 1 normal, 2 full."""
     mode, synchronous = (
         store.connection.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")
@@ -186,7 +186,7 @@ def test_damage_is_said_and_the_rest_still_read(tmp_path: Path) -> None:
         assert sum(1 for key in keys if _readable(store, key)) > 200
 
 
-def _readable(store: Store, key: str) -> bool:
+def _readable(store: ResultStore, key: str) -> bool:
     try:
         return bool(store.get([key]))
     except FileError:

@@ -11,7 +11,7 @@ from wavecore.engines.step_tables import StepTable, step_table
 from wavecore.errors import SpaceError
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph
-from wavecore.program.commands import Command, Flow, Pace, Token
+from wavecore.program.commands import Command, Flow, StepProfile, Token
 from wavecore.program.lower import lower
 from wavecore.training.unroll import training_graph
 
@@ -56,7 +56,7 @@ def test_a_streamed_load_takes_and_gives_its_space_step_by_step() -> None:
 
 
 def test_a_held_load_takes_at_once_and_gives_at_the_end() -> None:
-    table = step_table(command(steps=4, loads=(load(100, Pace.AT_ONCE, Pace.AT_END),)))
+    table = step_table(command(steps=4, loads=(load(100, StepProfile.AT_ONCE, StepProfile.AT_END),)))
     assert (table.takes, table.gives) == ([100, 0, 0, 0], [0, 0, 0, 100])
 
 
@@ -66,13 +66,13 @@ def test_a_load_into_reserved_space_takes_none() -> None:
 
 
 def test_a_staged_store_takes_space_with_the_step_that_makes_it() -> None:
-    table = step_table(command(steps=2, stores=(store(10, Pace.AT_END),)))
+    table = step_table(command(steps=2, stores=(store(10, StepProfile.AT_END),)))
     assert table.takes == [0, 10]
     assert table.stores == [[], [(0, 10, 10, 10)]]
 
 
 def test_waits_run_ahead_of_the_results() -> None:
-    token = Token("x", Flow(80, Pace.EVEN, 30, 40))
+    token = Token("x", Flow(80, StepProfile.EVEN, 30, 40))
     table = step_table(command(steps=4, samples=2, waits=(token,)))
     assert table.waits == [[("x", 40, 40)], [("x", 40, 40)], [("x", 80, 40)], [("x", 80, 40)]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from builders import command, program
 
-from wavecore.engines.instances import Turn, Turns
+from wavecore.engines.instances import CommandInstance, CommandInstances
 from wavecore.engines.probe import Cause, Signal
 from wavecore.timeline.model import LeftOut, Slice, Track
 from wavecore.timeline.thinning import drop_shortest, join_steps, thin
@@ -13,11 +13,11 @@ ARRAY, VECTOR = Track(0, "array"), Track(0, "vector")
 PRODUCTS, ON_CHIP = Signal(0, Cause.PRODUCTS), Signal(0, Cause.ON_CHIP, "x")
 
 
-def turn(name: str = "a") -> Turn:
-    return next(Turns(program(command(name, steps=9))).of(0))
+def instance(name: str = "a") -> CommandInstance:
+    return next(CommandInstances(program(command(name, steps=9))).of(0))
 
 
-def work(of: Turn, step: int, start: int, cycles: int = 10, nbytes: int = 0, tensor: str = "") -> Slice:
+def work(of: CommandInstance, step: int, start: int, cycles: int = 10, nbytes: int = 0, tensor: str = "") -> Slice:
     return Slice(start, start + cycles, of, None, step, step, cycles, nbytes, (tensor,) if tensor else ())
 
 
@@ -30,20 +30,20 @@ def spans(slices: list[Slice]) -> list[tuple[int, int]]:
 
 
 def test_steps_of_a_command_become_one_slice_with_its_waits() -> None:
-    a = turn()
+    a = instance()
     tracks = {
         VECTOR: [wait(0, 5), work(a, 0, 5, nbytes=1, tensor="x"), wait(15, 7), work(a, 1, 22, nbytes=2, tensor="y")]
     }
     join_steps(tracks)
     before, joined = tracks[VECTOR]
-    assert (before.start, before.end, before.turn) == (0, 5, None)
+    assert (before.start, before.end, before.instance) == (0, 5, None)
     assert (joined.start, joined.end, joined.first_step, joined.last_step) == (5, 32, 0, 1)
     assert (joined.busy_cycles, joined.nbytes, joined.tensors) == (20, 3, ("x", "y"))
     assert joined.waits == {Cause.PRODUCTS: 7}
 
 
 def test_joining_again_adds_what_came_since() -> None:
-    a = turn()
+    a = instance()
     tracks = {VECTOR: [work(a, 0, 0), wait(10, 1), work(a, 1, 11)]}
     join_steps(tracks)
     tracks[VECTOR] += [wait(21, 2), work(a, 2, 23)]
@@ -53,7 +53,7 @@ def test_joining_again_adds_what_came_since() -> None:
 
 
 def test_commands_and_iterations_stay_apart() -> None:
-    first, second = turn(), turn()
+    first, second = instance(), instance()
     tracks = {VECTOR: [work(first, 0, 0), work(second, 0, 10)]}
     join_steps(tracks)
     assert spans(tracks[VECTOR]) == [(0, 10), (10, 20)]
@@ -61,7 +61,7 @@ def test_commands_and_iterations_stay_apart() -> None:
 
 def test_an_arrow_starts_where_its_post_was_made() -> None:
     """The second of three steps lets another command go on: the slice ends there."""
-    a, b = turn(), turn("b")
+    a, b = instance(), instance("b")
     steps = [work(a, step, 10 * step) for step in range(3)]
     target = work(b, 0, 20)
     target.arrows.append((steps[1], ON_CHIP))
@@ -73,7 +73,7 @@ def test_an_arrow_starts_where_its_post_was_made() -> None:
 
 
 def test_arrows_inside_a_command_go() -> None:
-    a, b = turn(), turn("b")
+    a, b = instance(), instance("b")
     sources = [work(a, step, 10 * step) for step in range(2)]
     targets = [work(b, 0, 10), work(b, 1, 20)]
     for source, target in zip(sources, targets, strict=True):
@@ -86,7 +86,7 @@ def test_arrows_inside_a_command_go() -> None:
 
 
 def test_the_shortest_are_left_out_and_counted() -> None:
-    slices = [work(turn(), 0, start, cycles) for start, cycles in ((0, 5), (5, 1), (6, 4), (10, 4), (14, 2))]
+    slices = [work(instance(), 0, start, cycles) for start, cycles in ((0, 5), (5, 1), (6, 4), (10, 4), (14, 2))]
     tracks, left_out = {VECTOR: list(slices)}, LeftOut()
     drop_shortest(tracks, 2, left_out)
     assert spans(tracks[VECTOR]) == [(0, 5), (6, 10)]  # of the two of four cycles the earlier
@@ -95,7 +95,7 @@ def test_the_shortest_are_left_out_and_counted() -> None:
 
 
 def test_nothing_is_left_out_if_joining_is_enough() -> None:
-    a = turn()
+    a = instance()
     tracks, left_out = {VECTOR: [work(a, step, 10 * step) for step in range(9)]}, LeftOut()
     thin(tracks, 3, left_out)
     assert spans(tracks[VECTOR]) == [(0, 90)]

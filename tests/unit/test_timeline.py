@@ -63,7 +63,7 @@ def test_slices_of_a_track_follow_each_other() -> None:
 
 def test_the_array_works_as_long_as_the_run_says() -> None:
     run, timeline = watched()
-    busy = [sum(s.busy_cycles for s in timeline.tracks[Track(core, "array")] if s.turn) for core in range(2)]
+    busy = [sum(s.busy_cycles for s in timeline.tracks[Track(core, "array")] if s.instance) for core in range(2)]
     assert sum(busy) // 2 == sum(row.array_busy_cycles for row in run.rows)
 
 

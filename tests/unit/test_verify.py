@@ -20,7 +20,7 @@ from wavecore.network.shapes import Shape
 from wavecore.plan import rules as planrules
 from wavecore.plan.model import Plan, Schedule
 from wavecore.plan.rules import verify_plan
-from wavecore.training.graph import TrainingGraph, Unit
+from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import Tensor, TensorClass, Use
 from wavecore.training.rules import TRAINING_RULES, verify_training
 from wavecore.training.unroll import training_graph
@@ -136,7 +136,7 @@ def test_a_broken_network_names_its_line() -> None:
 # -- training steps ------------------------------------------------------------------------------------------
 
 
-def with_unit(name: str, change: Callable[[Unit], Unit]) -> TrainingGraph:
+def with_unit(name: str, change: Callable[[FusedLayer], FusedLayer]) -> TrainingGraph:
     units = (change(unit) if unit.name == name else unit for unit in TRAINING.units)
     return replace(TRAINING, units=tuple(units))
 
@@ -146,7 +146,7 @@ def with_forward(name: str, **changes: Any) -> TrainingGraph:
 
 
 def with_backward(name: str, phase: str, **changes: Any) -> TrainingGraph:
-    def change(unit: Unit) -> Unit:
+    def change(unit: FusedLayer) -> FusedLayer:
         backward = (replace(op, **changes) if op.phase == phase else op for op in unit.backward)
         return replace(unit, backward=tuple(backward))
 

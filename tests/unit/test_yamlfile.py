@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from wavecore.common.yaml import Node, items, parse_yaml, read_yaml
+from wavecore.common.yaml import YamlNode, items, parse_yaml, read_yaml
 from wavecore.errors import ConfigError, FileError
 
 
-def plain(node: Node) -> Any:
+def plain(node: YamlNode) -> Any:
     if isinstance(node.value, list):
         return [plain(each) for each in node.value]
     if isinstance(node.value, dict):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavecore.cli.inputs import Machine, array_size, load_machine, whole_number
+from wavecore.cli.inputs import LoadedMachine, array_size, load_machine, whole_number
 from wavecore.cli.options import Json, MachineOptions, grouped
 from wavecore.cli.tables import amount, facts, heading, share, show, table
 from wavecore.errors import unknown_name
@@ -150,7 +150,7 @@ def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
     return replace(machine, overrides=[*machine.overrides, f"array.rows={rows}", f"array.columns={columns}"])
 
 
-def _array_of(machine: Machine, schedule: str) -> ArraySpec:
+def _array_of(machine: LoadedMachine, schedule: str) -> ArraySpec:
     """The array as ``schedule`` uses it: with one weight register or two, as it plans for a small network."""
     from wavecore.network.graph import Network
     from wavecore.network.layers import CrossEntropy, Flatten, Linear
@@ -167,7 +167,7 @@ def _array_of(machine: Machine, schedule: str) -> ArraySpec:
     return replace(array, weight_double_buffering=double)
 
 
-def _about(machine: Machine, schedule: str) -> dict[str, Any]:
+def _about(machine: LoadedMachine, schedule: str) -> dict[str, Any]:
     array = machine.accelerator.array
     return {
         "accelerator": machine.accelerator.name,
@@ -182,7 +182,7 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(json_text(value))
 
 
-def _gemm_tables(machine: Machine, schedule: str, values: dict[str, Any]) -> Iterator[RenderableType]:
+def _gemm_tables(machine: LoadedMachine, schedule: str, values: dict[str, Any]) -> Iterator[RenderableType]:
     about = _about(machine, schedule)
     sizes = f"{values['m']} x {values['k']} times {values['k']} x {values['n']}"
     yield f"{sizes} on one {about['array']} array of {about['accelerator']}, {schedule}"
@@ -194,7 +194,7 @@ def _gemm_tables(machine: Machine, schedule: str, values: dict[str, Any]) -> Ite
 
 
 def _scalesim_tables(
-    topology: Path, machine: Machine, dataflow: str, rows: list[dict[str, Any]]
+    topology: Path, machine: LoadedMachine, dataflow: str, rows: list[dict[str, Any]]
 ) -> Iterator[RenderableType]:
     array = machine.accelerator.array
     columns = [heading(name) for name in SCALESIM_COLUMNS]

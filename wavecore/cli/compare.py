@@ -11,7 +11,7 @@ import typer
 
 from wavecore.cli.inputs import check_schedule, load_case, load_machine
 from wavecore.cli.messages import say
-from wavecore.cli.options import Batch, Engine, Force, Json, MachineOptions, NetworkOptions, grouped
+from wavecore.cli.options import Batch, EngineOption, Force, Json, MachineOptions, NetworkOptions, grouped
 from wavecore.cli.progress import progress
 from wavecore.cli.run import run_case
 from wavecore.cli.sparsity import SparsityCases, compare_sparsity
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wavecore.results.run import Run
 
 Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Registered networks.", show_default=False)]
-Schedules = Annotated[
+SchedulesOption = Annotated[
     str | None,
     typer.Option(
         "--schedules",
@@ -33,7 +33,7 @@ Schedules = Annotated[
         show_default=False,
     ),
 ]
-Plot = Annotated[
+PlotOption = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Draw bars into a .png, .svg or .pdf file.", show_default=False),
 ]
@@ -56,10 +56,10 @@ def compare(
     workloads: Workloads,
     machine: MachineOptions,
     network: NetworkOptions,
-    schedules: Schedules = None,
+    schedules: SchedulesOption = None,
     batch: Batch = None,
-    engine: Engine = "event",
-    plot: Plot = None,
+    engine: EngineOption = "event",
+    plot: PlotOption = None,
     force: Force = False,
     json: Json = False,
 ) -> None:

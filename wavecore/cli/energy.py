@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.compare import Plot, Workloads, check_plot, schedule_list
+from wavecore.cli.compare import PlotOption, Workloads, check_plot, schedule_list
 from wavecore.cli.energytables import energy_tables
-from wavecore.cli.inputs import Case, Machine, load_case, load_machine, whole_number
+from wavecore.cli.inputs import LoadedMachine, LoadedWorkload, load_case, load_machine, whole_number
 from wavecore.cli.messages import say
-from wavecore.cli.options import Batch, Engine, Force, Json, MachineOptions, NetworkOptions, grouped
+from wavecore.cli.options import Batch, EngineOption, Force, Json, MachineOptions, NetworkOptions, grouped
 from wavecore.cli.progress import progress
 from wavecore.cli.run import run_case
 from wavecore.cli.tables import show
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LARGEST_EPOCH = 10**12
 IMAGENET_CLASSES = 1000
 
-Schedules = Annotated[str, typer.Option("--schedules", metavar="A,B,...", help="Which, the reference first.")]
+SchedulesOption = Annotated[str, typer.Option("--schedules", metavar="A,B,...", help="Which, the reference first.")]
 Memories = Annotated[
     str | None,
     typer.Option(
@@ -65,14 +65,14 @@ def energy(
     workloads: Workloads,
     machine: MachineOptions,
     network: NetworkOptions,
-    schedules: Schedules = "baseline,mbs2",
+    schedules: SchedulesOption = "baseline,mbs2",
     memories: Memories = None,
     energy: Energy = None,
     batch: Batch = None,
-    engine: Engine = "event",
+    engine: EngineOption = "event",
     epoch_samples: EpochSamples = None,
     all_layers: All = False,
-    plot: Plot = None,
+    plot: PlotOption = None,
     csv: Csv = None,
     force: Force = False,
     json: Json = False,
@@ -114,7 +114,7 @@ def energy(
         show(energy_tables(reports, all_layers))
 
 
-def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[Machine]:
+def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[LoadedMachine]:
     """The machine with each of the memories and with the energy table; an `InputError` for what is wrong."""
     if memories is not None and options.memory is not None:
         raise InputError("--memory", "is given with --memories", "one of them")
@@ -146,7 +146,7 @@ def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
         raise NameLookupError(where, error.what, error.hint) from error
 
 
-def _epoch(case: Case, given: str | None) -> Epoch | None:
+def _epoch(case: LoadedWorkload, given: str | None) -> Epoch | None:
     """The samples of an epoch: as given, or ImageNet's for a network that tells its classes apart."""
     from wavecore.network.catalog import workload_names, workload_options
     from wavecore.results.energy_report import IMAGENET, Epoch

@@ -26,8 +26,8 @@ HEADLINE = (
 CONSTANT_COLUMNS = ("energy.constants.name", "energy.constants.value", "energy.constants.source")
 
 Reports = Sequence["EnergyReport"]
-Line = tuple[str, list[str]]
-Section = tuple[str, list[Line]]
+TableLine = tuple[str, list[str]]
+Section = tuple[str, list[TableLine]]
 
 
 def energy_tables(reports: Reports, all_layers: bool) -> Iterator[RenderableType]:
@@ -71,7 +71,7 @@ def case_names(reports: Reports) -> list[str]:
     return ["\n".join([report.schedule] * by_schedule + [report.memory] * by_memory) for report in reports]
 
 
-def _headline(reports: Reports) -> Iterator[Line]:
+def _headline(reports: Reports) -> Iterator[TableLine]:
     """What can be said of all runs: no joules an epoch of unknown size, no ratio of a single run."""
     first = reports[0]
     for name in HEADLINE:
@@ -84,14 +84,14 @@ def _headline(reports: Reports) -> Iterator[Line]:
             yield title, [amount(name, value) for value in values]
 
 
-def _components(reports: Reports) -> Iterator[Line]:
+def _components(reports: Reports) -> Iterator[TableLine]:
     from wavecore.results.energy_report import COMPONENTS
 
     for part in COMPONENTS:
         yield heading(f"energy_joules.{part}"), [_cell(getattr(each.energy, part), each) for each in reports]
 
 
-def _phases(reports: Reports) -> Iterator[Line]:
+def _phases(reports: Reports) -> Iterator[TableLine]:
     for at, phase in enumerate(reports[0].phases):
         yield str(phase.phase), [_cell(each.phases[at].energy.total, each) for each in reports]
 
@@ -101,7 +101,7 @@ def _layers(reports: Reports, most: int | None) -> Section:
     by_name = [{layer.name: layer.energy.total for layer in report.layers} for report in reports]
     names = sorted(by_name[0], key=lambda name: max(each[name] for each in by_name), reverse=True)
 
-    def line(label: str, of: Sequence[str]) -> Line:
+    def line(label: str, of: Sequence[str]) -> TableLine:
         sums = [sum(each[name] for name in of) for each in by_name]
         return label, [_cell(joules, report) for joules, report in zip(sums, reports, strict=True)]
 

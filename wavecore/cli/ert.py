@@ -16,7 +16,7 @@ from wavecore.cli.options import Force
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.hardware.ert_map import Imported
+    from wavecore.hardware.ert_map import ImportedConstant
 
 ErtFile = Annotated[
     Path, typer.Argument(metavar="ERT.yaml", help="ERT.yaml or ERT_summary.yaml of Accelergy.", show_default=False)
@@ -27,13 +27,15 @@ MapFile = Annotated[
 Base = Annotated[
     str, typer.Option("--energy", metavar="NAME|FILE", help="The table of all that the map does not name.")
 ]
-Out = Annotated[
+OutOption = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="Write the table there.  [default: stdout]", show_default=False),
 ]
 
 
-def import_ert(ert: ErtFile, map_file: MapFile, energy: Base = "32nm", out: Out = None, force: Force = False) -> None:
+def import_ert(
+    ert: ErtFile, map_file: MapFile, energy: Base = "32nm", out: OutOption = None, force: Force = False
+) -> None:
     """Make an energy table of Accelergy's energies, for --energy.
 
     A map says which component and action gives which constant, and how many bits it moves: docs/energy.md.
@@ -62,7 +64,7 @@ def import_ert(ert: ErtFile, map_file: MapFile, energy: Base = "32nm", out: Out 
     show(_imported(table, energy))
 
 
-def _imported(table: tuple[Imported, ...], base: str) -> Iterator[RenderableType]:
+def _imported(table: tuple[ImportedConstant, ...], base: str) -> Iterator[RenderableType]:
     from wavecore.cli.tables import table as made
 
     given = sum(each.from_ert for each in table)

@@ -15,7 +15,7 @@ from wavecore.errors import FileError, InputError, NameLookupError, unknown_name
 
 if TYPE_CHECKING:
     from wavecore.hardware.specs import Accelerator
-    from wavecore.network.catalog import Option, Workload
+    from wavecore.network.catalog import OptionValue, Workload
     from wavecore.network.graph import LayerGraph
     from wavecore.plan.model import Plan
     from wavecore.sparsity.profile import Profile
@@ -26,14 +26,14 @@ ONNX_OPTIONS = ("folded", "image", "norm")
 
 
 @dataclass(frozen=True)
-class Case:
+class LoadedWorkload:
     """A network, ready to be planned for, and what it was made with; ``choices`` as they were given.
 
     ``file`` has the path and the SHA-256 of the model, where it is from one.
     """
 
     info: Workload
-    options: Mapping[str, Option]
+    options: Mapping[str, OptionValue]
     graph: LayerGraph
     choices: tuple[str, ...] = ()
     file: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Machine:
+class LoadedMachine:
     """An accelerator, the sources of its values, and the options that chose it."""
 
     accelerator: Accelerator
@@ -56,7 +56,7 @@ class Machine:
     settings: Mapping[str, Any]
 
 
-def load_case(name: str, options: NetworkOptions) -> Case:
+def load_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     """Build the workload called ``name``, a registered network, an ONNX model or a SCALE-Sim topology file.
 
     A sparsity profile is applied to it, and says what the workload is built with unless the options do.
@@ -75,7 +75,7 @@ def load_case(name: str, options: NetworkOptions) -> Case:
     return replace(case, graph=apply_profile(case.graph, profile), profile=profile)
 
 
-def _dense_case(name: str, options: NetworkOptions) -> Case:
+def _dense_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     from wavecore.network.catalog import workload, workload_info
 
     if name.endswith(".csv") and Path(name).is_file():
@@ -85,7 +85,7 @@ def _dense_case(name: str, options: NetworkOptions) -> Case:
     _refuse_files(name)
     info = workload_info(name)
     chosen = _workload_options(name, options)
-    return Case(info, chosen, workload(name, **chosen), tuple(options.choices))
+    return LoadedWorkload(info, chosen, workload(name, **chosen), tuple(options.choices))
 
 
 def is_onnx(name: str) -> bool:
@@ -93,7 +93,7 @@ def is_onnx(name: str) -> bool:
     return name.lower().endswith(".onnx")
 
 
-def _topology_case(path: str, options: NetworkOptions) -> Case:
+def _topology_case(path: str, options: NetworkOptions) -> LoadedWorkload:
     """Read a topology; it has no options."""
     from wavecore.importers.topology import topology_workload
     from wavecore.network.catalog import Workload
@@ -105,10 +105,10 @@ def _topology_case(path: str, options: NetworkOptions) -> Case:
         raise InputError(given[0], f"{path} says all sizes itself", "no such option, or a registered network")
     graph = topology_workload(path)
     info = Workload(name=path, build=lambda: graph, summary="a SCALE-Sim topology")
-    return Case(info, {}, graph, tuple(options.choices))
+    return LoadedWorkload(info, {}, graph, tuple(options.choices))
 
 
-def _onnx_case(path: str, options: NetworkOptions) -> Case:
+def _onnx_case(path: str, options: NetworkOptions) -> LoadedWorkload:
     """Read an ONNX model, and say what may not be meant."""
     from wavecore.cli.messages import say
     from wavecore.importers.onnx import import_onnx
@@ -123,7 +123,7 @@ def _onnx_case(path: str, options: NetworkOptions) -> Case:
         say(f"note: {path}: {note}")
     info = Workload(name=path, build=lambda: imported.graph, summary="an ONNX model")
     file = {"path": path, "sha256": imported.sha256}
-    return Case(info, texts, imported.graph, tuple(options.choices), file)
+    return LoadedWorkload(info, texts, imported.graph, tuple(options.choices), file)
 
 
 def _refuse_files(name: str) -> None:
@@ -144,7 +144,7 @@ def _refuse_files(name: str) -> None:
     raise FileError(name, f"workloads are not read from {kind}", hint)
 
 
-def _workload_options(name: str, given: NetworkOptions) -> dict[str, Option]:
+def _workload_options(name: str, given: NetworkOptions) -> dict[str, OptionValue]:
     """Read texts as the types of the options' defaults; what does not fit stays text, to be refused later."""
     from wavecore.network.catalog import workload_options
 
@@ -166,7 +166,7 @@ def _given(given: NetworkOptions) -> dict[str, str]:
     return texts
 
 
-def _typed(text: str, default: Option | None) -> Option:
+def _typed(text: str, default: OptionValue | None) -> OptionValue:
     if isinstance(default, int) and re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         return int(text)
     if isinstance(default, float):
@@ -177,7 +177,7 @@ def _typed(text: str, default: Option | None) -> Option:
     return text
 
 
-def load_machine(options: MachineOptions) -> Machine:
+def load_machine(options: MachineOptions) -> LoadedMachine:
     """Load the accelerator; an `InputError` for a name, a file or a value that is wrong."""
     from wavecore.hardware.config import load_accelerator, sources
 
@@ -190,7 +190,7 @@ def load_machine(options: MachineOptions) -> Machine:
                 raise NameLookupError(f"--{error.where}", error.what, error.hint) from error
             raise
     settings = {"accelerator": options.accelerator, "memory": options.memory, "set": options.overrides}
-    return Machine(accelerator, sources(options.accelerator, **chosen), settings)
+    return LoadedMachine(accelerator, sources(options.accelerator, **chosen), settings)
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def whole_number(where: str, text: str, least: int, most: int) -> int:
     return number
 
 
-def samples_per_core(case: Case, machine: Machine, batch: str | None) -> int:
+def samples_per_core(case: LoadedWorkload, machine: LoadedMachine, batch: str | None) -> int:
     """Samples of one core: the even share of ``batch``, or the workload's own number."""
     from wavecore.simulation import batch_per_core
 
@@ -224,7 +224,7 @@ def samples_per_core(case: Case, machine: Machine, batch: str | None) -> int:
     return batch_per_core(whole_number("--batch", batch, 1, LARGEST_BATCH), cores)
 
 
-def load_or_make_plan(schedule: str, case: Case, machine: Machine, batch: str | None) -> Plan:
+def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachine, batch: str | None) -> Plan:
     """Read a saved plan, or ask a registered schedule for one.
 
     Raises `NameLookupError`, `FileError`, `PlanError` or `SpaceError`, and `InputError` for a mini-batch that does

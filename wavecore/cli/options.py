@@ -18,10 +18,12 @@ WorkloadName = Annotated[
         show_default=False,
     ),
 ]
-Schedule = Annotated[
+ScheduleOption = Annotated[
     str, typer.Option("--schedule", metavar="NAME|PLAN.toml", help="A registered schedule or a saved plan.")
 ]
-Engine = Annotated[str, typer.Option("--engine", metavar="event|analytic", help="Event by event, or in closed form.")]
+EngineOption = Annotated[
+    str, typer.Option("--engine", metavar="event|analytic", help="Event by event, or in closed form.")
+]
 Batch = Annotated[
     str | None,
     typer.Option(

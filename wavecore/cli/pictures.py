@@ -30,7 +30,7 @@ Html = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", help="Write one page there.  [default: report.html]", show_default=False),
 ]
-Plot = Annotated[
+PlotOption = Annotated[
     Path | None,
     typer.Option(
         "--plot",
@@ -42,7 +42,9 @@ Plot = Annotated[
 Format = Annotated[str, typer.Option("--format", metavar="png|svg|pdf", help="Of the files in the folder.")]
 
 
-def report(paths: Paths, html: Html = None, plot: Plot = None, format: Format = "png", force: Force = False) -> None:
+def report(
+    paths: Paths, html: Html = None, plot: PlotOption = None, format: Format = "png", force: Force = False
+) -> None:
     """Draw runs and sweeps: one page that opens without a network, or pictures in files."""
     from wavecore.report.contents import pictures
     from wavecore.report.data import load

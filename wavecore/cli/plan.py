@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavecore.cli.inputs import Case, Machine, check_schedule, load_case, load_machine, load_or_make_plan
+from wavecore.cli.inputs import (
+    LoadedMachine,
+    LoadedWorkload,
+    check_schedule,
+    load_case,
+    load_machine,
+    load_or_make_plan,
+)
 from wavecore.cli.messages import say
 from wavecore.cli.options import (
     Batch,
@@ -18,7 +25,7 @@ from wavecore.cli.options import (
     Json,
     MachineOptions,
     NetworkOptions,
-    Schedule,
+    ScheduleOption,
     WorkloadName,
     grouped,
 )
@@ -43,7 +50,7 @@ COLUMNS = (
     "plan.held",
 )
 
-Out = Annotated[
+OutOption = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Write the plan as TOML, to be edited and run.", show_default=False),
 ]
@@ -55,9 +62,9 @@ def plan(
     workload: WorkloadName,
     machine: MachineOptions,
     network: NetworkOptions,
-    schedule: Schedule = "mbs2",
+    schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
-    out: Out = None,
+    out: OutOption = None,
     force: Force = False,
     toml: Annotated[bool, typer.Option("--toml", help="Print the plan as TOML.")] = False,
     json: Json = False,
@@ -93,7 +100,7 @@ def program(
     workload: WorkloadName,
     machine: MachineOptions,
     network: NetworkOptions,
-    schedule: Schedule = "mbs2",
+    schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
 ) -> None:
     """Print the program of core 0: what its queues load, compute, await and store."""
@@ -108,7 +115,7 @@ def program(
 
 def _plan(
     workload: str, machine: MachineOptions, network: NetworkOptions, schedule: str, batch: str | None
-) -> tuple[Case, Machine, Plan]:
+) -> tuple[LoadedWorkload, LoadedMachine, Plan]:
     check_schedule(schedule)
     loaded = load_machine(machine)
     case = load_case(workload, network)
@@ -117,7 +124,7 @@ def _plan(
         return case, loaded, load_or_make_plan(schedule, case, loaded, batch)
 
 
-def _traffic(case: Case, machine: Machine, made: Plan) -> dict[str, int]:
+def _traffic(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[str, int]:
     """DRAM bytes of the plan by class, all cores together, as the run will count them."""
     from wavecore.plan.traffic import plan_traffic
     from wavecore.sparsity.machine import for_machine
@@ -128,7 +135,7 @@ def _traffic(case: Case, machine: Machine, made: Plan) -> dict[str, int]:
     return {"total": sum(classes.values()), **classes}
 
 
-def _as_json(case: Case, machine: Machine, made: Plan) -> dict[str, Any]:
+def _as_json(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "workload": made.workload,
@@ -155,14 +162,14 @@ def _as_json(case: Case, machine: Machine, made: Plan) -> dict[str, Any]:
     }
 
 
-def _recurrent(case: Case, machine: Machine, made: Plan) -> list[RecurrentWeights]:
+def _recurrent(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> list[RecurrentWeights]:
     from wavecore.plan.recurrence import recurrent_weights
     from wavecore.sparsity.machine import for_machine
 
     return recurrent_weights(for_machine(case.training, machine.accelerator), made, machine.accelerator)
 
 
-def _tables(case: Case, machine: Machine, made: Plan) -> Iterator[RenderableType]:
+def _tables(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> Iterator[RenderableType]:
     cores = machine.accelerator.chip.cores
     yield f"plan of {made.workload}, {made.schedule}: {made.batch_per_core} samples on each of {cores} cores"
     yield _groups(made)

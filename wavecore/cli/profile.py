@@ -19,18 +19,18 @@ from wavecore.errors import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.cli.inputs import Case
+    from wavecore.cli.inputs import LoadedWorkload
     from wavecore.network.sparsity import Booleans
     from wavecore.sparsity.measure.weights import Measured
 
-Model = Annotated[
+ModelArgument = Annotated[
     Path,
     typer.Argument(metavar="MODEL", help="A .safetensors, .npz, .pt, .pth or .onnx file.", show_default=False),
 ]
-Out = Annotated[
+OutOption = Annotated[
     Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the profile there.", show_default=False)
 ]
-Network = Annotated[
+NetworkOption = Annotated[
     str | None,
     typer.Option("--workload", metavar="NAME", help="Whose weights they are: names and shapes are checked."),
 ]
@@ -38,17 +38,19 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="SAMPLES.npz", help="Measure activations on these images.", show_default=False),
 ]
-Masks = Annotated[bool, typer.Option("--masks", help="Write which weights are zero beside the profile, not how many.")]
+MasksOption = Annotated[
+    bool, typer.Option("--masks", help="Write which weights are zero beside the profile, not how many.")
+]
 
 
 @grouped
 def profile(
-    model: Model,
+    model: ModelArgument,
     network: NetworkOptions,
-    out: Out = None,
-    workload: Network = None,
+    out: OutOption = None,
+    workload: NetworkOption = None,
     data: Data = None,
-    masks: Masks = False,
+    masks: MasksOption = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -95,7 +97,7 @@ def _check_options(
         writable_file(out, replace=force)
 
 
-def _options(case: Case) -> Mapping[str, int | float | str]:
+def _options(case: LoadedWorkload) -> Mapping[str, int | float | str]:
     """The options of the workload that are not its defaults."""
     from wavecore.network.catalog import workload_options
 
@@ -105,7 +107,7 @@ def _options(case: Case) -> Mapping[str, int | float | str]:
     return {key: value for key, value in case.options.items() if value != defaults[key]}
 
 
-def _activations(case: Case, model: Path, data: Path, weights: Mapping[str, Booleans]) -> dict[str, float]:
+def _activations(case: LoadedWorkload, model: Path, data: Path, weights: Mapping[str, Booleans]) -> dict[str, float]:
     from wavecore.sparsity.measure.activations import activation_densities
     from wavecore.sparsity.structure import weight_shape
 

@@ -11,7 +11,7 @@ from typing import Any
 PATIENCE_SECONDS = 1.0
 
 
-class Progress:
+class ProgressDisplay:
     """Shows what is being done: `step` starts the next of ``steps`` equal parts, `share` says how far it is."""
 
     def __init__(self, steps: int) -> None:
@@ -59,7 +59,7 @@ class Progress:
         self._bar.start()
 
 
-class _Silent(Progress):
+class _Silent(ProgressDisplay):
     """Shows nothing."""
 
     def share(self, done: float) -> None:
@@ -67,9 +67,9 @@ class _Silent(Progress):
 
 
 @contextmanager
-def progress(steps: int = 1) -> Iterator[Progress]:
+def progress(steps: int = 1) -> Iterator[ProgressDisplay]:
     """Show progress while the block runs, if stderr is a terminal."""
-    shown = Progress(steps) if sys.stderr.isatty() else _Silent(steps)
+    shown = ProgressDisplay(steps) if sys.stderr.isatty() else _Silent(steps)
     try:
         yield shown
     finally:

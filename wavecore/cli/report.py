@@ -79,7 +79,7 @@ def _parts(run: Run, names: list[str], whole: str) -> list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _GroupLine:
     """One line of the table of groups: one group, or ``groups`` of a single layer each."""
 
     layers: tuple[str, ...]
@@ -94,11 +94,11 @@ class _Line:
         return f"{self.layers[0]} .. {self.layers[-1]} ({count})"
 
 
-def group_lines(groups: Iterable[GroupSummary]) -> list[_Line]:
+def group_lines(groups: Iterable[GroupSummary]) -> list[_GroupLine]:
     """The groups in order, neighbours of a single layer and one sub-batch put together."""
-    lines: list[_Line] = []
+    lines: list[_GroupLine] = []
     for group in groups:
-        line = _Line(group.layers, group.sub_batch, group.iterations)
+        line = _GroupLine(group.layers, group.sub_batch, group.iterations)
         last = lines[-1] if lines else None
         single = last is not None and len(last.layers) == last.groups and len(group.layers) == 1
         if last is not None and single and last.sub_batch == line.sub_batch:

@@ -9,20 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavecore.cli.inputs import Case, Machine, check_schedule, load_case, load_machine, load_or_make_plan
+from wavecore.cli.inputs import (
+    LoadedMachine,
+    LoadedWorkload,
+    check_schedule,
+    load_case,
+    load_machine,
+    load_or_make_plan,
+)
 from wavecore.cli.messages import say
 from wavecore.cli.options import (
     Batch,
-    Engine,
+    EngineOption,
     Force,
     Json,
     MachineOptions,
     NetworkOptions,
-    Schedule,
+    ScheduleOption,
     WorkloadName,
     grouped,
 )
-from wavecore.cli.progress import Progress, progress
+from wavecore.cli.progress import ProgressDisplay, progress
 from wavecore.cli.watching import TraceOptions, Watchers, watching
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from wavecore.results.run import Run
     from wavecore.sparsity.profile import Profile
 
-Out = Annotated[
+OutOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
@@ -48,10 +55,10 @@ def run(
     machine: MachineOptions,
     network: NetworkOptions,
     traces: TraceOptions,
-    schedule: Schedule = "mbs2",
+    schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
-    engine: Engine = "event",
-    out: Out = None,
+    engine: EngineOption = "event",
+    out: OutOption = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -75,12 +82,12 @@ def run(
 
 
 def run_case(
-    case: Case,
-    machine: Machine,
+    case: LoadedWorkload,
+    machine: LoadedMachine,
     schedule: str,
     batch: str | None,
     engine: str,
-    shown: Progress,
+    shown: ProgressDisplay,
     probe: Probe | None = None,
 ) -> tuple[Run, Plan]:
     """Plan and simulate one step; the run's manifest says what was asked for."""
@@ -124,7 +131,7 @@ def _folder(out: Path) -> Any:
     return run_folder(out)
 
 
-def _tables(case: Case, machine: Machine, plan: Plan, watchers: Watchers) -> dict[str, str]:
+def _tables(case: LoadedWorkload, machine: LoadedMachine, plan: Plan, watchers: Watchers) -> dict[str, str]:
     """What the pictures of a run need beyond it, by file name."""
     from wavecore.plan.footprints import footprints, footprints_csv
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavecore.cli.inputs import Case, Machine, load_case
+from wavecore.cli.inputs import LoadedMachine, LoadedWorkload, load_case
 from wavecore.cli.options import NetworkOptions
 from wavecore.cli.progress import progress
 from wavecore.cli.run import run_case
@@ -32,9 +32,9 @@ class SparsityCases:
 
     workloads: list[str]
     network: NetworkOptions
-    machine: Machine
+    machine: LoadedMachine
 
-    def cases(self) -> list[tuple[str, Case, Machine]]:
+    def cases(self) -> list[tuple[str, LoadedWorkload, LoadedMachine]]:
         """The dense network, then each profile; with the machine's options off first where any are on."""
         if len(set(self.workloads)) > 1:
             raise InputError("--sparsity", "is of one workload", f"wavecore compare {self.workloads[0]} --sparsity ...")
@@ -64,13 +64,13 @@ class SparsityCases:
         return found
 
 
-def _options_on(machine: Machine) -> list[str]:
+def _options_on(machine: LoadedMachine) -> list[str]:
     """The machine's options for zeros that are on."""
     sparsity = machine.accelerator.sparsity
     return [each.name for each in fields(sparsity) if getattr(sparsity, each.name)]
 
 
-def _without(machine: Machine) -> Accelerator:
+def _without(machine: LoadedMachine) -> Accelerator:
     from wavecore.hardware.specs import SparsitySpec
 
     return replace(machine.accelerator, sparsity=SparsitySpec())
@@ -126,7 +126,7 @@ def _cells(run: Run, dense: Run) -> list[str]:
         run.dram_bytes.total / dense.dram_bytes.total,
         run.energy_joules.total / dense.energy_joules.total,
         run.macs / dense.macs,
-        run.nonzero_macs / dense.macs,
+        run.effectual_macs / dense.macs,
     )
     faster, moved, spent, macs, bound = (f"{ratio:.2f}x" for ratio in ratios)
     return [time, faster, dram, moved, energy, spent, macs, bound]

@@ -18,12 +18,12 @@ from wavecore.errors import InputError
 if TYPE_CHECKING:
     from wavecore.sweep.dispatch import Executor
     from wavecore.sweep.folder import Findings
-    from wavecore.sweep.run import Forget, Sweep
+    from wavecore.sweep.run import Forget, SweepRun
     from wavecore.sweep.spec import SweepSpec
 
 MOST_JOBS = 1024
 
-Spec = Annotated[
+SpecArgument = Annotated[
     Path, typer.Argument(metavar="SPEC.toml", help="What to sweep: examples/sweeps/ has some.", show_default=False)
 ]
 Jobs = Annotated[
@@ -34,7 +34,7 @@ Cluster = Annotated[
     str | None,
     typer.Option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead: tcp://HOST:8786.", show_default=False),
 ]
-Out = Annotated[
+OutOption = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where everything goes.  [default: NAME-sweep]", show_default=False),
 ]
@@ -51,7 +51,7 @@ StoreFile = Annotated[
         show_default=False,
     ),
 ]
-Plot = Annotated[
+PlotOption = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Draw into a .png, .svg or .pdf file, too.", show_default=False),
 ]
@@ -61,14 +61,14 @@ Parquet = Annotated[bool, typer.Option("--parquet", help="Write points.parquet b
 @grouped
 def sweep(
     *,
-    spec: Spec,
+    spec: SpecArgument,
     jobs: Jobs = None,
     cluster: Cluster = None,
-    out: Out = None,
+    out: OutOption = None,
     resume: Fresh = True,
     retry_failed: RetryFailed = False,
     store: StoreFile = None,
-    plot: Plot = None,
+    plot: PlotOption = None,
     parquet: Parquet = False,
     force: Force = False,
     json: Json = False,
@@ -79,7 +79,7 @@ def sweep(
     """
     from wavecore.cli.sweepreport import showing
     from wavecore.sweep.folder import STORE, claim_folder, default_folder
-    from wavecore.sweep.run import Sweep
+    from wavecore.sweep.run import SweepRun
     from wavecore.sweep.space import listed_points
     from wavecore.sweep.spec import read_spec
     from wavecore.sweep.store import open_store
@@ -96,7 +96,7 @@ def sweep(
     if old and resume and store is None:
         say(f"going on with {path}: points that this version has finished are used (--fresh evaluates all anew)")
     with open_store(path) as opened:
-        running = Sweep(described, points, opened, forget=forget)
+        running = SweepRun(described, points, opened, forget=forget)
         try:
             with executor as execute, showing(described, running.tally.points) as running.watch:
                 running.run(execute)
@@ -137,12 +137,12 @@ def _executor(jobs: str | None, cluster: str | None) -> AbstractContextManager[E
     return local_pool(cores if jobs is None else whole_number("--jobs", jobs, 1, MOST_JOBS))
 
 
-def _say_stopped(running: Sweep, path: Path, resume: bool) -> None:
+def _say_stopped(running: SweepRun, path: Path, resume: bool) -> None:
     tally, command = running.tally, "the same command" + ("" if resume else " without --fresh")
     say(f"{tally.done} of {tally.points} points are finished and in {path}; {command} goes on from there")
 
 
-def _write(running: Sweep, folder: Path, plot: Path | None, parquet: bool) -> Findings:
+def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) -> Findings:
     """Write the table, the figures and, at last, the summary."""
     from wavecore.results.folder import json_text, write_file
     from wavecore.sweep.figures import draw
@@ -163,7 +163,7 @@ def _write(running: Sweep, folder: Path, plot: Path | None, parquet: bool) -> Fi
     return found
 
 
-def _report(spec: SweepSpec, running: Sweep, found: Findings, folder: Path, json: bool) -> None:
+def _report(spec: SweepSpec, running: SweepRun, found: Findings, folder: Path, json: bool) -> None:
     from wavecore.cli.sweepreport import front_table, last_line
     from wavecore.sweep.folder import POINTS, summary
 

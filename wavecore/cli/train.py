@@ -27,7 +27,7 @@ MOST_SAMPLES = 1 << 24
 MethodName = Annotated[
     str, typer.Argument(metavar="METHOD", help="A method, as in: wavecore list methods.", show_default=False)
 ]
-Network = Annotated[
+NetworkOption = Annotated[
     str | None,
     typer.Option(
         "--network", metavar="NAME", help="What is trained.  [default: the method's first]", show_default=False
@@ -53,7 +53,7 @@ Samples = Annotated[
     str | None,
     typer.Option("--samples", metavar="N", help="Train on so many.  [default: all there are]", show_default=False),
 ]
-Out = Annotated[
+OutOption = Annotated[
     Path | None,
     typer.Option(
         "-o",
@@ -69,12 +69,12 @@ Replace = Annotated[bool, typer.Option("--force", help="Replace the training tha
 @grouped
 def train(
     method: MethodName,
-    network: Network = None,
+    network: NetworkOption = None,
     epochs: Epochs = None,
     finetune_epochs: Finetune = None,
     seed: Seed = "0",
     samples: Samples = None,
-    out: Out = None,
+    out: OutOption = None,
     force: Replace = False,
     json: Json = False,
 ) -> None:

@@ -11,8 +11,8 @@ import typer
 
 from wavecore.cli.inputs import (
     ONNX_OPTIONS,
-    Case,
-    Machine,
+    LoadedMachine,
+    LoadedWorkload,
     check_schedule,
     is_onnx,
     is_plan_file,
@@ -20,7 +20,7 @@ from wavecore.cli.inputs import (
     load_machine,
     load_or_make_plan,
 )
-from wavecore.cli.options import Batch, Json, MachineOptions, NetworkOptions, Schedule, WorkloadName, grouped
+from wavecore.cli.options import Batch, Json, MachineOptions, NetworkOptions, ScheduleOption, WorkloadName, grouped
 from wavecore.cli.tables import facts, show, table
 from wavecore.common.units import format_bytes
 from wavecore.errors import GraphError, SpaceError, unknown_name
@@ -47,7 +47,7 @@ def verify(
     workload: WorkloadName,
     machine: MachineOptions,
     network: NetworkOptions,
-    schedule: Schedule = "mbs2",
+    schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
     dtype: Annotated[str, typer.Option("--dtype", metavar="float64|float32", help="Of all numbers.")] = "float64",
     json: Json = False,
@@ -79,7 +79,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def scaled_down(workload: str, network: NetworkOptions) -> Case:
+def scaled_down(workload: str, network: NetworkOptions) -> LoadedWorkload:
     """The workload with few channels and a small image, as far as it has these options and they are not given."""
     free = {key for key in ("image", *SCALE) if key in _options(workload) and getattr(network, key) is None}
     free -= {pair.partition("=")[0].strip() for pair in network.others}
@@ -104,7 +104,9 @@ def _options(workload: str) -> Collection[str]:
     return workload_options(workload) if workload in workload_names() else ()
 
 
-def _fitted(case: Case, options: MachineOptions, schedule: str, batch: str | None) -> tuple[Machine, Plan]:
+def _fitted(
+    case: LoadedWorkload, options: MachineOptions, schedule: str, batch: str | None
+) -> tuple[LoadedMachine, Plan]:
     """The machine, with the smallest buffer that the schedule can use, unless one is given, and the plan."""
     from wavecore.program.lower import lower
 
@@ -125,11 +127,13 @@ def _fitted(case: Case, options: MachineOptions, schedule: str, batch: str | Non
             kib *= 2
 
 
-def _with_buffer(options: MachineOptions, kib: int) -> Machine:
+def _with_buffer(options: MachineOptions, kib: int) -> LoadedMachine:
     return load_machine(replace(options, overrides=[*options.overrides, f"core.global_buffer={kib} KiB"]))
 
 
-def _tables(case: Case, loaded: Machine, plan: Plan, verified: Verification) -> Iterator[RenderableType]:
+def _tables(
+    case: LoadedWorkload, loaded: LoadedMachine, plan: Plan, verified: Verification
+) -> Iterator[RenderableType]:
     sizes = "".join(f", {key} {value}" for key, value in case.options.items())
     buffer = format_bytes(loaded.accelerator.core.global_buffer_bytes)
     iterations = max(group.iterations(plan.batch_per_core) for group in plan.groups)

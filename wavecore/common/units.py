@@ -36,7 +36,7 @@ _SYMBOLS: dict[str, tuple[str, Fraction, Literal["small", "large", "all", "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class BaseUnit:
     """A base unit: its symbol, the unit that people write, and how a fraction of it is taken.
 
     ``whole`` is "exact" (a fraction is an error), "nearest" (it is rounded) or "no" (a real number).
@@ -48,19 +48,19 @@ class Unit:
 
 
 # Bytes a second are rounded: 239.2 GiB/s is no whole number of bytes, and 1 B/s is below all meaning.
-UNITS: dict[str, Unit] = {
-    "bytes": Unit(symbol="B", examples=("MiB", "KiB", "MB"), whole="exact"),
-    "bits": Unit(symbol="bit", examples=("bit", "B"), whole="exact"),
-    "hz": Unit(symbol="Hz", examples=("GHz", "MHz"), whole="exact"),
-    "cycles": Unit(symbol="cycles", examples=("cycles",), whole="exact"),
-    "seconds": Unit(symbol="s", examples=("ns", "us"), whole="no"),
-    "joules": Unit(symbol="J", examples=("pJ", "fJ"), whole="no"),
-    "watts": Unit(symbol="W", examples=("W", "mW"), whole="no"),
-    "bytes_per_second": Unit(symbol="B/s", examples=("GiB/s", "GB/s"), whole="nearest"),
-    "bytes_per_cycle": Unit(symbol="B/cycle", examples=("B/cycle", "KiB/cycle"), whole="exact"),
-    "joules_per_bit": Unit(symbol="J/bit", examples=("pJ/bit", "fJ/bit"), whole="no"),
-    "joules_per_byte": Unit(symbol="J/B", examples=("pJ/B", "fJ/B"), whole="no"),
-    "watts_per_byte": Unit(symbol="W/B", examples=("mW/MiB", "W/MiB"), whole="no"),
+UNITS: dict[str, BaseUnit] = {
+    "bytes": BaseUnit(symbol="B", examples=("MiB", "KiB", "MB"), whole="exact"),
+    "bits": BaseUnit(symbol="bit", examples=("bit", "B"), whole="exact"),
+    "hz": BaseUnit(symbol="Hz", examples=("GHz", "MHz"), whole="exact"),
+    "cycles": BaseUnit(symbol="cycles", examples=("cycles",), whole="exact"),
+    "seconds": BaseUnit(symbol="s", examples=("ns", "us"), whole="no"),
+    "joules": BaseUnit(symbol="J", examples=("pJ", "fJ"), whole="no"),
+    "watts": BaseUnit(symbol="W", examples=("W", "mW"), whole="no"),
+    "bytes_per_second": BaseUnit(symbol="B/s", examples=("GiB/s", "GB/s"), whole="nearest"),
+    "bytes_per_cycle": BaseUnit(symbol="B/cycle", examples=("B/cycle", "KiB/cycle"), whole="exact"),
+    "joules_per_bit": BaseUnit(symbol="J/bit", examples=("pJ/bit", "fJ/bit"), whole="no"),
+    "joules_per_byte": BaseUnit(symbol="J/B", examples=("pJ/B", "fJ/B"), whole="no"),
+    "watts_per_byte": BaseUnit(symbol="W/B", examples=("mW/MiB", "W/MiB"), whole="no"),
 }
 
 _QUANTITY = re.compile(r"([+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*)", re.ASCII | re.DOTALL)
@@ -96,7 +96,7 @@ def parse(
     return rounded
 
 
-def _split(text: object, base: Unit, where: str) -> tuple[Fraction, str]:
+def _split(text: object, base: BaseUnit, where: str) -> tuple[Fraction, str]:
     """Cut a quantity into its number and the symbol of its unit."""
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
         raise UnitError(where, f"{text!r} is not a quantity", _hint(base))
@@ -117,7 +117,7 @@ def _split(text: object, base: Unit, where: str) -> tuple[Fraction, str]:
     return Fraction(number), symbol.strip()
 
 
-def _factor(symbol: str, base: Unit, number: Fraction, where: str) -> Fraction:
+def _factor(symbol: str, base: BaseUnit, number: Fraction, where: str) -> Fraction:
     """Return how many base units one ``symbol`` is."""
     expected, size = kind_and_size(base.symbol)
     kind, given = kind_and_size(symbol)
@@ -165,7 +165,7 @@ def _close_symbols(symbol: str, expected: str) -> list[str]:
     return [name for name in dict.fromkeys(same + nearest(symbol, names, 6)) if "µ" not in name][:3]
 
 
-def _hint(base: Unit, number: str = "10") -> str:
+def _hint(base: BaseUnit, number: str = "10") -> str:
     """Return examples of the unit, with the user's own number if there is one."""
     return " or ".join(f"{number} {example}" for example in base.examples)
 

@@ -21,14 +21,14 @@ NULLS = ("", "~", "null", "Null", "NULL")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YamlNode:
     """A value of a YAML file, and the line (from 1) on which it begins."""
 
-    value: str | list[Node] | dict[str, Node] | None
+    value: str | list[YamlNode] | dict[str, YamlNode] | None
     line: int
 
 
-def read_yaml(path: Path) -> Node:
+def read_yaml(path: Path) -> YamlNode:
     """Read a file that holds one document.
 
     Raises `FileError` if it is missing, empty, over 1 MiB or no text, `ConfigError`, located at the line, if it is
@@ -38,14 +38,14 @@ def read_yaml(path: Path) -> Node:
     return parse_yaml(label, decode(label, read_content(path, ".yaml"), "a smaller file"))
 
 
-def parse_yaml(label: str, text: str) -> Node:
+def parse_yaml(label: str, text: str) -> YamlNode:
     """Read the text of a file that messages call ``label``.  Raises the errors of `read_yaml`."""
     try:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
     except ImportError:
         raise InputError(label, "reading YAML needs ruamel.yaml", 'pip install "wavecore[accelergy]"') from None
-    builder = _Builder(label)
+    builder = _TreeBuilder(label)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             builder.take(event)
@@ -64,12 +64,12 @@ def _not_yaml(label: str, error: Any) -> ConfigError:
 
 
 @dataclass(slots=True)
-class _Builder:
+class _TreeBuilder:
     """Puts events together; ``open`` are the collections not yet ended, ``keys`` what waits for a value in each."""
 
     label: str
-    root: Node | None = None
-    open: list[Node] = field(default_factory=list)
+    root: YamlNode | None = None
+    open: list[YamlNode] = field(default_factory=list)
     keys: list[tuple[str, int] | None] = field(default_factory=list)
 
     def take(self, event: Any) -> None:
@@ -83,21 +83,21 @@ class _Builder:
             raise self._error(line, "a second document begins", "one document in a file")
         if kind == "ScalarEvent":
             plain_null = event.implicit[0] and event.value in NULLS
-            self._add(Node(None if plain_null else event.value, line))
+            self._add(YamlNode(None if plain_null else event.value, line))
         elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-            self._begin(Node({} if kind.startswith("Mapping") else [], line))
+            self._begin(YamlNode({} if kind.startswith("Mapping") else [], line))
         elif kind in ("MappingEndEvent", "SequenceEndEvent"):
             self.open.pop()
             self.keys.pop()
 
-    def _begin(self, node: Node) -> None:
+    def _begin(self, node: YamlNode) -> None:
         if len(self.open) == DEEPEST:
             raise self._error(node.line, f"is nested more than {DEEPEST} deep")
         self._add(node)
         self.open.append(node)
         self.keys.append(None)
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: YamlNode) -> None:
         """Put a value where it belongs: it is the root, an item, a key, or the value of the last key."""
         if not self.open:
             self.root = node
@@ -111,9 +111,9 @@ class _Builder:
                 self.keys[-1] = self._key(node, holder)
             else:
                 name, line = key  # of a value that is left out, ruamel.yaml gives the line after it
-                holder[name] = node if node.value is not None else Node(None, line)
+                holder[name] = node if node.value is not None else YamlNode(None, line)
 
-    def _key(self, node: Node, holder: dict[str, Node]) -> tuple[str, int]:
+    def _key(self, node: YamlNode, holder: dict[str, YamlNode]) -> tuple[str, int]:
         if not isinstance(node.value, str):
             raise self._error(node.line, "a key is not a text")
         if node.value in holder:
@@ -125,6 +125,6 @@ class _Builder:
         return ConfigError(f"{self.label}:{line}", what, hint)
 
 
-def items(node: Node) -> Iterator[tuple[str, Node]]:
+def items(node: YamlNode) -> Iterator[tuple[str, YamlNode]]:
     """The keys and values of a mapping; nothing of any other value."""
     yield from node.value.items() if isinstance(node.value, dict) else ()

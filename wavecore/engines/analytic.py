@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.engines.timing import LazyRows, Progress, RowTiming, Timing
+from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing
 from wavecore.hardware.dram import sustained_bytes_per_second
 from wavecore.hardware.specs import Accelerator
-from wavecore.program.commands import After, Command, Load, Pace, Program, Segment, Store, transfers_of
+from wavecore.program.commands import After, Command, Load, Program, Segment, StepProfile, Store, transfers_of
 from wavecore.program.counts import count_totals
 from wavecore.training.operations import Phase
 
 TICKS_PER_CYCLE = 1024
-_WHOLE = (Pace.AT_ONCE, Pace.ROUND_START)
+_WHOLE = (StepProfile.AT_ONCE, StepProfile.ROUND_START)
 
 Body = tuple[Command, ...]
 Wanted = tuple[tuple[str, bool], ...]
@@ -57,13 +57,13 @@ def _dense(move: Load | Store) -> int:
 def _bytes(command: Command, size: Callable[[Load | Store], int] = _dense) -> _Bytes:
     """Sum up what a command moves, each transfer in its ``size``."""
     steps = command.steps
-    whole = sum(size(load) for load in command.loads if load.flow.pace in _WHOLE)
-    flowing = [load for load in command.loads if load.flow.pace not in _WHOLE]
+    whole = sum(size(load) for load in command.loads if load.flow.profile in _WHOLE)
+    flowing = [load for load in command.loads if load.flow.profile not in _WHOLE]
     always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
-    retained = sum(load.flow.total for load in command.loads if load.freed is Pace.AT_END)
+    retained = sum(load.flow.total for load in command.loads if load.freed is StepProfile.AT_END)
     if command.order == "depth":
         whole //= command.blocks
-        rounds = sum(load.flow.total for load in command.loads if load.flow.pace is Pace.ROUND_START)
+        rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
         retained = 2 * rounds // command.blocks
     first = whole + sum(
         size(load) // steps + load.flow.lookahead * size(load) // max(1, load.flow.total) for load in flowing
@@ -72,7 +72,7 @@ def _bytes(command: Command, size: Callable[[Load | Store], int] = _dense) -> _B
     streaming = sum(load.flow.total for load in flowing if load.freed is not None) + staged
     return _Bytes(
         first=min(first, always),
-        early=whole + sum(size(load) for load in flowing if load.flow.pace is Pace.FIRST_BLOCK),
+        early=whole + sum(size(load) for load in flowing if load.flow.profile is StepProfile.FIRST_BLOCK),
         partial=sum(size(load) for load in command.loads if load.transfer.when == "after_first"),
         load=always,
         store=sum(size(store) for store in command.stores),
@@ -144,10 +144,13 @@ def _cost(command: Command) -> _Cost:
         needs=command.stage_bytes + sum(size for _, size in command.reserves) + moved.stage,
         frees=command.stage_bytes + sum(size for _, size in command.releases) + moved.stage,
         stored=tuple(
-            (each.transfer.tensor.name, bool(command.time_steps) or each.after is After.ALL or each.flow.pace in _WHOLE)
+            (
+                each.transfer.tensor.name,
+                bool(command.time_steps) or each.after is After.ALL or each.flow.profile in _WHOLE,
+            )
             for each in ordered
         ),
-        awaited=tuple((token.tensor, token.flow.pace is Pace.AT_ONCE) for token in command.waits),
+        awaited=tuple((token.tensor, token.flow.profile is StepProfile.AT_ONCE) for token in command.waits),
         posts=(*(token.tensor for token in command.posts), *(each.posts for each in command.loads if each.posts)),
         stores=tuple(store.transfer.tensor.name for store in command.stores),
     )
@@ -180,7 +183,7 @@ def _ticks(moved: _Bytes, rate: float, again: bool) -> tuple[int, int, int, int]
     return int(moved.first * rate), int(moved.early * rate), int(load * rate), int(moved.store * rate)
 
 
-class _Core:
+class _CoreTimes:
     """One core, standing for all: the times at which its queues are free, and what is on chip when."""
 
     __slots__ = (
@@ -301,7 +304,7 @@ def _latest(times: dict[str, tuple[int, int]], wanted: Wanted) -> tuple[int, int
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class _IterationState:
     """What an iteration leaves behind for the next: space, and the times of everything."""
 
     used: int
@@ -309,7 +312,7 @@ class _State:
     releases: tuple[tuple[int, int], ...]
     made: list[tuple[int, int]]
 
-    def follows(self, other: _State) -> bool:
+    def follows(self, other: _IterationState) -> bool:
         """Whether this is the other state, all of it later by the same time."""
         later = self.queues[-1] - other.queues[-1]
         if self.used != other.used or any(a != b + later for a, b in zip(self.queues, other.queues, strict=True)):
@@ -328,13 +331,13 @@ class _Repetition:
     left must lie too far back to be waited for.
     """
 
-    def __init__(self, core: _Core, costs: tuple[_Cost, ...], outside: tuple[str, ...]) -> None:
+    def __init__(self, core: _CoreTimes, costs: tuple[_Cost, ...], outside: tuple[str, ...]) -> None:
         self.core = core
         self.keys = tuple(dict.fromkeys(cost.key for cost in costs))
         self.posts = tuple(dict.fromkeys(name for cost in costs for name in cost.posts))
         self.stores = tuple(dict.fromkeys(name for cost in costs for name in cost.stores))
         self.outside = outside
-        self._state: _State | None = None
+        self._state: _IterationState | None = None
         self._counted: tuple[int, ...] = ()
         self._frontier = 0
         self._begun = 0
@@ -355,7 +358,7 @@ class _Repetition:
         core, before = self.core, self._state
         made = [core.there[name] for name in self.posts] + [core.stored[name] for name in self.stores]
         queues = (core.dram, core.array, core.vector, core.frontier)
-        self._state = state = _State(core.used, queues, tuple(core.releases), made)
+        self._state = state = _IterationState(core.used, queues, tuple(core.releases), made)
         if before is None or not state.follows(before):
             return False
         old = (times[name][1] for name in self.outside for times in (core.there, core.stored) if name in times)
@@ -379,7 +382,7 @@ class _Repetition:
 
 
 def run_analytic(
-    program: Program, accelerator: Accelerator, progress: Progress | None = None, *, repeat: bool = True
+    program: Program, accelerator: Accelerator, progress: ProgressCallback | None = None, *, repeat: bool = True
 ) -> Timing:
     """Time ``program`` in closed form, command by command; without ``repeat`` every iteration is played."""
     core = _core(program, accelerator)
@@ -394,17 +397,19 @@ def run_analytic(
     return _timing(program, core, commands)
 
 
-def _core(program: Program, accelerator: Accelerator) -> _Core:
+def _core(program: Program, accelerator: Accelerator) -> _CoreTimes:
     """A core that has its share of what DRAM sustains."""
     cores, clock, memory = len(program.cores), accelerator.chip.clock_hz, accelerator.memory
     sustained = sustained_bytes_per_second(memory, REQUEST_BYTES, run_requests=cores)
     port = float(accelerator.core.memory_port_bytes_per_cycle)
     rate = float(sustained) / clock / cores
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
-    return _Core(program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE))
+    return _CoreTimes(
+        program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE)
+    )
 
 
-def _run_segment(core: _Core, segment: Segment, repeat: bool) -> int:
+def _run_segment(core: _CoreTimes, segment: Segment, repeat: bool) -> int:
     """Run a group in one direction; return how many commands were played."""
     played = iteration = 0
     body: Body | None = None
@@ -438,7 +443,7 @@ def _alike(segment: Segment, iteration: int, body: Body) -> int:
     return alike
 
 
-def _timing(program: Program, core: _Core, commands: int) -> Timing:
+def _timing(program: Program, core: _CoreTimes, commands: int) -> Timing:
     step = -(-core.frontier // TICKS_PER_CYCLE)
     busy = core.array_busy
     dram = min(core.stall_dram // TICKS_PER_CYCLE, step - busy)
@@ -468,7 +473,7 @@ def _busy(body: Body) -> tuple[tuple[tuple[str, Phase], int, int], ...]:
     return tuple((key, cycles, vector[key]) for key, cycles in array.items())
 
 
-def _rows(program: Program, core: _Core, step: int) -> dict[tuple[str, Phase], RowTiming]:
+def _rows(program: Program, core: _CoreTimes, step: int) -> dict[tuple[str, Phase], RowTiming]:
     """The rows in order, their ticks rounded to cycles that still add up."""
     busy: dict[tuple[str, Phase], tuple[int, int]] = {}
     for segment in program.cores[0]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import simpy
 
-from wavecore.engines.instances import Turn
+from wavecore.engines.instances import CommandInstance
 from wavecore.engines.probe import Cause, Probe, Queue, Signal
 
 
-class Teller:
+class ProbeEmitter:
     """Speaks for one core."""
 
     def __init__(self, probe: Probe, env: simpy.Environment, core: int) -> None:
@@ -31,23 +31,27 @@ class Teller:
         """The buffer's occupancy is new."""
         self._probe.occupied(self._core, int(self._env.now), used_bytes)
 
-    def moved(self, queue: Queue, begun: int, turn: Turn, step: int, nbytes: int, tensor: str) -> None:
+    def moved(self, queue: Queue, begun: int, instance: CommandInstance, step: int, nbytes: int, tensor: str) -> None:
         """A load or a store, ``begun`` at a cycle, is done."""
-        self._probe.worked(self._core, queue, begun, int(self._env.now), turn, step, nbytes, tensor)
+        self._probe.worked(self._core, queue, begun, int(self._env.now), instance, step, nbytes, tensor)
 
-    def multiplied(self, turn: Turn, step: int, filled: bool) -> None:
+    def multiplied(self, instance: CommandInstance, step: int, filled: bool) -> None:
         """The array has issued a step, after a fill if it was idle before."""
-        self._computed("array", turn, step, turn.table.array[step], self._fill, turn.command.work.fill_cycles * filled)
+        self._computed(
+            "array", instance, step, instance.table.array[step], self._fill, instance.command.work.fill_cycles * filled
+        )
 
-    def swept(self, turn: Turn, step: int) -> None:
+    def swept(self, instance: CommandInstance, step: int) -> None:
         """The vector unit is done with a step, the last of a product after the array has drained."""
-        work = turn.command.work
-        last = work.array_cycles > 0 and step == turn.command.steps - 1
-        self._computed("vector", turn, step, turn.table.vector[step], self._drain, work.drain_cycles * last)
+        work = instance.command.work
+        last = work.array_cycles > 0 and step == instance.command.steps - 1
+        self._computed("vector", instance, step, instance.table.vector[step], self._drain, work.drain_cycles * last)
 
-    def _computed(self, queue: Queue, turn: Turn, step: int, cycles: int, skew: Signal, skew_cycles: int) -> None:
+    def _computed(
+        self, queue: Queue, instance: CommandInstance, step: int, cycles: int, skew: Signal, skew_cycles: int
+    ) -> None:
         end = int(self._env.now)
         start = end - cycles
         if skew_cycles:
             self._probe.waited(self._core, queue, start - skew_cycles, start, skew)
-        self._probe.worked(self._core, queue, start, end, turn, step)
+        self._probe.worked(self._core, queue, start, end, instance, step)

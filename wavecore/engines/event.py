@@ -14,11 +14,11 @@ from typing import Any
 
 import simpy
 
-from wavecore.engines.emitter import Teller
-from wavecore.engines.instances import Turn, Turns
+from wavecore.engines.emitter import ProbeEmitter
+from wavecore.engines.instances import CommandInstance, CommandInstances
 from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
 from wavecore.engines.probe import Cause, Probe, Queue, Signal
-from wavecore.engines.timing import Progress, RowTiming, Timing
+from wavecore.engines.timing import ProgressCallback, RowTiming, Timing
 from wavecore.engines.tokens import Counter, Space, TensorCounters
 from wavecore.errors import InvariantError
 from wavecore.hardware.specs import Accelerator
@@ -30,7 +30,7 @@ DRAIN_SLOTS = 2  # finished steps that the accumulators can hold: one draining, 
 
 
 @dataclass
-class _Row:
+class _RowUsage:
     """What one layer and phase has used on one core."""
 
     cycles: int = 0
@@ -48,19 +48,19 @@ class _Stalls:
 
 
 def run_events(
-    program: Program, accelerator: Accelerator, progress: Progress | None = None, probe: Probe | None = None
+    program: Program, accelerator: Accelerator, progress: ProgressCallback | None = None, probe: Probe | None = None
 ) -> Timing:
     """Run ``program`` event by event; ``probe`` is told what happens, and changes nothing.
 
     Raises InvariantError if it comes to a halt before its end.
     """
     env = simpy.Environment()
-    machine = _Machine(env, program, accelerator, progress, probe)
+    machine = _EventMachine(env, program, accelerator, progress, probe)
     env.run()
     return machine.timing()
 
 
-class _Machine:
+class _EventMachine:
     """All cores, their memory, and what they have in common."""
 
     def __init__(
@@ -68,7 +68,7 @@ class _Machine:
         env: simpy.Environment,
         program: Program,
         accelerator: Accelerator,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
         probe: Probe | None,
     ) -> None:
         self.env = env
@@ -78,8 +78,8 @@ class _Machine:
         count = len(program.cores)
         self.memory = SharedMemory(env, accelerator, 2 * count, probe)
         self.moved: Tally[tuple[TensorClass, bool]] = Tally()
-        self.turns = Turns(program)
-        self.cores = [_Core(self, index) for index in range(count)]
+        self.instances = CommandInstances(program)
+        self.cores = [_CoreQueues(self, index) for index in range(count)]
         self.progress = progress
         self._commands = sum(
             len(body) for segments in program.cores for segment in segments for _, body in segment.iterations
@@ -132,22 +132,22 @@ class _Machine:
         )
 
 
-class _Core:
+class _CoreQueues:
     """One core: its buffer, its queues' counters, and the processes that are its queues."""
 
-    def __init__(self, machine: _Machine, index: int) -> None:
+    def __init__(self, machine: _EventMachine, index: int) -> None:
         env = machine.env
         self.machine = machine
         self.env = env
         self.index = index
-        self.tell = None if machine.probe is None else Teller(machine.probe, env, index)
+        self.tell = None if machine.probe is None else ProbeEmitter(machine.probe, env, index)
         self.space = Space(env, machine.program.buffer_bytes, Signal(index, Cause.SPACE), self.tell)
         self.loaded = Counter(env, Signal(index, Cause.LOADS))  # steps whose loads have arrived
         self.multiplied = Counter(env, Signal(index, Cause.PRODUCTS))  # GEMM steps that the array has finished
         self.computed = Counter(env, Signal(index, Cause.RESULTS))  # steps that the vector unit has finished
         self.on_chip = TensorCounters(env, index, Cause.ON_CHIP)
         self.in_dram = TensorCounters(env, index, Cause.IN_DRAM)
-        self.rows: dict[tuple[str, Phase], _Row] = defaultdict(_Row)
+        self.rows: dict[tuple[str, Phase], _RowUsage] = defaultdict(_RowUsage)
         self.stalls = _Stalls()
         self.array_busy = 0
         self.end = 0
@@ -164,23 +164,23 @@ class _Core:
     def load_queue(self) -> Process:
         """Take space and read DRAM, step by step, as far ahead as there is room."""
         last_done = 0
-        for turn in self.machine.turns.of(self.index):
-            command, table = turn.command, turn.table
+        for instance in self.machine.instances.of(self.index):
+            command, table = instance.command, instance.table
             self._at["load"] = command.name
             reserved = command.stage_bytes + sum(size for _, size in command.reserves)
-            if turn.opens:
-                reserved += turn.segment.held_bytes
+            if instance.opens:
+                reserved += instance.segment.held_bytes
             yield from self._take(reserved)
             for step in range(command.steps):
                 if table.takes[step]:
                     yield from self._take(table.takes[step])
                 for index, nbytes, due in table.loads[step]:
                     load = command.loads[index]
-                    if not turn.happens(load):
+                    if not instance.happens(load):
                         continue
                     if load.after is not After.NOTHING:
-                        yield from self._await_store(turn, load, due)
-                    done = yield from self._transfer(turn, step, nbytes, index, load)
+                        yield from self._await_store(instance, load, due)
+                    done = yield from self._transfer(instance, step, nbytes, index, load)
                     last_done = max(last_done, done)
                     if load.posts:
                         self._later(last_done, self.on_chip[load.posts], nbytes)
@@ -204,23 +204,23 @@ class _Core:
         assert timeout.callbacks is not None
         timeout.callbacks.append(lambda _: counter.add(amount))
 
-    def _await_store(self, turn: Turn, load: Load, due: int) -> Process:
+    def _await_store(self, instance: CommandInstance, load: Load, due: int) -> Process:
         """Wait until what is read has been written: this core's samples so far, or every core's gradient."""
         tensor = load.transfer.tensor
         if load.after is After.ALL:
             for core in self.machine.cores:
                 whole = core.in_dram[tensor.name]
-                needed = self.machine.turns.stores(core.index)[tensor.name] * tensor.nbytes
+                needed = self.machine.instances.stores(core.index)[tensor.name] * tensor.nbytes
                 if whole.value < needed:
                     yield whole.reached(needed, "load", self.tell)
             return
-        needed = turn.stored_before(load, due)
+        needed = instance.stored_before(load, due)
         counter = self.in_dram[tensor.name]
         if counter.value < needed:
             yield counter.reached(needed, "load", self.tell)
 
     def _transfer(
-        self, turn: Turn, step: int, nbytes: int, index: int, move: Load | Store
+        self, instance: CommandInstance, step: int, nbytes: int, index: int, move: Load | Store
     ) -> Generator[simpy.Event, Any, int]:
         """Move bytes in turns of `REQUEST_BYTES`; return the cycle at which the last of them is there.
 
@@ -228,7 +228,7 @@ class _Core:
         """
         env, memory, transfer = self.env, self.machine.memory, move.transfer
         write = transfer.write
-        packed = turn.table.packed.get((write, index, step), nbytes)
+        packed = instance.table.packed.get((write, index, step), nbytes)
         self.machine.moved[transfer.traffic_class, write] += packed
         queue = self.index + write * len(self.machine.cores)
         begun = now = done = int(env.now)
@@ -243,7 +243,7 @@ class _Core:
                 now = port_free
             left -= part
         if self.tell is not None:
-            self.tell.moved("store" if write else "load", begun, turn, step, nbytes, transfer.tensor.name)
+            self.tell.moved("store" if write else "load", begun, instance, step, nbytes, transfer.tensor.name)
         return max(done, now)
 
     # -- array queue -----------------------------------------------------------------------------------
@@ -253,8 +253,8 @@ class _Core:
         sequence = finished = 0
         free_at = 0
         drained: list[int] = []
-        for turn in self.machine.turns.of(self.index):
-            command, table = turn.command, turn.table
+        for instance in self.machine.instances.of(self.index):
+            command, table = instance.command, instance.table
             if not command.work.array_cycles:
                 sequence += command.steps
                 continue
@@ -271,7 +271,7 @@ class _Core:
                     yield self.computed.reached(sequence - 1, "array", self.tell)  # what the step before hands on
                 idle_from = int(self.env.now)
                 if awaits:
-                    yield from self._await_tokens("array", turn, step)
+                    yield from self._await_tokens("array", instance, step)
                 if len(drained) >= DRAIN_SLOTS and self.computed.value < drained[-DRAIN_SLOTS]:
                     yield self.computed.reached(drained[-DRAIN_SLOTS], "array", self.tell)
                 self.stalls.vector += int(self.env.now) - idle_from
@@ -287,19 +287,19 @@ class _Core:
                 drained = [*drained[-DRAIN_SLOTS:], sequence]
                 self.multiplied.add(1)
                 if self.tell is not None:
-                    self.tell.multiplied(turn, step, filled)
+                    self.tell.multiplied(instance, step, filled)
                     self.tell.posted("array", self.multiplied.signal)
 
-    def _await_tokens(self, queue: Queue, turn: Turn, step: int) -> Process:
+    def _await_tokens(self, queue: Queue, instance: CommandInstance, step: int) -> Process:
         """Wait for the resident tensors that a step reads."""
-        for name, needed, sample_bytes in turn.table.waits[step]:
+        for name, needed, sample_bytes in instance.table.waits[step]:
             counter = self.on_chip[name]
-            threshold = needed + sample_bytes * turn.first_sample
+            threshold = needed + sample_bytes * instance.first_sample
             if counter.value < threshold:
                 yield counter.reached(threshold, queue, self.tell)
-        for name, needed, sample_bytes in turn.table.overwrites[step]:
+        for name, needed, sample_bytes in instance.table.overwrites[step]:
             counter = self.in_dram[name]
-            threshold = needed + sample_bytes * turn.first_sample
+            threshold = needed + sample_bytes * instance.first_sample
             if counter.value < threshold:
                 yield counter.reached(threshold, queue, self.tell)
 
@@ -308,8 +308,8 @@ class _Core:
     def vector_queue(self) -> Process:
         """Drain the array's steps and run the sweeps of everything that is no GEMM."""
         sequence = gemm_steps = 0
-        for turn in self.machine.turns.of(self.index):
-            command, table = turn.command, turn.table
+        for instance in self.machine.instances.of(self.index):
+            command, table = instance.command, instance.table
             self._at["vector"] = command.name
             awaits = command.waits or command.overwrites
             row = self.rows[command.unit, command.phase]
@@ -326,25 +326,25 @@ class _Core:
                     if self.loaded.value < sequence:
                         yield self.loaded.reached(sequence, "vector", self.tell)
                     if awaits:
-                        yield from self._await_tokens("vector", turn, step)
+                        yield from self._await_tokens("vector", instance, step)
                 cycles = table.vector[step]
                 if cycles:
                     yield self.env.timeout(cycles)
                 row.vector += cycles
-                self._finish(turn, step)
+                self._finish(instance, step)
 
-    def _finish(self, turn: Turn, step: int) -> None:
+    def _finish(self, instance: CommandInstance, step: int) -> None:
         """Post what a step has made, and give back what it has used."""
-        for name, nbytes in turn.table.posts[step]:
+        for name, nbytes in instance.table.posts[step]:
             self.on_chip[name].add(nbytes)
-        if turn.table.gives[step]:
-            self.space.give(turn.table.gives[step])
+        if instance.table.gives[step]:
+            self.space.give(instance.table.gives[step])
         self.computed.add(1)
         if self.tell is not None:
-            self.tell.swept(turn, step)
-            for name, _ in turn.table.posts[step]:
+            self.tell.swept(instance, step)
+            for name, _ in instance.table.posts[step]:
                 self.tell.posted("vector", self.on_chip[name].signal)
-            if turn.table.gives[step]:
+            if instance.table.gives[step]:
                 self.tell.posted("vector", self.space.signal)
             self.tell.posted("vector", self.computed.signal)
 
@@ -353,8 +353,8 @@ class _Core:
     def store_queue(self) -> Process:
         """Write DRAM and give resident space back, in program order."""
         sequence = frontier = 0
-        for turn in self.machine.turns.of(self.index):
-            command, table = turn.command, turn.table
+        for instance in self.machine.instances.of(self.index):
+            command, table = instance.command, instance.table
             self._at["store"] = command.name
             for step in range(command.steps):
                 sequence += 1
@@ -362,12 +362,12 @@ class _Core:
                     continue
                 if self.computed.value < sequence:
                     yield self.computed.reached(sequence, "store", self.tell)
-                yield from self._store(turn, step)
+                yield from self._store(instance, step)
             if self.computed.value < sequence:
                 yield self.computed.reached(sequence, "store", self.tell)
             released = command.stage_bytes + sum(size for _, size in command.releases)
-            if turn.closes:
-                released += turn.segment.held_bytes
+            if instance.closes:
+                released += instance.segment.held_bytes
             if released:
                 self.space.give(released)
                 if self.tell is not None:
@@ -379,12 +379,12 @@ class _Core:
         self.end = frontier
         self.finished = True
 
-    def _store(self, turn: Turn, step: int) -> Process:
+    def _store(self, instance: CommandInstance, step: int) -> Process:
         """Write the results of one step to DRAM."""
-        for index, nbytes, staged, visible in turn.table.stores[step]:
-            store = turn.command.stores[index]
-            if turn.happens(store):
-                yield from self._transfer(turn, step, nbytes, index, store)
+        for index, nbytes, staged, visible in instance.table.stores[step]:
+            store = instance.command.stores[index]
+            if instance.happens(store):
+                yield from self._transfer(instance, step, nbytes, index, store)
                 self.in_dram[store.transfer.tensor.name].add(visible)
                 if self.tell is not None:
                     self.tell.posted("store", self.in_dram[store.transfer.tensor.name].signal)

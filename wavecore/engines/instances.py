@@ -11,7 +11,7 @@ from wavecore.program.commands import Command, Load, Program, Segment, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class CommandInstance:
     """A command as it comes up in one iteration."""
 
     command: Command
@@ -38,7 +38,7 @@ class Turn:
         return before + min(size, due * size // load.flow.total)
 
 
-class Turns:
+class CommandInstances:
     """The turns of every core; what follows from a command alone is worked out once."""
 
     def __init__(self, program: Program) -> None:
@@ -46,14 +46,14 @@ class Turns:
         self._tables: dict[int, StepTable] = {}
         self._stores: dict[int, Counter[str]] = {}
 
-    def of(self, core: int) -> Iterator[Turn]:
+    def of(self, core: int) -> Iterator[CommandInstance]:
         """Every command of a core in order."""
         for segment in self._program.cores[core]:
             start = 0
             last_iteration = len(segment.iterations) - 1
             for iteration, (samples, body) in enumerate(segment.iterations):
                 for position, command in enumerate(body):
-                    yield Turn(
+                    yield CommandInstance(
                         command,
                         self._table(command),
                         segment,

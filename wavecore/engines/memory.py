@@ -8,7 +8,7 @@ from wavecore.engines.probe import Probe
 from wavecore.hardware.dram import PS_PER_SECOND, Dram
 from wavecore.hardware.specs import Accelerator
 
-REQUEST_BYTES = 64 * 1024  # a queue's turn: it lets others in after so many bytes
+REQUEST_BYTES = 64 * 1024  # a queue's instance: it lets others in after so many bytes
 
 
 class SharedMemory:

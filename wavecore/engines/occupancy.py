@@ -49,7 +49,7 @@ class Bins:
         return [(self.first + number * self.width, value) for number, value in enumerate(self.values)]
 
 
-class Level:
+class LevelOverTime:
     """The largest value of a quantity in each of at most ``most`` bins of time; between changes it stays as it is."""
 
     def __init__(self, most: int, first: int = 0) -> None:
@@ -77,7 +77,7 @@ class OccupancyRecorder(Probe):
     """Keeps the largest occupancy of each core's buffer, in bytes, in at most ``most`` bins of time."""
 
     def __init__(self, most: int = MOST_BINS) -> None:
-        self._cores: dict[int, Level] = defaultdict(lambda: Level(most))
+        self._cores: dict[int, LevelOverTime] = defaultdict(lambda: LevelOverTime(most))
 
     def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
         """Record a change."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from wavecore.engines.instances import Turn
+from wavecore.engines.instances import CommandInstance
 
 Queue = Literal["load", "array", "vector", "store"]
 """The queues of a core."""
@@ -42,7 +42,15 @@ class Probe:
     """Watches a run.  Every method does nothing until it is overridden; none can change the run."""
 
     def worked(
-        self, core: int, queue: Queue, start: int, end: int, turn: Turn, step: int, nbytes: int = 0, tensor: str = ""
+        self,
+        core: int,
+        queue: Queue,
+        start: int,
+        end: int,
+        instance: CommandInstance,
+        step: int,
+        nbytes: int = 0,
+        tensor: str = "",
     ) -> None:
         """A queue worked on a step of a command from ``start`` to ``end``, which may be the same cycle.
 
@@ -73,11 +81,19 @@ class Probes(Probe):
         self.probes = probes
 
     def worked(
-        self, core: int, queue: Queue, start: int, end: int, turn: Turn, step: int, nbytes: int = 0, tensor: str = ""
+        self,
+        core: int,
+        queue: Queue,
+        start: int,
+        end: int,
+        instance: CommandInstance,
+        step: int,
+        nbytes: int = 0,
+        tensor: str = "",
     ) -> None:
         """Pass it on."""
         for probe in self.probes:
-            probe.worked(core, queue, start, end, turn, step, nbytes, tensor)
+            probe.worked(core, queue, start, end, instance, step, nbytes, tensor)
 
     def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
         """Pass it on."""

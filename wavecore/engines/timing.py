@@ -10,7 +10,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.program.commands import Program
 from wavecore.training.operations import Phase, TensorClass
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 """Called now and then with the share of the simulation that is done, 0 to 1."""
 
 
@@ -62,5 +62,5 @@ class Timing:
     events: int
 
 
-Engine = Callable[[Program, Accelerator, Progress | None], Timing]
+Engine = Callable[[Program, Accelerator, ProgressCallback | None], Timing]
 """Runs a program on an accelerator."""

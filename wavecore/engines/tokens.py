@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simpy
 
-from wavecore.engines.emitter import Teller
+from wavecore.engines.emitter import ProbeEmitter
 from wavecore.engines.probe import Cause, Queue, Signal
 
 Event = simpy.Event
@@ -24,7 +24,7 @@ class Counter:
         self._waiters: list[tuple[int, Event]] = []
         self.value = 0
 
-    def reached(self, threshold: int, queue: Queue = "load", tell: Teller | None = None) -> Event:
+    def reached(self, threshold: int, queue: Queue = "load", tell: ProbeEmitter | None = None) -> Event:
         """An event that fires once the counter is at ``threshold``."""
         event = self._env.event()
         if tell is not None:
@@ -73,7 +73,7 @@ class Space:
 
     __slots__ = ("_env", "_tell", "_waiter", "capacity", "peak", "signal", "used")
 
-    def __init__(self, env: simpy.Environment, capacity: int, signal: Signal, tell: Teller | None = None) -> None:
+    def __init__(self, env: simpy.Environment, capacity: int, signal: Signal, tell: ProbeEmitter | None = None) -> None:
         self._env = env
         self._tell = tell
         self.signal = signal

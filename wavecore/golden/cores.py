@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from wavecore.golden.instances import ExecutedCommand, instances_of
 from wavecore.golden.numbers import StepData
-from wavecore.golden.operands import Array
+from wavecore.golden.operands import AnyArray
 from wavecore.golden.reach import needs
 from wavecore.golden.semantics import Semantics
 from wavecore.golden.sequences import gather
-from wavecore.golden.stores import Buffer, Cell, broken
-from wavecore.golden.turns import Turn, turns_of
+from wavecore.golden.stores import Buffer, DramTensor, broken
 from wavecore.network.layers import Embedding
 from wavecore.program.commands import Program
 from wavecore.training.graph import ROWS
@@ -29,31 +29,31 @@ class Chip:
         self.operations = {
             op.name: op for unit in meaning.training.units for op in (*unit.forward, *unit.backward, *unit.update)
         }
-        self.shared: dict[str, Cell] = {}
+        self.shared: dict[str, DramTensor] = {}
         for unit, weight in data.weights.items():
             state = np.stack([weight, data.momentum[unit]])
-            self.shared[f"{unit}.weight"] = Cell(weight.copy())
-            self.shared[f"{unit}.optimizer"] = Cell(state)
+            self.shared[f"{unit}.weight"] = DramTensor(weight.copy())
+            self.shared[f"{unit}.optimizer"] = DramTensor(state)
         self.updating: set[str] = set()
         self._needs: dict[int, list[dict[str, int]]] = {}
-        self.cores = [Core(self, index) for index in range(len(program.cores))]
+        self.cores = [CoreState(self, index) for index in range(len(program.cores))]
 
-    def needs(self, turn: Turn, step: int) -> dict[str, int]:
+    def needs(self, instance: ExecutedCommand, step: int) -> dict[str, int]:
         """What the results of a step depend on, worked out once a command."""
-        key = id(turn.command)
+        key = id(instance.command)
         if key not in self._needs:
-            self._needs[key] = needs(self.meaning, turn.operation, turn.command)
+            self._needs[key] = needs(self.meaning, instance.operation, instance.command)
         return self._needs[key][step]
 
 
-class Core:
+class CoreState:
     """One core: its buffer, its part of DRAM, its tokens, and how far its queues are."""
 
     def __init__(self, chip: Chip, index: int) -> None:
         self.chip, self.index = chip, index
         self.tensors = chip.tensors
         self.buffer = Buffer(chip.program.buffer_bytes)
-        self.dram: dict[str, Cell] = defaultdict(Cell)
+        self.dram: dict[str, DramTensor] = defaultdict(DramTensor)
         self.on_chip: Counter[tuple[int, str]] = Counter()  # tokens, by segment and tensor
         self.in_dram: Counter[str] = Counter()  # tokens
         self.loaded = self.multiplied = self.drained = self.computed = 0
@@ -63,19 +63,22 @@ class Core:
         self.mine = slice(first, first + chip.per_core)
         images = chip.data.images[self.mine]
         name = chip.meaning.graph.layers[0].name
-        self.dram[name] = Cell(images.reshape(len(images), -1), self.tensors[name].nbytes * len(images))
+        self.dram[name] = DramTensor(images.reshape(len(images), -1), self.tensors[name].nbytes * len(images))
         words = images.reshape(len(images), -1)
         for layer in chip.meaning.graph:  # of a table only the rows are read that the words name
             if isinstance(layer.kind, Embedding):
                 rows = f"{layer.name}{ROWS}"
                 values = gather(layer.kind, words, chip.data.weights[layer.name])
-                self.dram[rows] = Cell(values, self.tensors[rows].nbytes * len(images))
-        self.turns = list(turns_of(chip.program, chip.operations, index, chip.per_core))
+                self.dram[rows] = DramTensor(values, self.tensors[rows].nbytes * len(images))
+        self.instances = list(instances_of(chip.program, chip.operations, index, chip.per_core))
         self.gradient_stores = Counter(
-            store.transfer.tensor.name for turn in self.turns for store in turn.command.stores if turn.happens(store)
+            store.transfer.tensor.name
+            for instance in self.instances
+            for store in instance.command.stores
+            if instance.happens(store)
         )
 
-    def gradient(self, unit: str) -> Array:
+    def gradient(self, unit: str) -> AnyArray:
         """This core's gradient of a unit's weights, from DRAM."""
         values = self.dram[f"{unit}.weight_gradient"].values
         if values is None:

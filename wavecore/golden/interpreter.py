@@ -26,8 +26,8 @@ import numpy as np
 from wavecore.golden.computing import array_queue, vector_queue
 from wavecore.golden.cores import Chip
 from wavecore.golden.loading import load_queue
-from wavecore.golden.numbers import Outcome, StepData
-from wavecore.golden.operands import Array
+from wavecore.golden.numbers import StepData, StepNumbers
+from wavecore.golden.operands import AnyArray
 from wavecore.golden.semantics import semantics
 from wavecore.golden.stores import broken
 from wavecore.golden.storing import store_queue
@@ -41,7 +41,7 @@ BURSTS = (1, 3, 20, 1 << 30)  # steps that a queue may go before another has its
 
 def interpret(
     graph: LayerGraph, training: TrainingGraph, program: Program, data: StepData, *, seed: int = 0
-) -> Outcome:
+) -> StepNumbers:
     """Run ``program`` on ``data``; ``seed`` chooses the order in which the queues advance.
 
     Raises InvariantError, which names the command and the tensor, where the program reads what is not there.
@@ -71,7 +71,7 @@ def _advance(queue: Iterator[bool], steps: int) -> tuple[bool, bool]:
     return moved, False
 
 
-def _outcome(chip: Chip) -> Outcome:
+def _outcome(chip: Chip) -> StepNumbers:
     """What is in DRAM at the end; InvariantError where the buffer is not empty or a weight was left out."""
     for core in chip.cores:
         core.check_empty()
@@ -79,7 +79,7 @@ def _outcome(chip: Chip) -> Outcome:
         if cell.ready_bytes != chip.tensors[name].nbytes:
             raise broken(name, f"{cell.ready_bytes} of {chip.tensors[name].nbytes} bytes were updated")
     units = list(chip.data.weights)
-    return Outcome(
+    return StepNumbers(
         loss=float(sum(core.loss for core in chip.cores)) / chip.batch,
         gradients={unit: np.sum([core.gradient(unit) for core in chip.cores], axis=0) for unit in units},
         weights={unit: _value(chip, f"{unit}.weight") for unit in units},
@@ -87,7 +87,7 @@ def _outcome(chip: Chip) -> Outcome:
     )
 
 
-def _value(chip: Chip, name: str) -> Array:
+def _value(chip: Chip, name: str) -> AnyArray:
     values = chip.shared[name].values
     assert values is not None
     return values

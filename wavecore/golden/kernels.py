@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from wavecore.golden.operands import Array, Kernels, Operands, present
+from wavecore.golden.operands import AnyArray, Kernels, LayerOperands, present
 from wavecore.golden.sequences import SEQUENCE_KERNELS
 from wavecore.network.graph import Layer
 from wavecore.network.layers import (
@@ -55,7 +55,7 @@ def _padded_size(kind: Conv | MaxPool | AvgPool, shape: Shape, output: Shape) ->
     return max(reach[0], shape.height + 2 * padding[0]), max(reach[1], shape.width + 2 * padding[1])
 
 
-def _pad(kind: Conv | MaxPool | AvgPool, image: Array, output: Shape, fill: float = 0.0) -> Array:
+def _pad(kind: Conv | MaxPool | AvgPool, image: AnyArray, output: Shape, fill: float = 0.0) -> AnyArray:
     height, width = image.shape[2:]
     top, left = pair(kind.padding)
     size = _padded_size(kind, Shape(image.shape[1], height, width), output)
@@ -64,13 +64,13 @@ def _pad(kind: Conv | MaxPool | AvgPool, image: Array, output: Shape, fill: floa
     return padded
 
 
-def _columns(kind: Conv | MaxPool | AvgPool, image: Array, output: Shape, fill: float = 0.0) -> Array:
+def _columns(kind: Conv | MaxPool | AvgPool, image: AnyArray, output: Shape, fill: float = 0.0) -> AnyArray:
     """im2col: (samples, channels, taps, output height, output width)."""
     padded = _pad(kind, image, output, fill)
     return np.stack([padded[:, :, rows, columns] for _, (rows, columns) in _taps(kind, output)], axis=2)
 
 
-def _image(kind: Conv | MaxPool | AvgPool, columns: Array, shape: Shape, output: Shape) -> Array:
+def _image(kind: Conv | MaxPool | AvgPool, columns: AnyArray, shape: Shape, output: Shape) -> AnyArray:
     """The transpose of `_columns`: add every tap to the pixel that it came from."""
     top, left = pair(kind.padding)
     size = _padded_size(kind, shape, output)
@@ -83,7 +83,7 @@ def _image(kind: Conv | MaxPool | AvgPool, columns: Array, shape: Shape, output:
 # -- GEMMs -----------------------------------------------------------------------------------------------
 
 
-def _conv_matrices(conv: Conv, weight: Array, channels: int) -> tuple[Array, Array | None]:
+def _conv_matrices(conv: Conv, weight: AnyArray, channels: int) -> tuple[AnyArray, AnyArray | None]:
     """The weight as (groups, outputs a group, inputs a group x taps), and the bias."""
     depth = channels // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
     count = conv.out_channels * depth
@@ -91,12 +91,12 @@ def _conv_matrices(conv: Conv, weight: Array, channels: int) -> tuple[Array, Arr
     return matrix, weight[count:] if conv.bias else None
 
 
-def _grouped(array: Array, groups: int, rows: int) -> Array:
+def _grouped(array: AnyArray, groups: int, rows: int) -> AnyArray:
     """(samples, groups, rows, pixels)."""
     return array.reshape(array.shape[0], groups, rows, -1)
 
 
-def _conv_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _conv_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     (image,) = o.inputs
     matrix, bias = _conv_matrices(o.kind, present(o.weight), image.shape[1])
     columns = _grouped(_columns(o.kind, image, o.output), o.kind.groups, matrix.shape[2])
@@ -104,7 +104,7 @@ def _conv_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     return result if bias is None else result + bias[:, None, None], {}
 
 
-def _conv_data_gradient(o: Operands) -> list[Array]:
+def _conv_data_gradient(o: LayerOperands) -> list[AnyArray]:
     (shape,) = o.input_shapes
     matrix, _ = _conv_matrices(o.kind, present(o.weight), shape.channels)
     gradient = _grouped(present(o.gradient), o.kind.groups, matrix.shape[1])
@@ -113,7 +113,7 @@ def _conv_data_gradient(o: Operands) -> list[Array]:
     return [_image(o.kind, columns, shape, o.output)]
 
 
-def _conv_weight_gradient(o: Operands) -> Array:
+def _conv_weight_gradient(o: LayerOperands) -> AnyArray:
     (image,) = o.inputs
     conv, gradient = o.kind, present(o.gradient)
     depth = image.shape[1] // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
@@ -123,12 +123,12 @@ def _conv_weight_gradient(o: Operands) -> Array:
     return np.concatenate([weight, gradient.sum(axis=(0, 2, 3))]) if conv.bias else weight
 
 
-def _linear_matrix(o: Operands) -> Array:
+def _linear_matrix(o: LayerOperands) -> AnyArray:
     features = o.input_shapes[0].channels
     return present(o.weight)[: o.kind.out_features * features].reshape(o.kind.out_features, features)
 
 
-def _linear_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _linear_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     matrix = _linear_matrix(o)
     result = np.matmul(matrix, o.inputs[0][:, :, :, 0])
     if o.kind.bias:
@@ -136,11 +136,11 @@ def _linear_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     return result[:, :, :, None], {}
 
 
-def _linear_data_gradient(o: Operands) -> list[Array]:
+def _linear_data_gradient(o: LayerOperands) -> list[AnyArray]:
     return [np.matmul(_linear_matrix(o).T, present(o.gradient)[:, :, :, 0])[:, :, :, None]]
 
 
-def _linear_weight_gradient(o: Operands) -> Array:
+def _linear_weight_gradient(o: LayerOperands) -> AnyArray:
     gradient = present(o.gradient)[:, :, :, 0]
     weight = np.matmul(gradient, o.inputs[0][:, :, :, 0].transpose(0, 2, 1)).sum(axis=0).ravel()
     return np.concatenate([weight, gradient.sum(axis=(0, 2))]) if o.kind.bias else weight
@@ -149,14 +149,14 @@ def _linear_weight_gradient(o: Operands) -> Array:
 # -- normalization ---------------------------------------------------------------------------------------
 
 
-def _normalized(o: Operands, statistics: Array) -> tuple[Array, Array]:
+def _normalized(o: LayerOperands, statistics: AnyArray) -> tuple[AnyArray, AnyArray]:
     """(x_hat, reciprocal deviation), both as (samples, groups, elements of a group)."""
     image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
     pairs = statistics.reshape(len(image), o.kind.groups, 2, 1)
     return (image - pairs[:, :, 0]) * pairs[:, :, 1], pairs[:, :, 1]
 
 
-def _norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _norm_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
     statistics = np.stack([image.mean(axis=2), 1 / np.sqrt(image.var(axis=2) + EPSILON)], axis=2)
     scale, shift = np.split(present(o.weight), 2)
@@ -164,7 +164,7 @@ def _norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     return x_hat * scale[:, None, None] + shift[:, None, None], {"statistics": statistics}
 
 
-def _norm_data_gradient(o: Operands) -> list[Array]:
+def _norm_data_gradient(o: LayerOperands) -> list[AnyArray]:
     x_hat, deviation = _normalized(o, o.saved["statistics"])
     scale = np.split(present(o.weight), 2)[0]
     scaled = (present(o.gradient) * scale[:, None, None]).reshape(x_hat.shape)
@@ -173,32 +173,32 @@ def _norm_data_gradient(o: Operands) -> list[Array]:
     return [result.reshape(o.inputs[0].shape)]
 
 
-def _norm_weight_gradient(o: Operands) -> Array:
+def _norm_weight_gradient(o: LayerOperands) -> AnyArray:
     x_hat = _normalized(o, o.saved["statistics"])[0].reshape(o.inputs[0].shape)
     gradient = present(o.gradient)
     return np.concatenate([(gradient * x_hat).sum(axis=(0, 2, 3)), gradient.sum(axis=(0, 2, 3))])
 
 
-def _batch_normalized(o: Operands) -> tuple[Array, Array]:
+def _batch_normalized(o: LayerOperands) -> tuple[AnyArray, AnyArray]:
     """(x_hat, reciprocal deviation) of a whole mini-batch."""
     image = o.inputs[0]
     deviation = 1 / np.sqrt(image.var(axis=_BATCH, keepdims=True) + EPSILON)
     return (image - image.mean(axis=_BATCH, keepdims=True)) * deviation, deviation
 
 
-def _batch_norm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _batch_norm_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     scale, shift = np.split(present(o.weight), 2)
     return _batch_normalized(o)[0] * scale[:, None, None] + shift[:, None, None], {}
 
 
-def _batch_norm_data_gradient(o: Operands) -> list[Array]:
+def _batch_norm_data_gradient(o: LayerOperands) -> list[AnyArray]:
     x_hat, deviation = _batch_normalized(o)
     scaled = present(o.gradient) * np.split(present(o.weight), 2)[0][:, None, None]
     projection = (scaled * x_hat).mean(axis=_BATCH, keepdims=True)
     return [deviation * (scaled - scaled.mean(axis=_BATCH, keepdims=True) - x_hat * projection)]
 
 
-def _batch_norm_weight_gradient(o: Operands) -> Array:
+def _batch_norm_weight_gradient(o: LayerOperands) -> AnyArray:
     gradient = present(o.gradient)
     return np.concatenate([(gradient * _batch_normalized(o)[0]).sum(axis=_BATCH), gradient.sum(axis=_BATCH)])
 
@@ -206,13 +206,13 @@ def _batch_norm_weight_gradient(o: Operands) -> Array:
 # -- pooling ---------------------------------------------------------------------------------------------
 
 
-def _max_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _max_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     columns = _columns(o.kind, o.inputs[0], o.output, -np.inf)
     indices = columns.argmax(axis=2)
     return np.take_along_axis(columns, indices[:, :, None], axis=2)[:, :, 0], {"indices": indices}
 
 
-def _max_data_gradient(o: Operands) -> list[Array]:
+def _max_data_gradient(o: LayerOperands) -> list[AnyArray]:
     gradient = present(o.gradient)
     height, width = pair(o.kind.kernel)
     columns = np.zeros((*gradient.shape[:2], height * width, *gradient.shape[2:]), dtype=gradient.dtype)
@@ -221,7 +221,7 @@ def _max_data_gradient(o: Operands) -> list[Array]:
     return [_image(o.kind, columns, o.input_shapes[0], o.output)]
 
 
-def _divisors(o: Operands) -> Array:
+def _divisors(o: LayerOperands) -> AnyArray:
     """Positions of each window inside the padded image, (output height, output width)."""
     shape, kernel, stride, padding = o.input_shapes[0], pair(o.kind.kernel), pair(o.kind.stride), pair(o.kind.padding)
     counts = []
@@ -231,12 +231,12 @@ def _divisors(o: Operands) -> Array:
     return np.outer(counts[0], counts[1])
 
 
-def _average_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _average_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     total = _columns(o.kind, o.inputs[0], o.output).sum(axis=2)
     return total / _divisors(o).astype(total.dtype), {}
 
 
-def _average_data_gradient(o: Operands) -> list[Array]:
+def _average_data_gradient(o: LayerOperands) -> list[AnyArray]:
     gradient = present(o.gradient)
     height, width = pair(o.kind.kernel)
     shared = gradient / _divisors(o).astype(gradient.dtype)
@@ -252,7 +252,7 @@ def _cells(shape: Shape, output: Shape) -> Iterator[tuple[int, int, slice, slice
         yield y, x, slice(rows.start, rows.stop), slice(columns.start, columns.stop)
 
 
-def _adaptive_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _adaptive_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     (image,) = o.inputs
     result = np.empty((*image.shape[:2], o.output.height, o.output.width), dtype=image.dtype)
     for y, x, rows, columns in _cells(o.input_shapes[0], o.output):
@@ -260,7 +260,7 @@ def _adaptive_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     return result, {}
 
 
-def _adaptive_data_gradient(o: Operands) -> list[Array]:
+def _adaptive_data_gradient(o: LayerOperands) -> list[AnyArray]:
     gradient, shape = present(o.gradient), o.input_shapes[0]
     result = np.zeros((len(gradient), shape.channels, shape.height, shape.width), dtype=gradient.dtype)
     for y, x, rows, columns in _cells(shape, o.output):
@@ -272,7 +272,7 @@ def _adaptive_data_gradient(o: Operands) -> list[Array]:
 # -- the rest --------------------------------------------------------------------------------------------
 
 
-def _loss_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _loss_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     """The loss of each sample, the mean of its steps (not yet averaged over samples), and the probabilities."""
     scores = o.inputs[0][:, :, :, 0]
     shifted = scores - scores.max(axis=1, keepdims=True)
@@ -281,23 +281,23 @@ def _loss_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     return each.mean(axis=(1, 2)), {"probabilities": np.exp(shifted - logarithm)}
 
 
-def _labels(o: Operands) -> Array:
+def _labels(o: LayerOperands) -> AnyArray:
     """The right class of every step: (samples, 1, steps)."""
     return present(o.labels).reshape(-1, 1, o.output.height)
 
 
-def _loss_data_gradient(o: Operands) -> list[Array]:
+def _loss_data_gradient(o: LayerOperands) -> list[AnyArray]:
     result = o.saved["probabilities"].reshape(-1, o.output.channels, o.output.height).copy()
     right = np.take_along_axis(result, _labels(o), axis=1)
     np.put_along_axis(result, _labels(o), right - 1, axis=1)
     return [(result / (o.batch * o.output.height))[:, :, :, None]]
 
 
-def _add_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _add_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     return np.sum(np.stack(list(o.inputs)), axis=0), {}
 
 
-def _pass_on(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _pass_on(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     return o.inputs[0], {}
 
 
@@ -318,7 +318,7 @@ KERNELS: Mapping[type[LayerKind], Kernels] = {
 }
 
 
-def elementwise(layers: Sequence[Layer], value: Array, kept: Mapping[str, Array]) -> tuple[Array, Array]:
+def elementwise(layers: Sequence[Layer], value: AnyArray, kept: Mapping[str, AnyArray]) -> tuple[AnyArray, AnyArray]:
     """Apply elementwise ``layers`` in order; returns the result and where its gradient passes.
 
     ``value`` is (samples, elements); ``kept`` gives the elements that each dropout keeps.

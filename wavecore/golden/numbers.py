@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavecore.golden.operands import Array
+from wavecore.golden.operands import AnyArray
 from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import BatchNorm, Dropout, Embedding, GroupNorm
 
@@ -22,21 +22,21 @@ class StepData:
     All arrays of reals have one dtype.
     """
 
-    images: Array
-    labels: Array
-    weights: dict[str, Array]
-    momentum: dict[str, Array]
-    kept: dict[str, Array]
+    images: AnyArray
+    labels: AnyArray
+    weights: dict[str, AnyArray]
+    momentum: dict[str, AnyArray]
+    kept: dict[str, AnyArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StepNumbers:
     """What a step yields: the mean loss, and by unit the gradient of the weights and their values and momentum."""
 
     loss: float
-    gradients: dict[str, Array]
-    weights: dict[str, Array]
-    momentum: dict[str, Array]
+    gradients: dict[str, AnyArray]
+    weights: dict[str, AnyArray]
+    momentum: dict[str, AnyArray]
 
 
 def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int = 0) -> StepData:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from wavecore.network.shapes import Shape
 
-Array = npt.NDArray[Any]
+AnyArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operands:
+class LayerOperands:
     """What one operation of a layer reads.
 
     ``weight`` is flat, all parameters of the layer one after the other; ``gradient`` is of the layer's output;
@@ -25,14 +25,14 @@ class Operands:
 
     kind: Any
     output: Shape
-    inputs: Sequence[Array] = ()
+    inputs: Sequence[AnyArray] = ()
     input_shapes: Sequence[Shape] = ()
-    weight: Array | None = None
-    gradient: Array | None = None
-    value: Array | None = None
-    input_gradient: Array | None = None
-    saved: Mapping[str, Array] = field(default_factory=dict)
-    labels: Array | None = None
+    weight: AnyArray | None = None
+    gradient: AnyArray | None = None
+    value: AnyArray | None = None
+    input_gradient: AnyArray | None = None
+    saved: Mapping[str, AnyArray] = field(default_factory=dict)
+    labels: AnyArray | None = None
     batch: int = 1
 
 
@@ -40,12 +40,12 @@ class Operands:
 class Kernels:
     """A kind's three phases: (output, saved), gradients of the inputs, gradient of the flat weight."""
 
-    forward: Callable[[Operands], tuple[Array, dict[str, Array]]]
-    data_gradient: Callable[[Operands], list[Array]] | None = None
-    weight_gradient: Callable[[Operands], Array] | None = None
+    forward: Callable[[LayerOperands], tuple[AnyArray, dict[str, AnyArray]]]
+    data_gradient: Callable[[LayerOperands], list[AnyArray]] | None = None
+    weight_gradient: Callable[[LayerOperands], AnyArray] | None = None
 
 
-def present(value: Array | None) -> Array:
+def present(value: AnyArray | None) -> AnyArray:
     """A value that has to be there."""
     assert value is not None
     return value

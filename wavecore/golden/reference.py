@@ -9,7 +9,7 @@ import numpy as np
 
 from wavecore.errors import InputError
 from wavecore.golden.kernels import EPSILON
-from wavecore.golden.numbers import Outcome, StepData
+from wavecore.golden.numbers import StepData, StepNumbers
 from wavecore.golden.semantics import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import (
@@ -108,7 +108,7 @@ def _lstm(torch: Any, lstm: LSTM, sums: Any, weight: Any) -> Any:
     return value.transpose(1, 2)[:, :, :, None]
 
 
-def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> Outcome:
+def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> StepNumbers:
     """Run one training step of ``graph`` on ``data`` in PyTorch; InputError where it is not installed.
 
     Batch normalization takes its statistics over each of the ``cores`` equal shares of the samples.
@@ -129,7 +129,7 @@ def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> Outcome:
     for unit, weight in weights.items():
         optimizer.state[weight]["momentum_buffer"] = torch.tensor(data.momentum[unit])
     optimizer.step()
-    return Outcome(
+    return StepNumbers(
         loss=loss.item(),
         gradients=gradients,
         weights={unit: weight.detach().numpy() for unit, weight in weights.items()},

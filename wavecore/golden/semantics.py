@@ -13,11 +13,11 @@ import numpy as np
 
 from wavecore.errors import InputError
 from wavecore.golden.kernels import KERNELS, elementwise, mask_scale
-from wavecore.golden.operands import Array, Operands
+from wavecore.golden.operands import AnyArray, LayerOperands
 from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import KINDS, CrossEntropy, Input
-from wavecore.network.layers.base import Role
-from wavecore.training.graph import TrainingGraph, Unit
+from wavecore.network.layers.base import LayerRole
+from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import Operation, Phase
 
 LEARNING_RATE = 0.1
@@ -26,7 +26,7 @@ WEIGHT_DECAY = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class GradientPart:
     """Columns ``first`` to ``last`` (exclusive) of a gradient: the gradient of one tensor of a concatenation."""
 
     tensor: str
@@ -44,15 +44,15 @@ class Binding:
     layer: Layer
     elementwise: tuple[Layer, ...]
     inputs: tuple[tuple[str, ...], ...]
-    gradient: Part | None
+    gradient: GradientPart | None
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """What no command moves: labels of the samples, the elements that dropouts keep, and the whole mini-batch."""
 
-    labels: Array
-    kept: Mapping[str, Array]
+    labels: AnyArray
+    kept: Mapping[str, AnyArray]
     batch: int
 
 
@@ -63,7 +63,7 @@ class Semantics:
     graph: LayerGraph
     training: TrainingGraph
     units: Mapping[str, Binding]
-    sums: Mapping[str, tuple[str, tuple[Part, ...]]]
+    sums: Mapping[str, tuple[str, tuple[GradientPart, ...]]]
 
 
 def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
@@ -84,7 +84,7 @@ def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
     units = {}
     for unit in training.units:
         layer = graph.by_name[unit.name]
-        own = (layer,) if KINDS[type(layer.kind)].role is Role.ELEMENTWISE else ()
+        own = (layer,) if KINDS[type(layer.kind)].role is LayerRole.ELEMENTWISE else ()
         fused = tuple(graph.by_name[name] for name in unit.fused)
         units[unit.name] = Binding(layer, (*own, *fused), inputs[unit.name], gradients.get(unit.name))
     return Semantics(graph, training, units, sums)
@@ -103,11 +103,11 @@ def _values(graph: LayerGraph, training: TrainingGraph) -> dict[str, tuple[str, 
 
 def _gradients(
     graph: LayerGraph, training: TrainingGraph, inputs: Mapping[str, tuple[tuple[str, ...], ...]]
-) -> tuple[dict[str, Part], dict[str, tuple[str, tuple[Part, ...]]]]:
+) -> tuple[dict[str, GradientPart], dict[str, tuple[str, tuple[GradientPart, ...]]]]:
     """Follow the gradients through backward: who gets which part of which, and what is summed when."""
-    waiting: dict[str, list[Part]] = {}
-    sums: dict[str, tuple[str, tuple[Part, ...]]] = {}
-    found: dict[str, Part] = {}
+    waiting: dict[str, list[GradientPart]] = {}
+    sums: dict[str, tuple[str, tuple[GradientPart, ...]]] = {}
+    found: dict[str, GradientPart] = {}
     for unit in reversed(training.units):
         if waiting.get(unit.name):
             (found[unit.name],) = waiting[unit.name]
@@ -121,34 +121,36 @@ def _gradients(
                 total = f"{name}.gradient" in op.writes or f"{name}.gradient+{unit.name}" in op.writes
                 if op.name.endswith(".sum") and total:
                     sums[op.name] = (name, tuple(waiting[name]))
-                    waiting[name] = [Part(op.writes[0], *whole[name])]
+                    waiting[name] = [GradientPart(op.writes[0], *whole[name])]
                     break
                 for written in dict.fromkeys((f"{name}.gradient", f"{name}.gradient@{unit.name}")):
                     known = waiting.setdefault(name, [])
-                    part = Part(written, *whole[name])
+                    part = GradientPart(written, *whole[name])
                     if written in op.writes and part not in known:
                         known.append(part)
     return found, sums
 
 
-def _passes_on(graph: LayerGraph, unit: Unit) -> bool:
+def _passes_on(graph: LayerGraph, unit: FusedLayer) -> bool:
     """Whether a unit's gradient is that of its inputs, unchanged."""
     return KERNELS[type(graph.by_name[unit.name].kind)].data_gradient is None
 
 
-def _shares(graph: LayerGraph, inputs: Sequence[Sequence[str]], gradient: Part) -> list[tuple[str, Part]]:
+def _shares(
+    graph: LayerGraph, inputs: Sequence[Sequence[str]], gradient: GradientPart
+) -> list[tuple[str, GradientPart]]:
     """Each tensor that makes up an input, with its columns of the gradient."""
     shares = []
     for tensors in inputs:
         first = gradient.first
         for name in tensors:
             last = first + graph.by_name[name].shape.elements
-            shares.append((name, Part(gradient.tensor, first, last)))
+            shares.append((name, GradientPart(gradient.tensor, first, last)))
             first = last
     return shares
 
 
-def evaluate(meaning: Semantics, op: Operation, reads: Mapping[str, Array], given: Given) -> dict[str, Array]:
+def evaluate(meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray], given: Given) -> dict[str, AnyArray]:
     """Compute what ``op`` writes; a forward operation of the loss also gives ``"loss"``, one value a sample."""
     if op.name in meaning.sums:
         return _sum(meaning, op, reads)
@@ -157,7 +159,7 @@ def evaluate(meaning: Semantics, op: Operation, reads: Mapping[str, Array], give
     kernels = KERNELS[type(binding.layer.kind)]
     if op.phase is Phase.FORWARD:
         return _forward(binding, op, operands, given)
-    results: dict[str, Array] = {}
+    results: dict[str, AnyArray] = {}
     if op.phase is Phase.DATA_GRADIENT and kernels.data_gradient is not None:
         results |= _data_gradients(meaning, binding, op, kernels.data_gradient(operands), reads)
     if op.accumulates:
@@ -167,8 +169,8 @@ def evaluate(meaning: Semantics, op: Operation, reads: Mapping[str, Array], give
 
 
 def _operands(
-    meaning: Semantics, binding: Binding, op: Operation, reads: Mapping[str, Array], given: Given
-) -> Operands:
+    meaning: Semantics, binding: Binding, op: Operation, reads: Mapping[str, AnyArray], given: Given
+) -> LayerOperands:
     layer = binding.layer
     shapes = meaning.graph.input_shapes(layer)
     inputs = []
@@ -183,7 +185,7 @@ def _operands(
         )
     prefix = f"{layer.name}."
     own = op.phase is Phase.WEIGHT_GRADIENT and op.reads[0].tensor == layer.name
-    return Operands(
+    return LayerOperands(
         kind=layer.kind,
         output=layer.shape,
         inputs=inputs,
@@ -198,15 +200,15 @@ def _operands(
     )
 
 
-def _columns(reads: Mapping[str, Array], part: Part) -> Array:
+def _columns(reads: Mapping[str, AnyArray], part: GradientPart) -> AnyArray:
     return reads[part.tensor][:, part.first : part.last]
 
 
-def _flat(value: Array) -> Array:
+def _flat(value: AnyArray) -> AnyArray:
     return value.reshape(len(value), -1)
 
 
-def _forward(binding: Binding, op: Operation, operands: Operands, given: Given) -> dict[str, Array]:
+def _forward(binding: Binding, op: Operation, operands: LayerOperands, given: Given) -> dict[str, AnyArray]:
     value, saved = KERNELS[type(binding.layer.kind)].forward(operands)
     output, mask = elementwise(binding.elementwise, _flat(value), given.kept)
     results = {f"{op.unit}.{name}": _flat(array) for name, array in saved.items()}
@@ -216,10 +218,10 @@ def _forward(binding: Binding, op: Operation, operands: Operands, given: Given) 
 
 
 def _data_gradients(
-    meaning: Semantics, binding: Binding, op: Operation, gradients: Sequence[Array], reads: Mapping[str, Array]
-) -> dict[str, Array]:
+    meaning: Semantics, binding: Binding, op: Operation, gradients: Sequence[AnyArray], reads: Mapping[str, AnyArray]
+) -> dict[str, AnyArray]:
     """The gradient of each tensor read, which may be several times part of the inputs."""
-    results: dict[str, Array] = {}
+    results: dict[str, AnyArray] = {}
     for gradient, tensors in zip(gradients, binding.inputs, strict=True):
         first = 0
         for name in tensors:
@@ -232,19 +234,19 @@ def _data_gradients(
     return results
 
 
-def _sum(meaning: Semantics, op: Operation, reads: Mapping[str, Array]) -> dict[str, Array]:
+def _sum(meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
     name, parts = meaning.sums[op.name]
     total = np.sum(np.stack([_columns(reads, part) for part in parts]), axis=0)
     return {op.writes[0]: _masked(meaning, name, total, reads)}
 
 
-def _masked(meaning: Semantics, name: str, gradient: Array, reads: Mapping[str, Array]) -> Array:
+def _masked(meaning: Semantics, name: str, gradient: AnyArray, reads: Mapping[str, AnyArray]) -> AnyArray:
     """Apply the mask of a tensor to its gradient, if the operation reads it."""
     mask = reads.get(f"{name}.mask")
     return gradient if mask is None else gradient * mask * mask_scale(meaning.units[name].elementwise)
 
 
-def update(gradient: Array, master: Array, momentum: Array) -> tuple[Array, Array]:
+def update(gradient: AnyArray, master: AnyArray, momentum: AnyArray) -> tuple[AnyArray, AnyArray]:
     """One step of SGD with momentum and weight decay, as `torch.optim.SGD`: (weight, momentum)."""
     velocity = MOMENTUM * momentum + (gradient + WEIGHT_DECAY * master)
     return master - LEARNING_RATE * velocity, velocity

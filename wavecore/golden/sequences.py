@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavecore.golden.operands import Array, Kernels, Operands, present
+from wavecore.golden.operands import AnyArray, Kernels, LayerOperands, present
 from wavecore.network.layers import LSTM, Embedding, LayerKind
 from wavecore.network.layers.recurrent import GATES
 
 
-def gather(embedding: Embedding, words: Array, weight: Array) -> Array:
+def gather(embedding: Embedding, words: AnyArray, weight: AnyArray) -> AnyArray:
     """The rows of the flat ``weight`` that ``words`` name: (samples, features x steps)."""
     table = weight.reshape(embedding.vocabulary, embedding.features)
     rows = table[words.reshape(len(words), -1).astype(np.int64)]
     return rows.transpose(0, 2, 1).reshape(len(words), -1)
 
 
-def _embedding_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _embedding_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     return o.saved["rows"].reshape(-1, o.output.channels, o.output.height, 1), {}
 
 
-def _embedding_weight_gradient(o: Operands) -> Array:
+def _embedding_weight_gradient(o: LayerOperands) -> AnyArray:
     gradient = present(o.gradient)[:, :, :, 0].transpose(0, 2, 1)
     table = np.zeros((o.kind.vocabulary, o.kind.features), dtype=gradient.dtype)
     np.add.at(table, o.inputs[0].reshape(len(gradient), -1).astype(np.int64), gradient)
@@ -34,16 +34,16 @@ def _steps(lstm: LSTM, count: int) -> range:
     return range(count - 1, -1, -1) if lstm.reverse else range(count)
 
 
-def _matrix(o: Operands) -> Array:
+def _matrix(o: LayerOperands) -> AnyArray:
     size = GATES * o.kind.hidden * o.kind.hidden
     return present(o.weight)[:size].reshape(GATES * o.kind.hidden, o.kind.hidden)
 
 
-def _sigmoid(value: Array) -> Array:
+def _sigmoid(value: AnyArray) -> AnyArray:
     return 1 / (1 + np.exp(-value))
 
 
-def _lstm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
+def _lstm_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
     sums, matrix = o.inputs[0][:, :, :, 0], _matrix(o)
     bias = present(o.weight)[matrix.size :] if o.kind.bias else 0
     value = np.zeros((len(sums), o.kind.hidden, sums.shape[2]), dtype=sums.dtype)
@@ -59,7 +59,7 @@ def _lstm_forward(o: Operands) -> tuple[Array, dict[str, Array]]:
     return value[:, :, :, None], {"gates": gates, "cells": cells}
 
 
-def _shifted(lstm: LSTM, values: Array) -> Array:
+def _shifted(lstm: LSTM, values: AnyArray) -> AnyArray:
     """(samples, channels, steps) as each step finds them: what the step before has left, zeros at the first."""
     earlier = np.zeros_like(values)
     if lstm.reverse:
@@ -69,7 +69,7 @@ def _shifted(lstm: LSTM, values: Array) -> Array:
     return earlier
 
 
-def _lstm_data_gradient(o: Operands) -> list[Array]:
+def _lstm_data_gradient(o: LayerOperands) -> list[AnyArray]:
     matrix, gradient = _matrix(o), present(o.gradient)[:, :, :, 0]
     shape = (len(gradient), -1, gradient.shape[2])
     gates, cells = o.saved["gates"].reshape(shape), o.saved["cells"].reshape(shape)
@@ -93,7 +93,7 @@ def _lstm_data_gradient(o: Operands) -> list[Array]:
     return [result[:, :, :, None]]
 
 
-def _lstm_weight_gradient(o: Operands) -> Array:
+def _lstm_weight_gradient(o: LayerOperands) -> AnyArray:
     hidden = present(o.value).reshape(-1, o.output.channels, o.output.height)
     gradient = present(o.input_gradient).reshape(len(hidden), -1, o.output.height)
     weight = np.einsum("ngt,nht->gh", gradient, _shifted(o.kind, hidden)).ravel()

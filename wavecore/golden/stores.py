@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from wavecore.errors import InvariantError
-from wavecore.golden.operands import Array
+from wavecore.golden.operands import AnyArray
 
 HINT = "a report of this bug"
 
@@ -20,13 +20,13 @@ def broken(where: str, what: str) -> InvariantError:
 
 
 @dataclass
-class Cell:
+class DramTensor:
     """A tensor in DRAM: ``ready_bytes`` have been stored in all, over all writes of the whole of it.
 
     ``samples`` are those whose contributions a weight gradient contains.
     """
 
-    values: Array | None = None
+    values: AnyArray | None = None
     ready_bytes: int = 0
     samples: int = 0
 
@@ -39,10 +39,10 @@ class Copy:
     a batched tensor are worked out a command at a time.
     """
 
-    cell: Cell
+    cell: DramTensor
     samples: slice | None = None
 
-    def fetch(self, where: str, name: str) -> Array:
+    def fetch(self, where: str, name: str) -> AnyArray:
         """The numbers; InvariantError if nobody has made them."""
         values = self.cell.values
         if values is None:
@@ -65,7 +65,7 @@ class Resident:
     taken_bytes: int = 0
 
 
-Key = tuple[int, int, str]  # segment, iteration (-1: held over all of them), tensor
+TensorKey = tuple[int, int, str]  # segment, iteration (-1: held over all of them), tensor
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Buffer:
     capacity: int
     used: int = 0
     peak: int = 0
-    residents: dict[Key, Resident] = field(default_factory=dict)
+    residents: dict[TensorKey, Resident] = field(default_factory=dict)
 
     def fits(self, nbytes: int) -> bool:
         """Whether so much is free."""
@@ -86,7 +86,7 @@ class Buffer:
         self.used += nbytes
         self.peak = max(self.peak, self.used)
 
-    def find(self, where: str, key: Key, reader: str = "") -> Resident:
+    def find(self, where: str, key: TensorKey, reader: str = "") -> Resident:
         """What is resident under ``key``; InvariantError if it is not there, or written over by another command."""
         found = self.residents.get(key)
         if found is None:
@@ -95,7 +95,7 @@ class Buffer:
             raise broken(where, f"{key[2]} has been overwritten in place by {found.taken_by}")
         return found
 
-    def add(self, where: str, key: Key, nbytes: int, space_bytes: int) -> Resident:
+    def add(self, where: str, key: TensorKey, nbytes: int, space_bytes: int) -> Resident:
         """Begin a resident tensor; InvariantError if there is one of this name and iteration."""
         if key in self.residents:
             raise broken(where, f"{key[2]} is in the global buffer already")

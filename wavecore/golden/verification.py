@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from wavecore.golden.interpreter import interpret
-from wavecore.golden.numbers import Outcome, in_double, random_data
-from wavecore.golden.operands import Array
+from wavecore.golden.numbers import StepNumbers, in_double, random_data
+from wavecore.golden.operands import AnyArray
 from wavecore.golden.reference import import_torch, reference
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph
@@ -94,7 +94,7 @@ def verify_workload(
     )
 
 
-def compare(ours: Outcome, theirs: Outcome) -> Iterator[TensorError]:
+def compare(ours: StepNumbers, theirs: StepNumbers) -> Iterator[TensorError]:
     """The error of each tensor of ``ours``; infinite where one is not a number."""
     yield TensorError("loss", _error(np.array(ours.loss), np.array(theirs.loss), 0.0))
     kinds = {
@@ -108,7 +108,7 @@ def compare(ours: Outcome, theirs: Outcome) -> Iterator[TensorError]:
             yield TensorError(f"{unit}.{kind}", _error(mine[unit], right[unit], floor))
 
 
-def _error(ours: Array, theirs: Array, floor: float) -> float:
+def _error(ours: AnyArray, theirs: AnyArray, floor: float) -> float:
     difference = float(np.abs(ours - theirs).max())
     if not np.isfinite(difference):
         return float("inf")

@@ -24,15 +24,24 @@ from wavecore.common.hashing import content_hash
 from wavecore.common.toml import Document, place
 from wavecore.errors import ConfigError, nearest
 from wavecore.hardware import specs
-from wavecore.hardware.registered import Kind, open_document, registered
+from wavecore.hardware.registered import PresetKind, open_document, registered
 
-__all__ = ["Key", "available", "content_hash", "describe", "load_accelerator", "machine_keys", "parse_value", "sources"]
+__all__ = [
+    "SettingKey",
+    "available",
+    "content_hash",
+    "describe",
+    "load_accelerator",
+    "machine_keys",
+    "parse_value",
+    "sources",
+]
 
-_PARTS: dict[str, Kind] = {"memory": "memories", "energy": "energy"}
+_PARTS: dict[str, PresetKind] = {"memory": "memories", "energy": "energy"}
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SettingKey:
     """What one key fills: the ``field`` of a spec, its base ``unit`` (or "") and its Python ``type``."""
 
     field: str
@@ -47,13 +56,13 @@ _UNUSUAL_KEYS = {
 }
 
 
-def _keys(spec: type) -> dict[str, Key]:
+def _keys(spec: type) -> dict[str, SettingKey]:
     """Map the TOML keys of a spec to its fields."""
     keys = {}
     for name, hint in get_type_hints(spec).items():
         unit = max((unit for unit in units.UNITS if name.endswith("_" + unit)), key=len, default="")
         key, unit = _UNUSUAL_KEYS.get(name, (name.removesuffix("_" + unit) if unit else name, unit))
-        keys[key] = Key(name, unit, hint)
+        keys[key] = SettingKey(name, unit, hint)
     return keys
 
 
@@ -92,7 +101,7 @@ class _Setting:
 
 
 @dataclass(slots=True)
-class _Machine:
+class _SettingLayers:
     """Settings by dotted key, and the file that each section was last read from."""
 
     label: str
@@ -131,12 +140,12 @@ def describe(accelerator: specs.Accelerator) -> dict[str, Any]:
     return asdict(accelerator)
 
 
-def available(kind: Kind) -> list[str]:
+def available(kind: PresetKind) -> list[str]:
     """Return the sorted names of the registered ``"accelerators"``, ``"memories"`` or ``"energy"`` tables."""
     return sorted(registered(kind))
 
 
-def machine_keys() -> dict[str, Key]:
+def machine_keys() -> dict[str, SettingKey]:
     """Map the dotted key of every field of a machine (``"core.global_buffer"``) to what it fills; names are out."""
     return {
         f"{section}.{key}": filled
@@ -157,9 +166,9 @@ def parse_value(dotted: str, value: object, where: str) -> int | float | str | b
     return parsed
 
 
-def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) -> _Machine:
+def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) -> _SettingLayers:
     """Lay base, file, memory and overrides over each other."""
-    machine = _Machine(label=name_or_path)
+    machine = _SettingLayers(label=name_or_path)
     _read_accelerator(machine, open_document("accelerators", name_or_path, "accelerator", Path()), ())
     if memory is not None:
         machine.layer += 1
@@ -171,7 +180,7 @@ def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) ->
     return machine
 
 
-def _read_accelerator(machine: _Machine, document: Document, bases: tuple[str, ...]) -> None:
+def _read_accelerator(machine: _SettingLayers, document: Document, bases: tuple[str, ...]) -> None:
     """Lay an accelerator file, after the one it is based on, over the machine."""
     if document.label in bases:
         circle = " -> ".join((*bases, document.label))
@@ -200,7 +209,7 @@ def _read_accelerator(machine: _Machine, document: Document, bases: tuple[str, .
 
 
 def _read_section(
-    machine: _Machine, document: Document, section: str, table: Mapping[str, object], prefix: str
+    machine: _SettingLayers, document: Document, section: str, table: Mapping[str, object], prefix: str
 ) -> None:
     """Lay a table of fields, found in the document under ``prefix``, over the section of the machine."""
     machine.labels[section] = document.label
@@ -210,7 +219,7 @@ def _read_section(
         machine.settings[f"{section}.{key}"] = _setting(machine, document, prefix + key, value)
 
 
-def _replace_part(machine: _Machine, part: str, name: str, where: str, folder: Path) -> None:
+def _replace_part(machine: _SettingLayers, part: str, name: str, where: str, folder: Path) -> None:
     """Put the named memory or energy table in the place of the present one."""
     document = open_document(_PARTS[part], name, where, folder)
     for key in _SECTIONS[part]:
@@ -218,7 +227,7 @@ def _replace_part(machine: _Machine, part: str, name: str, where: str, folder: P
     _read_section(machine, document, part, document.data, "")
 
 
-def _override(machine: _Machine, text: str) -> None:
+def _override(machine: _SettingLayers, text: str) -> None:
     """Lay one ``section.key=value`` over the machine."""
     where = f"--set {text}"
     dotted, equals, value = (piece.strip() for piece in text.partition("="))
@@ -256,7 +265,7 @@ def _choices(name: str, allowed: Iterable[str]) -> str:
     return " or ".join(elsewhere or nearest(name, allowed)) or "one of " + ", ".join(allowed)
 
 
-def _setting(machine: _Machine, document: Document, path: str, value: object) -> _Setting:
+def _setting(machine: _SettingLayers, document: Document, path: str, value: object) -> _Setting:
     """Unwrap ``{ value = ..., source = ... }``; a plain value's source is its place in the file."""
     where = place(document, path)
     source: object = "file " + where.removesuffix(f": {path}")
@@ -281,7 +290,7 @@ def _name(setting: _Setting | None, label: str) -> str:
     return setting.value
 
 
-def _values(machine: _Machine, section: str) -> dict[str, Any]:
+def _values(machine: _SettingLayers, section: str) -> dict[str, Any]:
     """Return the fields of a section's spec."""
     keys = _SECTIONS[section]
     present = {key: keys[key] for key in keys if f"{section}.{key}" in machine.settings}
@@ -334,7 +343,7 @@ def _local_buffers(array: specs.ArraySpec) -> dict[str, tuple[int, str]]:
     }
 
 
-def _fit_local_buffers(machine: _Machine) -> None:
+def _fit_local_buffers(machine: _SettingLayers) -> None:
     """Give the local buffers that no user stated and that are older than the array the size it needs."""
     shape = [machine.settings.get(f"array.{key}") for key in ("rows", "columns", "tile_rows")]
     if None in shape:
@@ -353,7 +362,7 @@ def _fit_local_buffers(machine: _Machine) -> None:
             )
 
 
-def _check(machine: specs.Accelerator, collected: _Machine) -> None:
+def _check(machine: specs.Accelerator, collected: _SettingLayers) -> None:
     """Refuse values that contradict each other."""
 
     def fail(key: str, what: str, hint: str) -> None:

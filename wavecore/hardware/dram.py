@@ -91,7 +91,7 @@ def sustained_bytes_per_second(
     nbytes = stripe if request_bytes is None else request_bytes
     burst = burst_ps(memory)
     busy = bursts_of_busiest_channel(memory, nbytes) * burst
-    timing = _Timing(memory)
+    timing = _DramTiming(memory)
     exposed = max(timing.switch - busy, Fraction(0))
     requests = 1
     inside = exposed if scattered else Fraction(0)
@@ -105,7 +105,7 @@ def sustained_bytes_per_second(
     return float(nbytes * requests * PS_PER_SECOND * per_interval / total)
 
 
-class _Timing:
+class _DramTiming:
     """A `MemorySpec`'s constraints in picoseconds, checked to leave room between refreshes."""
 
     __slots__ = ("closed", "rcd", "read_tail", "refi", "rp", "switch", "to_read", "to_write")
@@ -123,7 +123,7 @@ class _Timing:
         _check(memory, self)
 
 
-def _check(memory: MemorySpec, timing: _Timing) -> None:
+def _check(memory: MemorySpec, timing: _DramTiming) -> None:
     """Raise ConfigError where the description cannot be a working memory."""
     where = f"memory {memory.name!r}"
     sizes = (
@@ -161,7 +161,7 @@ class Dram:
     def __init__(self, memory: MemorySpec) -> None:
         """Raise ConfigError if ``memory`` has no time left between its refreshes."""
         self.memory = memory
-        timing = _Timing(memory)
+        timing = _DramTiming(memory)
         burst = burst_ps(memory)
         self._scale = scale = burst.denominator  # internal time: 1/scale of a picosecond, exact
         self._burst = burst.numerator

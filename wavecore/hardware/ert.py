@@ -25,7 +25,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-from wavecore.common.yaml import Node, items, read_yaml
+from wavecore.common.yaml import YamlNode, items, read_yaml
 from wavecore.errors import ConfigError, nearest
 
 VERSIONS = ("0.3", "0.4")
@@ -74,7 +74,7 @@ def read_ert(path: Path) -> Ert:
     Raises the errors of `yamlfile.read_yaml`, and `ConfigError`, located at the line, for anything that is no table of
     energies: another version, a missing name, an energy that is negative or no number, an action twice.
     """
-    return _Reader(str(path)).table(read_yaml(path))
+    return _ErtReader(str(path)).table(read_yaml(path))
 
 
 def find_actions(ert: Ert, component: str, action: str, fail: Callable[[str, str, str], ConfigError]) -> list[Action]:
@@ -104,12 +104,12 @@ def _nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _ErtReader:
     """Reads the nodes of one file."""
 
     label: str
 
-    def table(self, root: Node) -> Ert:
+    def table(self, root: YamlNode) -> Ert:
         keys = dict(items(root))
         form = next((name for name in FORMS if name in keys), None)
         if form is None:
@@ -126,11 +126,11 @@ class _Reader:
         self._each_once(actions)
         return Ert(label=self.label, version=version, actions=tuple(actions))
 
-    def _component(self, node: Node, form: str) -> list[Action]:
+    def _component(self, node: YamlNode, form: str) -> list[Action]:
         name = self._text(node, "name", f"a component of {form}")
         return [self._action(each, name) for each in self._list(node, "actions", name)]
 
-    def _action(self, node: Node, component: str) -> Action:
+    def _action(self, node: YamlNode, component: str) -> Action:
         name = self._text(node, "name", f"an action of {component}")
         what = f"{component} {name}"
         averaged = "average_energy" in dict(items(node))
@@ -144,7 +144,7 @@ class _Reader:
             line=energy.line,
         )
 
-    def _arguments(self, node: Node, what: str) -> dict[str, str]:
+    def _arguments(self, node: YamlNode, what: str) -> dict[str, str]:
         given = dict(items(node)).get("arguments")
         if given is None or given.value is None:
             return {}
@@ -152,7 +152,7 @@ class _Reader:
             raise self._error(given, f"the arguments of {what} are no mapping", "{}, or names with values")
         return {key: self._text(given, key, f"the arguments of {what}") for key in given.value}
 
-    def _number(self, node: Node, what: str) -> Fraction:
+    def _number(self, node: YamlNode, what: str) -> Fraction:
         text = node.value if isinstance(node.value, str) else ""
         if not _NUMBER.fullmatch(text) or len(text) > _LONGEST:
             raise self._error(node, f"{what} is {self._shown(node)}, not a number")
@@ -168,29 +168,29 @@ class _Reader:
                 where = f"{self.label}:{action.line}"
                 raise ConfigError(where, f"{action} is there twice, first in line {first.line}", "each action once")
 
-    def _get(self, node: Node, key: str, what: str) -> Node:
+    def _get(self, node: YamlNode, key: str, what: str) -> YamlNode:
         found = dict(items(node)).get(key)
         if found is None:
             raise self._error(node, f"{what} has no {key}")
         return found
 
-    def _text(self, node: Node, key: str, what: str) -> str:
+    def _text(self, node: YamlNode, key: str, what: str) -> str:
         found = self._get(node, key, what)
         if not isinstance(found.value, str) or not found.value.strip():
             raise self._error(found, f"the {key} of {what} is {self._shown(found)}, not a text")
         return found.value
 
-    def _list(self, node: Node, key: str, what: str) -> list[Node]:
+    def _list(self, node: YamlNode, key: str, what: str) -> list[YamlNode]:
         found = self._get(node, key, what)
         if not isinstance(found.value, list):
             raise self._error(found, f"the {key} of {what} are no list")
         return found.value
 
-    def _error(self, node: Node, what: str, hint: str = "") -> ConfigError:
+    def _error(self, node: YamlNode, what: str, hint: str = "") -> ConfigError:
         return ConfigError(f"{self.label}:{node.line}", what, hint)
 
     @staticmethod
-    def _shown(node: Node) -> str:
+    def _shown(node: YamlNode) -> str:
         """A value for messages."""
         if isinstance(node.value, str):
             return repr(node.value if len(node.value) <= _LONGEST else f"{node.value[:_LONGEST]}...")

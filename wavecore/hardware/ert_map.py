@@ -66,7 +66,7 @@ _DIVISORS_OF: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class ActionTerm:
     """One action that a constant is made of; ``where`` the map states it, and each key of it; base units."""
 
     where: str
@@ -84,12 +84,12 @@ class ErtMap:
 
     label: str
     unit: str
-    terms: Mapping[str, tuple[Term, ...]]
+    terms: Mapping[str, tuple[ActionTerm, ...]]
     places: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class ImportedConstant:
     """A constant of the new table: its key, its value as TOML states it, its source, and whether the ERT gave it."""
 
     name: str
@@ -129,7 +129,7 @@ def parse_map(document: Document) -> ErtMap:
     return ErtMap(label=document.label, unit=unit, terms=terms, places=places)
 
 
-def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[Imported, ...]:
+def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[ImportedConstant, ...]:
     """Make every constant of an energy table, from the ERT or else as in ``base``, a registered table or a file.
 
     Raises `ConfigError`, located at the line of the map or of the ERT, for a component or an action that is not there
@@ -143,7 +143,7 @@ def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[Imported, ...]:
     )
 
 
-def table_text(table: tuple[Imported, ...], ert: Ert, mapping: ErtMap, base: str) -> str:
+def table_text(table: tuple[ImportedConstant, ...], ert: Ert, mapping: ErtMap, base: str) -> str:
     """The table as TOML, which ``--energy`` takes."""
     names = [Path(name).name for name in (ert.label, mapping.label, base)]
     head = (
@@ -161,7 +161,7 @@ def _allowed(name: str, names: list[str]) -> str:
     return " or ".join(nearest(name, names)) or "one of " + ", ".join(names)
 
 
-def _terms(document: Document, key: str, value: object, unit: str) -> Iterator[Term]:
+def _terms(document: Document, key: str, value: object, unit: str) -> Iterator[ActionTerm]:
     """The terms of a constant: its table, or each of the tables in it."""
     if not isinstance(value, dict) or not value:
         raise ConfigError(place(document, key), "is no table", f"[{key}], with a component and an action")
@@ -172,14 +172,14 @@ def _terms(document: Document, key: str, value: object, unit: str) -> Iterator[T
         yield _term(document, f"{key}.{name}", each, unit)
 
 
-def _term(document: Document, path: str, table: Mapping[str, Any], unit: str) -> Term:
+def _term(document: Document, path: str, table: Mapping[str, Any], unit: str) -> ActionTerm:
     divisors = _DIVISORS_OF[unit]
     allowed = [*_TERM_KEYS, *divisors]
     for key in table:
         if key not in allowed:
             hint = " or ".join(nearest(key, allowed)) or "one of " + ", ".join(allowed)
             raise ConfigError(place(document, f"{path}.{key}"), "unknown key", hint)
-    return Term(
+    return ActionTerm(
         where=place(document, path),
         places={key: place(document, f"{path}.{key}") for key in allowed},
         component=_name(document, path, table, "component"),
@@ -223,7 +223,7 @@ def _exact(text: object, unit: str, where: str = "") -> Fraction:
     return Fraction(str(units.parse(text, unit, where=where)))
 
 
-def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> Imported:
+def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> ImportedConstant:
     """The sum of a constant's terms, and how it comes about."""
     total, texts = Fraction(0), []
     per_joule = _exact(f"1 {mapping.unit}", "joules")
@@ -239,10 +239,10 @@ def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> Imported:
     value = _value(total, unit)
     parse_value(f"{SECTION}.{key}", value, mapping.places[key])
     source = f"{Path(ert.label).name} (Accelergy, version {ert.version}): {' + '.join(texts)}"
-    return Imported(name=key, value=value, source=source, from_ert=True)
+    return ImportedConstant(name=key, value=value, source=source, from_ert=True)
 
 
-def _action(ert: Ert, term: Term) -> Action:
+def _action(ert: Ert, term: ActionTerm) -> Action:
     """The one action that a term means."""
 
     def fail(key: str, what: str, hint: str) -> ConfigError:
@@ -263,7 +263,7 @@ def _action(ert: Ert, term: Term) -> Action:
     return found[0]
 
 
-def _complete(ert: Ert, term: Term, action: Action, unit: str) -> dict[str, Fraction]:
+def _complete(ert: Ert, term: ActionTerm, action: Action, unit: str) -> dict[str, Fraction]:
     """The divisors of a term, the cycle from the ERT where the map leaves it out."""
     divisors = dict(term.divisors)
     stated = action.arguments.get(CYCLE_ARGUMENT)
@@ -279,7 +279,7 @@ def _complete(ert: Ert, term: Term, action: Action, unit: str) -> dict[str, Frac
     return divisors
 
 
-def _derivation(term: Term, action: Action, unit: str, divisors: Mapping[str, Fraction]) -> str:
+def _derivation(term: ActionTerm, action: Action, unit: str, divisors: Mapping[str, Fraction]) -> str:
     """One term in words: ``0.5 x shared_glb[1..1] read 32.377775 pJ / 64 bit``."""
     times = "" if term.times == 1 else f"{float(term.times):g} x "
     mean = ", mean over arguments" if action.averaged else ""
@@ -294,9 +294,9 @@ def _value(amount: Fraction, unit: str) -> str:
     return f"{float(amount / _exact(f'1 {symbol}', unit))!r} {symbol}"
 
 
-def _kept(base: Document, key: str) -> Imported:
+def _kept(base: Document, key: str) -> ImportedConstant:
     """A constant as the base table, which is known to be whole, has it."""
     stated = base.data[key]
     value, source = (stated["value"], stated.get("source", "")) if isinstance(stated, dict) else (stated, "")
     source = f"as in {Path(base.label).name}: {source}".removesuffix(": ")
-    return Imported(name=key, value=value, source=source, from_ert=False)
+    return ImportedConstant(name=key, value=value, source=source, from_ert=False)

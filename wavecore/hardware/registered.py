@@ -17,16 +17,16 @@ from typing import Literal
 from wavecore.common.toml import Document, parse_document, read_document
 from wavecore.errors import ConfigError, unknown_name
 
-Kind = Literal["accelerators", "memories", "energy"]
+PresetKind = Literal["accelerators", "memories", "energy"]
 
 
 ENTRY_POINTS = "wavecore.presets"
 
 
-_NOUNS: dict[Kind, str] = {"accelerators": "accelerator", "memories": "memory", "energy": "energy table"}
+_NOUNS: dict[PresetKind, str] = {"accelerators": "accelerator", "memories": "memory", "energy": "energy table"}
 
 
-def registered(kind: Kind) -> dict[str, Traversable]:
+def registered(kind: PresetKind) -> dict[str, Traversable]:
     """Map the registered names of a kind to their files.  Raises `ConfigError` if two have one name."""
     found: dict[str, Traversable] = {}
     owners: dict[str, str] = {}
@@ -39,7 +39,7 @@ def registered(kind: Kind) -> dict[str, Traversable]:
     return found
 
 
-def open_document(kind: Kind, name: str, where: str, folder: Path) -> Document:
+def open_document(kind: PresetKind, name: str, where: str, folder: Path) -> Document:
     """Read the registered ``name``, or else the file of that path from ``folder``.
 
     Raises `NameLookupError`, located at ``where``, if it is neither, and the errors of `read_document`.

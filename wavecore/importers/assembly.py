@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wavecore.errors import GraphError
-from wavecore.importers.builder import Builder, Reader
+from wavecore.importers.builder import ModelBuilder, OperatorReader
 from wavecore.importers.fusions import forbidden_fusions
-from wavecore.importers.model import Activation, Model
+from wavecore.importers.model import Activation, ImportedModel
 from wavecore.importers.naming import layer_names
 from wavecore.importers.normalization import Rules
 from wavecore.importers.sequences import TurnedError
@@ -23,7 +23,7 @@ class ModelNote(UserWarning):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class ImportedNetwork:
     """A network, the notes on how it was read, and the SHA-256 of its file, if it has one."""
 
     graph: LayerGraph
@@ -37,7 +37,9 @@ class Imported:
         return self.graph
 
 
-def assemble(model: Model, table: Mapping[str, Reader], rules: Rules, sha256: str = "") -> Imported:
+def assemble(
+    model: ImportedModel, table: Mapping[str, OperatorReader], rules: Rules, sha256: str = ""
+) -> ImportedNetwork:
     """Build the network of a model; GraphError for one that cannot be costed, or makes none.
 
     A single output of one score a class, of a vector or a step, ends in the loss; any other goes to DRAM, and its
@@ -58,21 +60,21 @@ def assemble(model: Model, table: Mapping[str, Reader], rules: Rules, sha256: st
     graph = net.build()
     if not graph.parameter_count:
         raise GraphError(model.where, "has no layer with weights, so there is nothing to train", "another model")
-    return Imported(graph=graph, notes=(*_notes(build), *_unfused(graph)), sha256=sha256)
+    return ImportedNetwork(graph=graph, notes=(*_notes(build), *_unfused(graph)), sha256=sha256)
 
 
-def _built(model: Model, table: Mapping[str, Reader], rules: Rules) -> Builder:
+def _built(model: ImportedModel, table: Mapping[str, OperatorReader], rules: Rules) -> ModelBuilder:
     """The layers of a model; which axis of its data is the samples, its first LSTM may know better."""
-    build = Builder(model, table, rules)
+    build = ModelBuilder(model, table, rules)
     try:
         build.run()
     except TurnedError:
-        build = Builder(model, table, rules, turned=True)
+        build = ModelBuilder(model, table, rules, turned=True)
         build.run()
     return build
 
 
-def _ends(build: Builder) -> dict[int, Activation]:
+def _ends(build: ModelBuilder) -> dict[int, Activation]:
     """The layers that make the model's outputs, each once; the last states of LSTMs are none."""
     ends: dict[int, Activation] = {}
     for name in build.model.outputs:
@@ -98,7 +100,7 @@ def _finish(net: Network, ends: Mapping[str, Activation]) -> None:
         net(Outlet(), end, name=f"{end}.output")
 
 
-def _notes(build: Builder) -> Iterator[str]:
+def _notes(build: ModelBuilder) -> Iterator[str]:
     if build.folded:
         count = f"{len(build.folded)} of the convolutions seem to hold a batch normalization that was folded in"
         if build.rules.folded == "keep":

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from wavecore.errors import GraphError
 from wavecore.importers.folding import fold
-from wavecore.importers.model import Activation, Array, Axes, Dims, Fixed, Model, Node, UnsupportedError
+from wavecore.importers.model import (
+    Activation,
+    Axes,
+    ConstantArray,
+    Dims,
+    Fixed,
+    ImportedModel,
+    OperatorNode,
+    UnsupportedError,
+)
 from wavecore.importers.naming import clean
 from wavecore.importers.normalization import Rules
 from wavecore.importers.problems import Problem, keeps_shape, unsupported
@@ -24,12 +33,12 @@ STATE_GLUE = frozenset({
     "detach", "clone", "contiguous",
 })  # fmt: skip
 
-Reader = Callable[["Builder", Node], None]
+OperatorReader = Callable[["ModelBuilder", OperatorNode], None]
 """Adds the layers that an operation stands for; UnsupportedError, or ValueError where sizes do not fit."""
 
 
 @dataclass(slots=True)
-class Draft:
+class LayerDraft:
     """A layer to be; what it reads are positions in the list of drafts."""
 
     kind: LayerKind
@@ -39,16 +48,18 @@ class Draft:
     source: str
 
 
-class Builder:
+class ModelBuilder:
     """Walks over a model's nodes and keeps what is known of every value; None is what hangs on a problem."""
 
-    def __init__(self, model: Model, table: Mapping[str, Reader], rules: Rules, *, turned: bool = False) -> None:
+    def __init__(
+        self, model: ImportedModel, table: Mapping[str, OperatorReader], rules: Rules, *, turned: bool = False
+    ) -> None:
         self.model = model
         self.turned = turned  # whether samples and steps of the data are the other way round than it seems
         self.table = table
         self.rules = rules
         self.values: dict[str, Activation | Fixed | None] = dict(model.fixed)
-        self.drafts: list[Draft] = []
+        self.drafts: list[LayerDraft] = []
         self.problems: list[Problem] = []
         self.folded: list[str] = []  # convolutions that may hold a batch normalization
         self.uneven: list[str] = []  # layers whose padding was evened out
@@ -62,14 +73,14 @@ class Builder:
     def run(self) -> None:
         """Read all nodes; GraphError for what makes no network, and for all unsupported operations together."""
         shape, axes = data_shape(self.model, self.turned)
-        self.drafts.append(Draft(Input(shape), (), shape, "input", self.model.where))
+        self.drafts.append(LayerDraft(Input(shape), (), shape, "input", self.model.where))
         self.values[self.model.data] = Activation(0, self.model.dims, axes)
         for node in self.nodes:
             self._read(node)
         if self.problems:
             raise unsupported(self.model.where, self.problems)
 
-    def _read(self, node: Node) -> None:
+    def _read(self, node: OperatorNode) -> None:
         """Make layers of a node, or note why not; a problem whose shape is known stands in for its output."""
         inputs = [self._found(node, name) for name in node.inputs]
         lost = any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name)
@@ -93,7 +104,7 @@ class Builder:
         for name in node.outputs:
             self.values.setdefault(name, None)
 
-    def _read_state(self, node: Node, inputs: Sequence[Activation | Fixed | None]) -> None:
+    def _read_state(self, node: OperatorNode, inputs: Sequence[Activation | Fixed | None]) -> None:
         """What only puts the last states of LSTMs into another form makes states again."""
         form = node.operator.removeprefix("aten.").lower() in STATE_GLUE
         if not form or any(isinstance(value, Activation) for value in inputs):
@@ -105,7 +116,7 @@ class Builder:
         self.states.update(filter(None, names))
         self.values.update(dict.fromkeys(filter(None, names)))
 
-    def _found(self, node: Node, name: str) -> Activation | Fixed | None:
+    def _found(self, node: OperatorNode, name: str) -> Activation | Fixed | None:
         """What is known of a value; GraphError if it is not there."""
         if not name or name in self.values:
             return self.values.get(name)
@@ -117,32 +128,32 @@ class Builder:
 
     # -- what a node reads -----------------------------------------------------------------------------
 
-    def value(self, node: Node, index: int) -> Activation | Fixed | None:
+    def value(self, node: OperatorNode, index: int) -> Activation | Fixed | None:
         """Input ``index`` of a node; None if it is left out."""
         return self.values[node.inputs[index]] if index < len(node.inputs) and node.inputs[index] else None
 
-    def activation(self, node: Node, index: int = 0) -> Activation:
+    def activation(self, node: OperatorNode, index: int = 0) -> Activation:
         """The same, which must depend on the data."""
         value = self.value(node, index)
         if not isinstance(value, Activation):
             raise UnsupportedError(f"input {index} does not depend on the data", "a model of one input, its data")
         return value
 
-    def image(self, node: Node, index: int = 0) -> Activation:
+    def image(self, node: OperatorNode, index: int = 0) -> Activation:
         """The same, with channels, rows and columns as the axes behind the samples."""
         value = self.activation(node, index)
         if value.axes or len(value.dims) != 4:
             raise UnsupportedError(f"reads {len(value.dims)} axes", "samples x channels x height x width")
         return self._natural(value)
 
-    def layered(self, node: Node, index: int = 0) -> Activation:
+    def layered(self, node: OperatorNode, index: int = 0) -> Activation:
         """The same for an image or a vector."""
         value = self.activation(node, index)
         if value.axes:
             raise UnsupportedError("reads a sequence", "layers on images and vectors")
         return self._natural(value)
 
-    def elementwise(self, node: Node, index: int = 0) -> Activation:
+    def elementwise(self, node: OperatorNode, index: int = 0) -> Activation:
         """The same for a sequence, too."""
         value = self.activation(node, index)
         return value if value.axes else self._natural(value)
@@ -157,14 +168,14 @@ class Builder:
         """The shape of one sample of an activation."""
         return self.drafts[value.layer].shape
 
-    def fixed(self, node: Node, index: int) -> Fixed | None:
+    def fixed(self, node: OperatorNode, index: int) -> Fixed | None:
         """Input ``index`` of a node, which must not depend on the data; None if it is left out."""
         value = self.value(node, index)
         if isinstance(value, Activation):
             raise UnsupportedError(f"input {index} depends on the data", "a weight that is stored with the model")
         return value
 
-    def known(self, node: Node, index: int) -> Array | None:
+    def known(self, node: OperatorNode, index: int) -> ConstantArray | None:
         """The elements of input ``index``, which must be known; None if it is left out."""
         value = self.fixed(node, index)
         if value is not None and not value.known:
@@ -173,20 +184,20 @@ class Builder:
 
     # -- what it makes ---------------------------------------------------------------------------------
 
-    def give(self, node: Node, value: Activation | Fixed) -> None:
+    def give(self, node: OperatorNode, value: Activation | Fixed) -> None:
         """Let ``value`` be the first output of a node."""
         if node.outputs[0] in self.values:
             raise self.error(node, f"makes {clean(node.outputs[0])!r}, which is there already", "a name for each value")
         self.values[node.outputs[0]] = value
 
     def layer(
-        self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
+        self, node: OperatorNode, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
     ) -> None:
         """Add a layer as the output of a node: an image, unless ``dims`` says otherwise; a sequence has ``axes``."""
         self.give(node, self.add(node, kind, *inputs, dims=dims, axes=axes))
 
     def add(
-        self, node: Node, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
+        self, node: OperatorNode, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
     ) -> Activation:
         """The same, for a node of several layers."""
         shape: Shape = KINDS[type(kind)].infer(kind, tuple(map(self.shape, inputs)))
@@ -194,22 +205,22 @@ class Builder:
         if len(self.drafts) >= MOST_LAYERS:
             raise self.error(node, f"is the layer after {MOST_LAYERS}, which is the most", "a smaller model")
         read = tuple(value.layer for value in inputs)
-        self.drafts.append(Draft(kind, read, shape, node.path, f"{self.model.where}, {node.name}"))
+        self.drafts.append(LayerDraft(kind, read, shape, node.path, f"{self.model.where}, {node.name}"))
         sizes = (inputs[0].dims[0], shape.channels, shape.height, shape.width) if dims is None else dims
         return Activation(len(self.drafts) - 1, sizes, axes)
 
-    def note_shared(self, node: Node, index: int) -> None:
+    def note_shared(self, node: OperatorNode, index: int) -> None:
         """Note a layer whose weight, input ``index`` of a node, an earlier one has read."""
         if node.inputs[index] in self.weights:
             self.shared.append(node.name)
         self.weights.add(node.inputs[index])
 
-    def error(self, node: Node, what: str, hint: str) -> GraphError:
+    def error(self, node: OperatorNode, what: str, hint: str) -> GraphError:
         """An error at a node."""
         return GraphError(f"{self.model.where}, {node.operator} {node.name}", what, hint)
 
 
-def needed(model: Model) -> tuple[Node, ...]:
+def needed(model: ImportedModel) -> tuple[OperatorNode, ...]:
     """The nodes that an output of the model depends on, in their order."""
     wanted = set(model.outputs)
     found = []
@@ -220,7 +231,7 @@ def needed(model: Model) -> tuple[Node, ...]:
     return tuple(reversed(found))
 
 
-def data_shape(model: Model, turned: bool = False) -> tuple[Shape, Axes]:
+def data_shape(model: ImportedModel, turned: bool = False) -> tuple[Shape, Axes]:
     """The shape of one sample of the data, and the axes of a sequence.
 
     A sequence has its samples first, or where its size is open, unless it is ``turned``.  GraphError for data that are

@@ -8,17 +8,17 @@ from math import prod
 
 import numpy as np
 
-from wavecore.importers.model import Activation, Array, Dims, Fixed, Node, Origin, unknown
+from wavecore.importers.model import Activation, ConstantArray, Dims, Fixed, OperatorNode, Origin, unknown
 
 LARGEST_CONSTANT = 1 << 15  # elements
 LARGEST_STATE = 1 << 24  # of equal elements, as what LSTMs begin with
 
-Value = Activation | Fixed | None
-Fold = Callable[[Node, Sequence[Array | None]], Array]
+KnownValue = Activation | Fixed | None
+Fold = Callable[[OperatorNode, Sequence[ConstantArray | None]], ConstantArray]
 """Elements from the elements of the inputs (None for one that is left out)."""
 
 
-def fold(node: Node, inputs: Sequence[Value]) -> Fixed | None:
+def fold(node: OperatorNode, inputs: Sequence[KnownValue]) -> Fixed | None:
     """The constant that a node makes; None if it depends on the data, or is not worked out here.
 
     Raises ValueError where the inputs do not fit together.
@@ -47,7 +47,7 @@ def fold(node: Node, inputs: Sequence[Value]) -> Fixed | None:
     return replace(first, array=array) if node.operator in VIEWS else _computed(array)
 
 
-def _folded(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _folded(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     try:
         with np.errstate(all="raise"):
             return np.asarray(FOLDS[node.operator](node, arrays))
@@ -55,7 +55,7 @@ def _folded(node: Node, arrays: Sequence[Array | None]) -> Array:
         raise ValueError(f"its constants do not fit together ({problem})") from None
 
 
-def _computed(array: Array) -> Fixed:
+def _computed(array: ConstantArray) -> Fixed:
     return Fixed(np.asarray(array), True, Origin.COMPUTED)
 
 
@@ -64,7 +64,7 @@ def _bounded(elements: int) -> None:
         raise ValueError(f"computes a constant of {elements} elements, and {LARGEST_CONSTANT} are the most")
 
 
-def _array(arrays: Sequence[Array | None], index: int) -> Array:
+def _array(arrays: Sequence[ConstantArray | None], index: int) -> ConstantArray:
     """Input ``index``, which must be there."""
     array = arrays[index]
     if array is None:
@@ -72,7 +72,7 @@ def _array(arrays: Sequence[Array | None], index: int) -> Array:
     return array
 
 
-def _joined(node: Node, parts: Sequence[Dims]) -> Dims:
+def _joined(node: OperatorNode, parts: Sequence[Dims]) -> Dims:
     """The shape of tensors put together whose elements are not known."""
     axis, first = node.whole("axis", 0), parts[0]
     at = axis % len(first) if first else 0
@@ -81,40 +81,40 @@ def _joined(node: Node, parts: Sequence[Dims]) -> Dims:
     return (*first[:at], sum(part[at] for part in parts), *first[at + 1 :])
 
 
-def _ints(array: Array) -> list[int]:
+def _ints(array: ConstantArray) -> list[int]:
     _bounded(array.size)
     return [int(value) for value in array.reshape(-1)]
 
 
-def _axes(node: Node, arrays: Sequence[Array | None]) -> tuple[int, ...] | None:
+def _axes(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> tuple[int, ...] | None:
     """The axes of an operation: an input of new versions, an attribute of old ones."""
     if len(arrays) > 1 and arrays[1] is not None:
         return tuple(_ints(arrays[1]))
     return tuple(node.wholes("axes")) if "axes" in node.attributes else None
 
 
-def _shape(node: Node, dims: Array) -> Array:
+def _shape(node: OperatorNode, dims: ConstantArray) -> ConstantArray:
     return dims[node.whole("start", 0) : node.whole("end", len(dims))]
 
 
-def _same(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _same(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     return _array(arrays, 0)
 
 
-def _gather(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _gather(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data, indices = _array(arrays, 0), _array(arrays, 1)
     axis = node.whole("axis", 0)
     _bounded(data.size * indices.size)
     return np.take(data, indices.astype(np.int64), axis)
 
 
-def _concat(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _concat(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     parts = [_array(arrays, index) for index in range(len(arrays))]
     _bounded(sum(part.size for part in parts))
     return np.concatenate(parts, node.whole("axis", 0))
 
 
-def _slice(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _slice(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data = _array(arrays, 0)
     starts, ends = _ints(_array(arrays, 1)), _ints(_array(arrays, 2))
     given = arrays[3] if len(arrays) > 3 else None
@@ -126,19 +126,19 @@ def _slice(node: Node, arrays: Sequence[Array | None]) -> Array:
     return data[tuple(cut)]
 
 
-def _squeeze(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _squeeze(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     return np.squeeze(_array(arrays, 0), _axes(node, arrays))
 
 
-def _unsqueeze(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _unsqueeze(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     return np.expand_dims(_array(arrays, 0), _axes(node, arrays) or ())
 
 
-def _transpose(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _transpose(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     return np.transpose(_array(arrays, 0), node.wholes("perm") or None)
 
 
-def _reshape(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _reshape(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data = _array(arrays, 0)
     return data.reshape(target(data.shape, _ints(_array(arrays, 1)), bool(node.whole("allowzero", 0))))
 
@@ -156,7 +156,7 @@ def target(dims: Dims, wanted: Sequence[int], allow_zero: bool = False) -> Dims:
     return tuple(kept)
 
 
-def _expand(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _expand(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data, wanted = _array(arrays, 0), _ints(_array(arrays, 1))
     dims = np.broadcast_shapes(data.shape, tuple(wanted))
     if data.size != 1 or prod(dims) > LARGEST_STATE:  # of one element, no size takes memory
@@ -164,13 +164,13 @@ def _expand(node: Node, arrays: Sequence[Array | None]) -> Array:
     return np.broadcast_to(data, dims)
 
 
-def _range(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _range(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     start, limit, delta = (_array(arrays, index).item() for index in range(3))
     _bounded(max(0, int((limit - start) / delta) + 1))
     return np.arange(start, limit, delta)
 
 
-def _filled(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _filled(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     dims = _ints(_array(arrays, 0))
     if prod(dims) > LARGEST_STATE or min(dims, default=0) < 0:
         _bounded(prod(dims))
@@ -178,8 +178,8 @@ def _filled(node: Node, arrays: Sequence[Array | None]) -> Array:
     return np.broadcast_to(np.array(value.array.item() if isinstance(value, Fixed) and value.known else 0), dims)
 
 
-def _arithmetic(function: Callable[[Array, Array], Array]) -> Fold:
-    def folded(node: Node, arrays: Sequence[Array | None]) -> Array:
+def _arithmetic(function: Callable[[ConstantArray, ConstantArray], ConstantArray]) -> Fold:
+    def folded(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
         left, right = _array(arrays, 0), _array(arrays, 1)
         _bounded(prod(np.broadcast_shapes(left.shape, right.shape)))
         return function(left, right)
@@ -187,7 +187,7 @@ def _arithmetic(function: Callable[[Array, Array], Array]) -> Fold:
     return folded
 
 
-def _divide(left: Array, right: Array) -> Array:
+def _divide(left: ConstantArray, right: ConstantArray) -> ConstantArray:
     """Whole numbers stay whole, as in ONNX; sizes are positive, so that rounding down is rounding to zero."""
     return left // right if left.dtype.kind in "iu" and right.dtype.kind in "iu" else left / right
 

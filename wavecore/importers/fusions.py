@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wavecore.network.graph import LayerGraph
 from wavecore.network.layers import KINDS, BatchNorm
-from wavecore.network.layers.base import Role
+from wavecore.network.layers.base import LayerRole
 
 
 def forbidden_fusions(graph: LayerGraph) -> tuple[str, ...]:
@@ -21,7 +21,7 @@ def forbidden_fusions(graph: LayerGraph) -> tuple[str, ...]:
 
     def behind(name: str) -> Iterator[str]:
         for reader in readers.get(name, []):
-            elementwise = KINDS[type(graph.by_name[reader].kind)].role is Role.ELEMENTWISE
+            elementwise = KINDS[type(graph.by_name[reader].kind)].role is LayerRole.ELEMENTWISE
             yield from behind(reader) if elementwise else [reader]
 
     return tuple(

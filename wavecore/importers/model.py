@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+ConstantArray = npt.NDArray[Any]
 Dims = tuple[int, ...]
 Axes = tuple[str, ...]
 
@@ -30,7 +30,7 @@ class Fixed:
     Elements that are not known are a zero with strides of zero, so that no size takes memory.
     """
 
-    array: Array
+    array: ConstantArray
     known: bool
     origin: Origin
 
@@ -59,7 +59,7 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class OperatorNode:
     """One operation.
 
     ``name`` is what messages call it; ``path`` the module it runs in, dotted, or empty.  ``inputs`` and ``outputs``
@@ -98,7 +98,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class ImportedModel:
     """A model of one input, ``data`` of size ``dims``, samples first; ``where`` messages find it.
 
     Data that are a ``sequence`` may have their steps first.  ``loose`` are its axes that the model leaves open.
@@ -109,7 +109,7 @@ class Model:
     data: str
     dims: Dims
     fixed: Mapping[str, Fixed]
-    nodes: tuple[Node, ...]
+    nodes: tuple[OperatorNode, ...]
     outputs: tuple[str, ...]
     sequence: bool = False
     loose: frozenset[int] = frozenset()

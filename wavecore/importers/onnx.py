@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from wavecore.errors import FileError, GraphError, InputError
-from wavecore.importers.assembly import Imported, assemble
+from wavecore.importers.assembly import ImportedNetwork, assemble
 from wavecore.importers.builder import LARGEST_ELEMENTS
 from wavecore.importers.files import check_external, read_structure
 from wavecore.importers.folding import LARGEST_CONSTANT
-from wavecore.importers.model import Dims, Fixed, Model, Node, Origin, unknown
+from wavecore.importers.model import Dims, Fixed, ImportedModel, OperatorNode, Origin, unknown
 from wavecore.importers.naming import clean, dotted
 from wavecore.importers.normalization import rules
 from wavecore.importers.onnx_operators import TABLE
@@ -63,7 +63,9 @@ def from_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", im
     return import_onnx(path, norm=norm, folded=folded, image=image).warned()
 
 
-def import_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None) -> Imported:
+def import_onnx(
+    path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None
+) -> ImportedNetwork:
     """The same, with notes and the file's hash beside the network."""
     chosen = rules(str(path), norm, folded)
     structure, sha256 = read_structure(path)
@@ -95,7 +97,7 @@ def _graph(where: str, structure: bytes) -> Any:
     return graph
 
 
-def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> Model:
+def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> ImportedModel:
     """The model in a graph; `FileError` for text in it that is none."""
     try:
         stored = {_text(tensor.name): _tensor(where, tensor) for tensor in graph.initializer}
@@ -109,7 +111,7 @@ def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> Model:
             raise GraphError(where, what, "a model of one input, its data")
         given = stored.keys() | {node.output[0] for node in graph.node if node.op_type == "Identity" and node.output}
         sequence = _is_sequence(data, graph)
-        return Model(
+        return ImportedModel(
             name=clean(Path(where).stem) or "model",
             where=where,
             data=data.name,
@@ -194,7 +196,7 @@ def _data_dims(where: str, value: Any, sides: tuple[int, int] | None, sequence: 
     return tuple(sizes)
 
 
-def _node(where: str, index: int, node: Any, given: Collection[str]) -> Node:
+def _node(where: str, index: int, node: Any, given: Collection[str]) -> OperatorNode:
     metadata = {_text(entry.key): _text(entry.value) for entry in node.metadata_props}
     inputs, outputs = tuple(map(_text, node.input)), tuple(map(_text, node.output))
     operator, domain, name = _text(node.op_type), _text(node.domain), _text(node.name)
@@ -202,7 +204,7 @@ def _node(where: str, index: int, node: Any, given: Collection[str]) -> Node:
     if operator == "Constant":
         constants = [_constant(value) for value in attributes.values()]
         attributes = {"value": constants[0] if constants else None}
-    return Node(
+    return OperatorNode(
         operator=operator if domain in _DOMAINS else f"{domain}::{operator}",
         name=clean(name or "".join(outputs[:1])) or f"#{index}",
         path=_path(operator, name, inputs, metadata.get(_SCOPES, "")),

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from wavecore.importers import operators, sequences
 from wavecore.importers.axes import permuted
-from wavecore.importers.builder import Builder, Reader
+from wavecore.importers.builder import ModelBuilder, OperatorReader
 from wavecore.importers.folding import target
-from wavecore.importers.model import Activation, Node, UnsupportedError
+from wavecore.importers.model import Activation, OperatorNode, UnsupportedError
 from wavecore.importers.operators import Pads, elements
 from wavecore.network.layers import AvgPool, MaxPool
 from wavecore.network.shapes import Shape
@@ -22,7 +22,7 @@ def _whole(values: Sequence[float]) -> list[int]:
     return [int(value) for value in values]
 
 
-def _window(build: Builder, node: Node, kernel: Sequence[int]) -> tuple[list[int], Pads]:
+def _window(build: ModelBuilder, node: OperatorNode, kernel: Sequence[int]) -> tuple[list[int], Pads]:
     """Stride and padding of a sliding window, worked out where they are only named (``auto_pad``)."""
     stride = node.wholes("strides", [1] * len(kernel))
     pads = node.wholes("pads", [0] * (2 * len(kernel)))
@@ -45,7 +45,7 @@ def _same_size(shape: Shape, kernel: Sequence[int], stride: Sequence[int], upper
     return first[0], first[1], last[0], last[1]
 
 
-def _conv(build: Builder, node: Node) -> None:
+def _conv(build: ModelBuilder, node: OperatorNode) -> None:
     weight = build.fixed(node, 1)
     kernel = [] if weight is None else list(weight.dims[2:])
     stride, pads = _window(build, node, kernel)
@@ -53,8 +53,8 @@ def _conv(build: Builder, node: Node) -> None:
     operators.convolution(build, node, stride=stride, pads=pads, dilation=dilation, groups=groups)
 
 
-def _pool(kind: type[MaxPool] | type[AvgPool]) -> Reader:
-    def read(build: Builder, node: Node) -> None:
+def _pool(kind: type[MaxPool] | type[AvgPool]) -> OperatorReader:
+    def read(build: ModelBuilder, node: OperatorNode) -> None:
         kernel = node.wholes("kernel_shape")
         stride, pads = _window(build, node, kernel)
         dilation, up = node.wholes("dilations", (1, 1)), bool(node.whole("ceil_mode", 0))
@@ -65,58 +65,58 @@ def _pool(kind: type[MaxPool] | type[AvgPool]) -> Reader:
     return read
 
 
-def _global(kind: type[MaxPool] | type[AvgPool]) -> Reader:
+def _global(kind: type[MaxPool] | type[AvgPool]) -> OperatorReader:
     return lambda build, node: operators.adaptive_pool(build, node, kind, (1, 1))
 
 
-def _gemm(build: Builder, node: Node) -> None:
+def _gemm(build: ModelBuilder, node: OperatorNode) -> None:
     weight = build.fixed(node, 1)
     if weight is None or node.whole("transA", 0):
         raise UnsupportedError("of two activations, or of a transposed one", "linear layers")
     operators.linear(build, node, weight, 0 if node.whole("transB", 0) else 1)
 
 
-def _matmul(build: Builder, node: Node) -> None:
+def _matmul(build: ModelBuilder, node: OperatorNode) -> None:
     weight = build.fixed(node, 1)
     if weight is None:
         raise UnsupportedError("of two activations", "linear layers")
     operators.linear(build, node, weight, 1)
 
 
-def _batch_norm(build: Builder, node: Node) -> None:
+def _batch_norm(build: ModelBuilder, node: OperatorNode) -> None:
     operators.normalize(build, node, build.layered(node), build.fixed(node, 1))
 
 
-def _group_norm(build: Builder, node: Node) -> None:
+def _group_norm(build: ModelBuilder, node: OperatorNode) -> None:
     operators.group_normalize(build, node, node.whole("num_groups", 0))
 
 
-def _clip(build: Builder, node: Node) -> None:
+def _clip(build: ModelBuilder, node: OperatorNode) -> None:
     """Limits are inputs since version 11, attributes before."""
     least = [*elements(build.known(node, 1)), node.number("min", float("-inf"))][0]
     most = [*elements(build.known(node, 2)), node.number("max", float("inf"))][0]
     operators.relu(build, node, least, None if most == float("inf") else most)
 
 
-def _dropout(build: Builder, node: Node) -> None:
+def _dropout(build: ModelBuilder, node: OperatorNode) -> None:
     """The rate is an input since version 12, an attribute before."""
     rate = [*elements(build.known(node, 1)), node.number("ratio", 0.5)][0]
     operators.dropout(build, node, rate)
 
 
-def _mean(build: Builder, node: Node) -> None:
+def _mean(build: ModelBuilder, node: OperatorNode) -> None:
     """Axes are an input since version 18, an attribute before."""
     axes = _whole(elements(build.known(node, 1))) or node.wholes("axes")
     operators.mean(build, node, axes, bool(node.whole("keepdims", 1)))
 
 
-def _reshape(build: Builder, node: Node) -> None:
+def _reshape(build: ModelBuilder, node: OperatorNode) -> None:
     wanted = _whole(elements(build.known(node, 1))) or node.wholes("shape")
     dims = build.activation(node).dims
     operators.reshape(build, node, target(dims, wanted, bool(node.whole("allowzero", 0))))
 
 
-def _flatten(build: Builder, node: Node) -> None:
+def _flatten(build: ModelBuilder, node: OperatorNode) -> None:
     dims = build.activation(node).dims
     axis = node.whole("axis", 1)
     if axis % len(dims) != 1:
@@ -124,14 +124,14 @@ def _flatten(build: Builder, node: Node) -> None:
     operators.reshape(build, node, target(dims, (dims[0], -1)))
 
 
-def _squeeze(build: Builder, node: Node) -> None:
+def _squeeze(build: ModelBuilder, node: OperatorNode) -> None:
     dims = build.activation(node).dims
     axes = _whole(elements(build.known(node, 1))) or node.wholes("axes")
     gone = {axis % len(dims) for axis in axes} or {axis for axis, size in enumerate(dims) if size == 1 and axis}
     operators.reshape(build, node, tuple(size for axis, size in enumerate(dims) if axis not in gone))
 
 
-def _unsqueeze(build: Builder, node: Node) -> None:
+def _unsqueeze(build: ModelBuilder, node: OperatorNode) -> None:
     dims = list(build.activation(node).dims)
     axes = _whole(elements(build.known(node, 1))) or node.wholes("axes")
     for axis in sorted(axis % (len(dims) + len(axes)) for axis in axes):
@@ -139,16 +139,16 @@ def _unsqueeze(build: Builder, node: Node) -> None:
     operators.reshape(build, node, tuple(dims))
 
 
-def _concat(build: Builder, node: Node) -> None:
+def _concat(build: ModelBuilder, node: OperatorNode) -> None:
     operators.concat(build, node, node.whole("axis", 1))
 
 
-def _transpose(build: Builder, node: Node) -> None:
+def _transpose(build: ModelBuilder, node: OperatorNode) -> None:
     value = build.activation(node)
     build.give(node, permuted(value, node.wholes("perm", range(len(value.dims))[::-1])))
 
 
-def _gather(build: Builder, node: Node) -> None:
+def _gather(build: ModelBuilder, node: OperatorNode) -> None:
     if node.whole("axis", 0):
         raise UnsupportedError("of another axis than the first", "embeddings")
     sequences.embedding(build, node)
@@ -158,7 +158,7 @@ _DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False,
 _PLAIN = {"clip": 0.0, "input_forget": 0, "activation_alpha": [], "activation_beta": []}
 
 
-def _lstm(build: Builder, node: Node) -> None:
+def _lstm(build: ModelBuilder, node: OperatorNode) -> None:
     """Inputs are the data, the weights for inputs and outputs, biases, lengths, h, c and peepholes."""
     reverse = _DIRECTIONS.get(str(node.attributes.get("direction", "forward")))
     if reverse is None or any(node.attributes.get(name, usual) != usual for name, usual in _PLAIN.items()):
@@ -183,14 +183,14 @@ def _lstm(build: Builder, node: Node) -> None:
     build.give(node, Activation(made.layer, tuple(counts[axis] for axis in axes), axes))
 
 
-def _lstm_path(build: Builder, node: Node) -> str:
+def _lstm_path(build: ModelBuilder, node: OperatorNode) -> str:
     """The module that a node stands for, or the layer of it: exporters write a node a layer."""
     path = node.path or "lstm"
     same = [each for each in build.nodes if each.operator == "LSTM" and each.path == node.path]
     return path if len(same) == 1 else f"{path}.l{same.index(node)}"
 
 
-TABLE: Mapping[str, Reader] = {
+TABLE: Mapping[str, OperatorReader] = {
     "Conv": _conv,
     "Gemm": _gemm,
     "MatMul": _matmul,

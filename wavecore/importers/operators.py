@@ -11,9 +11,9 @@ from dataclasses import replace
 from math import prod
 
 from wavecore.importers.axes import check_features, regrouped
-from wavecore.importers.builder import Builder
+from wavecore.importers.builder import ModelBuilder
 from wavecore.importers.folding import LARGEST_CONSTANT
-from wavecore.importers.model import Activation, Array, Dims, Fixed, Node, Origin, UnsupportedError
+from wavecore.importers.model import Activation, ConstantArray, Dims, Fixed, OperatorNode, Origin, UnsupportedError
 from wavecore.network.layers import (
     AdaptiveAvgPool,
     Add,
@@ -42,8 +42,8 @@ Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
 
 def convolution(
-    build: Builder,
-    node: Node,
+    build: ModelBuilder,
+    node: OperatorNode,
     *,
     stride: Sequence[int],
     pads: Pads,
@@ -72,15 +72,15 @@ def convolution(
         build.layer(node, kind, image)
 
 
-def has_bias(build: Builder, node: Node, index: int) -> bool:
+def has_bias(build: ModelBuilder, node: OperatorNode, index: int) -> bool:
     """Whether there is a trained bias; zeros that an exporter filled in are none."""
     bias = build.fixed(node, index)
     return bias is not None and not (bias.origin is Origin.COMPUTED and bias.is_zero)
 
 
 def _padding(
-    build: Builder,
-    node: Node,
+    build: ModelBuilder,
+    node: OperatorNode,
     shape: Shape,
     kernel: Sequence[int],
     stride: Sequence[int],
@@ -118,7 +118,7 @@ def one(pair: Sequence[int]) -> int | tuple[int, int]:
     return first if first == second else (first, second)
 
 
-def linear(build: Builder, node: Node, weight: Fixed, out_axis: int) -> None:
+def linear(build: ModelBuilder, node: OperatorNode, weight: Fixed, out_axis: int) -> None:
     """A linear layer over features by a matrix whose axis ``out_axis`` is the outputs, with a bias in input 2.
 
     Features are the last axis, of which a sequence has more.
@@ -138,7 +138,7 @@ def linear(build: Builder, node: Node, weight: Fixed, out_axis: int) -> None:
     build.layer(node, kind, value, dims=(*value.dims[:-1], outputs), axes=value.axes)
 
 
-def normalize(build: Builder, node: Node, value: Activation, scale: Fixed | None) -> None:
+def normalize(build: ModelBuilder, node: OperatorNode, value: Activation, scale: Fixed | None) -> None:
     """A batch normalization, by the rule in force; ``scale`` is one of its parameters."""
     channels = build.shape(value).channels
     if scale is not None and prod(scale.dims) != channels:
@@ -147,13 +147,13 @@ def normalize(build: Builder, node: Node, value: Activation, scale: Fixed | None
     build.layer(node, kind, value, dims=value.dims)
 
 
-def group_normalize(build: Builder, node: Node, groups: int) -> None:
+def group_normalize(build: ModelBuilder, node: OperatorNode, groups: int) -> None:
     """A group normalization as it is."""
     value = build.layered(node)
     build.layer(node, GroupNorm(groups), value, dims=value.dims)
 
 
-def instance_normalize(build: Builder, node: Node) -> None:
+def instance_normalize(build: ModelBuilder, node: OperatorNode) -> None:
     """A normalization of each channel; over channels that a reshape has put together, it is one of groups."""
     value = build.activation(node)
     shape, dims = build.shape(value), value.dims
@@ -162,7 +162,7 @@ def instance_normalize(build: Builder, node: Node) -> None:
     build.layer(node, GroupNorm(dims[1]), value, dims=dims)
 
 
-def relu(build: Builder, node: Node, least: float = 0.0, most: float | None = None) -> None:
+def relu(build: ModelBuilder, node: OperatorNode, least: float = 0.0, most: float | None = None) -> None:
     """max(x, 0), cut off at ``most``."""
     if least != 0 or (most is not None and not 0 < most < float("inf")):
         raise UnsupportedError(f"from {least:g} to {'infinity' if most is None else f'{most:g}'}", "ReLU or ReLU6")
@@ -170,7 +170,7 @@ def relu(build: Builder, node: Node, least: float = 0.0, most: float | None = No
     build.layer(node, ReLU(most), value, dims=value.dims, axes=value.axes)
 
 
-def dropout(build: Builder, node: Node, rate: float) -> None:
+def dropout(build: ModelBuilder, node: OperatorNode, rate: float) -> None:
     """Dropout; a step of training is costed, so it counts whatever mode it was exported in."""
     value = build.elementwise(node)
     if not 0 <= rate < 1:
@@ -182,8 +182,8 @@ def dropout(build: Builder, node: Node, rate: float) -> None:
 
 
 def pool(
-    build: Builder,
-    node: Node,
+    build: ModelBuilder,
+    node: OperatorNode,
     kind: type[MaxPool] | type[AvgPool],
     *,
     kernel: Sequence[int],
@@ -206,7 +206,9 @@ def pool(
         build.layer(node, kind(one(kernel), one(stride), padding, round_up), image)
 
 
-def adaptive_pool(build: Builder, node: Node, kind: type[MaxPool] | type[AvgPool], size: Sequence[int]) -> None:
+def adaptive_pool(
+    build: ModelBuilder, node: OperatorNode, kind: type[MaxPool] | type[AvgPool], size: Sequence[int]
+) -> None:
     """Pooling to a given size."""
     image = build.image(node)
     shape = build.shape(image)
@@ -226,7 +228,7 @@ def adaptive_pool(build: Builder, node: Node, kind: type[MaxPool] | type[AvgPool
         pool(build, node, kind, kernel=kernel, stride=kernel, pads=(0, 0, 0, 0), round_up=False)
 
 
-def mean(build: Builder, node: Node, axes: Sequence[int], keep: bool) -> None:
+def mean(build: ModelBuilder, node: OperatorNode, axes: Sequence[int], keep: bool) -> None:
     """The mean of each channel."""
     image = build.image(node)
     if sorted(axis % 4 for axis in axes) != [2, 3]:
@@ -238,7 +240,7 @@ def mean(build: Builder, node: Node, axes: Sequence[int], keep: bool) -> None:
         build.layer(node, Flatten(), pooled, dims=pooled.dims[:2])
 
 
-def add(build: Builder, node: Node) -> None:
+def add(build: ModelBuilder, node: OperatorNode) -> None:
     """A sum of branches; or a bias, or the shift of a normalization, in an operation of its own."""
     if _constant(build, node) is not None:
         _absorb(build, node)
@@ -252,20 +254,20 @@ def add(build: Builder, node: Node) -> None:
         build.layer(node, Add(), *values, dims=values[0].dims, axes=values[0].axes)
 
 
-def scale(build: Builder, node: Node) -> None:
+def scale(build: ModelBuilder, node: OperatorNode) -> None:
     """The scale of a normalization in an operation of its own."""
     if _constant(build, node) is None:
         raise UnsupportedError("of two branches")
     _absorb(build, node)
 
 
-def _constant(build: Builder, node: Node) -> int | None:
+def _constant(build: ModelBuilder, node: OperatorNode) -> int | None:
     """The input of an operation on two that does not depend on the data, if there is one."""
     found = [index for index in range(2) if isinstance(build.value(node, index), Fixed)]
     return found[0] if found else None
 
 
-def _absorb(build: Builder, node: Node) -> None:
+def _absorb(build: ModelBuilder, node: OperatorNode) -> None:
     """Let the layer before have a parameter a channel: a normalization has, a convolution or a linear layer may."""
     at = _constant(build, node)
     assert at is not None
@@ -283,12 +285,12 @@ def _absorb(build: Builder, node: Node) -> None:
     build.give(node, value)
 
 
-def _is_bias(build: Builder, node: Node, index: int) -> bool:
+def _is_bias(build: ModelBuilder, node: OperatorNode, index: int) -> bool:
     """Whether an operation adds to what nobody else reads."""
     return node.operator in ADDITIONS and build.uses[node.inputs[index]] == 1
 
 
-def concat(build: Builder, node: Node, axis: int) -> None:
+def concat(build: ModelBuilder, node: OperatorNode, axis: int) -> None:
     """Concatenation along the channels."""
     values = [build.elementwise(node, index) for index in range(len(node.inputs))]
     first = values[0]
@@ -304,7 +306,7 @@ def concat(build: Builder, node: Node, axis: int) -> None:
     build.layer(node, Concat(), *values, dims=dims, axes=first.axes)
 
 
-def reshape(build: Builder, node: Node, dims: Dims) -> None:
+def reshape(build: ModelBuilder, node: OperatorNode, dims: Dims) -> None:
     """The same elements in other axes: a vector, an image of single positions, or channels put into groups."""
     value = build.activation(node)
     shape = build.shape(value)
@@ -332,20 +334,20 @@ def _is_grouped(dims: Dims, shape: Shape) -> bool:
     return len(dims) == 3 and dims[1] > 0 and shape.channels % dims[1] == 0
 
 
-def softmax(build: Builder, node: Node) -> None:
+def softmax(build: ModelBuilder, node: OperatorNode) -> None:
     """The softmax at the end belongs to the loss, which has one."""
     if build.uses[node.outputs[0]] > build.model.outputs.count(node.outputs[0]):
         raise UnsupportedError("inside the network")
     build.give(node, build.activation(node))
 
 
-def same(build: Builder, node: Node) -> None:
+def same(build: ModelBuilder, node: OperatorNode) -> None:
     """What changes nothing, of the data or of what LSTMs begin with."""
     value = build.value(node, 0)
     build.give(node, value if isinstance(value, Fixed) else build.activation(node))
 
 
-def elements(array: Array | None) -> list[float]:
+def elements(array: ConstantArray | None) -> list[float]:
     """All elements of a constant, none of one that is left out; 0.2 in fp32 is 0.2."""
     if array is not None and array.size > LARGEST_CONSTANT:
         raise ValueError(f"reads a constant of {array.size} elements, and {LARGEST_CONSTANT} are the most")

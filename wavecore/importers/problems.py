@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wavecore.errors import GraphError
-from wavecore.importers.model import Node
+from wavecore.importers.model import OperatorNode
 from wavecore.importers.naming import clean
 
 SHOWN_NODES = 3
@@ -43,7 +43,7 @@ SHAPELESS = frozenset({
 class Problem:
     """An operation that no layer kind stands for: ``what`` is special about it, and what can be done."""
 
-    node: Node
+    node: OperatorNode
     what: str
     advice: str
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from wavecore.importers.builder import Builder
-from wavecore.importers.model import Activation, Axes, Fixed, Node, Origin, UnsupportedError
+from wavecore.importers.builder import ModelBuilder
+from wavecore.importers.model import Activation, Axes, Fixed, OperatorNode, Origin, UnsupportedError
 from wavecore.network.layers import LSTM, Concat, Dropout, Embedding, Linear
 from wavecore.network.layers.recurrent import GATES
 
@@ -37,7 +37,7 @@ class Recurrence:
     bias: bool
 
 
-def embedding(build: Builder, node: Node) -> None:
+def embedding(build: ModelBuilder, node: OperatorNode) -> None:
     """Rows of the table in input 0, by the words in input 1."""
     if isinstance(build.value(node, 0), Activation):
         raise UnsupportedError("of some steps or features", "a network that uses all steps")
@@ -52,7 +52,7 @@ def embedding(build: Builder, node: Node) -> None:
     build.layer(node, kind, words, dims=(*words.dims, features), axes=(*words.axes, "f"))
 
 
-def sequence(build: Builder, node: Node, *, batch_first: bool) -> Activation:
+def sequence(build: ModelBuilder, node: OperatorNode, *, batch_first: bool) -> Activation:
     """What an LSTM reads; TurnedError if that tells how the data are to be read."""
     value = build.activation(node)
     wanted, other = ORDERS if batch_first else ORDERS[::-1]
@@ -70,7 +70,7 @@ def _told(axes: Axes) -> str:
     return " x ".join({"n": "samples", "t": "steps"}[axis] for axis in axes[:2])
 
 
-def check_state(build: Builder, node: Node, index: int, *, stored: bool) -> None:
+def check_state(build: ModelBuilder, node: OperatorNode, index: int, *, stored: bool) -> None:
     """UnsupportedError for an initial state that is not zero; a ``stored`` one may be too large to be looked at."""
     state = build.value(node, index)
     if isinstance(state, Activation) or (state is not None and state.origin is Origin.INPUT):
@@ -83,7 +83,9 @@ def check_state(build: Builder, node: Node, index: int, *, stored: bool) -> None
         build.assumed.append(node.name)
 
 
-def layers(build: Builder, node: Node, value: Activation, all_layers: Sequence[Recurrence], rate: float) -> Activation:
+def layers(
+    build: ModelBuilder, node: OperatorNode, value: Activation, all_layers: Sequence[Recurrence], rate: float
+) -> Activation:
     """The layers of an LSTM one behind the other, with dropout between them."""
     for index, each in enumerate(all_layers):
         path = f"{node.path or 'lstm'}.l{index}" if len(all_layers) > 1 else node.path or "lstm"
@@ -93,7 +95,7 @@ def layers(build: Builder, node: Node, value: Activation, all_layers: Sequence[R
     return value
 
 
-def layer(build: Builder, node: Node, value: Activation, each: Recurrence) -> Activation:
+def layer(build: ModelBuilder, node: OperatorNode, value: Activation, each: Recurrence) -> Activation:
     """A layer of an LSTM: what its directions make, as features side by side."""
     if each.inputs != value.dims[-1]:
         raise ValueError(f"its weight takes {each.inputs} features, and {value.dims[-1]} come")

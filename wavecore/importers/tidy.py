@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wavecore.importers.builder import Draft
+from wavecore.importers.builder import LayerDraft
 from wavecore.network.layers import Add, Concat, Dropout, Flatten
 
 
-def tidy(drafts: Sequence[Draft], outputs: Sequence[int]) -> list[Draft]:
+def tidy(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> list[LayerDraft]:
     """The layers in that form: as many, in order, with joined concatenations left in place and read by nobody."""
     found = [replace(draft) for draft in drafts]
     readers = Counter(read for draft in found for read in draft.inputs) + Counter(outputs)
@@ -29,7 +29,7 @@ def tidy(drafts: Sequence[Draft], outputs: Sequence[int]) -> list[Draft]:
     return found
 
 
-def _joined(drafts: Sequence[Draft], concat: Draft, readers: Counter[int]) -> tuple[int, ...]:
+def _joined(drafts: Sequence[LayerDraft], concat: LayerDraft, readers: Counter[int]) -> tuple[int, ...]:
     """What a concatenation reads, with what those read that it alone reads in their stead."""
     found: list[int] = []
     for read in concat.inputs:
@@ -38,7 +38,7 @@ def _joined(drafts: Sequence[Draft], concat: Draft, readers: Counter[int]) -> tu
     return tuple(found)
 
 
-def _flatten_first(drafts: Sequence[Draft], readers: Counter[int]) -> None:
+def _flatten_first(drafts: Sequence[LayerDraft], readers: Counter[int]) -> None:
     """Swap dropouts with the flatten behind them, the last one first."""
     for behind in drafts:
         while isinstance(behind.kind, Flatten) and behind.inputs:
@@ -53,7 +53,7 @@ def _flatten_first(drafts: Sequence[Draft], readers: Counter[int]) -> None:
             behind = before  # noqa: PLW2901 (the flatten is there now)
 
 
-def dead(drafts: Sequence[Draft], outputs: Sequence[int]) -> frozenset[int]:
+def dead(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> frozenset[int]:
     """Layers that no output is made from."""
     alive = set(outputs)
     for index in reversed(range(len(drafts))):

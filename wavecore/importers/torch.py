@@ -16,9 +16,9 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from wavecore.errors import GraphError, InputError
-from wavecore.importers.assembly import Imported, assemble
+from wavecore.importers.assembly import ImportedNetwork, assemble
 from wavecore.importers.builder import LARGEST_SIDE
-from wavecore.importers.model import Model, Node, unknown
+from wavecore.importers.model import ImportedModel, OperatorNode, unknown
 from wavecore.importers.naming import clean
 from wavecore.importers.normalization import rules
 from wavecore.importers.torch_operators import TABLE
@@ -58,7 +58,7 @@ def import_torch(
     *,
     norm: str = "group",
     name: str | None = None,
-) -> Imported:
+) -> ImportedNetwork:
     """The same, with notes beside the network."""
     where = f"module {type(module).__name__}"
     chosen = rules(where, norm)
@@ -125,7 +125,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _model(name: str, where: str, program: Any, example: Any) -> Model:
+def _model(name: str, where: str, program: Any, example: Any) -> ImportedModel:
     signature = program.graph_signature
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     (data,) = signature.user_inputs
@@ -134,7 +134,7 @@ def _model(name: str, where: str, program: Any, example: Any) -> Model:
     nodes = tuple(_nodes(program.graph, names))
     outputs = tuple(names.get(output, output) for output in signature.user_outputs if isinstance(output, str))
     words = example.dim() == 2 and not example.is_floating_point()
-    return Model(
+    return ImportedModel(
         name=name,
         where=where,
         data=data,
@@ -153,7 +153,7 @@ def _dims(node: Any) -> Any:
     return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
 
 
-def _nodes(graph: Any, names: dict[str, str]) -> Iterator[Node]:
+def _nodes(graph: Any, names: dict[str, str]) -> Iterator[OperatorNode]:
     """The operations.  ``names`` gets what stands for a value from then on: parts of tuples, results in place."""
     for node in graph.nodes:
         if node.op != "call_function":
@@ -166,7 +166,7 @@ def _nodes(graph: Any, names: dict[str, str]) -> Iterator[Node]:
         yield _node(node, schema, names)
 
 
-def _node(node: Any, schema: Any, names: dict[str, str]) -> Node:
+def _node(node: Any, schema: Any, names: dict[str, str]) -> OperatorNode:
     inputs: list[str] = []
     attributes: dict[str, Any] = {"dims": _dims(node)}
     target = str(node.target)
@@ -188,7 +188,7 @@ def _node(node: Any, schema: Any, names: dict[str, str]) -> Node:
     while inputs and not inputs[-1]:
         inputs.pop()
     states = [f"{node.name}[{index}]" for index in (1, 2)] if operator in _RECURRENT else []
-    return Node(
+    return OperatorNode(
         operator=operator,
         name=node.name,
         path=str(stack[-1][0]) if stack else "",

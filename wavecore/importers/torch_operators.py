@@ -12,8 +12,8 @@ import numpy as np
 
 from wavecore.importers import operators, sequences
 from wavecore.importers.axes import permuted
-from wavecore.importers.builder import Builder, Reader
-from wavecore.importers.model import Fixed, Node, Origin, UnsupportedError
+from wavecore.importers.builder import ModelBuilder, OperatorReader
+from wavecore.importers.model import Fixed, OperatorNode, Origin, UnsupportedError
 from wavecore.importers.operators import Pads
 from wavecore.network.layers import AvgPool, MaxPool
 
@@ -30,7 +30,7 @@ def _pads(padding: Sequence[int]) -> Pads:
     return (padding[0], padding[1], padding[0], padding[1])
 
 
-def _conv(build: Builder, node: Node) -> None:
+def _conv(build: ModelBuilder, node: OperatorNode) -> None:
     attributes = node.attributes
     stride, dilation = _pair(attributes["stride"]), _pair(attributes["dilation"])
     padding = attributes["padding"]
@@ -41,7 +41,7 @@ def _conv(build: Builder, node: Node) -> None:
     )
 
 
-def _named_padding(build: Builder, node: Node, name: str) -> list[int]:
+def _named_padding(build: ModelBuilder, node: OperatorNode, name: str) -> list[int]:
     """``valid``, or ``same``: half of an odd kernel on either side (strides are 1 there)."""
     weight = build.fixed(node, 1)
     kernel = [] if weight is None else weight.dims[2:]
@@ -52,8 +52,8 @@ def _named_padding(build: Builder, node: Node, name: str) -> list[int]:
     return [size // 2 for size in kernel]
 
 
-def _pool(kind: type[MaxPool] | type[AvgPool]) -> Reader:
-    def read(build: Builder, node: Node) -> None:
+def _pool(kind: type[MaxPool] | type[AvgPool]) -> OperatorReader:
+    def read(build: ModelBuilder, node: OperatorNode) -> None:
         kernel = _pair(node.attributes["kernel_size"])
         operators.pool(
             build,
@@ -69,62 +69,62 @@ def _pool(kind: type[MaxPool] | type[AvgPool]) -> Reader:
     return read
 
 
-def _adaptive(kind: type[MaxPool] | type[AvgPool]) -> Reader:
+def _adaptive(kind: type[MaxPool] | type[AvgPool]) -> OperatorReader:
     return lambda build, node: operators.adaptive_pool(build, node, kind, _pair(node.attributes["output_size"]))
 
 
-def _linear(build: Builder, node: Node) -> None:
+def _linear(build: ModelBuilder, node: OperatorNode) -> None:
     weight = build.fixed(node, 1)
     assert weight is not None  # its schema has one
     operators.linear(build, node, weight, 0)
 
 
-def _batch_norm(build: Builder, node: Node) -> None:
+def _batch_norm(build: ModelBuilder, node: OperatorNode) -> None:
     operators.normalize(build, node, build.layered(node), build.fixed(node, 1))
 
 
-def _group_norm(build: Builder, node: Node) -> None:
+def _group_norm(build: ModelBuilder, node: OperatorNode) -> None:
     operators.group_normalize(build, node, node.attributes["num_groups"])
 
 
-def _hardtanh(build: Builder, node: Node) -> None:
+def _hardtanh(build: ModelBuilder, node: OperatorNode) -> None:
     operators.relu(build, node, node.attributes["min_val"], node.attributes["max_val"])
 
 
-def _clamp(build: Builder, node: Node) -> None:
+def _clamp(build: ModelBuilder, node: OperatorNode) -> None:
     least = node.attributes.get("min")
     operators.relu(build, node, float("-inf") if least is None else least, node.attributes.get("max"))
 
 
-def _dropout(build: Builder, node: Node) -> None:
+def _dropout(build: ModelBuilder, node: OperatorNode) -> None:
     operators.dropout(build, node, node.attributes["p"])
 
 
-def _mean(build: Builder, node: Node) -> None:
+def _mean(build: ModelBuilder, node: OperatorNode) -> None:
     operators.mean(build, node, node.attributes["dim"] or range(4), node.attributes["keepdim"])
 
 
-def _add(build: Builder, node: Node) -> None:
+def _add(build: ModelBuilder, node: OperatorNode) -> None:
     if len(node.inputs) != 2 or node.attributes.get("alpha", 1) != 1:
         raise UnsupportedError("of a number or a scaled branch", "plain sums of branches")
     operators.add(build, node)
 
 
-def _concat(build: Builder, node: Node) -> None:
+def _concat(build: ModelBuilder, node: OperatorNode) -> None:
     operators.concat(build, node, node.attributes["dim"])
 
 
-def _reshape(build: Builder, node: Node) -> None:
+def _reshape(build: ModelBuilder, node: OperatorNode) -> None:
     """Anything that only changes the axes: what they become was traced."""
     operators.reshape(build, node, node.attributes["dims"])
 
 
-def _permute(build: Builder, node: Node) -> None:
+def _permute(build: ModelBuilder, node: OperatorNode) -> None:
     """Its order is called as the axes of results are."""
     build.give(node, permuted(build.activation(node), node.attributes["dims"]))
 
 
-def _transpose(build: Builder, node: Node) -> None:
+def _transpose(build: ModelBuilder, node: OperatorNode) -> None:
     value = build.activation(node)
     order = list(range(len(value.dims)))
     first, second = node.attributes.get("dim0", 0), node.attributes.get("dim1", 1)
@@ -132,18 +132,18 @@ def _transpose(build: Builder, node: Node) -> None:
     build.give(node, permuted(value, order))
 
 
-def _zeros(build: Builder, node: Node) -> None:
+def _zeros(build: ModelBuilder, node: OperatorNode) -> None:
     """What LSTMs begin with."""
     build.give(node, Fixed(np.broadcast_to(np.zeros(()), node.attributes["dims"]), True, Origin.COMPUTED))
 
 
-def _embedding(build: Builder, node: Node) -> None:
+def _embedding(build: ModelBuilder, node: OperatorNode) -> None:
     if node.attributes["sparse"]:
         raise UnsupportedError("of sparse gradients", "sparse=False: gradients of embeddings are costed as dense")
     sequences.embedding(build, node)
 
 
-def _lstm(build: Builder, node: Node) -> None:
+def _lstm(build: ModelBuilder, node: OperatorNode) -> None:
     """Inputs are the data, h, c, and the weights by layer and direction: for inputs, for outputs, and their biases."""
     attributes = node.attributes
     if "batch_sizes" in attributes:
@@ -166,7 +166,7 @@ def _lstm(build: Builder, node: Node) -> None:
     build.give(node, sequences.layers(build, node, value, found, attributes["dropout"]))
 
 
-TABLE: Mapping[str, Reader] = {
+TABLE: Mapping[str, OperatorReader] = {
     "aten.conv2d": _conv,
     "aten.linear": _linear,
     "aten.embedding": _embedding,

@@ -23,7 +23,7 @@ from wavecore.sparsity.profile import Profile
 if TYPE_CHECKING:
     from wavecore.sparsity.arrays import Array
 
-Metric = Literal["accuracy", "perplexity"]
+QualityMetric = Literal["accuracy", "perplexity"]
 """What a score is: a share of the test set, 0 to 1, or e to the mean loss of a word in nats."""
 
 
@@ -47,7 +47,7 @@ class Method:
     source: str
     module: str
     networks: Mapping[str, Budget]
-    metric: Metric = "accuracy"
+    metric: QualityMetric = "accuracy"
     packages: tuple[str, ...] = ("torch", "mlxtend")
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from wavecore.methods.base import Recorder, Scores, Settings, Trained
 from wavecore.methods.digits import digits
 from wavecore.methods.groups import masks_of, remove_dead, structure
-from wavecore.methods.loop import BATCH, Stage, evaluate, run_stage
+from wavecore.methods.loop import BATCH, TrainingStage, evaluate, run_stage
 from wavecore.methods.networks import Net, network
 from wavecore.methods.outcome import outcome
 from wavecore.methods.regularizers import group_hoyer_square, hoyer_square
@@ -68,9 +68,9 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     def score() -> float:
         return evaluate(net, split.test).accuracy
 
-    run_stage(net, split, Stage(name="dense", epochs=dense_epochs, learning_rate=LEARNING_RATE), recorder)
+    run_stage(net, split, TrainingStage(name="dense", epochs=dense_epochs, learning_rate=LEARNING_RATE), recorder)
     dense = score()
-    stage = Stage(
+    stage = TrainingStage(
         name="regularized",
         epochs=settings.epochs,
         learning_rate=LEARNING_RATE,
@@ -84,7 +84,7 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     if settings.method == "group-hs":
         remove_dead(net)
     pruned = score()
-    stage = Stage(name="fine-tuning", epochs=settings.finetune_epochs, learning_rate=FINETUNE_RATE)
+    stage = TrainingStage(name="fine-tuning", epochs=settings.finetune_epochs, learning_rate=FINETUNE_RATE)
     run_stage(net, split, stage, recorder, masks_of(net))
     seen = evaluate(net, split.test)
     return outcome(

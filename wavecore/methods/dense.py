@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavecore.methods.base import Recorder, Scores, Settings, Trained
 from wavecore.methods.digits import digits
-from wavecore.methods.loop import Stage, evaluate, run_stage
+from wavecore.methods.loop import TrainingStage, evaluate, run_stage
 from wavecore.methods.networks import network
 from wavecore.methods.outcome import outcome
 
@@ -16,7 +16,7 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     split = digits(settings.samples)
     net = network(settings.network)
     recorder.plan(settings.epochs)
-    run_stage(net, split, Stage(name="dense", epochs=settings.epochs, learning_rate=LEARNING_RATE), recorder)
+    run_stage(net, split, TrainingStage(name="dense", epochs=settings.epochs, learning_rate=LEARNING_RATE), recorder)
     seen = evaluate(net, split.test)
     scores = Scores(dense=seen.accuracy, trained=seen.accuracy, pruned=seen.accuracy, final=seen.accuracy)
     return outcome(net, settings, split, seen, scores, {"learning_rate": LEARNING_RATE})

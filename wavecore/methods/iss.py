@@ -27,7 +27,7 @@ from wavecore.methods.base import (
     share_kept,
 )
 from wavecore.methods.corpus import Corpus, read_corpus
-from wavecore.methods.language import LanguageModel, Recipe, Sizes, perplexity, run_epochs
+from wavecore.methods.language import LanguageModel, ModelSizes, Recipe, perplexity, run_epochs
 from wavecore.methods.unitgroups import group_lasso, kept_units, slim, zero_small
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
@@ -49,19 +49,19 @@ THRESHOLD = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class IssSetup:
     """What both networks of a training share."""
 
     corpus: Corpus
-    sizes: Sizes
+    sizes: ModelSizes
     recorder: Recorder
 
 
 def train(settings: Settings, recorder: Recorder) -> Trained:
     """Train densely and with the penalty, take units out, fine-tune; `InputError` if a layer has none left."""
     corpus = corpus_of(settings)
-    sizes = Sizes(vocabulary=len(corpus.vocabulary), embedding=EMBEDDING, hidden=HIDDEN)
-    task = Task(corpus, sizes, recorder)
+    sizes = ModelSizes(vocabulary=len(corpus.vocabulary), embedding=EMBEDDING, hidden=HIDDEN)
+    task = IssSetup(corpus, sizes, recorder)
     recipe = recipe_of(settings.epochs)
     recorder.plan(2 * settings.epochs + settings.finetune_epochs)
     dense = LanguageModel(sizes, recipe.keep)
@@ -109,7 +109,7 @@ def recipe_of(epochs: int) -> Recipe:
     return Recipe(epochs=epochs, steady=STEADY * share, decay=DECAY ** (1 / share), batch=BATCH, steps=STEPS)
 
 
-def run_stage(task: Task, name: str, model: LanguageModel, recipe: Recipe, weight: float = 0.0) -> None:
+def run_stage(task: IssSetup, name: str, model: LanguageModel, recipe: Recipe, weight: float = 0.0) -> None:
     """Train for a stage; log every epoch with the perplexity of the test, by which nothing is chosen."""
     tensors = dict(model.named_parameters())
     losses = run_epochs(
@@ -137,7 +137,7 @@ def slimmed(model: LanguageModel) -> LanguageModel:
     return made
 
 
-def layers_kept(model: LanguageModel, sizes: Sizes) -> tuple[LayerKept, ...]:
+def layers_kept(model: LanguageModel, sizes: ModelSizes) -> tuple[LayerKept, ...]:
     """What is left of every layer of a network that had such ``sizes``."""
     found = []
     for name, (rows, columns) in sizes.shapes.items():
@@ -148,7 +148,7 @@ def layers_kept(model: LanguageModel, sizes: Sizes) -> tuple[LayerKept, ...]:
     return tuple(found)
 
 
-def profile_of(model: LanguageModel, settings: Settings, corpus: Corpus, sizes: Sizes) -> Profile:
+def profile_of(model: LanguageModel, settings: Settings, corpus: Corpus, sizes: ModelSizes) -> Profile:
     """The units that are left of a network that had such ``sizes``, and the zeros among their weights."""
     layers = {}
     units = {f"lstm{number}": count for number, count in enumerate(model.sizes.hidden, 1)}
@@ -182,7 +182,7 @@ def described(corpus: Corpus) -> str:
 
 
 def outcome(
-    task: Task,
+    task: IssSetup,
     settings: Settings,
     model: LanguageModel,
     scores: Scores,

@@ -18,7 +18,7 @@ from torch import Tensor
 from wavecore.methods.base import Recorder, Scores, Settings, Trained
 from wavecore.methods.digits import Images, digits
 from wavecore.methods.groups import masks_of
-from wavecore.methods.loop import BATCH, Stage, apply_masks, evaluate, run_stage
+from wavecore.methods.loop import BATCH, TrainingStage, apply_masks, evaluate, run_stage
 from wavecore.methods.networks import Net, hidden, network, set_rates
 from wavecore.methods.outcome import outcome
 
@@ -37,19 +37,19 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     net = network(settings.network)
     dense_epochs, round_epochs = -(-settings.epochs // DENSE_PART), -(-settings.epochs // ROUNDS)
     recorder.plan(dense_epochs + ROUNDS * round_epochs + settings.finetune_epochs)
-    run_stage(net, split, Stage(name="dense", epochs=dense_epochs, learning_rate=LEARNING_RATE), recorder)
+    run_stage(net, split, TrainingStage(name="dense", epochs=dense_epochs, learning_rate=LEARNING_RATE), recorder)
     dense = evaluate(net, split.test).accuracy
     for index in range(1, ROUNDS + 1):
         masks = magnitude_masks(net, WEIGHTS_KEPT ** (index / ROUNDS))
         apply_masks(net, masks)
-        stage = Stage(name=f"weights {index} of {ROUNDS}", epochs=round_epochs, learning_rate=LEARNING_RATE)
+        stage = TrainingStage(name=f"weights {index} of {ROUNDS}", epochs=round_epochs, learning_rate=LEARNING_RATE)
         run_stage(net, split, stage, recorder, masks)
     trained = evaluate(net, split.test).accuracy
     sweep = sensitivity(net, split.held)
     rates = {layer: chosen_rate(tried) for layer, tried in sweep.items()}
     set_rates(net, rates)
     pruned = evaluate(net, split.test).accuracy
-    stage = Stage(name="joint", epochs=settings.finetune_epochs, learning_rate=FINETUNE_RATE)
+    stage = TrainingStage(name="joint", epochs=settings.finetune_epochs, learning_rate=FINETUNE_RATE)
     run_stage(net, split, stage, recorder, masks_of(net))
     seen = evaluate(net, split.test)
     scores = Scores(dense=dense, trained=trained, pruned=pruned, final=seen.accuracy)

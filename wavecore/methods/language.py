@@ -18,12 +18,12 @@ from torch.nn import functional
 from wavecore.methods.corpus import Tokens, windows
 from wavecore.network.layers.recurrent import GATES
 
-State = list[tuple[Tensor, Tensor]]
+HiddenState = list[tuple[Tensor, Tensor]]
 READING_STEPS = 256  # of a window in which nothing is learned: perplexity does not depend on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class ModelSizes:
     """How large a language model is; ``hidden`` has the units of every LSTM, the first one first."""
 
     vocabulary: int
@@ -94,7 +94,7 @@ class Recurrent(nn.Module):
 class LanguageModel(nn.Module):
     """Embedding, LSTMs and decoder, with dropout on what is not recurrent; weights are uniform within ``spread``."""
 
-    def __init__(self, sizes: Sizes, keep: float = 1.0, spread: float = 0.1) -> None:
+    def __init__(self, sizes: ModelSizes, keep: float = 1.0, spread: float = 0.1) -> None:
         super().__init__()
         self.sizes, self.keep = sizes, keep
         self.embedding = nn.Embedding(sizes.vocabulary, sizes.embedding)
@@ -112,14 +112,14 @@ class LanguageModel(nn.Module):
         """The LSTMs, the first one first."""
         return [getattr(self, f"lstm{number}") for number, _ in enumerate(self.sizes.hidden, 1)]
 
-    def state(self, batch: int) -> State:
+    def state(self, batch: int) -> HiddenState:
         """The state at the start of a text: zeros."""
         return [(torch.zeros(1, batch, units), torch.zeros(1, batch, units)) for units in self.sizes.hidden]
 
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """Scores (steps, batch, vocabulary) of what follows ``tokens`` (steps, batch), and the state after them."""
         values = self.dropout(self.embedding(tokens))
-        after: State = []
+        after: HiddenState = []
         for layer, before in zip(self.layers, state, strict=True):
             values, now = layer(values, before)
             values = self.dropout(values)

@@ -17,12 +17,12 @@ from wavecore.methods.networks import Net, hidden
 BATCH = 100
 _TOLD = 10  # times an epoch that progress is told
 
-Masks = Mapping[str, Tensor]
+WeightMasks = Mapping[str, Tensor]
 """Of each layer's weights 1 where they live and 0 where they stay zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class TrainingStage:
     """So many epochs of Adam at a learning rate, which falls to zero along a cosine if the stage is to settle.
 
     ``penalty`` is added to every step's loss, ``weight_decay`` times a parameter to its gradient.
@@ -49,7 +49,9 @@ class Evaluation:
     hidden: float
 
 
-def run_stage(net: Net, split: Split, stage: Stage, recorder: Recorder, masks: Masks | None = None) -> None:
+def run_stage(
+    net: Net, split: Split, stage: TrainingStage, recorder: Recorder, masks: WeightMasks | None = None
+) -> None:
     """Train for a stage, and log every epoch with the accuracy on the test set, by which nothing is chosen."""
     recorder.begin(stage.name)
     optimizer = torch.optim.Adam(net.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay)
@@ -72,7 +74,12 @@ def run_stage(net: Net, split: Split, stage: Stage, recorder: Recorder, masks: M
 
 
 def _epoch(
-    net: Net, data: Images, stage: Stage, optimizer: torch.optim.Optimizer, masks: Masks | None, recorder: Recorder
+    net: Net,
+    data: Images,
+    stage: TrainingStage,
+    optimizer: torch.optim.Optimizer,
+    masks: WeightMasks | None,
+    recorder: Recorder,
 ) -> float:
     """One pass over the data in a new order; the mean loss of a step."""
     net.train()
@@ -116,7 +123,7 @@ def evaluate(net: Net, data: Images) -> Evaluation:
     )
 
 
-def apply_masks(net: Net, masks: Masks) -> None:
+def apply_masks(net: Net, masks: WeightMasks) -> None:
     """Make zero what a mask says is zero."""
     with torch.no_grad():
         for layer, mask in masks.items():

@@ -22,7 +22,7 @@ Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class GroupPart:
     """Where a layer's groups lie in a tensor: along an ``axis``, that is so many ``blocks`` of all units."""
 
     tensor: str
@@ -35,16 +35,16 @@ def layer_count(names: Iterable[str]) -> int:
     return sum(name.startswith("lstm") and name.count(".") == 1 for name in names)
 
 
-def parts(layer: int, layers: int) -> tuple[Part, ...]:
+def parts(layer: int, layers: int) -> tuple[GroupPart, ...]:
     """Where the groups of LSTM number ``layer`` of ``layers`` lie, from 1."""
     name = f"lstm{layer}"
     reader = f"lstm{layer + 1}.input" if layer < layers else "decoder"
     return (
-        Part(f"{name}.input.weight", 0, GATES),
-        Part(f"{name}.input.bias", 0, GATES),
-        Part(f"{name}.weight", 0, GATES),
-        Part(f"{name}.weight", 1, 1),
-        Part(f"{reader}.weight", 1, 1),
+        GroupPart(f"{name}.input.weight", 0, GATES),
+        GroupPart(f"{name}.input.bias", 0, GATES),
+        GroupPart(f"{name}.weight", 0, GATES),
+        GroupPart(f"{name}.weight", 1, 1),
+        GroupPart(f"{reader}.weight", 1, 1),
     )
 
 

@@ -15,7 +15,7 @@ from wavecore.network.graph import LayerGraph
 GROUP = "wavecore.workloads"
 ATTRIBUTE = "WORKLOADS"
 
-Option = int | float | str
+OptionValue = int | float | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def workload_info(name: str) -> Workload:
     return info
 
 
-def workload_options(name: str) -> Mapping[str, Option]:
+def workload_options(name: str) -> Mapping[str, OptionValue]:
     """The options that workload ``name`` takes, with their defaults."""
     options = {}
     for option in inspect.signature(workload_info(name).build).parameters.values():
@@ -73,7 +73,7 @@ def broken_workloads() -> tuple[ConfigError, ...]:
     return broken(GROUP, ATTRIBUTE, Workload)
 
 
-def workload(name: str, /, **options: Option) -> LayerGraph:
+def workload(name: str, /, **options: OptionValue) -> LayerGraph:
     """Build the registered workload ``name``: ``workload("resnet50", image=256, width=0.5)``.
 
     Raises `NameLookupError` for a name or an option that does not exist, `InputError` for a value of another
@@ -82,7 +82,7 @@ def workload(name: str, /, **options: Option) -> LayerGraph:
     return workload_info(name).build(**checked_options(name, options))
 
 
-def checked_options(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
+def checked_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """All options of workload ``name``: the given ones, checked as in `workload`, and the defaults of the others."""
     defaults = workload_options(name)
     where = f"workload {name}"
@@ -95,7 +95,7 @@ def checked_options(name: str, options: Mapping[str, Option]) -> dict[str, Optio
     }
 
 
-def checked_option(where: str, option: str, value: object, default: Option) -> Option:
+def checked_option(where: str, option: str, value: object, default: OptionValue) -> OptionValue:
     """Return ``value`` in the type of the option's ``default``; `InputError`, at ``where``, if it has another."""
     if isinstance(default, str):
         wanted = "a text"

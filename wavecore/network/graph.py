@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wavecore.errors import GraphError
 from wavecore.network.layers import KINDS, Input, LayerKind, Outlet
-from wavecore.network.layers.base import Parameter, Role
+from wavecore.network.layers.base import LayerRole, Parameter
 from wavecore.network.shapes import Shape
 from wavecore.network.sparsity import Sparsity
 
@@ -155,7 +155,7 @@ class Network:
                     "to connect it or to leave it out",
                 )
         end = self._layers[last].kind
-        if KINDS[type(end)].role is not Role.UNIT and not isinstance(end, Outlet):
+        if KINDS[type(end)].role is not LayerRole.UNIT and not isinstance(end, Outlet):
             raise GraphError(
                 f"network {self.name}", f"ends with {last!r}, which is no loss", "a CrossEntropy at the end"
             )

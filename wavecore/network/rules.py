@@ -12,7 +12,7 @@ from wavecore.network.layers import KINDS, Inlet, Input, Outlet
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """A node of a graph that breaks a rule: what is wrong with it, and what to try."""
 
     node: str
@@ -32,21 +32,21 @@ def _layer(graph: LayerGraph, name: str) -> str:
     return f", layer {name} ({source})" if source else f", layer {name}"
 
 
-def layer_names_are_unique(graph: LayerGraph) -> Iterator[Finding]:
+def layer_names_are_unique(graph: LayerGraph) -> Iterator[Violation]:
     """No two layers have one name."""
     for name in repeated(layer.name for layer in graph):
-        yield Finding(_layer(graph, name), "another layer has this name already", "a name of its own")
+        yield Violation(_layer(graph, name), "another layer has this name already", "a name of its own")
 
 
-def layers_are_registered(graph: LayerGraph) -> Iterator[Finding]:
+def layers_are_registered(graph: LayerGraph) -> Iterator[Violation]:
     """Every layer is of a kind that has rules."""
     for layer in graph:
         if type(layer.kind) not in KINDS:
             what = f"{type(layer.kind).__name__} is not a registered layer kind"
-            yield Finding(_layer(graph, layer.name), what, "wavecore.network.layers.KINDS")
+            yield Violation(_layer(graph, layer.name), what, "wavecore.network.layers.KINDS")
 
 
-def layers_follow_what_they_read(graph: LayerGraph) -> Iterator[Finding]:
+def layers_follow_what_they_read(graph: LayerGraph) -> Iterator[Violation]:
     """Every layer reads earlier layers, so that there is no cycle."""
     seen: set[str] = set()
     for layer in graph:
@@ -54,36 +54,36 @@ def layers_follow_what_they_read(graph: LayerGraph) -> Iterator[Finding]:
             if name not in seen:
                 later = "runs no earlier" if name in graph.by_name else "does not exist"
                 what = f"reads {name!r}, which {later}"
-                yield Finding(_layer(graph, layer.name), what, "each layer after all that it reads")
+                yield Violation(_layer(graph, layer.name), what, "each layer after all that it reads")
         seen.add(layer.name)
 
 
-def shapes_follow_from_inputs(graph: LayerGraph) -> Iterator[Finding]:
+def shapes_follow_from_inputs(graph: LayerGraph) -> Iterator[Violation]:
     """Every shape is the one that the layer's kind infers from its inputs."""
     for layer in graph:
         try:
             inferred = KINDS[type(layer.kind)].infer(layer.kind, graph.input_shapes(layer))
         except ValueError as problem:
-            yield Finding(_layer(graph, layer.name), str(problem), "other sizes")
+            yield Violation(_layer(graph, layer.name), str(problem), "other sizes")
         else:
             if inferred != layer.shape:
                 what = f"its output is {layer.shape}, and follows as {inferred} from its inputs"
-                yield Finding(_layer(graph, layer.name), what, str(inferred))
+                yield Violation(_layer(graph, layer.name), what, str(inferred))
 
 
-def every_output_is_read(graph: LayerGraph) -> Iterator[Finding]:
+def every_output_is_read(graph: LayerGraph) -> Iterator[Violation]:
     """Every output is read or left to the outside, but the last layer's if that is the loss."""
     if not any(isinstance(layer.kind, Input | Inlet) for layer in graph):
-        yield Finding("", "has no input", "an Input as its first layer")
+        yield Violation("", "has no input", "an Input as its first layer")
         return
     read = {name for layer in graph for name in layer.inputs}
     *others, last = graph.layers
     for layer in others:
         if layer.name not in read and not isinstance(layer.kind, Outlet):
             what = "its output is read by no layer"
-            yield Finding(_layer(graph, layer.name), what, "to connect it or to leave it out")
+            yield Violation(_layer(graph, layer.name), what, "to connect it or to leave it out")
     if not (isinstance(last.kind, Outlet) or _starts_backward(graph, last)):
-        yield Finding("", f"ends with {last.name!r}, which is no loss", "a CrossEntropy at the end")
+        yield Violation("", f"ends with {last.name!r}, which is no loss", "a CrossEntropy at the end")
 
 
 def _starts_backward(graph: LayerGraph, layer: Layer) -> bool:
@@ -100,7 +100,7 @@ def repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-GRAPH_RULES: tuple[Callable[[LayerGraph], Iterator[Finding]], ...] = (
+GRAPH_RULES: tuple[Callable[[LayerGraph], Iterator[Violation]], ...] = (
     layer_names_are_unique,
     layers_are_registered,
     layers_follow_what_they_read,

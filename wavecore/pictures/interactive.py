@@ -12,14 +12,14 @@ from wavecore.pictures.marks import (
     LONGEST_BELOW,
     LONGEST_BESIDE,
     SHADE,
-    Axis,
     Band,
     Bars,
     Heat,
-    Level,
-    Line,
+    LimitLine,
+    LineMark,
     Mark,
     Panel,
+    PlotAxis,
     Points,
     Steps,
     middle_cut,
@@ -33,7 +33,7 @@ SCALE = 76  # pixels of the colour scale of a heat map
 NAME_SIZE, NAME_WIDTH = 10, 5.6  # pixels of the names of layers: height, and mean width of a character
 MOST_NAMES = 40
 
-Spec = dict[str, Any]
+PlotlySpec = dict[str, Any]
 
 
 def escaped(text: str) -> str:
@@ -41,12 +41,12 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def panel_spec(panel: Panel, *, names_below: bool = True) -> Spec:
+def panel_spec(panel: Panel, *, names_below: bool = True) -> PlotlySpec:
     """Data and layout of one panel; ``names_below`` is off for panels that have theirs below a later one."""
     rows = max((band.row + 1 for band in panel.of(Band)), default=0)
     top = TOP + LABEL_ROW * rows
     bottom = BOTTOM + _tilted(panel.x) if names_below else 14
-    layout: Spec = {
+    layout: PlotlySpec = {
         "font": FONT,
         "height": panel.height + top + bottom,
         "margin": {
@@ -76,13 +76,13 @@ def panel_spec(panel: Panel, *, names_below: bool = True) -> Spec:
         layout["xaxis"] |= {"showgrid": False, "tickangle": -60, "tickfont": {"size": NAME_SIZE}}
     if not names_below:
         layout["xaxis"] |= {"showticklabels": False, "title": {}}
-    if panel.of(Steps) or any(line.stepped for line in panel.of(Line)):
+    if panel.of(Steps) or any(line.stepped for line in panel.of(LineMark)):
         layout |= {"hovermode": "x unified", "hoverdistance": -1}
     return {"data": [trace for mark in panel.marks if (trace := _trace(mark, panel))], "layout": layout}
 
 
-def _axis(axis: Axis, longest: int) -> Spec:
-    spec: Spec = {
+def _axis(axis: PlotAxis, longest: int) -> PlotlySpec:
+    spec: PlotlySpec = {
         "title": {"text": escaped(axis.title), "standoff": 8},
         "gridcolor": GRID,
         "hoverformat": ".4~g",
@@ -103,7 +103,7 @@ def _axis(axis: Axis, longest: int) -> Spec:
     return spec
 
 
-def _named(axis: Axis, longest: int) -> Spec:
+def _named(axis: PlotAxis, longest: int) -> PlotlySpec:
     """Few names are all shown; of many, as many as there is room for, and more of them the closer one looks."""
     names = [escaped(middle_cut(name, longest)) for name in axis.names]
     if longest == LONGEST_BESIDE:
@@ -122,24 +122,24 @@ def _named(axis: Axis, longest: int) -> Spec:
     }
 
 
-def _tilted(axis: Axis) -> int:
+def _tilted(axis: PlotAxis) -> int:
     """Pixels that names need below an axis on which they are tilted by 60 degrees."""
     longest = max((len(middle_cut(name, LONGEST_BELOW)) for name in axis.names), default=0)
     return math.ceil(NAME_WIDTH * longest * math.sin(math.pi / 3))
 
 
-def _place(axis: Axis, value: float) -> float:
+def _place(axis: PlotAxis, value: float) -> float:
     return math.log10(value) if axis.log else value
 
 
-def _trace(mark: Mark, panel: Panel) -> Spec:
+def _trace(mark: Mark, panel: Panel) -> PlotlySpec:
     """What plotly.js draws a mark as; nothing for what are shapes of the layout."""
     match mark:
         case Bars():
             return _bars(mark)
         case Steps():
             return _steps(mark, panel.x.names)
-        case Line():
+        case LineMark():
             return _line(mark)
         case Points():
             return _points(mark)
@@ -154,12 +154,12 @@ def short(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None else float(f"{value:.6g}") for value in values]
 
 
-def _told(texts: tuple[str, ...]) -> Spec:
+def _told(texts: tuple[str, ...]) -> PlotlySpec:
     return {"text": [escaped(text) for text in texts], "hovertemplate": "%{text}<extra></extra>"}
 
 
-def _bars(mark: Bars) -> Spec:
-    spec: Spec = {
+def _bars(mark: Bars) -> PlotlySpec:
+    spec: PlotlySpec = {
         "type": "bar",
         "orientation": "h",
         "name": escaped(mark.name),
@@ -178,11 +178,11 @@ def _bars(mark: Bars) -> Spec:
     return spec
 
 
-def _steps(mark: Steps, names: tuple[str, ...]) -> Spec:
+def _steps(mark: Steps, names: tuple[str, ...]) -> PlotlySpec:
     """A step line through the middle of each name, drawn from the left edge of the first to the right of the last."""
     inner = range(len(mark.values))
     order = [0, *inner, len(mark.values) - 1] if mark.values else []
-    spec: Spec = {
+    spec: PlotlySpec = {
         "type": "scatter",
         "mode": "lines",
         "name": escaped(mark.name),
@@ -198,7 +198,7 @@ def _steps(mark: Steps, names: tuple[str, ...]) -> Spec:
     return spec | {"hovertemplate": "%{text}<extra></extra>" if mark.hover else f"%{{y:.4~g}} {mark.unit}"}
 
 
-def _line(mark: Line) -> Spec:
+def _line(mark: LineMark) -> PlotlySpec:
     return {
         "type": "scatter",
         "mode": "lines",
@@ -216,7 +216,7 @@ def _line(mark: Line) -> Spec:
     }
 
 
-def _points(mark: Points) -> Spec:
+def _points(mark: Points) -> PlotlySpec:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -236,7 +236,7 @@ def _points(mark: Points) -> Spec:
     }
 
 
-def _heat(mark: Heat) -> Spec:
+def _heat(mark: Heat) -> PlotlySpec:
     return {
         "type": "heatmap",
         "z": [short(row) for row in mark.values],
@@ -253,8 +253,8 @@ def _heat(mark: Heat) -> Spec:
     }
 
 
-def _shapes(mark: Mark) -> list[Spec]:
-    if isinstance(mark, Level):
+def _shapes(mark: Mark) -> list[PlotlySpec]:
+    if isinstance(mark, LimitLine):
         line = {"color": LIMIT_COLOUR, "width": 1.5, "dash": "dash"}
         return [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": mark.y, "y1": mark.y, "line": line}]
     if isinstance(mark, Band):
@@ -264,7 +264,7 @@ def _shapes(mark: Mark) -> list[Spec]:
     return []
 
 
-def _label(band: Band) -> list[Spec]:
+def _label(band: Band) -> list[PlotlySpec]:
     if not band.label:
         return []
     return [

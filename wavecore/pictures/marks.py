@@ -16,7 +16,7 @@ Symbol = Literal["circle", "square", "triangle", "diamond"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class PlotAxis:
     """``names`` stand at 0, 1, 2, ...; ``ticks`` are (position, text), by default chosen by who draws it."""
 
     title: str = ""
@@ -57,7 +57,7 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LineMark:
     """A line through points; ``stepped`` holds each value until the next."""
 
     name: str
@@ -95,7 +95,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class LimitLine:
     """A horizontal line at ``y``: a limit."""
 
     name: str
@@ -114,8 +114,8 @@ class Heat:
     high: float
 
 
-Mark = Bars | Steps | Line | Points | Band | Level | Heat
-M = TypeVar("M", Bars, Steps, Line, Points, Band, Level, Heat)
+Mark = Bars | Steps | LineMark | Points | Band | LimitLine | Heat
+M = TypeVar("M", Bars, Steps, LineMark, Points, Band, LimitLine, Heat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +123,8 @@ class Panel:
     """One pair of axes; ``height`` is that of the plotting area in pixels of a page."""
 
     title: str
-    x: Axis
-    y: Axis
+    x: PlotAxis
+    y: PlotAxis
     marks: tuple[Mark, ...]
     height: int = 240
 
@@ -156,7 +156,7 @@ SHADE = "#EEF1F5"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LegendEntry:
     """A line of a legend."""
 
     name: str
@@ -165,9 +165,9 @@ class Entry:
     hollow: bool = False
 
 
-def legend(picture: Picture) -> tuple[Entry, ...]:
+def legend(picture: Picture) -> tuple[LegendEntry, ...]:
     """What the legend of a picture explains, each name once, in the order of the marks."""
-    found: dict[str, Entry] = {}
+    found: dict[str, LegendEntry] = {}
     for panel in picture.panels:
         for mark in panel.marks:
             entry = _entry(mark)
@@ -176,24 +176,24 @@ def legend(picture: Picture) -> tuple[Entry, ...]:
     return tuple(found.values())
 
 
-def _entry(mark: Mark) -> Entry | None:
+def _entry(mark: Mark) -> LegendEntry | None:
     match mark:
         case Bars(legend=True):
-            return Entry(mark.name, mark.colours[0], "box")
+            return LegendEntry(mark.name, mark.colours[0], "box")
         case Steps():
-            return Entry(mark.name, mark.colour, "box" if mark.bases else "line")
-        case Line():
-            return Entry(mark.name, mark.colour, "dashes" if mark.dashed else "line")
+            return LegendEntry(mark.name, mark.colour, "box" if mark.bases else "line")
+        case LineMark():
+            return LegendEntry(mark.name, mark.colour, "dashes" if mark.dashed else "line")
         case Points():
-            return Entry(mark.name, mark.colour, mark.symbol, mark.hollow)
-        case Level():
-            return Entry(mark.name, LIMIT_COLOUR, "dashes")
+            return LegendEntry(mark.name, mark.colour, mark.symbol, mark.hollow)
+        case LimitLine():
+            return LegendEntry(mark.name, LIMIT_COLOUR, "dashes")
         case _:
             return None
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class DisplayScale:
     """A unit to draw in: values are divided by ``size``."""
 
     size: float
@@ -212,31 +212,31 @@ _STEPS: dict[str, tuple[float, tuple[str, ...]]] = {
 _FIRST = {"B": 1.0, "s": 1e-9, "J": 1e-9}
 
 
-def scale(values: Iterable[float], unit: Literal["B", "s", "J"]) -> Scale:
+def scale(values: Iterable[float], unit: Literal["B", "s", "J"]) -> DisplayScale:
     """The largest unit in which the largest of ``values`` (bytes, seconds or joules) is at least 1."""
     largest = max(values, default=0.0)
     factor, symbols = _STEPS[unit]
-    sizes = [Scale(_FIRST[unit] * factor**at, symbol) for at, symbol in enumerate(symbols)]
+    sizes = [DisplayScale(_FIRST[unit] * factor**at, symbol) for at, symbol in enumerate(symbols)]
     fitting = [each for each in sizes if each.size <= largest]
     return fitting[-1] if fitting else sizes[0]
 
 
-def byte_axis(title: str, values: Sequence[float]) -> Axis:
+def byte_axis(title: str, values: Sequence[float]) -> PlotAxis:
     """A logarithmic axis of bytes around positive ``values``, its ticks powers of two with a binary prefix."""
     low, high = math.floor(math.log2(min(values))), math.ceil(math.log2(max(values)))
     step = next((step for step in (1, 2, 4, 5) if (high - low) / step <= 7), 10)
     ticks = tuple((2.0**power, format_bytes(2.0**power)) for power in range(low, high + 1) if power % step == 0)
-    return Axis(title=title, log=True, ticks=ticks, low=2.0**low * 0.9, high=2.0**high * 1.1)
+    return PlotAxis(title=title, log=True, ticks=ticks, low=2.0**low * 0.9, high=2.0**high * 1.1)
 
 
-def decade_axis(title: str, values: Sequence[float]) -> Axis:
+def decade_axis(title: str, values: Sequence[float]) -> PlotAxis:
     """A logarithmic axis around positive ``values``, its ticks powers of ten, and 2 and 5 times those if few."""
     low, high = min(values) / 1.25, max(values) * 1.25
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if len(powers) <= 4 else (1,)
     every = [factor * 10.0**power for power in powers for factor in factors]
     ticks = tuple((tick, plain(tick)) for tick in every if low <= tick <= high)
-    return Axis(title=title, log=True, ticks=ticks, low=low, high=high)
+    return PlotAxis(title=title, log=True, ticks=ticks, low=low, high=high)
 
 
 def middle_cut(text: str, longest: int) -> str:

@@ -10,13 +10,13 @@ from wavecore.pictures.marks import (
     LONGEST_BELOW,
     LONGEST_BESIDE,
     SHADE,
-    Axis,
     Band,
     Bars,
     Heat,
-    Level,
-    Line,
+    LimitLine,
+    LineMark,
     Mark,
+    PlotAxis,
     Points,
     Steps,
     middle_cut,
@@ -31,13 +31,13 @@ MOST_NAMES = 60
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
 
 
-def tilted(axis: Axis) -> int:
+def tilted(axis: PlotAxis) -> int:
     """Pixels that upright names need below an axis."""
     longest = max((len(middle_cut(name, LONGEST_BELOW)) for name in axis.names), default=0)
     return math.ceil(CHARACTER * longest)
 
 
-def set_axis(axes: Axes, which: str, axis: Axis, named: bool) -> None:
+def set_axis(axes: Axes, which: str, axis: PlotAxis, named: bool) -> None:
     """Scale, range, ticks and title of one axis; ``named`` is off where the panel below has its names."""
     ours = axes.xaxis if which == "x" else axes.yaxis
     set_limits = axes.set_xlim if which == "x" else axes.set_ylim
@@ -55,7 +55,7 @@ def set_axis(axes: Axes, which: str, axis: Axis, named: bool) -> None:
         ours.set_label_text(axis.title)
 
 
-def _names(axes: Axes, which: str, axis: Axis, named: bool) -> None:
+def _names(axes: Axes, which: str, axis: PlotAxis, named: bool) -> None:
     """Names along an axis: all of them, or every second, third, ... where there are many."""
     count = len(axis.names)
     if which == "y":
@@ -75,11 +75,11 @@ def draw_mark(axes: Axes, mark: Mark) -> None:
             _bars(axes, mark)
         case Steps():
             _steps(axes, mark)
-        case Line():
+        case LineMark():
             _line(axes, mark)
         case Points():
             _points(axes, mark)
-        case Level():
+        case LimitLine():
             axes.axhline(mark.y, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2)
         case Band():
             _band(axes, mark)
@@ -104,7 +104,7 @@ def _steps(axes: Axes, mark: Steps) -> None:
     axes.stairs(tops, edges, baseline=mark.bases, color=mark.colour, fill=True, linewidth=0)
 
 
-def _line(axes: Axes, mark: Line) -> None:
+def _line(axes: Axes, mark: LineMark) -> None:
     axes.plot(
         mark.x,
         mark.y,

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavecore.errors import InputError
-from wavecore.pictures.marks import GRID, LONGEST_BESIDE, Band, Bars, Entry, Heat, Panel, Picture, legend, middle_cut
+from wavecore.pictures.marks import (
+    GRID,
+    LONGEST_BESIDE,
+    Band,
+    Bars,
+    Heat,
+    LegendEntry,
+    Panel,
+    Picture,
+    legend,
+    middle_cut,
+)
 from wavecore.pictures.matplotlib_marks import CHARACTER, LABEL_ROW, MARKERS, draw_mark, set_axis, tilted
 from wavecore.pictures.plots import save
 
@@ -97,7 +108,7 @@ def _paragraphs(picture: Picture) -> list[str]:
     return [line for text in (picture.caption, *picture.notes) for line in textwrap.wrap(text, CAPTION_CHARACTERS)]
 
 
-def _legend_columns(entries: Sequence[Entry]) -> int:
+def _legend_columns(entries: Sequence[LegendEntry]) -> int:
     longest = max((len(entry.name) for entry in entries), default=1)
     return max(1, min(len(entries), int((WIDTH - 2 * PAD) / (CHARACTER * longest + 50))))
 
@@ -168,7 +179,7 @@ def _draw_legend(canvas: _Canvas, picture: Picture, top: float) -> None:
     )
 
 
-def _handle(entry: Entry) -> Any:
+def _handle(entry: LegendEntry) -> Any:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

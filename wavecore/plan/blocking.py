@@ -32,7 +32,7 @@ from wavecore.errors import SpaceError
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.plan.placement import Place, PlacedOperation
-from wavecore.training.operations import Role
+from wavecore.training.operations import OperandRole
 
 MOST_ROUNDS = 8  # more rounds start sooner, but each adds to the whole gradient
 MOST_ADDED = 16  # times the operands' bytes that rounds may add on chip before another pass over one is preferred
@@ -65,7 +65,7 @@ class Blocking:
 
 
 @dataclass(frozen=True, slots=True)
-class Operands:
+class OperandBytes:
     """What an operation keeps in the buffer beside its resident tensors.
 
     ``streamed`` and ``stationary`` are the bytes of GEMM operands that are not on chip, per sample where they are
@@ -85,7 +85,7 @@ def _chunk(nbytes: int) -> int:
 
 
 @lru_cache(maxsize=1 << 15)
-def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
+def operands(placed: PlacedOperation, array: ArraySpec) -> OperandBytes:
     """Measure what ``placed`` needs beside its resident tensors."""
     op = placed.operation
     streamed = stationary = window = base = 0
@@ -94,10 +94,10 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
         if read.place is not Place.STREAMED:
             continue
         nbytes = read.nbytes
-        if read.role is Role.STREAMED:
+        if read.role is OperandRole.STREAMED:
             streamed += nbytes
             window += min(nbytes, -(-nbytes * ahead // rows)) + _chunk(nbytes)
-        elif read.role is Role.STATIONARY:
+        elif read.role is OperandRole.STATIONARY:
             stationary += nbytes
         else:
             held_sample = use.passes > read.passes
@@ -106,7 +106,7 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> Operands:
             base += min(nbytes, -(-nbytes * ahead // rows)) if runs_ahead else 0
     base += leaving_bytes(placed)
     panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
-    return Operands(streamed, stationary, window, min(panel, stationary), base)
+    return OperandBytes(streamed, stationary, window, min(panel, stationary), base)
 
 
 def leaving_bytes(placed: PlacedOperation) -> int:

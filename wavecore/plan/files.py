@@ -18,7 +18,7 @@ from wavecore.common.toml import Document, read_document, toml_string
 from wavecore.errors import FileError, PlanError, nearest
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Group, Plan, Residency
-from wavecore.plan.rules import Case, Finding, findings
+from wavecore.plan.rules import PlanContext, PlanViolation, violations
 from wavecore.training.graph import TrainingGraph
 
 SCHEMA = "wavecore.plan/1"
@@ -121,15 +121,15 @@ def load_plan(path: Path, training: TrainingGraph, *, graph: LayerGraph | None =
 
 def parse_plan(document: Document, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
     """Return the plan in a document; `PlanError` at the line that is wrong or does not fit ``training``."""
-    reader = _Reader(document)
+    reader = _PlanReader(document)
     plan = reader.plan()
-    for finding in findings(Case(training, plan, graph)):
+    for finding in violations(PlanContext(training, plan, graph)):
         reader.fail(finding)
     return plan
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _PlanReader:
     """Reads a plan out of a document, and finds the line of what is wrong in it."""
 
     document: Document
@@ -139,13 +139,13 @@ class _Reader:
         data = self.document.data
         schema = data.get("schema")
         if schema is None:
-            self.fail(Finding("there is no schema", f'schema = "{SCHEMA}" in a file that holds a plan'))
+            self.fail(PlanViolation("there is no schema", f'schema = "{SCHEMA}" in a file that holds a plan'))
         if schema != SCHEMA:
-            self.fail(Finding(f"{_shown(schema)} is not known", f'"{SCHEMA}"', key="schema"))
+            self.fail(PlanViolation(f"{_shown(schema)} is not known", f'"{SCHEMA}"', key="schema"))
         self._check_keys(data, _PLAN_KEYS, None, "")
         tables = data["group"]
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self.fail(Finding("is no list of groups", "[[group]]", key="group"))
+            self.fail(PlanViolation("is no list of groups", "[[group]]", key="group"))
         groups = []
         for index, table in enumerate(tables):
             self._check_keys(table, _GROUP_KEYS, index, "", optional=_GROUP_KEYS[2:])
@@ -180,36 +180,36 @@ class _Reader:
                 hint = " or ".join(nearest(key, allowed)) or "one of " + ", ".join(allowed)
                 if group is not None and not prefix and key in _PLAN_KEYS:
                     hint = "moving it before the first [[group]]"
-                self.fail(Finding("unknown key", hint, group, prefix + key))
+                self.fail(PlanViolation("unknown key", hint, group, prefix + key))
         for key in allowed:
             if key not in table and key not in optional:
-                self.fail(Finding(f"there is no {key}", _EXAMPLES[key], group))
+                self.fail(PlanViolation(f"there is no {key}", _EXAMPLES[key], group))
 
     def _text(self, table: Mapping[str, Any], key: str) -> str:
         value = table[key]
         if not isinstance(value, str) or not value.strip():
-            self.fail(Finding(f"{_shown(value)} is not a name", _EXAMPLES[key], key=key))
+            self.fail(PlanViolation(f"{_shown(value)} is not a name", _EXAMPLES[key], key=key))
         return value
 
     def _flag(self, table: Mapping[str, Any], key: str) -> bool:
         value = table[key]
         if not isinstance(value, bool):
             what = f"{_shown(value)} is not true or false"
-            self.fail(Finding(what, "true or false, without quotes", key=key))
+            self.fail(PlanViolation(what, "true or false, without quotes", key=key))
         return value
 
     def _whole(self, table: Mapping[str, Any], group: int | None, key: str) -> int:
         value = table[key]
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(Finding(f"{_shown(value)} is not a whole number", _EXAMPLES[key], group, key))
+            self.fail(PlanViolation(f"{_shown(value)} is not a whole number", _EXAMPLES[key], group, key))
         if value.bit_length() > LARGEST_BITS:
-            self.fail(Finding(f"{_shown(value)} is out of range", _EXAMPLES[key], group, key))
+            self.fail(PlanViolation(f"{_shown(value)} is out of range", _EXAMPLES[key], group, key))
         return value
 
     def _residency(self, table: Mapping[str, Any], group: int, direction: str) -> Mapping[str, Residency]:
         value = table.get(direction, {})
         if not isinstance(value, dict):
-            self.fail(Finding("is no table", f'{direction}.kept = ["..."]', group, direction))
+            self.fail(PlanViolation("is no table", f'{direction}.kept = ["..."]', group, direction))
         self._check_keys(value, tuple(Residency), group, f"{direction}.", optional=tuple(Residency))
         found: dict[str, Residency] = {}
         for residency in value:
@@ -217,7 +217,7 @@ class _Reader:
             for name in self._names(value, group, residency, prefix=f"{direction}.", once=True):
                 if name in found:
                     what = f"{name!r} is in {direction}.{found[name]} already"
-                    self.fail(Finding(what, "naming it in one of them", group, key, name))
+                    self.fail(PlanViolation(what, "naming it in one of them", group, key, name))
                 found[name] = Residency(residency)
         return found
 
@@ -227,15 +227,15 @@ class _Reader:
         """A list of names; ``once`` if none may be there twice."""
         names = table.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            self.fail(Finding("is no list of names", f'{prefix}{key} = ["..."]', group, prefix + key))
+            self.fail(PlanViolation("is no list of names", f'{prefix}{key} = ["..."]', group, prefix + key))
         for index, name in enumerate(names):
             if once and name in names[:index]:
-                self.fail(Finding(f"{name!r} is there twice", "naming it once", group, prefix + key, name, 1))
+                self.fail(PlanViolation(f"{name!r} is there twice", "naming it once", group, prefix + key, name, 1))
         return tuple(names)
 
     # -- where things are in the text --------------------------------------------------------------
 
-    def fail(self, finding: Finding) -> NoReturn:
+    def fail(self, finding: PlanViolation) -> NoReturn:
         """Raise the `PlanError` of a finding, at the line of the key or name that it is about."""
         where = self.document.label
         if finding.key or finding.group is not None:
@@ -244,7 +244,7 @@ class _Reader:
             where += f": {finding.spot}"
         raise PlanError(where, finding.what, finding.hint)
 
-    def _line(self, finding: Finding) -> int:
+    def _line(self, finding: PlanViolation) -> int:
         """The line (from 1) of a name, or else of its key, or else of its group."""
         text = self.document.text
         start, end = self._stretch(finding.group)

@@ -22,7 +22,7 @@ DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Footprint:
+class LayerFootprint:
     """One layer in one direction, on one core; ``group`` counts from 1.
 
     ``sample_bytes``: the inputs and outputs of one sample, wherever they are; ``kept_bytes``: what the plan has on
@@ -40,7 +40,7 @@ class Footprint:
     used_bytes: int
 
 
-def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> tuple[Footprint, ...]:
+def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> tuple[LayerFootprint, ...]:
     """Footprints of a plan that fits its machine, in the order of the network, forward before backward."""
     found = [
         item
@@ -54,7 +54,7 @@ def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) ->
 
 def _group(
     training: TrainingGraph, group: Group, number: int, direction: Direction, passes: int, accelerator: Accelerator
-) -> Iterator[Footprint]:
+) -> Iterator[LayerFootprint]:
     placed = place_group(training, group, direction, passes)
     held = held_bytes(placed, group.held)
     space = accelerator.core.global_buffer_bytes - held
@@ -64,7 +64,7 @@ def _group(
     for layer, operations in by_layer.items():
         stages = [block(each, accelerator.array, group.sub_batch, space).stage_bytes for each in operations]
         used = [stage + each.live_bytes * group.sub_batch for stage, each in zip(stages, operations, strict=True)]
-        yield Footprint(
+        yield LayerFootprint(
             layer=layer,
             group=number,
             direction=direction,
@@ -82,11 +82,11 @@ def _sample_bytes(placed: PlacedOperation) -> int:
     return sum(tensor.nbytes for tensor in tensors.values() if tensor.batched)
 
 
-COLUMNS = tuple(item.name for item in fields(Footprint))
+COLUMNS = tuple(item.name for item in fields(LayerFootprint))
 
 
-def footprints_csv(rows: tuple[Footprint, ...]) -> str:
-    """Print footprints as CSV, the columns named as the fields of `Footprint`."""
+def footprints_csv(rows: tuple[LayerFootprint, ...]) -> str:
+    """Print footprints as CSV, the columns named as the fields of `LayerFootprint`."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -94,7 +94,7 @@ def footprints_csv(rows: tuple[Footprint, ...]) -> str:
     return text.getvalue()
 
 
-def parse_footprints(text: str, where: str) -> tuple[Footprint, ...]:
+def parse_footprints(text: str, where: str) -> tuple[LayerFootprint, ...]:
     """Read what `footprints_csv` has printed; `InputError`, located at ``where``:LINE, for anything else."""
     reader = csv.reader(StringIO(text))
     if tuple(next(reader, ())) != COLUMNS:
@@ -102,10 +102,10 @@ def parse_footprints(text: str, where: str) -> tuple[Footprint, ...]:
     return tuple(_row(cells, f"{where}:{reader.line_num}") for cells in reader)
 
 
-def _row(cells: list[str], where: str) -> Footprint:
+def _row(cells: list[str], where: str) -> LayerFootprint:
     try:
         values = dict(zip(COLUMNS, cells, strict=True))
         numbers = {name: int(value) for name, value in values.items() if name not in ("layer", "direction")}
-        return Footprint(layer=values["layer"], direction=Direction(values["direction"]), **numbers)
+        return LayerFootprint(layer=values["layer"], direction=Direction(values["direction"]), **numbers)
     except ValueError as error:
         raise InputError(where, f"{','.join(cells)!r} is no footprint", "making the run again") from error

@@ -24,7 +24,7 @@ from wavecore.training.operations import TensorClass
 
 Ints = npt.NDArray[np.int64]
 DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
-NEVER = 1 << 62  # bytes that no buffer has
+INFEASIBLE_BYTES = 1 << 62  # bytes that no buffer has
 
 
 class Rule(Name):
@@ -53,7 +53,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Footprint:
+class GroupFootprint:
     """What the operations of a group need and move, whatever the buffer's size.
 
     ``per_sample_bytes`` and ``fixed_bytes`` have one row an operation and one column a way of running it with every
@@ -158,15 +158,15 @@ class Grouper:
         residency = self._residencies[rule, direction]
         return place(self.training, first, last, direction, residency, self.normalization_passes)
 
-    def footprint(self, first: int, last: int, rule: Rule, rereads: bool = False) -> Footprint:
+    def footprint(self, first: int, last: int, rule: Rule, rereads: bool = False) -> GroupFootprint:
         """Measure a group under a rule; remembered with the graph, since no buffer size enters."""
         key = (first, last, rule, rereads, self.normalization_passes, self.array_size)
-        found: Footprint = self.training.memory.recall(
+        found: GroupFootprint = self.training.memory.recall(
             "footprint", key, lambda: self._measure(first, last, rule, rereads)
         )
         return found
 
-    def _measure(self, first: int, last: int, rule: Rule, rereads: bool) -> Footprint:
+    def _measure(self, first: int, last: int, rule: Rule, rereads: bool) -> GroupFootprint:
         index = self.training.unit_index
         both = [self.placed(first, last, rule, direction) for direction in DIRECTIONS]
         per_sample, fixed, traffic, units = [], [], [], []
@@ -175,10 +175,10 @@ class Grouper:
             sizes = [operation.live_bytes + way.per_sample_bytes for way in ways]
             stages = [way.fixed_bytes for way in ways]
             per_sample.append(sizes if len(ways) > 1 else [*sizes, 0])
-            fixed.append(stages if len(ways) > 1 else [*stages, NEVER])
+            fixed.append(stages if len(ways) > 1 else [*stages, INFEASIBLE_BYTES])
             traffic.append(linear_traffic(operation, rereads))
             units.append(index[operation.operation.unit])
-        return Footprint(
+        return GroupFootprint(
             np.array(per_sample, dtype=np.int64).reshape(-1, 2),
             np.array(fixed, dtype=np.int64).reshape(-1, 2),
             np.array(traffic, dtype=np.int64).reshape(-1, 3),
@@ -224,10 +224,10 @@ class Grouper:
     def streamed_costs(self) -> list[Candidate]:
         """Every unit alone, the whole mini-batch at once with every tensor in DRAM."""
 
-        def stacked() -> tuple[Footprint, Ints]:
+        def stacked() -> tuple[GroupFootprint, Ints]:
             alone = [self.footprint(unit, unit, Rule.NONE) for unit in range(self.last + 1)]
             units = [np.full(len(each.units), unit, dtype=np.int64) for unit, each in enumerate(alone)]
-            together = Footprint(
+            together = GroupFootprint(
                 np.concatenate([each.per_sample_bytes for each in alone]),
                 np.concatenate([each.fixed_bytes for each in alone]),
                 np.concatenate([each.traffic for each in alone]),
@@ -306,11 +306,11 @@ class Grouper:
         held = sum(self.training.tensors[name].nbytes for name in group.held)
         return 2 * held * (group.iterations(self.batch) - 1)
 
-    def squeeze(self, group: Group) -> Group:
+    def spill_until_fits(self, group: Group) -> Group:
         """Send tensors of a group through DRAM, the largest first, until every operation has room."""
         array = self.accelerator.array
         first, last = (self.training.unit_index[name] for name in (group.units[0], group.units[-1]))
-        squeezed: list[dict[str, Residency]] = []
+        spilled: list[dict[str, Residency]] = []
         for direction, tensors in zip(DIRECTIONS, (group.forward, group.backward), strict=True):
             residency = dict(tensors)
             while True:
@@ -322,8 +322,8 @@ class Grouper:
                 if not present:
                     block(tight[0], array, group.sub_batch, self.space)  # raises
                 del residency[max(present, key=lambda name: (self.training.tensors[name].nbytes, name))]
-            squeezed.append(residency)
-        return replace(group, forward=squeezed[0], backward=squeezed[1])
+            spilled.append(residency)
+        return replace(group, forward=spilled[0], backward=spilled[1])
 
 
 def _residency(training: TrainingGraph, rule: Rule, direction: Direction) -> Mapping[str, Residency]:

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wavecore.plan.grouping import DIRECTIONS, NEVER, Candidate, Footprint, Grouper, Ints, Rule, linear_bytes
+from wavecore.plan.grouping import (
+    DIRECTIONS,
+    INFEASIBLE_BYTES,
+    Candidate,
+    Grouper,
+    GroupFootprint,
+    Ints,
+    Rule,
+    linear_bytes,
+)
 from wavecore.plan.placement import operations_of
 from wavecore.training.graph import TrainingGraph
 
@@ -32,18 +41,18 @@ def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequen
     moved = np.stack([each.dram_bytes for each in costs])
     cheapest = moved.argmin(axis=0)  # the first of equals
     least = np.take_along_axis(moved, cheapest[None], axis=0)[0]
-    best = np.full(count + 1, NEVER, dtype=np.int64)
+    best = np.full(count + 1, INFEASIBLE_BYTES, dtype=np.int64)
     best[0] = 0
     came_from = np.zeros(count + 1, dtype=np.int64)
     for start in range(count):
         ends = slice(start + 1, count + 1)
-        if best[start] >= NEVER:
+        if best[start] >= INFEASIBLE_BYTES:
             continue
         total = best[start] + least[start, start:]
         better = total < best[ends]
         best[ends][better] = total[better]
         came_from[ends][better] = start
-    if best[count] >= NEVER:
+    if best[count] >= INFEASIBLE_BYTES:
         return None
     groups: list[Candidate] = []
     end = count
@@ -65,7 +74,7 @@ def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequen
 class GroupCosts:
     """All groups of neighbouring pieces, by first and last piece: balanced sub-batch and DRAM bytes.
 
-    `NEVER` bytes where a group is none, or not one sample fits.
+    `INFEASIBLE_BYTES` bytes where a group is none, or not one sample fits.
     """
 
     sub_batches: Ints
@@ -76,7 +85,7 @@ def _streamed(grouper: Grouper, pieces: Sequence[tuple[int, int]]) -> tuple[dict
     """Pieces of a single unit, each as a group that streams the whole mini-batch."""
     units = grouper.streamed_costs()
     single = {index: units[first] for index, (first, last) in enumerate(pieces) if first == last}
-    moved = np.full((len(pieces), len(pieces)), NEVER, dtype=np.int64)
+    moved = np.full((len(pieces), len(pieces)), INFEASIBLE_BYTES, dtype=np.int64)
     for index, candidate in single.items():
         moved[index, index] = candidate.dram_bytes
     return single, GroupCosts(np.full_like(moved, grouper.batch), moved)
@@ -97,7 +106,9 @@ def group_costs(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule,
         _lower_limits(limits, own, left, right, local.radius)
     limits[_together(grouper, pieces) & (limits < grouper.batch)] = 0
     iterations = -(-grouper.batch // np.maximum(limits, 1))
-    moved = np.where(local.groups & (limits > 0), linear_bytes(local.traffic, grouper.batch, iterations), NEVER)
+    moved = np.where(
+        local.groups & (limits > 0), linear_bytes(local.traffic, grouper.batch, iterations), INFEASIBLE_BYTES
+    )
     return GroupCosts(-(-grouper.batch // iterations), moved)
 
 
@@ -120,13 +131,13 @@ def _lower_limits(limits: Ints, own: Ints, left: int, right: int, radius: int) -
     own = own[left : count - right]
     long_enough = np.tri(len(own), dtype=np.bool_).T
     if left < radius and right < radius:  # only groups of just this length have such a piece
-        lowered = np.where(np.eye(len(own), dtype=np.bool_), own, NEVER)
+        lowered = np.where(np.eye(len(own), dtype=np.bool_), own, INFEASIBLE_BYTES)
     elif left < radius:
-        lowered = np.where(long_enough, own[:, None], NEVER)
+        lowered = np.where(long_enough, own[:, None], INFEASIBLE_BYTES)
     elif right < radius:
-        lowered = np.where(long_enough, own, NEVER)
+        lowered = np.where(long_enough, own, INFEASIBLE_BYTES)
     else:
-        lowered = np.minimum.accumulate(np.where(long_enough, own, NEVER), axis=1)
+        lowered = np.minimum.accumulate(np.where(long_enough, own, INFEASIBLE_BYTES), axis=1)
     np.minimum(here, lowered, out=here)
 
 
@@ -172,7 +183,7 @@ class _Local:
     """
 
     radius: int
-    footprints: Mapping[tuple[int, int], Footprint]
+    footprints: Mapping[tuple[int, int], GroupFootprint]
     traffic: Ints
     groups: npt.NDArray[np.bool_]
 
@@ -196,7 +207,7 @@ def _local(grouper: Grouper, pieces: Sequence[tuple[int, int]], rule: Rule, rere
 
 def _measure(
     grouper: Grouper, pieces: Sequence[tuple[int, int]], way: tuple[Rule, bool], left: int, right: int, radius: int
-) -> tuple[Footprint, Ints]:
+) -> tuple[GroupFootprint, Ints]:
     """Footprint and linear traffic of every piece that has so many neighbours in a group that has just those."""
     rows: list[tuple[Ints, Ints, Ints]] = []
     traffic = np.zeros((len(pieces), 3), dtype=np.int64)
@@ -210,7 +221,7 @@ def _measure(
         rows.append((group.per_sample_bytes[own], group.fixed_bytes[own], owner))
         traffic[index] = group.traffic[own].sum(axis=0)
     empty = np.zeros((0, 2), dtype=np.int64)
-    footprint = Footprint(
+    footprint = GroupFootprint(
         np.concatenate([empty, *(row[0] for row in rows)]),
         np.concatenate([empty, *(row[1] for row in rows)]),
         np.zeros((0, 3), dtype=np.int64),

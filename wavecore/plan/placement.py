@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from wavecore.common.names import Name
 from wavecore.plan.model import Group, Residency
 from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import Operation, Role, Tensor
+from wavecore.training.operations import OperandRole, Operation, Tensor
 
 
 class Direction(Name):
@@ -39,7 +39,7 @@ class PlacedRead:
     """
 
     tensor: Tensor
-    role: Role
+    role: OperandRole
     place: Place
     passes: int
     life: int = 0
@@ -60,14 +60,14 @@ class PlacedRead:
 class PlacedWrite:
     """A write: ``kept`` on chip, ``stored`` to DRAM, or both.
 
-    ``covers`` names what it overwrites in place; one that is ``added`` to a resident sum takes no space.
+    ``overwrites`` names what it overwrites in place; one that is ``added`` to a resident sum takes no space.
     """
 
     tensor: Tensor
     kept: bool
     stored: bool
-    covers: str | None = None
-    added: bool = False
+    overwrites: str | None = None
+    accumulated_in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ def operations_of(training: TrainingGraph, first: int, last: int, direction: Dir
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class _Stay:
     """The operations, by position in the group, between which a tensor is on chip.
 
     Uses after ``safe`` count on DRAM to have it, whether or not it happens to be on chip still.
@@ -121,7 +121,7 @@ def place(
     sequence = operations_of(training, first, last, direction)
     touches = _touches(training, sequence)
     spans = _spans(sequence, touches, residency)
-    stage = _Stage(
+    stage = _GroupContext(
         training,
         touches,
         spans,
@@ -207,14 +207,14 @@ def _spans(
     sequence: Sequence[tuple[int, Operation]],
     touches: Mapping[str, list[int]],
     residency: Mapping[str, Residency],
-) -> dict[str, tuple[_Span, ...]]:
+) -> dict[str, tuple[_Stay, ...]]:
     """When each tensor with residency is on chip: it may come back from DRAM for a later use, and stay again.
 
     Where there is nothing to stay for it is not kept at all.
     """
     ranks = {unit: rank for rank, unit in enumerate(dict.fromkeys(unit for unit, _ in sequence))}
     turn = [ranks[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
-    spans: dict[str, tuple[_Span, ...]] = {}
+    spans: dict[str, tuple[_Stay, ...]] = {}
     for name, positions in touches.items():
         how = residency.get(name)
         if how is None:
@@ -228,7 +228,7 @@ def _spans(
             near = [p for p in rest[:covered] if how is Residency.KEPT or turn[p] - turn[first] <= 1]
             twice = any(use.tensor == name and use.passes > 1 for use in sequence[first][1].reads)
             if covered > 1 or twice:
-                found.append(_Span(first, rest[covered - 1], near[-1]))
+                found.append(_Stay(first, rest[covered - 1], near[-1]))
             rest = rest[covered:]
         if found:
             spans[name] = tuple(found)
@@ -236,7 +236,7 @@ def _spans(
 
 
 def _added(
-    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], spans: Mapping[str, tuple[_Span, ...]]
+    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], spans: Mapping[str, tuple[_Stay, ...]]
 ) -> frozenset[str]:
     """Branch gradients that drain straight into a sum on chip.
 
@@ -272,17 +272,17 @@ def _read_elsewhere(
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class _GroupContext:
     """What placing one operation of a group needs to know of the group."""
 
     training: TrainingGraph
     touches: Mapping[str, list[int]]
-    spans: Mapping[str, tuple[_Span, ...]]
+    spans: Mapping[str, tuple[_Stay, ...]]
     elsewhere: frozenset[str]
     normalization_passes: int
     added: frozenset[str] = frozenset()
 
-    def life(self, name: str, position: int) -> tuple[int, _Span] | None:
+    def life(self, name: str, position: int) -> tuple[int, _Stay] | None:
         """The number and span of a tensor's stay on chip at a position, or None."""
         for number, span in enumerate(self.spans.get(name, ())):
             if span.first <= position <= span.last:
@@ -290,7 +290,9 @@ class _Stage:
         return None
 
 
-def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]) -> PlacedOperation:
+def _place_one(
+    stage: _GroupContext, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]
+) -> PlacedOperation:
     tensors = stage.training.tensors
     reads = []
     for use in op.reads:
@@ -303,11 +305,11 @@ def _place_one(stage: _Stage, position: int, op: Operation, live_bytes: int, fre
             part = use.part_bytes
             reads.append(PlacedRead(tensors[use.tensor], use.role, Place.STREAMED, passes, part_bytes=part))
     writes = tuple(_place_write(stage, position, op, name, frees) for name in op.writes)
-    overwritten = sum(tensors[write.covers].nbytes for write in writes if write.covers)
+    overwritten = sum(tensors[write.overwrites].nbytes for write in writes if write.overwrites)
     return PlacedOperation(op, tuple(reads), writes, live_bytes - overwritten, frees)
 
 
-def _place_write(stage: _Stage, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
+def _place_write(stage: _GroupContext, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
     """A result stays on chip if it has a span, and goes to DRAM if anyone will read it from there.
 
     A ``next`` tensor is written for every use beyond the next unit's, so that what a unit does depends on its

@@ -10,7 +10,7 @@ from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, place_group
 from wavecore.plan.traffic import held_bytes, sub_batches
 from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import Phase, Role
+from wavecore.training.operations import OperandRole, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def _weights(
         block(placed, accelerator.array, samples, space).stationary_passes
         for samples in sub_batches(group, batch_per_core)
     ]
-    weights = [read.tensor for read in placed.reads if read.role is Role.STATIONARY]
+    weights = [read.tensor for read in placed.reads if read.role is OperandRole.STATIONARY]
     held = all(tensor.name in group.held for tensor in weights)
     return RecurrentWeights(
         layer=op.unit,

@@ -14,12 +14,12 @@ from wavecore.errors import PlanError, SpaceError, nearest
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph
 from wavecore.network.layers import KINDS
-from wavecore.network.layers.base import Role
+from wavecore.network.layers.base import LayerRole
 from wavecore.plan.blocking import block, least_bytes
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, place_group
 from wavecore.plan.traffic import held_bytes, sub_batches
-from wavecore.training.graph import TrainingGraph, Unit
+from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import TensorClass
 
 LARGEST_BATCH = 1 << 16
@@ -27,20 +27,20 @@ HELD_CLASSES = (TensorClass.WEIGHT, TensorClass.WEIGHT_GRADIENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PlanContext:
     """A plan and what it is judged by; ``graph``, if given, tells views from names that do not exist."""
 
     training: TrainingGraph
     plan: Plan
     graph: LayerGraph | None = None
 
-    def units(self, group: Group) -> list[Unit]:
+    def units(self, group: Group) -> list[FusedLayer]:
         """The units of a group, which must exist."""
         return [self.training.units[self.training.unit_index[name]] for name in group.units]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PlanViolation:
     """What is wrong with a plan, at the ``nth`` mention of ``name`` under ``key`` of ``group``, where given.
 
     Groups count from 0, and so does ``nth``; without a ``group`` it is the plan's own key.
@@ -63,12 +63,12 @@ class Finding:
 def verify_plan(training: TrainingGraph, plan: Plan, accelerator: Accelerator, *, where: str = "") -> None:
     """Raise `PlanError` if ``plan`` does not fit its network or its machine; errors call it ``where``."""
     where = where or f"plan {plan.schedule} of {plan.workload}"
-    case = Case(training, plan)
-    for finding in chain(findings(case), every_operation_fits(case, accelerator)):
+    case = PlanContext(training, plan)
+    for finding in chain(violations(case), every_operation_fits(case, accelerator)):
         raise PlanError(f"{where}: {finding.spot}" if finding.spot else where, finding.what, finding.hint)
 
 
-def findings(case: Case) -> Iterator[Finding]:
+def violations(case: PlanContext) -> Iterator[PlanViolation]:
     """What is wrong with a plan on any machine.
 
     A rule may rely on those before it in the table: only the first finding is sure to be right.
@@ -77,56 +77,56 @@ def findings(case: Case) -> Iterator[Finding]:
         yield from rule(case)
 
 
-def plan_is_of_this_network(case: Case) -> Iterator[Finding]:
+def plan_is_of_this_network(case: PlanContext) -> Iterator[PlanViolation]:
     """A plan runs the network that it was made for."""
     if case.plan.workload != case.training.name:
         what = f"is a plan of {case.plan.workload!r}, not of {case.training.name!r}"
-        yield Finding(what, f"a plan of {case.training.name}", key="workload")
+        yield PlanViolation(what, f"a plan of {case.training.name}", key="workload")
 
 
-def numbers_are_in_range(case: Case) -> Iterator[Finding]:
+def numbers_are_in_range(case: PlanContext) -> Iterator[PlanViolation]:
     """There is a mini-batch, sub-batches are part of it, and normalization reads its input once or twice."""
     plan = case.plan
     if not 1 <= plan.batch_per_core <= LARGEST_BATCH:
         hint = f"1 to {LARGEST_BATCH}"
-        yield Finding(f"{plan.batch_per_core} is out of range", hint, key="batch_per_core")
+        yield PlanViolation(f"{plan.batch_per_core} is out of range", hint, key="batch_per_core")
     if plan.normalization_passes not in (1, 2):
-        yield Finding(f"{plan.normalization_passes} is out of range", "1 or 2", key="normalization_passes")
+        yield PlanViolation(f"{plan.normalization_passes} is out of range", "1 or 2", key="normalization_passes")
     for index, group in enumerate(plan.groups):
         if not 1 <= group.sub_batch <= plan.batch_per_core:
             what = f"{group.sub_batch} is out of range"
-            yield Finding(what, f"1 to {plan.batch_per_core}, the batch_per_core", index, "sub_batch")
+            yield PlanViolation(what, f"1 to {plan.batch_per_core}, the batch_per_core", index, "sub_batch")
 
 
-def groups_have_units(case: Case) -> Iterator[Finding]:
+def groups_have_units(case: PlanContext) -> Iterator[PlanViolation]:
     """No group is empty."""
     for index, group in enumerate(case.plan.groups):
         if not group.units:
-            yield Finding("the group is empty", "naming its units, or leaving it out", index, "units")
+            yield PlanViolation("the group is empty", "naming its units, or leaving it out", index, "units")
 
 
-def units_exist(case: Case) -> Iterator[Finding]:
+def units_exist(case: PlanContext) -> Iterator[PlanViolation]:
     """Every unit of a plan is one of the network."""
     for index, group in enumerate(case.plan.groups):
         for name in group.units:
             if name not in case.training.unit_index:
                 what, hint = _no_unit(case, name)
-                yield Finding(what, hint, index, "units", name)
+                yield PlanViolation(what, hint, index, "units", name)
 
 
-def _no_unit(case: Case, name: str) -> tuple[str, str]:
+def _no_unit(case: PlanContext, name: str) -> tuple[str, str]:
     """Why ``name`` is no unit, and what to try."""
     for unit in case.training.units:
         if name in unit.fused:
             return f"{name!r} is fused into {unit.name}; name that", ""
     layer = case.graph.by_name.get(name) if case.graph is not None else None
-    if layer is not None and KINDS[type(layer.kind)].role is Role.VIEW:
+    if layer is not None and KINDS[type(layer.kind)].role is LayerRole.VIEW:
         return f"{name!r} is a view, named in no group", "leaving it out"
     close = nearest(name, case.training.unit_index)
     return f"there is no unit named {name!r}", " or ".join(close) or f"a unit of {case.training.name}"
 
 
-def units_run_once(case: Case) -> Iterator[Finding]:
+def units_run_once(case: PlanContext) -> Iterator[PlanViolation]:
     """No unit is in two groups, or twice in one."""
     seen: dict[str, int] = {}
     for index, group in enumerate(case.plan.groups):
@@ -135,26 +135,26 @@ def units_run_once(case: Case) -> Iterator[Finding]:
                 again = seen[name] == index
                 there = "this group" if again else f"group {seen[name] + 1}"
                 what = f"{name!r} is in {there} already"
-                yield Finding(what, "naming each unit once", index, "units", name, int(again))
+                yield PlanViolation(what, "naming each unit once", index, "units", name, int(again))
             seen.setdefault(name, index)
 
 
-def units_all_run(case: Case) -> Iterator[Finding]:
+def units_all_run(case: PlanContext) -> Iterator[PlanViolation]:
     """No unit is left out."""
     homes = {name: index for index, group in enumerate(case.plan.groups) for name in group.units}
     names = list(case.training.unit_index)
     missing = [name for name in names if name not in homes]
     if len(missing) == len(names):
-        yield Finding("there is no group", "[[group]]")
+        yield PlanViolation("there is no group", "[[group]]")
     elif missing:
         at = names.index(missing[0])
         mark = names[at - 1] if at else next(name for name in names if name in homes)
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
         hint = f"{missing[0]} {'after' if at else 'before'} {mark}"
-        yield Finding(f"{missing[0]!r}{more} left out", hint, homes[mark], "units", mark)
+        yield PlanViolation(f"{missing[0]!r}{more} left out", hint, homes[mark], "units", mark)
 
 
-def units_are_in_order(case: Case) -> Iterator[Finding]:
+def units_are_in_order(case: PlanContext) -> Iterator[PlanViolation]:
     """Units run in the order of the network, within groups and across them."""
     expected = iter(case.training.unit_index)
     for index, group in enumerate(case.plan.groups):
@@ -162,10 +162,10 @@ def units_are_in_order(case: Case) -> Iterator[Finding]:
             wanted = next(expected)
             if name != wanted:
                 what = f"{name!r} stands where {wanted!r} belongs"
-                yield Finding(what, "the order of the network", index, "units", name)
+                yield PlanViolation(what, "the order of the network", index, "units", name)
 
 
-def statistics_are_of_the_whole_batch(case: Case) -> Iterator[Finding]:
+def statistics_are_of_the_whole_batch(case: PlanContext) -> Iterator[PlanViolation]:
     """No sub-batch passes alone through a layer that needs every sample of the mini-batch."""
     for index, group in enumerate(case.plan.groups):
         if group.iterations(case.plan.batch_per_core) > 1:
@@ -173,10 +173,10 @@ def statistics_are_of_the_whole_batch(case: Case) -> Iterator[Finding]:
                 if unit.whole_batch:
                     what = f"{unit.name!r} takes statistics of the whole mini-batch, not of sub-batches"
                     hint = f"a group of its own, of sub_batch = {case.plan.batch_per_core}"
-                    yield Finding(what, hint, index, "units", unit.name)
+                    yield PlanViolation(what, hint, index, "units", unit.name)
 
 
-def residency_is_of_samples(case: Case) -> Iterator[Finding]:
+def residency_is_of_samples(case: PlanContext) -> Iterator[PlanViolation]:
     """Residency is given to tensors of samples that the group reads or writes in that direction."""
     for index, group in enumerate(case.plan.groups):
         units = case.units(group)
@@ -184,10 +184,10 @@ def residency_is_of_samples(case: Case) -> Iterator[Finding]:
             touched = _touched(units, direction)
             for name, residency in table.items():
                 if problem := _no_resident(case.training, name, touched, direction):
-                    yield Finding(*problem, index, f"{direction}.{residency}", name)
+                    yield PlanViolation(*problem, index, f"{direction}.{residency}", name)
 
 
-def _touched(units: Iterable[Unit], direction: Direction) -> frozenset[str]:
+def _touched(units: Iterable[FusedLayer], direction: Direction) -> frozenset[str]:
     """Tensors that units read or write in a direction."""
     names: set[str] = set()
     for unit in units:
@@ -213,7 +213,7 @@ def _no_resident(
     return None
 
 
-def held_tensors_are_weights(case: Case) -> Iterator[Finding]:
+def held_tensors_are_weights(case: PlanContext) -> Iterator[PlanViolation]:
     """What is held over the iterations are weights and weight gradients of the group."""
     for index, group in enumerate(case.plan.groups):
         if group.held:
@@ -221,7 +221,7 @@ def held_tensors_are_weights(case: Case) -> Iterator[Finding]:
             touched = _touched(units, Direction.FORWARD) | _touched(units, Direction.BACKWARD)
             for name in sorted(group.held):
                 if problem := _not_held(case.training, name, touched):
-                    yield Finding(*problem, index, "held", name)
+                    yield PlanViolation(*problem, index, "held", name)
 
 
 def _not_held(training: TrainingGraph, name: str, touched: frozenset[str]) -> tuple[str, str] | None:
@@ -237,7 +237,7 @@ def _not_held(training: TrainingGraph, name: str, touched: frozenset[str]) -> tu
     return None
 
 
-RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+RULES: tuple[Callable[[PlanContext], Iterator[PlanViolation]], ...] = (
     plan_is_of_this_network,
     numbers_are_in_range,
     groups_have_units,
@@ -251,7 +251,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 )
 
 
-def every_operation_fits(case: Case, accelerator: Accelerator) -> Iterator[Finding]:
+def every_operation_fits(case: PlanContext, accelerator: Accelerator) -> Iterator[PlanViolation]:
     """Every operation of every group has room in the global buffer beside what is held there."""
     passes, batch = case.plan.normalization_passes, case.plan.batch_per_core
     for index, group in enumerate(case.plan.groups):
@@ -261,14 +261,14 @@ def every_operation_fits(case: Case, accelerator: Accelerator) -> Iterator[Findi
             space = accelerator.core.global_buffer_bytes - held
             if space < 0:
                 what = f"holds {held} bytes over its iterations, and the buffer has {space + held}"
-                yield Finding(what, "smaller or fewer tensors", index, key="held")
+                yield PlanViolation(what, "smaller or fewer tensors", index, key="held")
                 return
             for samples in dict.fromkeys(sub_batches(group, batch)):
                 for operation in placed:
                     if error := _no_room(operation, accelerator, samples, space):
                         beside = f" beside {held} bytes that are held" if held else ""
                         hint = _more_room(operation, direction, samples, accelerator, held)
-                        yield Finding(f"{error.where}: {error.what}{beside}", hint, index)
+                        yield PlanViolation(f"{error.where}: {error.what}{beside}", hint, index)
 
 
 def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, space_bytes: int) -> SpaceError | None:

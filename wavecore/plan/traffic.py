@@ -19,7 +19,7 @@ from wavecore.plan.blocking import Blocking, block, needs
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, Place, PlacedOperation, PlacedRead, place_group
 from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import Role, Tensor, TensorClass
+from wavecore.training.operations import OperandRole, Tensor, TensorClass
 
 
 class When(Name):
@@ -42,7 +42,7 @@ class Transfer:
     tensor: Tensor
     nbytes: int
     write: bool
-    role: Role = Role.SIDE
+    role: OperandRole = OperandRole.SIDE
     when: When = When.ALWAYS
     update: bool = False
     packed_bytes: int | None = None
@@ -73,9 +73,9 @@ def transfers(
 ) -> Iterator[Transfer]:
     """What one command moves over DRAM: its reads, then its writes."""
     passes = {
-        Role.STREAMED: blocking.streamed_passes,
-        Role.STATIONARY: blocking.stationary_passes,
-        Role.SIDE: 1,
+        OperandRole.STREAMED: blocking.streamed_passes,
+        OperandRole.STATIONARY: blocking.stationary_passes,
+        OperandRole.SIDE: 1,
     }
     for read in placed.reads:
         times = samples if read.tensor.batched else 1
@@ -153,7 +153,7 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int,
             if read.tensor.batched:
                 per_sample += size
             else:
-                per_iteration += size * (times if read.role is Role.STATIONARY else 1)
+                per_iteration += size * (times if read.role is OperandRole.STATIONARY else 1)
     for write in placed.writes:
         if write.tensor.batched:
             per_sample += write.tensor.dram_bytes * write.stored
@@ -168,7 +168,7 @@ Moved = Counter[tuple[TensorClass, bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Linear:
+class _LinearTransfers:
     """Transfers of one class, direction and time: bytes for every sample, and for every iteration."""
 
     kind: tuple[TensorClass, bool]
@@ -178,7 +178,7 @@ class _Linear:
 
 
 @lru_cache(maxsize=1 << 12)
-def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[_Linear, ...]:
+def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[_LinearTransfers, ...]:
     """What operations that read every operand once move, whatever the sub-batch."""
     fixed: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
     grown: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
@@ -187,7 +187,7 @@ def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[
         for operation in placed:
             for move in transfers(operation, once, samples, held):
                 total[(move.traffic_class, move.write), move.when] += move.dram_bytes
-    return tuple(_Linear(*key, nbytes - fixed[key], fixed[key]) for key, nbytes in grown.items())
+    return tuple(_LinearTransfers(*key, nbytes - fixed[key], fixed[key]) for key, nbytes in grown.items())
 
 
 @lru_cache(maxsize=1 << 12)

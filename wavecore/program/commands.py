@@ -4,7 +4,7 @@ A *command* is one operation on one sub-batch, cut into *steps*.  In each step t
 reads DRAM, the array queue runs the step's output tiles, the vector queue drains them (or sweeps a chunk of its
 own), and the store queue writes DRAM and releases space.  Queues run in order and concurrently; they are ordered
 among each other only by tokens: a step *waits* until so many bytes of a tensor are on chip (or in DRAM), and *posts*
-the bytes that it makes.  A `Pace` says how many bytes of a total go with each step.
+the bytes that it makes.  A `StepProfile` says how many bytes of a total go with each step.
 
 Equal iterations share their commands, so a program is as long as the network is deep, not as the step is long.
 """
@@ -21,7 +21,7 @@ from wavecore.plan.traffic import Transfer
 from wavecore.training.operations import Phase
 
 
-class Pace(Name):
+class StepProfile(Name):
     """Which steps a total is spread over."""
 
     EVEN = "even"
@@ -45,13 +45,13 @@ class After(Name):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Bytes that go with a command's steps: ``total`` at a ``pace``, ``lookahead`` ahead but inside a sample.
+    """Bytes that go with a command's steps: ``total`` at a ``profile``, ``lookahead`` ahead but inside a sample.
 
     ``sample_bytes`` is 0 for what is not batched.
     """
 
     total: int
-    pace: Pace
+    profile: StepProfile
     lookahead: int = 0
     sample_bytes: int = 0
 
@@ -60,13 +60,13 @@ class Flow:
 class Load:
     """A DRAM read.
 
-    Its space is taken as it comes and given back at the pace ``freed``, or is part of a reservation (None).
+    Its space is taken as it comes and given back at the profile ``freed``, or is part of a reservation (None).
     ``after`` says whose stores it waits for; ``posts`` is the token under which later commands wait for it.
     """
 
     transfer: Transfer
     flow: Flow
-    freed: Pace | None
+    freed: StepProfile | None
     after: After = After.NOTHING
     posts: str = ""
 
@@ -75,13 +75,13 @@ class Load:
 class Store:
     """A DRAM write: it takes and leaves room in the buffer step by step if it is ``staged`` there only to leave.
 
-    Samples are complete in DRAM, for those who read them from there, at the pace ``visible``.
+    Samples are complete in DRAM, for those who read them from there, at the profile ``visible``.
     """
 
     transfer: Transfer
     flow: Flow
     staged: bool
-    visible: Pace
+    visible: StepProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,16 @@ def token_name(tensor: str, life: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class CommandCost:
     """What a command computes: array and vector cycles in all, and the counts that energy is made of.
 
     ``array_cycles`` is back-to-back issue; ``fill_cycles`` come before it when the array was idle, and
-    ``drain_cycles`` after it until the last result is out.  Of the ``macs`` that the network needs, ``nonzero_macs``
+    ``drain_cycles`` after it until the last result is out.  Of the ``macs`` that the network needs, ``effectual_macs``
     have no zero for an operand; ``gated_macs`` pass through resting multipliers, ``skipped_macs`` are left out.
     """
 
     macs: int = 0
-    nonzero_macs: int = 0
+    effectual_macs: int = 0
     gated_macs: int = 0
     skipped_macs: int = 0
     array_cycles: int = 0
@@ -149,7 +149,7 @@ class Command:
     reserves: tuple[tuple[str, int], ...]
     releases: tuple[tuple[str, int], ...]
     stage_bytes: int
-    work: Work
+    work: CommandCost
     time_steps: int = 0
 
     def begins_time_step(self, step: int) -> bool:
@@ -201,25 +201,25 @@ def progress(flow: Flow, command: Command, step: int) -> int:
     """Bytes of ``flow`` due by the end of ``step`` (from 0), without lookahead."""
     total, steps, blocks = flow.total, command.steps, command.blocks
     done = step + 1
-    match flow.pace:
-        case Pace.EVEN:
+    match flow.profile:
+        case StepProfile.EVEN:
             return total * done // steps
-        case Pace.AT_ONCE:
+        case StepProfile.AT_ONCE:
             return total
-        case Pace.AT_END:
+        case StepProfile.AT_END:
             return total if done == steps else 0
-        case Pace.FIRST_BLOCK:
+        case StepProfile.FIRST_BLOCK:
             return min(total, total * done * blocks // steps)
-        case Pace.LAST_BLOCK:
+        case StepProfile.LAST_BLOCK:
             return max(0, total * (done * blocks - steps * (blocks - 1)) // steps)
-        case Pace.ROUND_START:
+        case StepProfile.ROUND_START:
             return total * (step * blocks // steps + 1) // blocks
-        case Pace.ROUND_END:
+        case StepProfile.ROUND_END:
             return total * (done * blocks // steps) // blocks
         case _:
             sweep = command.sweep_steps
             sample, within = divmod(step, 2 * sweep)
-            swept = min(within + 1, sweep) if flow.pace is Pace.FIRST_SWEEP else max(0, within + 1 - sweep)
+            swept = min(within + 1, sweep) if flow.profile is StepProfile.FIRST_SWEEP else max(0, within + 1 - sweep)
             return total * (sample * sweep + swept) // (steps // 2)
 
 
@@ -230,7 +230,7 @@ def due(flow: Flow, command: Command, step: int) -> int:
         return min(done, flow.total)
     if not flow.sample_bytes:
         return min(flow.total, done + flow.lookahead)
-    blocks = command.blocks if flow.pace is Pace.FIRST_BLOCK else 1
+    blocks = command.blocks if flow.profile is StepProfile.FIRST_BLOCK else 1
     begun = min(flow.total, -(-flow.total * (step + 1) * blocks // command.steps))  # part of a byte needs its sample
     boundary = -(-begun // flow.sample_bytes) * flow.sample_bytes
     return min(flow.total, boundary, begun + flow.lookahead)
@@ -276,15 +276,15 @@ def _command_lines(command: Command) -> Iterator[str]:
         yield f"      reserve stage {command.stage_bytes} B"
     for load in command.loads:
         when = "" if load.transfer.when == "always" else f" ({load.transfer.when})"
-        yield f"      load {load.transfer.tensor.name} {load.flow.total} B {load.flow.pace}{when}"
+        yield f"      load {load.transfer.tensor.name} {load.flow.total} B {load.flow.profile}{when}"
     for token in command.waits:
-        yield f"      wait {token.tensor} {token.flow.total} B {token.flow.pace}"
+        yield f"      wait {token.tensor} {token.flow.total} B {token.flow.profile}"
     for token in command.overwrites:
-        yield f"      wait {token.tensor} {token.flow.total} B in DRAM {token.flow.pace}"
+        yield f"      wait {token.tensor} {token.flow.total} B in DRAM {token.flow.profile}"
     for token in command.posts:
-        yield f"      post {token.tensor} {token.flow.total} B {token.flow.pace}"
+        yield f"      post {token.tensor} {token.flow.total} B {token.flow.profile}"
     for store in command.stores:
         when = "" if store.transfer.when == "always" else f" ({store.transfer.when})"
-        yield f"      store {store.transfer.tensor.name} {store.flow.total} B {store.flow.pace}{when}"
+        yield f"      store {store.transfer.tensor.name} {store.flow.total} B {store.flow.profile}{when}"
     for name, size in command.releases:
         yield f"      release {name} {size} B"

@@ -20,7 +20,7 @@ from wavecore.network.layers.base import ACCUMULATOR_BYTES
 from wavecore.plan.blocking import Blocking
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import Work
+from wavecore.program.commands import CommandCost
 
 
 @lru_cache(maxsize=65536)
@@ -49,7 +49,7 @@ def _empty_tile(array: ArraySpec, m: int, depth: int, rows: int, columns: int) -
     return issue, 0, fetched, local, registers
 
 
-def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> Work:
+def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> CommandCost:
     """Cycles and counts of one operation over ``samples`` samples."""
     reads = sum(
         read.nbytes * (samples if read.tensor.batched else 1) * use.passes
@@ -59,7 +59,7 @@ def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, acce
     if placed.operation.gemms:
         return _gemm_work(placed, blocking, samples, accelerator, writes)
     operations, cycles = _vector(placed.operation.passes, samples, reads + writes, accelerator)
-    return Work(
+    return CommandCost(
         vector_cycles=cycles,
         vector_operations=operations,
         buffer_read_bytes=reads,
@@ -69,7 +69,7 @@ def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, acce
 
 def _gemm_work(
     placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator, writes: int
-) -> Work:
+) -> CommandCost:
     """A GEMM and its drain through the vector unit.
 
     Every round of the order ``depth`` adds its products to the gradient in the buffer, so the drain repeats.
@@ -94,15 +94,15 @@ def _gemm_work(
         local -= costs[3] * empty.count
         registers -= costs[4] * empty.count
     macs = op.macs * samples
-    nonzero = min(round(macs * op.nonzero_share), macs - skipped)
+    nonzero = min(round(macs * op.effectual_share), macs - skipped)
     side = sum(read.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
     state = 2 * op.state_bytes * samples * op.time_steps  # written, and read in the next step
     operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, max(1, op.time_steps))
     _, depth, columns = op.gemms[-1].at(samples)
-    return Work(
+    return CommandCost(
         macs=macs,
-        nonzero_macs=nonzero,
+        effectual_macs=nonzero,
         gated_macs=macs - skipped - nonzero if op.gated else 0,
         skipped_macs=skipped,
         array_cycles=max(issue, 1, -(-fetched // accelerator.core.array_port_bytes_per_cycle)),
@@ -133,14 +133,14 @@ def _vector(
 
 def update_work(
     placed: PlacedOperation, moves: Iterable[Transfer], remote_bytes: int, accelerator: Accelerator
-) -> Work:
+) -> CommandCost:
     """A core's share of a layer's update; ``remote_bytes`` of other cores' gradients cross the interconnect."""
     cores = accelerator.chip.cores
     passes = [VectorPass(-(-sweep.elements // cores), sweep.lane_operations) for sweep in placed.operation.passes]
     reads = sum(move.nbytes for move in moves if not move.write)
     writes = sum(move.nbytes for move in moves if move.write)
     operations, cycles = _vector(passes, 1, reads + writes, accelerator)
-    return Work(
+    return CommandCost(
         vector_cycles=cycles,
         vector_operations=operations,
         buffer_read_bytes=reads,

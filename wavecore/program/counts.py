@@ -19,7 +19,7 @@ class RowCounts:
     """Counts of one layer and phase, or of a whole step, all cores together."""
 
     macs: int = 0
-    nonzero_macs: int = 0
+    effectual_macs: int = 0
     gated_macs: int = 0
     skipped_macs: int = 0
     vector_operations: int = 0
@@ -48,7 +48,7 @@ class RowCounts:
         """
         work, times = command.work, runs["always"]
         self.macs += work.macs * times
-        self.nonzero_macs += work.nonzero_macs * times
+        self.effectual_macs += work.effectual_macs * times
         self.gated_macs += work.gated_macs * times
         self.skipped_macs += work.skipped_macs * times
         self.vector_operations += work.vector_operations * times

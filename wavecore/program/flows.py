@@ -10,8 +10,8 @@ from wavecore.network.layers.base import ACCUMULATOR_BYTES
 from wavecore.plan.blocking import CHUNK_BYTES, Blocking, operands
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import Pace, Work
-from wavecore.training.operations import Phase, Role, TensorClass
+from wavecore.program.commands import CommandCost, StepProfile
+from wavecore.training.operations import OperandRole, Phase, TensorClass
 
 STEP_BYTES = 128 * 1024  # DRAM bytes of a step, unless the buffer has room only for less
 STEP_CYCLES = 4096  # array or vector cycles of a step
@@ -20,57 +20,57 @@ LEAST_STEPS = 8  # so that a consumer can follow its producer closely even throu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paces:
+class StepProfiles:
     """How operands from DRAM flow and are freed, what is awaited of resident ones, when results are there."""
 
-    streamed: Pace = Pace.EVEN
-    streamed_freed: Pace | None = Pace.EVEN
-    stationary: Pace = Pace.EVEN
-    stationary_freed: Pace | None = Pace.EVEN
-    resident: Pace = Pace.EVEN
-    results: Pace = Pace.EVEN
-    gradient: Pace = Pace.EVEN
+    streamed: StepProfile = StepProfile.EVEN
+    streamed_freed: StepProfile | None = StepProfile.EVEN
+    stationary: StepProfile = StepProfile.EVEN
+    stationary_freed: StepProfile | None = StepProfile.EVEN
+    resident: StepProfile = StepProfile.EVEN
+    results: StepProfile = StepProfile.EVEN
+    gradient: StepProfile = StepProfile.EVEN
 
 
 _BY_ORDER = {
-    "sweeps": Paces(gradient=Pace.AT_END),
-    "rows": Paces(stationary=Pace.AT_ONCE, stationary_freed=Pace.AT_END),
-    "panels": Paces(
-        streamed=Pace.FIRST_BLOCK,
-        streamed_freed=Pace.AT_END,
-        resident=Pace.FIRST_BLOCK,
-        results=Pace.LAST_BLOCK,
+    "sweeps": StepProfiles(gradient=StepProfile.AT_END),
+    "rows": StepProfiles(stationary=StepProfile.AT_ONCE, stationary_freed=StepProfile.AT_END),
+    "panels": StepProfiles(
+        streamed=StepProfile.FIRST_BLOCK,
+        streamed_freed=StepProfile.AT_END,
+        resident=StepProfile.FIRST_BLOCK,
+        results=StepProfile.LAST_BLOCK,
     ),
-    "row_blocks": Paces(streamed_freed=None, stationary_freed=None),
-    "column_blocks": Paces(
-        streamed_freed=None, stationary_freed=None, resident=Pace.FIRST_BLOCK, results=Pace.LAST_BLOCK
+    "row_blocks": StepProfiles(streamed_freed=None, stationary_freed=None),
+    "column_blocks": StepProfiles(
+        streamed_freed=None, stationary_freed=None, resident=StepProfile.FIRST_BLOCK, results=StepProfile.LAST_BLOCK
     ),
-    "tiles": Paces(
-        streamed=Pace.AT_ONCE,
-        streamed_freed=Pace.AT_END,
-        stationary=Pace.AT_ONCE,
-        stationary_freed=Pace.AT_END,
-        resident=Pace.AT_ONCE,
+    "tiles": StepProfiles(
+        streamed=StepProfile.AT_ONCE,
+        streamed_freed=StepProfile.AT_END,
+        stationary=StepProfile.AT_ONCE,
+        stationary_freed=StepProfile.AT_END,
+        resident=StepProfile.AT_ONCE,
     ),
-    "depth": Paces(
-        streamed=Pace.ROUND_START,
-        streamed_freed=Pace.ROUND_END,
-        stationary=Pace.ROUND_START,
-        stationary_freed=Pace.ROUND_END,
-        resident=Pace.ROUND_START,
-        gradient=Pace.AT_END,
+    "depth": StepProfiles(
+        streamed=StepProfile.ROUND_START,
+        streamed_freed=StepProfile.ROUND_END,
+        stationary=StepProfile.ROUND_START,
+        stationary_freed=StepProfile.ROUND_END,
+        resident=StepProfile.ROUND_START,
+        gradient=StepProfile.AT_END,
     ),
 }
 # Steps of a sequence follow each other, not samples: all samples of a sub-batch are through with the last step.
-_RECURRENT = Paces(resident=Pace.AT_ONCE, results=Pace.AT_END)
+_RECURRENT = StepProfiles(resident=StepProfile.AT_ONCE, results=StepProfile.AT_END)
 _BY_ORDER |= {
-    "resident": replace(_RECURRENT, stationary=Pace.FIRST_BLOCK, stationary_freed=Pace.AT_END),
+    "resident": replace(_RECURRENT, stationary=StepProfile.FIRST_BLOCK, stationary_freed=StepProfile.AT_END),
     "reread": _RECURRENT,
 }
 # A weight gradient cut into blocks of itself has read every sample when the first is done.
-_GRADIENT_BLOCKS = Paces(streamed_freed=None, stationary_freed=None, resident=Pace.FIRST_BLOCK)
+_GRADIENT_BLOCKS = StepProfiles(streamed_freed=None, stationary_freed=None, resident=StepProfile.FIRST_BLOCK)
 # The first sweep over a sample makes its statistics, the second the result.
-_TWO_SWEEPS = replace(_BY_ORDER["sweeps"], resident=Pace.FIRST_SWEEP, results=Pace.SECOND_SWEEP)
+_TWO_SWEEPS = replace(_BY_ORDER["sweeps"], resident=StepProfile.FIRST_SWEEP, results=StepProfile.SECOND_SWEEP)
 
 
 def two_sweeps(placed: PlacedOperation) -> bool:
@@ -78,21 +78,21 @@ def two_sweeps(placed: PlacedOperation) -> bool:
     return len(placed.operation.passes) > 1 and not placed.operation.gemms
 
 
-def paces(placed: PlacedOperation, blocking: Blocking, blocks: int) -> Paces:
-    """The paces of an operation under its blocking and its `outer_blocks`.
+def step_profiles(placed: PlacedOperation, blocking: Blocking, blocks: int) -> StepProfiles:
+    """The step_profiles of an operation under its blocking and its `outer_blocks`.
 
     In the orders ``rows`` and ``tiles`` the operand that every outer block reads whole arrives while the first
     one runs, if that is long enough to be told from the start of the command.
     """
     if blocks > 1 and blocking.order == "rows":
-        return replace(_BY_ORDER["rows"], stationary=Pace.FIRST_BLOCK)
+        return replace(_BY_ORDER["rows"], stationary=StepProfile.FIRST_BLOCK)
     if blocks > 1 and blocking.order == "tiles":
-        first = Pace.FIRST_BLOCK
+        first = StepProfile.FIRST_BLOCK
         return replace(_BY_ORDER["tiles"], streamed=first, stationary=first, resident=first)
     if two_sweeps(placed):
         return _TWO_SWEEPS
     if placed.operation.phase is Phase.WEIGHT_GRADIENT and blocking.order == "sweeps":
-        return replace(_BY_ORDER["sweeps"], gradient=Pace.EVEN)  # a table goes by, whatever rows are added to
+        return replace(_BY_ORDER["sweeps"], gradient=StepProfile.EVEN)  # a table goes by, whatever rows are added to
     if placed.operation.accumulates and blocking.order in ("row_blocks", "column_blocks"):
         return _GRADIENT_BLOCKS
     return _BY_ORDER[blocking.order]
@@ -117,7 +117,7 @@ def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, arra
 
 def step_counts(
     placed: PlacedOperation,
-    work: Work,
+    work: CommandCost,
     moves: tuple[Transfer, ...],
     samples: int,
     blocks: int,
@@ -140,14 +140,14 @@ def step_counts(
     return -(-wanted // blocks) * blocks, 0
 
 
-def ample_spare_bytes(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...], array: ArraySpec) -> int:
+def ample_spare_bytes(placed: PlacedOperation, work: CommandCost, moves: tuple[Transfer, ...], array: ArraySpec) -> int:
     """Spare bytes from which on `step_counts` gives the same however many more there are."""
     steps = max(1, min(_wanted_steps(placed, work, moves)))
     share = max((-(-move.nbytes // steps) - _piece(placed, move, array) for move in moves), default=0)
     return 2 * max(1, len(moves)) * max(0, share)
 
 
-def _wanted_steps(placed: PlacedOperation, work: Work, moves: tuple[Transfer, ...]) -> tuple[int, int]:
+def _wanted_steps(placed: PlacedOperation, work: CommandCost, moves: tuple[Transfer, ...]) -> tuple[int, int]:
     """The steps that let queues overlap, and the most that make sense where there is room for large pieces."""
     moved = -(-sum(move.nbytes for move in moves) // STEP_BYTES)
     cycles = max(work.array_cycles, work.vector_cycles)
@@ -161,7 +161,7 @@ def _piece(placed: PlacedOperation, move: Transfer, array: ArraySpec) -> int:
 
     An update has nothing but spare room, all of the buffer; weights that time steps read anew have that of a panel.
     """
-    if placed.operation.time_steps and move.role is Role.STATIONARY:
+    if placed.operation.time_steps and move.role is OperandRole.STATIONARY:
         return max(1, min(CHUNK_BYTES, operands(placed, array).panel // 2))
     if move.update:
         return 0

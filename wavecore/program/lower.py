@@ -17,21 +17,21 @@ from wavecore.plan.traffic import Transfer, held_bytes, sub_batches, transfers, 
 from wavecore.program.commands import (
     After,
     Command,
+    CommandCost,
     Flow,
     Load,
-    Pace,
     Program,
     Segment,
+    StepProfile,
     Store,
     Token,
-    Work,
     token_name,
     transfers_of,
 )
 from wavecore.program.costs import command_work, update_work
-from wavecore.program.flows import Paces, ample_spare_bytes, outer_blocks, paces, step_counts, two_sweeps
+from wavecore.program.flows import StepProfiles, ample_spare_bytes, outer_blocks, step_counts, step_profiles, two_sweeps
 from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import Role, TensorClass
+from wavecore.training.operations import OperandRole, TensorClass
 
 
 def machine_for(plan: Plan, accelerator: Accelerator) -> Accelerator:
@@ -78,7 +78,7 @@ class _Site:
 def _site(placed: PlacedOperation, samples: int, held: frozenset[str], stored: Set[str]) -> _Site:
     op = placed.operation
     own = held.intersection((*(use.tensor for use in op.reads), *op.writes))
-    covered = (write.covers for write in placed.writes if write.covers is not None)
+    covered = (write.overwrites for write in placed.writes if write.overwrites is not None)
     return _Site(placed, samples, own, frozenset(name for name in covered if name in stored))
 
 
@@ -88,7 +88,7 @@ class _Flows:
 
     site: _Site
     blocking: Blocking
-    paces: Paces
+    step_profiles: StepProfiles
     whole_stage: int
     written: frozenset[str]
 
@@ -144,14 +144,16 @@ def _ample_body(
     return body
 
 
-class _Sizes:
+class _MachineSizes:
     """What of a machine a command's work depends on: one object for all machines alike in it."""
 
 
-def _sizes(training: TrainingGraph, accelerator: Accelerator) -> _Sizes:
+def _sizes(training: TrainingGraph, accelerator: Accelerator) -> _MachineSizes:
     core = accelerator.core
     ports = core.array_port_bytes_per_cycle, core.vector_port_bytes_per_cycle
-    sizes: _Sizes = training.memory.recall("sizes", (accelerator.array, accelerator.vector, ports), _Sizes)
+    sizes: _MachineSizes = training.memory.recall(
+        "sizes", (accelerator.array, accelerator.vector, ports), _MachineSizes
+    )
     return sizes
 
 
@@ -177,7 +179,7 @@ def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Acce
     recall, sizes = training.memory.recall, _sizes(training, accelerator)
     blocks = outer_blocks(placed.operation.gemms, blocking, samples, array)
     draft: Command = recall("draft", (site, blocking, blocks), lambda: _draft(training, site, blocking, blocks))
-    work: Work = recall(
+    work: CommandCost = recall(
         "work", (placed, samples, blocking, sizes), lambda: command_work(placed, blocking, samples, accelerator)
     )
     spare = space - placed.live_bytes * samples - blocking.stage_bytes
@@ -191,7 +193,7 @@ def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Acce
 def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int) -> Command:
     """A command whose work and number of steps are still open."""
     op, samples = site.placed.operation, site.samples
-    chosen = paces(site.placed, blocking, blocks)
+    chosen = step_profiles(site.placed, blocking, blocks)
     flows = _Flows(site, blocking, chosen, _whole_stage(site.placed, blocking, samples), training.written)
     moves = tuple(transfers(site.placed, blocking, samples, site.held))
     reserves, releases = _space(site)
@@ -212,7 +214,7 @@ def _draft(training: TrainingGraph, site: _Site, blocking: Blocking, blocks: int
         reserves=reserves,
         releases=releases,
         stage_bytes=flows.whole_stage,
-        work=Work(),
+        work=CommandCost(),
         time_steps=op.time_steps,
     )
 
@@ -234,11 +236,11 @@ def _whole_stage(placed: PlacedOperation, blocking: Blocking, samples: int) -> i
     return gradient_bytes(placed) if blocking.order == "depth" else 0
 
 
-def _flow(flows: _Flows, total: int, sample_bytes: int, pace: Pace) -> Flow:
+def _flow(flows: _Flows, total: int, sample_bytes: int, profile: StepProfile) -> Flow:
     """A flow of samples, which runs ahead of the results by the rows of a window."""
     ahead, rows = flows.placed.operation.lookahead
-    runs_ahead = pace in (Pace.EVEN, Pace.FIRST_BLOCK)
-    return Flow(total, pace, -(-sample_bytes * ahead // rows) if runs_ahead else 0, sample_bytes)
+    runs_ahead = profile in (StepProfile.EVEN, StepProfile.FIRST_BLOCK)
+    return Flow(total, profile, -(-sample_bytes * ahead // rows) if runs_ahead else 0, sample_bytes)
 
 
 def _load(flows: _Flows, move: Transfer) -> Load:
@@ -247,27 +249,27 @@ def _load(flows: _Flows, move: Transfer) -> Load:
     after = After.OWN if tensor.name in flows.written else After.NOTHING
     covered = flows.whole_stage > 0 and flows.blocking.order != "depth" and not op.time_steps
     if tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
-        pace = flows.paces.gradient
-        freed = None if flows.whole_stage else pace
-        return Load(move, Flow(move.nbytes, pace), freed, after)
+        profile = flows.step_profiles.gradient
+        freed = None if flows.whole_stage else profile
+        return Load(move, Flow(move.nbytes, profile), freed, after)
     read = next(read for read in flows.placed.reads if read.tensor.name == tensor.name)
     sample_bytes = tensor.nbytes if tensor.batched else 0
     if read.place is Place.LOADED:
-        pace = Pace.FIRST_SWEEP if two_sweeps(flows.placed) else flows.paces.resident
+        profile = StepProfile.FIRST_SWEEP if two_sweeps(flows.placed) else flows.step_profiles.resident
         return Load(
-            move, _flow(flows, move.nbytes, sample_bytes, pace), None, after, token_name(tensor.name, read.life)
+            move, _flow(flows, move.nbytes, sample_bytes, profile), None, after, token_name(tensor.name, read.life)
         )
-    freed = flows.paces.stationary_freed
+    freed = flows.step_profiles.stationary_freed
     if not tensor.batched and not op.gemms:
-        pace, freed = Pace.AT_ONCE, Pace.AT_END  # scales and shifts serve every sample
-    elif move.role is Role.STREAMED:
-        pace, freed = flows.paces.streamed, flows.paces.streamed_freed
-    elif move.role is Role.STATIONARY:
-        pace = flows.paces.stationary
+        profile, freed = StepProfile.AT_ONCE, StepProfile.AT_END  # scales and shifts serve every sample
+    elif move.role is OperandRole.STREAMED:
+        profile, freed = flows.step_profiles.streamed, flows.step_profiles.streamed_freed
+    elif move.role is OperandRole.STATIONARY:
+        profile = flows.step_profiles.stationary
     else:
-        pace, freed = Pace.EVEN, Pace.EVEN
+        profile, freed = StepProfile.EVEN, StepProfile.EVEN
     whole = move.nbytes == sample_bytes * flows.samples  # what is read again has no sample order
-    flow = _flow(flows, move.nbytes, sample_bytes, pace) if whole else Flow(move.nbytes, pace)
+    flow = _flow(flows, move.nbytes, sample_bytes, profile) if whole else Flow(move.nbytes, profile)
     return Load(move, flow, None if covered else freed, after)
 
 
@@ -275,10 +277,10 @@ def _store(flows: _Flows, move: Transfer) -> Store:
     """How a DRAM write flows: results as they are made, gradients when they are complete."""
     write = next(write for write in flows.placed.writes if write.tensor.name == move.tensor.name)
     if not move.tensor.batched:
-        pace = flows.paces.gradient
-        return Store(move, Flow(move.nbytes, pace), not write.kept and not flows.whole_stage, pace)
-    made = Pace.SECOND_SWEEP if two_sweeps(flows.placed) else Pace.EVEN
-    return Store(move, Flow(move.nbytes, made, 0, move.tensor.nbytes), not write.kept, flows.paces.results)
+        profile = flows.step_profiles.gradient
+        return Store(move, Flow(move.nbytes, profile), not write.kept and not flows.whole_stage, profile)
+    made = StepProfile.SECOND_SWEEP if two_sweeps(flows.placed) else StepProfile.EVEN
+    return Store(move, Flow(move.nbytes, made, 0, move.tensor.nbytes), not write.kept, flows.step_profiles.results)
 
 
 def _waits(flows: _Flows) -> tuple[Token, ...]:
@@ -286,7 +288,7 @@ def _waits(flows: _Flows) -> tuple[Token, ...]:
     return tuple(
         Token(
             token_name(read.tensor.name, read.life),
-            _flow(flows, read.tensor.nbytes * flows.samples, read.tensor.nbytes, flows.paces.resident),
+            _flow(flows, read.tensor.nbytes * flows.samples, read.tensor.nbytes, flows.step_profiles.resident),
         )
         for read in flows.placed.reads
         if read.place is Place.RESIDENT and read.tensor.batched
@@ -297,17 +299,17 @@ def _overwrites(flows: _Flows) -> tuple[Token, ...]:
     """Tensors that must have left for DRAM before a result takes over their space."""
     return tuple(
         Token(
-            write.covers,
-            Flow(write.tensor.nbytes * flows.samples, flows.paces.results, 0, write.tensor.nbytes),
+            write.overwrites,
+            Flow(write.tensor.nbytes * flows.samples, flows.step_profiles.results, 0, write.tensor.nbytes),
         )
         for write in flows.placed.writes
-        if write.covers is not None and write.covers in flows.site.leaving
+        if write.overwrites is not None and write.overwrites in flows.site.leaving
     )
 
 
 def _posts(flows: _Flows) -> tuple[Token, ...]:
     return tuple(
-        Token(write.tensor.name, Flow(write.tensor.nbytes * flows.samples, flows.paces.results))
+        Token(write.tensor.name, Flow(write.tensor.nbytes * flows.samples, flows.step_profiles.results))
         for write in flows.placed.writes
         if write.kept and write.tensor.batched
     )
@@ -319,8 +321,12 @@ def _space(site: _Site) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, i
     sizes = {read.tensor.name: read.tensor.nbytes * samples for read in placed.reads}
     sizes |= {write.tensor.name: write.tensor.nbytes * samples for write in placed.writes}
     comes = [read.tensor.name for read in placed.reads if read.place is Place.LOADED]
-    comes += [w.tensor.name for w in placed.writes if w.kept and w.tensor.batched and w.covers is None and not w.added]
-    covered = {write.covers for write in placed.writes}
+    comes += [
+        w.tensor.name
+        for w in placed.writes
+        if w.kept and w.tensor.batched and w.overwrites is None and not w.accumulated_in_place
+    ]
+    covered = {write.overwrites for write in placed.writes}
     goes = [name for name in placed.frees if name not in covered]
     return tuple((name, sizes[name]) for name in comes), tuple((name, sizes[name]) for name in goes)
 
@@ -366,8 +372,10 @@ def _update_command(placed: PlacedOperation, core: int, space: int, accelerator:
         blocks=1,
         sweep_steps=0,
         order="sweeps",
-        loads=tuple(Load(m, Flow(m.nbytes, Pace.EVEN), Pace.EVEN, after(m)) for m in moves if not m.write),
-        stores=tuple(Store(m, Flow(m.nbytes, Pace.EVEN), True, Pace.EVEN) for m in moves if m.write),
+        loads=tuple(
+            Load(m, Flow(m.nbytes, StepProfile.EVEN), StepProfile.EVEN, after(m)) for m in moves if not m.write
+        ),
+        stores=tuple(Store(m, Flow(m.nbytes, StepProfile.EVEN), True, StepProfile.EVEN) for m in moves if m.write),
         waits=(),
         overwrites=(),
         posts=(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wavecore.pictures.marks import Picture
-from wavecore.report.data import Case, Report
+from wavecore.report.data import Report, WorkloadRuns
 from wavecore.report.figures.comparison import comparison
 from wavecore.report.figures.groups import groups
 from wavecore.report.figures.layers import time, traffic
@@ -15,7 +15,7 @@ from wavecore.report.figures.stacks import energy, utilization
 from wavecore.report.figures.sweepfronts import sweep_front
 from wavecore.report.figures.sweeplines import sweep_lines
 from wavecore.report.figures.sweepmaps import sweep_map
-from wavecore.report.sweeps import Sweep
+from wavecore.report.sweeps import SweepTable
 
 MOST_RUNS = 8  # of one network that are drawn layer by layer
 
@@ -31,7 +31,7 @@ def pictures(report: Report) -> tuple[Picture, ...]:
     return *of_all, *of_each, *of_sweeps
 
 
-def _of_case(case: Case) -> list[Picture]:
+def _of_case(case: WorkloadRuns) -> list[Picture]:
     drawn = replace(case, runs=case.runs[:MOST_RUNS])
     made = [make(drawn) for make in OF_EACH]
     if len(case.runs) == len(drawn.runs):
@@ -40,7 +40,7 @@ def _of_case(case: Case) -> list[Picture]:
     return [replace(picture, notes=(note, *picture.notes)) for picture in made]
 
 
-def _of_sweep(sweep: Sweep) -> list[Picture]:
+def _of_sweep(sweep: SweepTable) -> list[Picture]:
     figure = sweep.summary.figure
     lines = sweep_lines(sweep, figure) if figure is not None and figure.kind == "lines" else None
     return [picture for picture in (lines, sweep_map(sweep), sweep_front(sweep)) if picture is not None]

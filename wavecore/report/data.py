@@ -15,8 +15,8 @@ from wavecore.common.records import build
 from wavecore.errors import FileError, InputError
 from wavecore.hardware.specs import Accelerator
 from wavecore.pictures.plots import COLOURS
-from wavecore.plan.footprints import Footprint, parse_footprints
-from wavecore.report.sweeps import POINTS, SUMMARY, Sweep, parse_points, parse_summary
+from wavecore.plan.footprints import LayerFootprint, parse_footprints
+from wavecore.report.sweeps import POINTS, SUMMARY, SweepTable, parse_points, parse_summary
 from wavecore.results.run import LayerRow, Run, from_dict
 
 RUN, FOOTPRINTS, OCCUPANCY, SPEC = "run.json", "footprints.csv", "occupancy.csv", "spec.toml"
@@ -39,7 +39,7 @@ class Shown:
     accelerator: Accelerator
     source: str
     label: str = ""
-    footprints: tuple[Footprint, ...] = ()
+    footprints: tuple[LayerFootprint, ...] = ()
     occupancy: Occupancy | None = None
 
     @property
@@ -56,7 +56,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class WorkloadRuns:
     """All runs of one network, the known schedules in their order, then the others; ``key`` is for names of files."""
 
     title: str
@@ -78,11 +78,11 @@ class Case:
 class Report:
     """Everything that a report is made from."""
 
-    cases: tuple[Case, ...]
-    sweeps: tuple[Sweep, ...] = ()
+    cases: tuple[WorkloadRuns, ...]
+    sweeps: tuple[SweepTable, ...] = ()
 
 
-def left_out(case: Case, drawn: Sequence[Shown], reason: str) -> tuple[str, ...]:
+def left_out(case: WorkloadRuns, drawn: Sequence[Shown], reason: str) -> tuple[str, ...]:
     """A note that says which runs of a network a picture leaves out, and why; none if it shows all."""
     missing = [shown.label for shown in case.runs if shown not in drawn]
     if not missing:
@@ -100,11 +100,13 @@ def load(paths: Sequence[Path]) -> Report:
     used: set[str] = set()
     return Report(
         cases=tuple(cases(each for each in found if isinstance(each, Shown))),
-        sweeps=tuple(replace(each, key=_key(each.summary.name, used)) for each in found if isinstance(each, Sweep)),
+        sweeps=tuple(
+            replace(each, key=_key(each.summary.name, used)) for each in found if isinstance(each, SweepTable)
+        ),
     )
 
 
-def cases(runs: Iterable[Shown]) -> Iterator[Case]:
+def cases(runs: Iterable[Shown]) -> Iterator[WorkloadRuns]:
     """Put runs together by network, in the order in which the networks come, and label them."""
     by_network: dict[tuple[str, str], list[Shown]] = {}
     for shown in runs:
@@ -114,7 +116,7 @@ def cases(runs: Iterable[Shown]) -> Iterator[Case]:
     used: set[str] = set()
     for (name, _), found in by_network.items():
         title = name if names.count(name) == 1 else _told_apart(name, found[0].run)
-        yield Case(title=title, runs=labelled(sorted(found, key=_rank)), key=_key(title, used))
+        yield WorkloadRuns(title=title, runs=labelled(sorted(found, key=_rank)), key=_key(title, used))
 
 
 def labelled(runs: Sequence[Shown]) -> tuple[Shown, ...]:
@@ -194,7 +196,7 @@ def _holds(folder: Path) -> bool:
     return any((folder / name).exists() for name in (RUN, SPEC, POINTS))
 
 
-def _read(path: Path) -> Sequence[Shown | Sweep]:
+def _read(path: Path) -> Sequence[Shown | SweepTable]:
     """The runs of a file, or the run or sweep of a folder."""
     if path.is_file():
         content = _json(path)
@@ -220,14 +222,14 @@ def _run(folder: Path) -> Shown:
     )
 
 
-def _sweep(folder: Path) -> Sweep:
+def _sweep(folder: Path) -> SweepTable:
     points, about = folder / POINTS, folder / SUMMARY
     for file in (points, about):
         if not file.exists():
             what = f"has no {file.name}: the sweep was not finished"
             raise FileError(str(folder), what, "the same wavecore sweep again, which goes on where it stopped")
     summary = parse_summary(_json(about), str(about))
-    return Sweep(summary=summary, rows=parse_points(_text(points), summary, str(points)), source=str(folder))
+    return SweepTable(summary=summary, rows=parse_points(_text(points), summary, str(points)), source=str(folder))
 
 
 def _shown(value: object, where: str) -> Shown:

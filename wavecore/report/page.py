@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from wavecore.errors import InputError
-from wavecore.pictures.interactive import Spec, panel_spec
-from wavecore.pictures.marks import Entry, Picture, legend
+from wavecore.pictures.interactive import PlotlySpec, panel_spec
+from wavecore.pictures.marks import LegendEntry, Picture, legend
 from wavecore.report.contents import pictures
 from wavecore.report.data import Report
 from wavecore.report.tables import Table, front, headline, provenance
@@ -78,7 +78,7 @@ def _store(drawn: Sequence[Picture]) -> dict[str, Any]:
     numbers: dict[str, int] = {}
     shared: list[Any] = []
 
-    def share(holder: Spec) -> None:
+    def share(holder: PlotlySpec) -> None:
         for key in SHARED_KEYS:
             if len(holder.get(key, ())) >= LEAST_SHARED:
                 number = numbers.setdefault(json.dumps(holder[key]), len(shared))
@@ -182,7 +182,7 @@ _SWATCHES = {
 }
 
 
-def _entry(entry: Entry) -> str:
+def _entry(entry: LegendEntry) -> str:
     """A line of the legend, which hides and shows what it names."""
     fill = f'fill="{"none" if entry.hollow else entry.colour}" stroke="{entry.colour}"'
     drawing = _SWATCHES[entry.shape].format(c=entry.colour, fill=fill)

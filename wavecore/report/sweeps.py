@@ -18,7 +18,7 @@ SCHEMA = "wavecore.sweep/1"
 POINTS, SUMMARY = "points.csv", "summary.json"
 FLAGS = {"true": True, "false": False}
 
-Row = Mapping[str, str]
+TableRow = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +90,16 @@ class SweepSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class SweepTable:
     """A finished sweep: its summary and its table, row by row as text; ``key`` is for names of files."""
 
     summary: SweepSummary
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     source: str
     key: str = ""
 
     @property
-    def good(self) -> tuple[Row, ...]:
+    def good(self) -> tuple[TableRow, ...]:
         """The points that have a result."""
         return tuple(row for row in self.rows if not row["error"])
 
@@ -125,14 +125,14 @@ def as_number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def number(row: Row, column: str) -> float:
+def number(row: TableRow, column: str) -> float:
     """The number in a column of a row that has a result."""
     value = as_number(row[column])
     assert value is not None, column  # `parse_points` has seen to it
     return value
 
 
-def on_front(row: Row) -> bool:
+def on_front(row: TableRow) -> bool:
     """Whether a point is on the Pareto front."""
     return FLAGS[row["pareto"]]
 
@@ -158,7 +158,7 @@ def parse_summary(value: object, where: str) -> SweepSummary:
     return summary
 
 
-def parse_points(text: str, summary: SweepSummary, where: str) -> tuple[Row, ...]:
+def parse_points(text: str, summary: SweepSummary, where: str) -> tuple[TableRow, ...]:
     """Read a sweep's table; `InputError`, located at ``where``:LINE, for anything else, and if rows are missing."""
     reader = csv.reader(StringIO(text))
     header = next(reader, [])
@@ -172,7 +172,7 @@ def parse_points(text: str, summary: SweepSummary, where: str) -> tuple[Row, ...
     return rows
 
 
-def _row(header: list[str], cells: list[str], metrics: Sequence[str], where: str) -> Row:
+def _row(header: list[str], cells: list[str], metrics: Sequence[str], where: str) -> TableRow:
     if len(cells) != len(header):
         raise InputError(where, f"has {len(cells)} cells, and the table {len(header)} columns", AGAIN)
     row = dict(zip(header, cells, strict=True))

@@ -9,10 +9,10 @@ from typing import Any
 
 from wavecore.common.units import UNITS, format_bytes, format_joules, format_quantity, format_seconds
 from wavecore.hardware.config import machine_keys
-from wavecore.report.data import Case, Report, Shown
+from wavecore.report.data import Report, Shown, WorkloadRuns
 from wavecore.report.figures.comparison import all_runs, ratio, run_names
 from wavecore.report.figures.sweepparts import metric_text
-from wavecore.report.sweeps import Sweep, on_front
+from wavecore.report.sweeps import SweepTable, on_front
 from wavecore.results.metrics import METRICS
 
 MOST_ROWS = 40  # of a Pareto front
@@ -28,7 +28,7 @@ class Table:
     numbers: int | None = None
 
 
-def headline(case: Case) -> Table:
+def headline(case: WorkloadRuns) -> Table:
     """A row for each run, with its ratios to the reference."""
     columns = ("run", "step time", "speed-up", "samples/s", "DRAM traffic", "ratio", "energy", "ratio")
     return Table(
@@ -55,7 +55,7 @@ def _headline_row(shown: Shown, reference: Shown) -> tuple[str, ...]:
     )
 
 
-def front(sweep: Sweep) -> Table:
+def front(sweep: SweepTable) -> Table:
     """The points on a sweep's Pareto front, in the table's order."""
     axes, objectives = sweep.summary.axes, [each.metric for each in sweep.summary.objectives]
     found = [row for row in sweep.rows if on_front(row)]
@@ -83,13 +83,13 @@ def provenance(report: Report) -> Iterator[Table]:
         )
 
 
-def _sweep_row(sweep: Sweep) -> tuple[str, ...]:
+def _sweep_row(sweep: SweepTable) -> tuple[str, ...]:
     about = sweep.summary
     how = str(about.search.get("method", ""))
     return about.name, sweep.source, about.version, str(about.points), how, _json(about.fixed), about.spec_hash
 
 
-def _of_runs(cases: Sequence[Case]) -> Iterator[Table]:
+def _of_runs(cases: Sequence[WorkloadRuns]) -> Iterator[Table]:
     runs = list(zip(run_names(cases), all_runs(cases), strict=True))
     yield Table(
         title="Runs",

@@ -39,7 +39,7 @@ def total_values(
         "step_seconds": seconds,
         "samples_per_second": batch / seconds,
         "macs": counts.macs,
-        "nonzero_macs": counts.nonzero_macs,
+        "effectual_macs": counts.effectual_macs,
         "gated_macs": counts.gated_macs,
         "skipped_macs": counts.skipped_macs,
         "array_utilization": (counts.macs - counts.skipped_macs)
@@ -78,7 +78,7 @@ def layer_rows(
                 array_busy_cycles=timed.array_busy_cycles,
                 vector_busy_cycles=timed.vector_busy_cycles,
                 macs=row.macs,
-                nonzero_macs=row.nonzero_macs,
+                effectual_macs=row.effectual_macs,
                 gated_macs=row.gated_macs,
                 skipped_macs=row.skipped_macs,
                 vector_operations=row.vector_operations,

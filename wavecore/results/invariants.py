@@ -84,14 +84,14 @@ def _energy_of_rows_adds_up(run: Run) -> str | None:
     return None if abs(rows - total) <= 1e-9 * total else f"rows have {rows} J of {total} J"
 
 
-TOTALS_LAWS: dict[str, Callable[[Totals, Accelerator, Traffic], str | None]] = {
+TOTALS_INVARIANTS: dict[str, Callable[[Totals, Accelerator, Traffic], str | None]] = {
     "DRAM bytes equal the plan's": _bytes_match_the_oracle,
     "shares lie between 0 and 1": _shares_are_shares,
     "nothing is faster than its roofline": _not_faster_than_the_roofline,
     "the global buffer holds what is in it": _buffer_holds,
     "every component of energy is counted": _energy_is_there,
 }
-ROWS_LAWS: dict[str, Callable[[Run], str | None]] = {
+ROWS_INVARIANTS: dict[str, Callable[[Run], str | None]] = {
     "rows add up to the totals": _rows_add_up,
     "no unit works more than there is time": _vector_unit_is_not_overworked,
     "the energy of the rows adds up": _energy_of_rows_adds_up,
@@ -100,14 +100,14 @@ ROWS_LAWS: dict[str, Callable[[Run], str | None]] = {
 
 def check_totals(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> None:
     """Raise InvariantError if ``totals`` break a law; ``oracle`` are the plan's DRAM bytes."""
-    for law, holds in TOTALS_LAWS.items():
+    for law, holds in TOTALS_INVARIANTS.items():
         _require(law, holds(totals, accelerator, oracle), totals)
 
 
 def check_run(run: Run, accelerator: Accelerator, oracle: Traffic) -> None:
     """Raise InvariantError if ``run`` breaks a law; ``oracle`` are the plan's DRAM bytes."""
     check_totals(run, accelerator, oracle)
-    for law, holds in ROWS_LAWS.items():
+    for law, holds in ROWS_INVARIANTS.items():
         _require(law, holds(run), run)
 
 

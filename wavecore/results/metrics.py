@@ -42,10 +42,10 @@ _RUN = (
            "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no "
            "padding, no inserted zeros.",
            "sum(layers.macs)"),
-    Metric("nonzero_macs", "with no zero", "MACs",
+    Metric("effectual_macs", "with no zero", "MACs",
            "Of these, those of which neither operand is zero: the bound of an ideal machine that skips every zero.  "
            "Densities of two operands are taken to be independent.",
-           "sum(layers.nonzero_macs)"),
+           "sum(layers.effectual_macs)"),
     Metric("gated_macs", "gated", "MACs",
            "Of these, those with a zero operand whose multipliers rest (sparsity.gating): they take time and no "
            "energy but that of the registers.",
@@ -166,7 +166,7 @@ _LAYERS = (
     Metric("layers.vector_busy_cycles", "vector busy", "cycles",
            "Cycles in which the vector unit works for this row, mean over cores."),
     Metric("layers.macs", "MACs", "MACs", "Multiply-accumulates of this row, all cores."),
-    Metric("layers.nonzero_macs", "with no zero", "MACs", "Those of them of which neither operand is zero."),
+    Metric("layers.effectual_macs", "with no zero", "MACs", "Those of them of which neither operand is zero."),
     Metric("layers.gated_macs", "gated", "MACs", "Those of them whose multipliers rest."),
     Metric("layers.skipped_macs", "skipped", "MACs", "Those of them that are left out with their tiles."),
     Metric("layers.vector_operations", "vector operations", "operations",

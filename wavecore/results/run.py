@@ -94,7 +94,7 @@ class LayerRow:
     array_busy_cycles: int
     vector_busy_cycles: int
     macs: int
-    nonzero_macs: int = 0
+    effectual_macs: int = 0
     gated_macs: int = 0
     skipped_macs: int = 0
     vector_operations: int
@@ -148,7 +148,7 @@ class Totals:
     step_seconds: float
     samples_per_second: float
     macs: int
-    nonzero_macs: int = 0
+    effectual_macs: int = 0
     gated_macs: int = 0
     skipped_macs: int = 0
     array_utilization: float

@@ -10,15 +10,14 @@ from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import LSTM, Add, Concat, Conv, Embedding, Flatten, Inlet, Input, Linear
 from wavecore.network.layers.recurrent import GATES
 from wavecore.network.shapes import Shape
-from wavecore.sparsity.profile import Kept as Said
-from wavecore.sparsity.profile import LayerSparsity, Profile
+from wavecore.sparsity.profile import KeptCount, LayerSparsity, Profile
 
 Channels = int | frozenset[int] | None
 """How many channels, or which; None is all."""
 
 
 @dataclass
-class _Group:
+class _ChannelGroup:
     """Channels that several values share; ``producers`` and ``readers`` are what is said of them, None for nothing."""
 
     size: int
@@ -28,9 +27,9 @@ class _Group:
     silent: bool = False  # a reader says nothing
     fixed: bool = False
     lstm: str = ""  # whose units they are: nothing else can take them away
-    merged: _Group | None = None
+    merged: _ChannelGroup | None = None
 
-    def root(self) -> _Group:
+    def root(self) -> _ChannelGroup:
         return self if self.merged is None else self.merged.root()
 
     def kept(self) -> int | frozenset[int]:
@@ -43,19 +42,19 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class _ChannelRange:
     """A stretch of a value's channels: those of a group, each over ``pixels`` features where it was flattened."""
 
-    group: _Group
+    group: _ChannelGroup
     pixels: int = 1
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptChannels:
     """What is left of each layer's channels."""
 
     graph: LayerGraph
-    segments: Mapping[str, tuple[_Segment, ...]]
+    segments: Mapping[str, tuple[_ChannelRange, ...]]
 
     def count(self, name: str) -> int:
         """Channels, or features, of a layer's output."""
@@ -92,13 +91,13 @@ class Kept:
         return self.outputs(layer.inputs[0])
 
 
-def kept_channels(graph: LayerGraph, profile: Profile) -> Kept:
+def kept_channels(graph: LayerGraph, profile: Profile) -> KeptChannels:
     """Find what is left of every value; `ConfigError` where a profile keeps what is not there."""
-    segments: dict[str, tuple[_Segment, ...]] = {}
+    segments: dict[str, tuple[_ChannelRange, ...]] = {}
     for layer in graph:
         said = profile.layers.get(layer.name, LayerSparsity())
         segments[layer.name] = _segments(layer, graph, said, profile, segments)
-    return Kept(graph, segments)
+    return KeptChannels(graph, segments)
 
 
 def _segments(
@@ -106,20 +105,20 @@ def _segments(
     graph: LayerGraph,
     said: LayerSparsity,
     profile: Profile,
-    segments: Mapping[str, tuple[_Segment, ...]],
-) -> tuple[_Segment, ...]:
+    segments: Mapping[str, tuple[_ChannelRange, ...]],
+) -> tuple[_ChannelRange, ...]:
     kind = layer.kind
     inputs = [segments[name] for name in layer.inputs]
     if isinstance(kind, LSTM):
         return _recurrent(layer, graph, said, profile, inputs[0])
     if isinstance(kind, Embedding | Inlet):
         outputs = _checked(profile, layer.name, "kept_outputs", said.kept_outputs, layer.shape.channels)
-        return (_Segment(_Group(layer.shape.channels, [outputs], outputs is not None)),)
+        return (_ChannelRange(_ChannelGroup(layer.shape.channels, [outputs], outputs is not None)),)
     if isinstance(kind, Conv | Linear):
         return _weighted(layer, graph, said, profile, inputs[0])
     if not inputs:
         pixels = isinstance(kind, Input) and _only_flattened(graph, layer)
-        return (_Segment(_Group(layer.shape.elements if pixels else layer.shape.channels, fixed=False)),)
+        return (_ChannelRange(_ChannelGroup(layer.shape.elements if pixels else layer.shape.channels, fixed=False)),)
     if isinstance(kind, Concat):
         return tuple(segment for each in inputs for segment in each)
     if isinstance(kind, Add):
@@ -128,7 +127,7 @@ def _segments(
         pixels_each = graph.input_shapes(layer)[0].pixels
         if inputs[0][0].group.root().size == layer.shape.channels:  # already of single features
             return inputs[0]
-        return tuple(_Segment(each.group, each.pixels * pixels_each) for each in inputs[0])
+        return tuple(_ChannelRange(each.group, each.pixels * pixels_each) for each in inputs[0])
     return inputs[0]
 
 
@@ -139,8 +138,8 @@ def _only_flattened(graph: LayerGraph, layer: Layer) -> bool:
 
 
 def _weighted(
-    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_Segment, ...]
-) -> tuple[_Segment, ...]:
+    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_ChannelRange, ...]
+) -> tuple[_ChannelRange, ...]:
     """A layer with weights: its voice on what it reads, and the group that it makes."""
     kind, inputs = layer.kind, graph.input_shapes(layer)[0].channels
     kept_inputs = _checked(profile, layer.name, "kept_inputs", said.kept_inputs, inputs)
@@ -164,12 +163,12 @@ def _weighted(
             raise ConfigError(profile.place(layer.name), what, "no kept_outputs and kept_inputs for this layer")
         for each in read:
             each.group.root().fixed = True
-    return (_Segment(_Group(layer.shape.channels, [outputs], outputs is not None, fixed=groups > 1)),)
+    return (_ChannelRange(_ChannelGroup(layer.shape.channels, [outputs], outputs is not None, fixed=groups > 1)),)
 
 
 def _recurrent(
-    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_Segment, ...]
-) -> tuple[_Segment, ...]:
+    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_ChannelRange, ...]
+) -> tuple[_ChannelRange, ...]:
     """The recurrent part of an LSTM: with its hidden units go the sums of their gates (ISS, arXiv 1709.05027).
 
     Nothing else can take units away from it, or sums.
@@ -182,16 +181,16 @@ def _recurrent(
     if hidden is None:
         for each in read:
             each.group.root().fixed = True
-        return (_Segment(_Group(layer.shape.channels, fixed=True, lstm=layer.name)),)
+        return (_ChannelRange(_ChannelGroup(layer.shape.channels, fixed=True, lstm=layer.name)),)
     if sums.size != GATES * layer.shape.channels or graph.digraph.out_degree(source) > 1:
         what = f"the sums of its gates, {source!r}, are not its own"
         raise ConfigError(profile.place(layer.name, "hidden"), what, "a Linear of its own before the LSTM")
     assert isinstance(hidden, int)
     sums.producers, sums.said = [GATES * hidden], True
-    return (_Segment(_Group(layer.shape.channels, [hidden], said=True, lstm=layer.name)),)
+    return (_ChannelRange(_ChannelGroup(layer.shape.channels, [hidden], said=True, lstm=layer.name)),)
 
 
-def _say(read: tuple[_Segment, ...], kept: Channels) -> None:
+def _say(read: tuple[_ChannelRange, ...], kept: Channels) -> None:
     """Put what a reader keeps down with the groups that it reads; of several, counts cannot be told apart."""
     start = 0
     for each in read:
@@ -207,7 +206,7 @@ def _say(read: tuple[_Segment, ...], kept: Channels) -> None:
         start += length
 
 
-def _added(inputs: list[tuple[_Segment, ...]]) -> tuple[_Segment, ...]:
+def _added(inputs: list[tuple[_ChannelRange, ...]]) -> tuple[_ChannelRange, ...]:
     """Make the groups that an addition brings together one; where they are cut differently, they stay whole."""
     first = inputs[0]
     sizes = [[(each.group.root().size, each.pixels) for each in part] for part in inputs]
@@ -222,7 +221,7 @@ def _added(inputs: list[tuple[_Segment, ...]]) -> tuple[_Segment, ...]:
     return first
 
 
-def _merge(group: _Group, other: _Group) -> None:
+def _merge(group: _ChannelGroup, other: _ChannelGroup) -> None:
     if group is other:
         return
     group.producers += other.producers
@@ -234,7 +233,7 @@ def _merge(group: _Group, other: _Group) -> None:
     other.merged = group
 
 
-def _checked(profile: Profile, name: str, key: str, said: Said | None, size: int) -> Channels:
+def _checked(profile: Profile, name: str, key: str, said: KeptCount | None, size: int) -> Channels:
     """What a profile keeps of so many channels; `ConfigError` if it is more than there are."""
     if said is None:
         return None

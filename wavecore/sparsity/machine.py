@@ -17,7 +17,7 @@ from wavecore.sparsity.encodings import DENSE, best, of_density, of_mask
 from wavecore.sparsity.tiles import empty_tiles
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import EmptyTiles, Operation, Phase, Tensor, TensorClass
-from wavecore.training.operations import Role as UseRole
+from wavecore.training.operations import OperandRole as UseRole
 
 _PASSED_ON = ("max_pool", "dropout")
 
@@ -101,7 +101,7 @@ def _operation(
     share = _density(zeros, training, op, UseRole.STREAMED) * _density(zeros, training, op, UseRole.STATIONARY)
     if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         share *= weights.density
-    return replace(op, nonzero_share=share, gated=options.gating, empty_tiles=skips)
+    return replace(op, effectual_share=share, gated=options.gating, empty_tiles=skips)
 
 
 def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRole) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "wavecore.profile/1"
 
-Kept = int | tuple[int, ...]
+KeptCount = int | tuple[int, ...]
 """Channels or features that are kept: how many, or which."""
 
 Decomposition = Literal["channel", "spatial"]
@@ -35,8 +35,8 @@ class LayerSparsity:
 
     weight_density: float | None = None
     activation_density: float | None = None
-    kept_outputs: Kept | None = None
-    kept_inputs: Kept | None = None
+    kept_outputs: KeptCount | None = None
+    kept_inputs: KeptCount | None = None
     rank: int | None = None
     decomposition: Decomposition = "channel"
     removed: bool = False

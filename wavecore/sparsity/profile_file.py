@@ -42,7 +42,7 @@ def load_profile(path: Path) -> Profile:
 
 def parse_profile(document: Document) -> Profile:
     """Return the profile in a document; raises what `load_profile` does."""
-    return _Reader(document).profile()
+    return _ProfileReader(document).profile()
 
 
 def profile_text(profile: Profile, masks: str = "") -> str:
@@ -91,7 +91,7 @@ def _value(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _ProfileReader:
     """Reads a profile out of a document."""
 
     document: Document
@@ -227,13 +227,13 @@ def _shown(value: object) -> str:
 
 
 _READ: Mapping[str, Any] = {
-    "weight_density": _Reader.share,
-    "activation_density": _Reader.share,
-    "kept_outputs": _Reader.kept,
-    "kept_inputs": _Reader.kept,
-    "rank": _Reader.whole,
-    "decomposition": _Reader.decomposition,
-    "removed": _Reader.flag,
-    "hidden": _Reader.whole,
-    "block": _Reader.block,
+    "weight_density": _ProfileReader.share,
+    "activation_density": _ProfileReader.share,
+    "kept_outputs": _ProfileReader.kept,
+    "kept_inputs": _ProfileReader.kept,
+    "rank": _ProfileReader.whole,
+    "decomposition": _ProfileReader.decomposition,
+    "removed": _ProfileReader.flag,
+    "hidden": _ProfileReader.whole,
+    "block": _ProfileReader.block,
 }

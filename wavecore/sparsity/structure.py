@@ -18,7 +18,7 @@ from wavecore.network.layers import LSTM, Conv, Embedding, GroupNorm, Inlet, Inp
 from wavecore.network.layers.recurrent import GATES
 from wavecore.network.sparsity import Mask, Sparsity, WeightFacts, mask_of
 from wavecore.sparsity.branches import remove_branches
-from wavecore.sparsity.channels import Kept, kept_channels
+from wavecore.sparsity.channels import KeptChannels, kept_channels
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
 _KEYS = ("weight_density", "kept_outputs", "kept_inputs", "rank", "block", "hidden")
@@ -77,7 +77,7 @@ def _not_of(kind: LayerKind, able: frozenset[str]) -> tuple[str, str]:
     return f"says nothing of a layer of kind {kind.kind}", " or ".join(sorted(able))
 
 
-def _rebuilt(graph: LayerGraph, profile: Profile, kept: Kept) -> LayerGraph:
+def _rebuilt(graph: LayerGraph, profile: Profile, kept: KeptChannels) -> LayerGraph:
     """The graph with the channels that are left, and low-rank layers in two."""
     layers = graph.layers
     if isinstance(layers[0].kind, Input):
@@ -101,7 +101,7 @@ def _rebuilt(graph: LayerGraph, profile: Profile, kept: Kept) -> LayerGraph:
     return net.build()
 
 
-def _narrowed(layer: Layer, graph: LayerGraph, said: LayerSparsity, kept: Kept) -> LayerKind:
+def _narrowed(layer: Layer, graph: LayerGraph, said: LayerSparsity, kept: KeptChannels) -> LayerKind:
     """A layer's kind with the channels that are left."""
     kind, outputs = layer.kind, kept.count(layer.name)
     if isinstance(kind, Conv):
@@ -149,7 +149,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _facts(graph: LayerGraph, pruned: LayerGraph, profile: Profile, kept: Kept) -> Sparsity:
+def _facts(graph: LayerGraph, pruned: LayerGraph, profile: Profile, kept: KeptChannels) -> Sparsity:
     weights: list[tuple[str, WeightFacts]] = []
     densities: list[tuple[str, float]] = []
     for name in dict.fromkeys((*profile.layers, *profile.masks)):
@@ -169,7 +169,7 @@ def _facts(graph: LayerGraph, pruned: LayerGraph, profile: Profile, kept: Kept) 
     return Sparsity(profile.name, profile.digest, tuple(weights), tuple(densities))
 
 
-def _mask(graph: LayerGraph, pruned: LayerGraph, profile: Profile, kept: Kept, name: str) -> Mask:
+def _mask(graph: LayerGraph, pruned: LayerGraph, profile: Profile, kept: KeptChannels, name: str) -> Mask:
     """A layer's mask in the shape that is left: as it is given, or cut from one of the whole layer."""
     mask = profile.masks[name]
     if f"{name}.rank" in pruned.by_name:

@@ -10,8 +10,8 @@ from wavecore.errors import ConfigError, InputError
 from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.simulation import parse_choices
-from wavecore.sweep.expressions import Term
-from wavecore.sweep.parameters import Value, is_machine_field, path_from
+from wavecore.sweep.expressions import ExpressionValue
+from wavecore.sweep.parameters import SweepValue, is_machine_field, path_from
 from wavecore.sweep.spec import SweepSpec
 from wavecore.sweep.task import Task, make_task
 
@@ -20,14 +20,14 @@ class UnbuildableError(Exception):
     """A condition asks for a field of a machine that cannot be made."""
 
 
-class Assignment(dict[str, Value]):
+class Assignment(dict[str, SweepValue]):
     """What is fixed, the values of the ``free`` axes, and those of derived ones as soon as somebody asks for them."""
 
-    def __init__(self, spec: SweepSpec, free: Mapping[str, Value]) -> None:
+    def __init__(self, spec: SweepSpec, free: Mapping[str, SweepValue]) -> None:
         super().__init__({**spec.base, **free})
         self._spec = spec
 
-    def __missing__(self, name: str) -> Value:
+    def __missing__(self, name: str) -> SweepValue:
         """Work out a derived axis; ConfigError if its value cannot be."""
         axis = next(axis for axis in self._spec.axes if axis.name == name)
         assert axis.expression is not None
@@ -40,7 +40,7 @@ class Assignment(dict[str, Value]):
             raise ConfigError(axis.where, what, "a constraint that excludes it, or // instead of /") from error
         return self[name]
 
-    def term(self, name: str) -> Term:
+    def term(self, name: str) -> ExpressionValue:
         """What a name stands for in an expression; `UnbuildableError` for a field of a machine that cannot be."""
         parameter = self._spec.parameters[name]
         if name in self or name in self._spec.depends:
@@ -76,7 +76,7 @@ class Assignment(dict[str, Value]):
     def _names(self) -> list[str]:
         return [*self._spec.base, *self._spec.depends]
 
-    def _under(self, prefix: str) -> dict[str, Value]:
+    def _under(self, prefix: str) -> dict[str, SweepValue]:
         """What is stated under a prefix, by the rest of its name."""
         return {name.removeprefix(prefix): self[name] for name in self._names() if name.startswith(prefix)}
 

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from wavecore.errors import ConfigError, nearest
 from wavecore.sweep.expressions import Expression
-from wavecore.sweep.parameters import Parameter, Value, exact, plain_number, positive
+from wavecore.sweep.parameters import SweepParameter, SweepValue, exact, plain_number, positive
 
 MOST_VALUES = 1_000_000
 
@@ -30,7 +30,7 @@ _SCALES = ("linear", "log")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ValueRange:
     """A range without steps, in the base unit of its parameter; ``log`` makes every factor equally likely."""
 
     low: Fraction
@@ -45,13 +45,13 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class AxisSpec:
     """What varies and how: just one of ``values``, ``span`` and ``expression`` is there."""
 
-    parameter: Parameter
+    parameter: SweepParameter
     where: str
-    values: tuple[Value, ...] = ()
-    span: Span | None = None
+    values: tuple[SweepValue, ...] = ()
+    span: ValueRange | None = None
     expression: Expression | None = None
 
     @property
@@ -59,7 +59,7 @@ class Axis:
         """The name of what varies."""
         return self.parameter.name
 
-    def at(self, share: float) -> Value:
+    def at(self, share: float) -> SweepValue:
         """The value at this share of the way, 0 to below 1; not of a derived axis."""
         if self.span is not None:
             return self.parameter.near(self.span.at(share))
@@ -79,17 +79,17 @@ def is_range(table: Mapping[str, object]) -> bool:
     return not table.keys().isdisjoint(_KEYS)
 
 
-def read_values(parameter: Parameter, listed: list[object], where: str) -> Axis:
+def read_values(parameter: SweepParameter, listed: list[object], where: str) -> AxisSpec:
     """An axis of listed values; ConfigError if there is none, or one is there twice."""
     if not listed:
         raise ConfigError(where, "the axis is empty", "a list of values, or a range such as { from = , to = , step = }")
     values = tuple(parameter.read(value, where) for value in listed)
     if repeated := [value for value, count in Counter(values).items() if count > 1]:
         raise ConfigError(where, f"{parameter.show(repeated[0])} stands twice", "each value once")
-    return Axis(parameter=parameter, where=where, values=values)
+    return AxisSpec(parameter=parameter, where=where, values=values)
 
 
-def read_range(parameter: Parameter, table: Mapping[str, object], where: str) -> Axis:
+def read_range(parameter: SweepParameter, table: Mapping[str, object], where: str) -> AxisSpec:
     """An axis from one value to another; raises `ConfigError` or `UnitError` for a range that makes no sense."""
     if not parameter.numeric:
         raise ConfigError(where, f"{parameter.name} has no ranges", "a list of values")
@@ -105,13 +105,13 @@ def read_range(parameter: Parameter, table: Mapping[str, object], where: str) ->
     if low > high:
         shown = [parameter.show(parameter.near(end)) for end in (low, high)]
         raise ConfigError(where, f"from {shown[0]} is above to {shown[1]}", "the smaller one first")
-    span, spacing = Span(low, high, table.get("scale") == "log"), _spacing(table, where)
+    span, spacing = ValueRange(low, high, table.get("scale") == "log"), _spacing(table, where)
     if low == 0 and (span.log or spacing == "factor"):
         raise ConfigError(f"{where}.from", "nothing multiplied makes a way from zero", "a positive value, or a step")
     if not spacing:
-        return Axis(parameter=parameter, where=where, span=span)
+        return AxisSpec(parameter=parameter, where=where, span=span)
     amounts = _STEPS[spacing](parameter, span, table[spacing], f"{where}.{spacing}")
-    return Axis(parameter=parameter, where=where, values=tuple(dict.fromkeys(map(parameter.near, amounts))))
+    return AxisSpec(parameter=parameter, where=where, values=tuple(dict.fromkeys(map(parameter.near, amounts))))
 
 
 def _spacing(table: Mapping[str, object], where: str) -> str:
@@ -127,21 +127,21 @@ def _spacing(table: Mapping[str, object], where: str) -> str:
     return spacing
 
 
-def _numeric(parameter: Parameter, value: object, where: str) -> int | float:
+def _numeric(parameter: SweepParameter, value: object, where: str) -> int | float:
     read = parameter.read(value, where)
     if isinstance(read, str):
         raise ConfigError(where, f"{value!r} is not a number", "a number")
     return read
 
 
-def _linear(parameter: Parameter, span: Span, step: object, where: str) -> Iterator[Fraction]:
+def _linear(parameter: SweepParameter, span: ValueRange, step: object, where: str) -> Iterator[Fraction]:
     width = positive(parameter, step, where)
     count = (span.high - span.low) // width + 1
     _limit(count, where)
     return (span.low + index * width for index in range(count))
 
 
-def _geometric(parameter: Parameter, span: Span, factor: object, where: str) -> Iterator[Fraction]:
+def _geometric(parameter: SweepParameter, span: ValueRange, factor: object, where: str) -> Iterator[Fraction]:
     ratio = plain_number(factor, where)
     if ratio <= 1:
         raise ConfigError(where, f"{factor} is not above 1", "2")
@@ -155,7 +155,7 @@ def _geometric(parameter: Parameter, span: Span, factor: object, where: str) -> 
     return iter(values)
 
 
-def _points(parameter: Parameter, span: Span, points: object, where: str) -> Iterator[Fraction]:
+def _points(parameter: SweepParameter, span: ValueRange, points: object, where: str) -> Iterator[Fraction]:
     count = plain_number(points, where)
     if count.denominator != 1 or count < 2:
         raise ConfigError(where, f"{points} is no number of points", "2 or more")

@@ -20,7 +20,7 @@ from threading import Lock
 from typing import Any
 
 from wavecore.errors import InputError
-from wavecore.sweep.dispatch import Attempt, Executor, Feed, Pace, Tasks, Work
+from wavecore.sweep.dispatch import Attempt, EvaluateTask, Executor, Feed, PointDuration, Tasks
 from wavecore.sweep.task import Outcome, Task, evaluate
 
 CONNECT_SECONDS = 10.0
@@ -35,7 +35,7 @@ _ONE_AT_A_TIME = Lock()  # threads of one process would only take turns, in each
 
 
 @contextmanager
-def dask_cluster(address: str, work: Work = evaluate) -> Iterator[Executor]:
+def dask_cluster(address: str, work: EvaluateTask = evaluate) -> Iterator[Executor]:
     """An executor on the cluster whose scheduler is at ``address``: ``tcp://host:8786``.
 
     A task over which workers die again and again gets an error as its outcome.  ``work`` is a function that workers can
@@ -48,7 +48,7 @@ def dask_cluster(address: str, work: Work = evaluate) -> Iterator[Executor]:
     except ImportError:
         raise InputError(where, "dask and distributed are not installed", 'pip install "wavecore[cluster]"') from None
     with _quiet(), closing(_connect(where, Client, address)) as client:
-        yield lambda tasks: _Sweep(client, where, work, tasks).run()
+        yield lambda tasks: _PendingChunks(client, where, work, tasks).run()
 
 
 @contextmanager
@@ -111,28 +111,30 @@ class _Chunk:
     off; `pickle.loads` is known everywhere, and an import that fails in it is an error like any other.
     """
 
-    work: Work
+    work: EvaluateTask
     tasks: tuple[Task, ...]
 
-    def __reduce__(self) -> tuple[Callable[[Work, tuple[Task, ...]], list[Outcome]], tuple[Work, tuple[Task, ...]]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[EvaluateTask, tuple[Task, ...]], list[Outcome]], tuple[EvaluateTask, tuple[Task, ...]]]:
         return _evaluate, (self.work, self.tasks)
 
 
-def _evaluate(work: Work, tasks: tuple[Task, ...]) -> list[Outcome]:
+def _evaluate(work: EvaluateTask, tasks: tuple[Task, ...]) -> list[Outcome]:
     """What a worker does with a chunk."""
     with _ONE_AT_A_TIME:
         return [work(task) for task in tasks]
 
 
-class _Sweep:
+class _PendingChunks:
     """Chunks of tasks that are under way, and what becomes of them."""
 
-    def __init__(self, client: Any, where: str, work: Work, tasks: Tasks) -> None:
+    def __init__(self, client: Any, where: str, work: EvaluateTask, tasks: Tasks) -> None:
         self._client = client
         self._where = where
         self._work = work
         self._feed = Feed(tasks)
-        self._pace = Pace()
+        self._pace = PointDuration()
         self._under_way: dict[str, tuple[Any, list[Attempt]]] = {}
         self._suspects: deque[Attempt] = deque()
         self._done: SimpleQueue[Any] = SimpleQueue()

@@ -16,7 +16,7 @@ They are pulled one by one, few more than can be worked on, and may depend on ou
 ``None`` says that there is nothing to do until another outcome was yielded: a search waits for its generation.
 """
 
-Work = Callable[[Task], Outcome]
+EvaluateTask = Callable[[Task], Outcome]
 """Turns a task into its outcome.  What it raises ends the sweep."""
 
 Executor = Callable[[Tasks], Iterator[Outcome]]
@@ -85,7 +85,7 @@ class Feed:
         return None if task is None else Attempt(task)
 
 
-class Pace:
+class PointDuration:
     """How long a point takes, from those that were finished lately."""
 
     def __init__(self) -> None:

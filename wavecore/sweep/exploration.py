@@ -27,7 +27,7 @@ def explore(
     Raises an `InputError` for a specification that is wrong; a point that fails has its ``error`` in the table.
     """
     from wavecore.sweep.pool import local_pool
-    from wavecore.sweep.run import Sweep
+    from wavecore.sweep.run import SweepRun
     from wavecore.sweep.space import listed_points
     from wavecore.sweep.spec import parse_spec, read_spec
     from wavecore.sweep.store import open_store
@@ -42,7 +42,7 @@ def explore(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         opened = stack.enter_context(open_store(folder / "store.sqlite" if store is None else Path(store)))
-        run = Sweep(described, points, opened)
+        run = SweepRun(described, points, opened)
         run.run(executor or stack.enter_context(local_pool(jobs)))
         write_csv(described, run.results(), folder / "points.csv")
         return read_csv(folder / "points.csv")

@@ -25,8 +25,8 @@ from typing import Any, Literal, NoReturn
 from wavecore.common.units import UNITS, kind_and_size
 from wavecore.errors import ConfigError
 
-Term = Fraction | str | bool
-Lookup = Callable[[str], Term]
+ExpressionValue = Fraction | str | bool
+Lookup = Callable[[str], ExpressionValue]
 """The value of a name: a number in the base of its kind of quantity, a text, or a flag."""
 
 LONGEST = 1000
@@ -60,9 +60,9 @@ class Expression:
     where: str
     names: frozenset[str]
     type: Type
-    compute: Callable[[Lookup], Term]
+    compute: Callable[[Lookup], ExpressionValue]
 
-    def value(self, lookup: Lookup) -> Term:
+    def value(self, lookup: Lookup) -> ExpressionValue:
         """Work it out; ConfigError for a division by zero or a number beyond all bounds."""
         try:
             return self.compute(lookup)
@@ -103,7 +103,7 @@ def quantity_type(symbol: str, *, strict: bool) -> tuple[Type, Fraction]:
 _TEXT = Type("text", {})
 _FLAG = Type("flag", {})
 
-Read = tuple[Type, Callable[[Lookup], Term]]
+Read = tuple[Type, Callable[[Lookup], ExpressionValue]]
 Dimension = Mapping[str, Fraction]
 
 _ONE = Fraction(1)

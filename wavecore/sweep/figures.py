@@ -83,7 +83,7 @@ def sweep_figure(spec: SweepSpec, table: pd.DataFrame) -> Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class _MetricScale:
     """How values of a metric are shown: divided by ``size``, under a ``label``."""
 
     label: str
@@ -93,14 +93,14 @@ class _Scale:
         return values / self.size
 
 
-def _scale(table: pd.DataFrame, metric: str) -> _Scale:
+def _scale(table: pd.DataFrame, metric: str) -> _MetricScale:
     """The unit with the largest prefix that leaves the largest value above one."""
     unit, title = METRICS[metric].unit, METRICS[metric].title
     if unit == "share":
-        return _Scale(f"{title} (%)", 0.01)
+        return _MetricScale(f"{title} (%)", 0.01)
     symbol = {"bytes": "B", "s": "s", "J": "J"}.get(unit)
     if symbol is None:
-        return _Scale(f"{title} ({unit})" if unit not in ("", title) else title, 1.0)
+        return _MetricScale(f"{title} ({unit})" if unit not in ("", title) else title, 1.0)
     largest = table[metric].max()
     prefixes = {"": 1.0}
     if symbol == "B":
@@ -109,7 +109,7 @@ def _scale(table: pd.DataFrame, metric: str) -> _Scale:
         prefixes |= {prefix: 10.0**exponent for prefix, exponent in DECIMAL_PREFIXES.items() if prefix != "µ"}
     below = {prefix: size for prefix, size in prefixes.items() if size <= largest}
     prefix = max(below, key=lambda prefix: below[prefix], default="")
-    return _Scale(f"{title} ({prefix}{symbol})", prefixes[prefix])
+    return _MetricScale(f"{title} ({prefix}{symbol})", prefixes[prefix])
 
 
 def _column(spec: SweepSpec, axis: str) -> str:

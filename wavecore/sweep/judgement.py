@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wavecore.errors import ConfigError
 from wavecore.sweep.assignment import UnbuildableError
-from wavecore.sweep.expressions import Term
+from wavecore.sweep.expressions import ExpressionValue
 from wavecore.sweep.parameters import exact
 from wavecore.sweep.pareto import pareto
 from wavecore.sweep.space import Point, assignment
@@ -31,7 +31,7 @@ def judge(spec: SweepSpec, point: Point, outcome: Outcome) -> Judgement:
         return Judgement(error=outcome.error or "no result")
     values = assignment(spec, point)
 
-    def term(name: str) -> Term:
+    def term(name: str) -> ExpressionValue:
         value = metrics.get(name)
         return exact(value) if isinstance(value, (int, float)) and name not in spec.parameters else values.term(name)
 

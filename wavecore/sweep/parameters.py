@@ -23,8 +23,8 @@ from wavecore.network.catalog import checked_option, workload_info, workload_opt
 from wavecore.plan.model import Choices
 from wavecore.simulation import ENGINES, find_engine, find_schedule, parse_choices, schedule_names
 
-Value = int | float | str | bool
-Kind = Literal["whole", "real", "text", "flag"]
+SweepValue = int | float | str | bool
+ValueKind = Literal["whole", "real", "text", "flag"]
 
 IDENTITY = ("workload", "schedule", "accelerator", "memory", "engine", "batch")
 """What every point states, and the table's first columns."""
@@ -44,7 +44,7 @@ _PRINTERS: Mapping[str, Callable[[float], str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class SweepParameter:
     """One thing to vary: its ``name``, its ``column`` in the table (with the unit) and the ``kind`` of its values.
 
     ``unit`` is one of `units.UNITS` or "".  ``read`` takes a TOML value and where it stands, and returns it in the
@@ -53,8 +53,8 @@ class Parameter:
 
     name: str
     column: str
-    kind: Kind
-    read: Callable[[object, str], Value]
+    kind: ValueKind
+    read: Callable[[object, str], SweepValue]
     unit: str = ""
 
     @property
@@ -67,24 +67,24 @@ class Parameter:
         """The symbol of its base unit, or ""."""
         return units.UNITS[self.unit].symbol if self.unit else ""
 
-    def show(self, value: Value) -> str:
+    def show(self, value: SweepValue) -> str:
         """Print a value for people."""
         printer = _PRINTERS.get(self.unit)
         if printer is not None and not isinstance(value, str):
             return printer(value)
         return self.text(value)
 
-    def text(self, value: Value) -> str:
+    def text(self, value: SweepValue) -> str:
         """Print a value exactly, as ``--set``, ``--option`` and ``--choice`` take it."""
         if isinstance(value, bool):
             return str(value).lower()
         return f"{value} {self.symbol}".strip()
 
-    def term(self, value: Value) -> Fraction | str | bool:
+    def term(self, value: SweepValue) -> Fraction | str | bool:
         """A value in expressions: a number in the base of its kind of quantity."""
         return value if isinstance(value, (str, bool)) else exact(value) * self._size
 
-    def value(self, term: Fraction | str | bool, where: str) -> Value:
+    def value(self, term: Fraction | str | bool, where: str) -> SweepValue:
         """The value that an expression has worked out; an `InputError`, located at ``where``, if it cannot have it."""
         if not isinstance(term, Fraction):
             return self.read(term, where)
@@ -98,7 +98,7 @@ class Parameter:
     def _size(self) -> Fraction:
         return units.kind_and_size(self.symbol)[1] if self.unit else Fraction(1)
 
-    def near(self, amount: Fraction) -> Value:
+    def near(self, amount: Fraction) -> SweepValue:
         """The value of a numeric parameter next to ``amount``, in its base unit."""
         rounded = float(f"{float(amount):.{DIGITS}g}")
         if self.kind == "real":
@@ -128,21 +128,21 @@ def located(where: str, *given: str) -> Iterator[None]:
         raise type(error)(where, error.what, error.hint) from error
 
 
-def find_parameter(name: str, where: str, workloads: Sequence[str], folder: Path) -> Parameter:
+def find_parameter(name: str, where: str, workloads: Sequence[str], folder: Path) -> SweepParameter:
     """The parameter called ``name``, for a sweep over these ``workloads`` whose paths start from ``folder``.
 
     Raises `NameLookupError`, located at ``where``, if there is none.
     """
-    readers: Mapping[str, Callable[[object, str], Value]] = {
+    readers: Mapping[str, Callable[[object, str], SweepValue]] = {
         "workload": partial(_workload, folder=folder),
         "schedule": _schedule,
         "engine": _engine,
         **{part: partial(_part, part=part, folder=folder) for part in _PARTS},
     }
     if name in readers:
-        return Parameter(name=name, column=name, kind="text", read=readers[name])
+        return SweepParameter(name=name, column=name, kind="text", read=readers[name])
     if name == "batch":
-        return Parameter(name=name, column=name, kind="whole", read=_batch)
+        return SweepParameter(name=name, column=name, kind="whole", read=_batch)
     section, _, key = name.partition(".")
     if section == "choice":
         return _choice(key, where)
@@ -153,7 +153,7 @@ def find_parameter(name: str, where: str, workloads: Sequence[str], folder: Path
         raise _unknown(name, where, [*readers, "batch", *keys, *_dotted("choice", _CHOICES), *_options(workloads)])
     column = f"{section}.{keys[name].field}"
     kind = _KINDS.get(keys[name].type, "text")
-    return Parameter(name=name, column=column, kind=kind, unit=keys[name].unit, read=partial(_field, name))
+    return SweepParameter(name=name, column=column, kind=kind, unit=keys[name].unit, read=partial(_field, name))
 
 
 def is_machine_field(name: str) -> bool:
@@ -177,8 +177,8 @@ def path_from(folder: Path, value: str) -> str:
 
 
 _PARTS = ("accelerator", "memory", "energy")
-_KINDS: Mapping[type, Kind] = {bool: "flag", int: "whole", float: "real"}
-_CHOICES: Mapping[str, Kind] = {each.name: _KINDS.get(type(each.default), "text") for each in fields(Choices)}
+_KINDS: Mapping[type, ValueKind] = {bool: "flag", int: "whole", float: "real"}
+_CHOICES: Mapping[str, ValueKind] = {each.name: _KINDS.get(type(each.default), "text") for each in fields(Choices)}
 
 
 def _unknown(name: str, where: str, known: Iterable[str], noun: str = "parameter") -> NameLookupError:
@@ -260,24 +260,24 @@ def _batch(value: object, where: str) -> int:
     return value
 
 
-def _field(name: str, value: object, where: str) -> Value:
+def _field(name: str, value: object, where: str) -> SweepValue:
     return parse_value(name, value, where)
 
 
-def _choice(key: str, where: str) -> Parameter:
+def _choice(key: str, where: str) -> SweepParameter:
     if key not in _CHOICES:
         raise _unknown(f"choice.{key}", where, _dotted("choice", _CHOICES))
 
-    def read(value: object, where: str) -> Value:
+    def read(value: object, where: str) -> SweepValue:
         text = str(value).lower() if isinstance(value, (bool, int)) else repr(value)
         with located(where):
-            chosen: Value = getattr(parse_choices([f"{key}={text}"]), key)
+            chosen: SweepValue = getattr(parse_choices([f"{key}={text}"]), key)
         return chosen
 
-    return Parameter(name=f"choice.{key}", column=f"choice.{key}", kind=_CHOICES[key], read=read)
+    return SweepParameter(name=f"choice.{key}", column=f"choice.{key}", kind=_CHOICES[key], read=read)
 
 
-def _option(key: str, where: str, workloads: Sequence[str]) -> Parameter:
+def _option(key: str, where: str, workloads: Sequence[str]) -> SweepParameter:
     for workload in workloads:
         if is_file(workload):
             raise ConfigError(where, f"{workload} says all sizes itself", "a registered network")
@@ -285,13 +285,15 @@ def _option(key: str, where: str, workloads: Sequence[str]) -> Parameter:
             raise _unknown(f"option.{key}", where, _options([workload]), f"option of {workload}")
     default = workload_options(workloads[0])[key]
 
-    def read(value: object, where: str) -> Value:
+    def read(value: object, where: str) -> SweepValue:
         return checked_option(where, key, value, default)
 
-    return Parameter(name=f"option.{key}", column=f"option.{key}", kind=_KINDS.get(type(default), "text"), read=read)
+    return SweepParameter(
+        name=f"option.{key}", column=f"option.{key}", kind=_KINDS.get(type(default), "text"), read=read
+    )
 
 
-def positive(parameter: Parameter, value: object, where: str) -> Fraction:
+def positive(parameter: SweepParameter, value: object, where: str) -> Fraction:
     """Read a step of a numeric parameter, exactly, in its base unit.
 
     Raises `UnitError` or `ConfigError` for what is no number, has no unit or the wrong one, or is not positive.

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from wavecore.errors import InputError, WavecoreError
-from wavecore.sweep.dispatch import ATTEMPTS, Attempt, Executor, Feed, Pace, Tasks, Work
+from wavecore.sweep.dispatch import ATTEMPTS, Attempt, EvaluateTask, Executor, Feed, PointDuration, Tasks
 from wavecore.sweep.task import Outcome, evaluate
 
 __all__ = ["Executor", "Tasks", "local_pool"]
@@ -43,7 +43,7 @@ main()
 
 
 @contextmanager
-def local_pool(jobs: int, work: Work = evaluate) -> Iterator[Executor]:
+def local_pool(jobs: int, work: EvaluateTask = evaluate) -> Iterator[Executor]:
     """An executor of ``jobs`` processes; with one job, tasks run in this one.
 
     A task whose worker dies is tried `ATTEMPTS` times; then its outcome is an error.  ``work`` is a function that a new
@@ -62,7 +62,7 @@ def local_pool(jobs: int, work: Work = evaluate) -> Iterator[Executor]:
         pool.close()
 
 
-def _run_here(tasks: Tasks, work: Work) -> Iterator[Outcome]:
+def _run_here(tasks: Tasks, work: EvaluateTask) -> Iterator[Outcome]:
     feed = Feed(tasks)
     while attempts := feed.take(1):
         yield work(attempts[0].task)
@@ -91,7 +91,7 @@ class _Worker:
     What it says comes to ``inbox``, with the worker: None when it is ready, outcomes, exceptions, and its `_Death`.
     """
 
-    def __init__(self, work: Work, inbox: _Inbox) -> None:
+    def __init__(self, work: EvaluateTask, inbox: _Inbox) -> None:
         command = [sys.executable, "-c", _START, *map(str, sys.path)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin is not None
@@ -141,11 +141,11 @@ class _Worker:
 class _Pool:
     """Workers, and what they say."""
 
-    def __init__(self, jobs: int, work: Work) -> None:
+    def __init__(self, jobs: int, work: EvaluateTask) -> None:
         self._jobs = jobs
         self._work = work
         self._inbox: _Inbox = SimpleQueue()
-        self._pace = Pace()
+        self._pace = PointDuration()
         self._failed_starts = 0
         self._workers: list[_Worker] = []
 

@@ -17,7 +17,7 @@ from wavecore.sweep.judgement import Judgement, judge, on_fronts
 from wavecore.sweep.search import bred_points
 from wavecore.sweep.space import Point, assignment
 from wavecore.sweep.spec import SweepSpec
-from wavecore.sweep.store import Store
+from wavecore.sweep.store import ResultStore
 from wavecore.sweep.table import Result
 from wavecore.sweep.task import Outcome, Task
 
@@ -47,10 +47,10 @@ Watch = Callable[[Tally], None]
 Forget = Literal["nothing", "failures", "all"]
 
 
-class Sweep:
+class SweepRun:
     """A sweep that runs, and afterwards its results."""
 
-    def __init__(self, spec: SweepSpec, listed: list[Point], store: Store, *, forget: Forget = "nothing") -> None:
+    def __init__(self, spec: SweepSpec, listed: list[Point], store: ResultStore, *, forget: Forget = "nothing") -> None:
         """Take the `space.listed_points`; what the store has of them is used, but for what is to be forgotten."""
         self.spec = spec
         self._store = store

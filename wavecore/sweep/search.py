@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from wavecore.errors import InputError
-from wavecore.sweep.axes import Axis
+from wavecore.sweep.axes import AxisSpec
 from wavecore.sweep.judgement import Judgement
-from wavecore.sweep.parameters import Value
+from wavecore.sweep.parameters import SweepValue
 from wavecore.sweep.space import Point, complete
 from wavecore.sweep.spec import SweepSpec
 
@@ -70,11 +70,11 @@ def _study(spec: SweepSpec) -> Study:
 def _ask(study: Study, spec: SweepSpec) -> tuple[Trial, Point | None]:
     """A trial and its point; no point if constraints exclude it."""
     trial = study.ask()
-    free: Mapping[str, Value] = {axis.name: _suggest(trial, axis) for axis in spec.free}
+    free: Mapping[str, SweepValue] = {axis.name: _suggest(trial, axis) for axis in spec.free}
     return trial, complete(spec, free)
 
 
-def _suggest(trial: Trial, axis: Axis) -> Value:
+def _suggest(trial: Trial, axis: AxisSpec) -> SweepValue:
     """A value of an axis: of the numbers in a list, the position is what is bred."""
     if axis.span is not None:
         low, high = float(axis.span.low), float(axis.span.high)

@@ -12,21 +12,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from wavecore.errors import ConfigError
 from wavecore.sweep.assignment import Assignment, UnbuildableError
-from wavecore.sweep.axes import Axis
+from wavecore.sweep.axes import AxisSpec
 from wavecore.sweep.expressions import Expression
-from wavecore.sweep.parameters import Value, is_of_machine
+from wavecore.sweep.parameters import SweepValue, is_of_machine
 from wavecore.sweep.sections import MOST_POINTS
 from wavecore.sweep.spec import SweepSpec
 
-Point = tuple[Value, ...]
-Free = Mapping[str, Value]
+Point = tuple[SweepValue, ...]
+Free = Mapping[str, SweepValue]
 """Values of the axes that are not derived."""
 
 PATIENCE = 10_000
 """Draws in a row without a new point after which a space counts as exhausted."""
 
 
-def grid_size(axes: Iterable[Axis]) -> float:
+def grid_size(axes: Iterable[AxisSpec]) -> float:
     """How many points these axes make; infinite if one is a range without steps."""
     return math.prod(math.inf if axis.span else len(axis.values) for axis in axes)
 
@@ -76,7 +76,7 @@ def _holds(constraint: Expression, values: Assignment) -> bool:
         return True
 
 
-def _products(axes: Sequence[Axis]) -> Iterator[Free]:
+def _products(axes: Sequence[AxisSpec]) -> Iterator[Free]:
     names = [axis.name for axis in axes]
     return (dict(zip(names, each, strict=True)) for each in itertools.product(*(axis.values for axis in axes)))
 

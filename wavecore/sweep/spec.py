@@ -50,18 +50,18 @@ from pathlib import Path
 from wavecore.common.toml import Document, place, read_document
 from wavecore.errors import ConfigError, NameLookupError, nearest
 from wavecore.results.metrics import METRICS
-from wavecore.sweep.axes import Axis, is_range, read_range, read_values
+from wavecore.sweep.axes import AxisSpec, is_range, read_range, read_values
 from wavecore.sweep.expressions import Expression, Type, parse_expression, quantity_type
-from wavecore.sweep.parameters import Parameter, Value, find_parameter, is_machine_field
+from wavecore.sweep.parameters import SweepParameter, SweepValue, find_parameter, is_machine_field
 from wavecore.sweep.sections import FIGURES, Figure, Objective, Search, names, read_figure, read_objectives, read_search
 
 KEYS = ("name", "workload", "constraints", "base", "axes", "objectives", "search", "figure")
-DEFAULTS: Mapping[str, Value] = {"accelerator": "wavecore", "schedule": "mbs2", "engine": "analytic"}
+DEFAULTS: Mapping[str, SweepValue] = {"accelerator": "wavecore", "schedule": "mbs2", "engine": "analytic"}
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _METRIC_SYMBOLS = {"bytes": "B", "s": "s", "J": "J", "cycles": "cycles"}
 
-Find = Callable[[str, str], Parameter]
+Find = Callable[[str, str], SweepParameter]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +77,9 @@ class SweepSpec:
     label: str
     text: str
     folder: Path
-    base: Mapping[str, Value]
-    parameters: Mapping[str, Parameter]
-    axes: tuple[Axis, ...]
+    base: Mapping[str, SweepValue]
+    parameters: Mapping[str, SweepParameter]
+    axes: tuple[AxisSpec, ...]
     depends: Mapping[str, frozenset[str]]
     point_constraints: tuple[Expression, ...]
     result_constraints: tuple[Expression, ...]
@@ -89,7 +89,7 @@ class SweepSpec:
     figure: Figure | None
 
     @property
-    def free(self) -> tuple[Axis, ...]:
+    def free(self) -> tuple[AxisSpec, ...]:
         """The axes that are not derived."""
         return tuple(axis for axis in self.axes if axis.expression is None)
 
@@ -127,9 +127,9 @@ def parse_spec(document: Document) -> SweepSpec:
 
 def _put_together(
     document: Document,
-    base: Mapping[str, Value],
-    axes: tuple[Axis, ...],
-    parameters: Mapping[str, Parameter],
+    base: Mapping[str, SweepValue],
+    axes: tuple[AxisSpec, ...],
+    parameters: Mapping[str, SweepParameter],
     find: Find,
 ) -> SweepSpec:
     """Read the rest, which is about the axes."""
@@ -171,7 +171,7 @@ def _put_together(
     )
 
 
-def type_of(parameter: Parameter) -> Type:
+def type_of(parameter: SweepParameter) -> Type:
     """What a parameter is in an expression."""
     if not parameter.numeric:
         return Type("text" if parameter.kind == "text" else "flag", {})
@@ -179,10 +179,10 @@ def type_of(parameter: Parameter) -> Type:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _KeyEntry:
     """A key of [base] or [axes]: its parameter, what it says and where."""
 
-    parameter: Parameter
+    parameter: SweepParameter
     value: object
     where: str
 
@@ -198,7 +198,7 @@ def _name(document: Document) -> str:
     return value
 
 
-def _workload(document: Document) -> Axis:
+def _workload(document: Document) -> AxisSpec:
     """The workload, or the workloads."""
     where = place(document, "workload")
     if "workload" not in document.data:
@@ -208,19 +208,19 @@ def _workload(document: Document) -> Axis:
     return read_values(parameter, value if isinstance(value, list) else [value], where)
 
 
-def _entries(document: Document, section: str, find: Find) -> dict[str, _Entry]:
+def _entries(document: Document, section: str, find: Find) -> dict[str, _KeyEntry]:
     """The entries of a section by the name of their parameter; ``core.x = 1`` is the same as ``"core.x" = 1``."""
     table = document.data.get(section, {})
     if not isinstance(table, dict):
         raise ConfigError(place(document, section), "expected a section", f"[{section}]")
-    found: dict[str, _Entry] = {}
+    found: dict[str, _KeyEntry] = {}
     for name, value in _flattened(table):
         where = place(document, f"{section}.{name}")
         if name in KEYS:
             raise ConfigError(where, f"is no parameter of [{section}]", "moving it above the first [section]")
         if name in found:
             raise ConfigError(where, "stands twice", "one of them")
-        found[name] = _Entry(find(name, where), value, where)
+        found[name] = _KeyEntry(find(name, where), value, where)
     return found
 
 
@@ -232,13 +232,13 @@ def _flattened(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
 
 
-def _fixed(entry: _Entry) -> Value:
+def _fixed(entry: _KeyEntry) -> SweepValue:
     if isinstance(entry.value, (list, dict)):
         raise ConfigError(entry.where, "what is fixed has one value", "moving it to [axes]")
     return entry.parameter.read(entry.value, entry.where)
 
 
-def _axis(entry: _Entry, parameters: Mapping[str, Parameter]) -> Axis:
+def _axis(entry: _KeyEntry, parameters: Mapping[str, SweepParameter]) -> AxisSpec:
     parameter, value, where = entry.parameter, entry.value, entry.where
     if isinstance(value, list):
         return read_values(parameter, value, where)
@@ -252,10 +252,10 @@ def _axis(entry: _Entry, parameters: Mapping[str, Parameter]) -> Axis:
     wanted, given = type_of(parameter), expression.type
     if (wanted.form, wanted.dimension) != (given.form, given.dimension):
         raise ConfigError(where, f"{value} is {given}, not {wanted}", "an expression of that kind")
-    return Axis(parameter=parameter, where=where, expression=expression)
+    return AxisSpec(parameter=parameter, where=where, expression=expression)
 
 
-def _type_in_axes(parameters: Mapping[str, Parameter], where: str, name: str) -> Type:
+def _type_in_axes(parameters: Mapping[str, SweepParameter], where: str, name: str) -> Type:
     """The type of a name in a derived axis."""
     if name not in parameters:
         close = " or ".join(nearest(name, parameters)) or f"stating {name} in [base]"
@@ -263,7 +263,7 @@ def _type_in_axes(parameters: Mapping[str, Parameter], where: str, name: str) ->
     return type_of(parameters[name])
 
 
-def _dependencies(axes: tuple[Axis, ...]) -> dict[str, frozenset[str]]:
+def _dependencies(axes: tuple[AxisSpec, ...]) -> dict[str, frozenset[str]]:
     """The free axes that settle each axis; ConfigError if derived ones go in a circle."""
     by_name = {axis.name: axis for axis in axes}
 
@@ -280,12 +280,12 @@ def _dependencies(axes: tuple[Axis, ...]) -> dict[str, frozenset[str]]:
 
 
 def _constraints(
-    document: Document, parameters: Mapping[str, Parameter], find: Find
-) -> tuple[list[Expression], dict[str, Parameter]]:
+    document: Document, parameters: Mapping[str, SweepParameter], find: Find
+) -> tuple[list[Expression], dict[str, SweepParameter]]:
     """What must hold, and the fields of the machine that it names and nothing else does."""
     listed = names(document.data.get("constraints", []), place(document, "constraints"), "batch <= 64")
     found: list[Expression] = []
-    more: dict[str, Parameter] = {}
+    more: dict[str, SweepParameter] = {}
     for text in listed:
         where = _line(document, text)
         expression = parse_expression(text, where, partial(_type_anywhere, parameters, find, where))
@@ -304,7 +304,7 @@ def _line(document: Document, constraint: str) -> str:
     return f"{document.label}:{line}: constraints"
 
 
-def _type_anywhere(parameters: Mapping[str, Parameter], find: Find, where: str, name: str) -> Type:
+def _type_anywhere(parameters: Mapping[str, SweepParameter], find: Find, where: str, name: str) -> Type:
     """The type of a name in a constraint: a metric, what is stated, or any field of the machine."""
     if name in FIGURES:
         return quantity_type(_METRIC_SYMBOLS.get(METRICS[name].unit, ""), strict=False)[0]

@@ -64,7 +64,7 @@ _REASONS: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class ResultStore:
     """An open store: outcomes by the key of their task.  Its methods raise `FileError` and leave the file whole."""
 
     path: Path
@@ -112,7 +112,7 @@ class Store:
 
 
 @contextmanager
-def open_store(path: Path) -> Iterator[Store]:
+def open_store(path: Path) -> Iterator[ResultStore]:
     """Open the store at ``path``, which is made, with its folder, if there is none.
 
     Raises `FileError` for a file that is something else, damaged, read-only, or made by a newer version.
@@ -130,7 +130,7 @@ def open_store(path: Path) -> Iterator[Store]:
         with _explained(path):
             _check_or_create(connection, path)
             _choose_journal(connection, target)
-        yield Store(path, connection, _identity(target))
+        yield ResultStore(path, connection, _identity(target))
 
 
 def _make_folder(folder: Path, path: Path) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 LAST = ("feasible", "pareto", "error")
 
-Cell = int | float | str | bool | None
-Record = dict[str, Cell]
+CellValue = int | float | str | bool | None
+Record = dict[str, CellValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def write_parquet(table: Path, path: Path) -> None:
         temporary.replace(path)
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: CellValue) -> str:
     if cell is None:
         return ""
     return str(cell).lower() if isinstance(cell, bool) else str(cell)

@@ -23,7 +23,7 @@ from wavecore.errors import ConfigError, InputError, InvariantError, WavecoreErr
 from wavecore.hardware.scalesim import parse_topology, read_topology
 from wavecore.hardware.specs import Accelerator
 from wavecore.importers.topology import network_of
-from wavecore.network.catalog import Option, checked_options, workload, workload_info
+from wavecore.network.catalog import OptionValue, checked_options, workload, workload_info
 from wavecore.plan.model import DEFAULT_CHOICES, Choices
 from wavecore.results.metrics import RUN_METRICS
 from wavecore.simulation import DEFAULT_BATCH_PER_CORE, find_schedule, package_version
@@ -58,7 +58,7 @@ class Task:
 
     key: str
     workload: str
-    options: Mapping[str, Option]
+    options: Mapping[str, OptionValue]
     accelerator: Accelerator
     schedule: str
     choices: Choices
@@ -86,7 +86,7 @@ def make_task(
     schedule: str,
     accelerator: Accelerator,
     *,
-    options: Mapping[str, Option] = MappingProxyType({}),
+    options: Mapping[str, OptionValue] = MappingProxyType({}),
     choices: Choices = DEFAULT_CHOICES,
     batch: int | None = None,
     engine: str = "analytic",
@@ -200,7 +200,7 @@ def _hash_of(accelerator: Accelerator) -> str:
 
 
 @lru_cache(maxsize=GRAPHS_A_PROCESS)
-def _training(name: str, options: tuple[tuple[str, Option], ...], topology: str | None) -> TrainingGraph:
+def _training(name: str, options: tuple[tuple[str, OptionValue], ...], topology: str | None) -> TrainingGraph:
     """The training graph of a task's workload, kept with what earlier points have worked out about it."""
     if topology is None:
         return training_graph(workload(name, **dict(options)))

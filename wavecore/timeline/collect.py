@@ -7,8 +7,8 @@ import sys
 from collections import defaultdict, deque
 from typing import NamedTuple
 
-from wavecore.engines.instances import Turn
-from wavecore.engines.occupancy import Bins, Level
+from wavecore.engines.instances import CommandInstance
+from wavecore.engines.occupancy import Bins, LevelOverTime
 from wavecore.engines.probe import Probe, Queue, Signal
 from wavecore.hardware.specs import Accelerator
 from wavecore.timeline.model import QUEUES, REQUESTS, Curve, LeftOut, Slice, Timeline, Track
@@ -59,24 +59,32 @@ class TimelineProbe(Probe):
         self._arrows: dict[tuple[int, Queue], list[tuple[Slice, Signal]]] = defaultdict(list)
         self._requests: dict[int, list[_Request]] = defaultdict(list)
         self._before = dict.fromkeys(cores, 0)
-        self._levels: dict[int, Level] = {}
+        self._levels: dict[int, LevelOverTime] = {}
         self._moved = {name: Bins(MOST_POINTS, operator.add, LEAST_BANDWIDTH_CYCLES, window.start) for name in REQUESTS}
 
     # -- what it is told ---------------------------------------------------------------------------------
 
     def worked(
-        self, core: int, queue: Queue, start: int, end: int, turn: Turn, step: int, nbytes: int = 0, tensor: str = ""
+        self,
+        core: int,
+        queue: Queue,
+        start: int,
+        end: int,
+        instance: CommandInstance,
+        step: int,
+        nbytes: int = 0,
+        tensor: str = "",
     ) -> None:
         """Record work, and the requests to DRAM that were made for it."""
         self._now = max(self._now, end)
-        item = _work(start, end, turn, step, nbytes, tensor)
+        item = _work(start, end, instance, step, nbytes, tensor)
         item.arrows = self._arrows.pop((core, queue), [])
         self._latest[core, queue] = item if self._put(Track(core, queue), item) else None
         if queue in ("load", "store"):
             write = queue == "store"
             track = Track(core, REQUESTS[write])
             for request in self._requests.pop(core + write * len(self._before), ()):
-                self._put(track, _work(*request[:2], turn, step, request.nbytes, tensor))
+                self._put(track, _work(*request[:2], instance, step, request.nbytes, tensor))
 
     def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
         """Record a wait, and whose post ended it."""
@@ -140,17 +148,17 @@ class TimelineProbe(Probe):
             self._count = sum(map(len, self._tracks.values()))
         return True
 
-    def _level(self, core: int) -> Level:
+    def _level(self, core: int) -> LevelOverTime:
         if core not in self._levels:
-            self._levels[core] = Level(MOST_POINTS, self._window.start)
+            self._levels[core] = LevelOverTime(MOST_POINTS, self._window.start)
             self._levels[core].change(self._window.start, self._before[core])
         return self._levels[core]
 
 
-def _work(start: int, end: int, turn: Turn, step: int, nbytes: int, tensor: str) -> Slice:
+def _work(start: int, end: int, instance: CommandInstance, step: int, nbytes: int, tensor: str) -> Slice:
     """A slice of work on one step."""
     tensors = (tensor,) if tensor else ()
-    return Slice(start, end, turn, None, step, step, end - start, nbytes, tensors)
+    return Slice(start, end, instance, None, step, step, end - start, nbytes, tensors)
 
 
 def _spread(bins: Bins, window: Window, start: int, end: int, nbytes: int) -> None:

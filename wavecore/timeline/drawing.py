@@ -41,7 +41,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DrawnRow:
     """A track: its boxes follow each other without overlap."""
 
     name: str
@@ -58,12 +58,12 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TrackGroup:
     """Rows and meters that belong together, below an overview of them."""
 
     name: str
-    overview: Row | Meter
-    rows: tuple[Row, ...] = ()
+    overview: DrawnRow | Meter
+    rows: tuple[DrawnRow, ...] = ()
     meters: tuple[Meter, ...] = ()
 
 
@@ -72,23 +72,23 @@ def nanoseconds(cycle: int, clock_hz: int) -> int:
     return cycle * 10**9 // clock_hz
 
 
-def draw(timeline: Timeline, title: str, about: Args) -> list[Group]:
+def draw(timeline: Timeline, title: str, about: Args) -> list[TrackGroup]:
     """The groups of a timeline in the order in which they are shown; the first says what it is."""
     arrows = _Arrows(timeline)
     cores = sorted({track.core for track in timeline.tracks})
     run = Box(timeline.start, timeline.end, title, "run", about)
     recording = Box(timeline.start, timeline.end, summary(timeline), "run", _facts(timeline, arrows.count))
-    groups = [Group("run", _single("run", run), (_single("recording", recording),))]
+    groups = [TrackGroup("run", _single("run", run), (_single("recording", recording),))]
     for core in cores:
-        overview = Row("groups and sub-batches", _sub_batches(timeline.tracks[Track(core, "vector")]))
+        overview = DrawnRow("groups and sub-batches", _sub_batches(timeline.tracks[Track(core, "vector")]))
         queues = tuple(_row(timeline, Track(core, name), f"{name} queue", arrows) for name in QUEUES)
         meter = Meter("global buffer, bytes taken", "B", [*timeline.occupancy[core].points])
-        groups.append(Group(f"core {core}", overview, queues, (meter,)))
+        groups.append(TrackGroup(f"core {core}", overview, queues, (meter,)))
     requests = tuple(
         _row(timeline, Track(core, name), f"{name} of core {core}", arrows) for name in REQUESTS for core in cores
     )
     meters = tuple(_bandwidth(timeline, name, (name,)) for name in REQUESTS)
-    groups.append(Group("DRAM", _bandwidth(timeline, "reads and writes", REQUESTS), requests, meters))
+    groups.append(TrackGroup("DRAM", _bandwidth(timeline, "reads and writes", REQUESTS), requests, meters))
     return groups
 
 
@@ -110,14 +110,14 @@ class _Arrows:
                         self.incoming[id(target)].append(arrow)
 
 
-def _row(timeline: Timeline, track: Track, name: str, arrows: _Arrows) -> Row:
+def _row(timeline: Timeline, track: Track, name: str, arrows: _Arrows) -> DrawnRow:
     def boxes() -> Iterator[Box]:
         for item in timeline.tracks[track]:
             label, category, args = _label(item, track)
             outgoing, incoming = (tuple(each.get(id(item), ())) for each in (arrows.outgoing, arrows.incoming))
             yield Box(item.start, item.end, label, category, args, outgoing, incoming)
 
-    return Row(name, boxes)
+    return DrawnRow(name, boxes)
 
 
 def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
@@ -126,15 +126,15 @@ def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
         of = {"tensor": item.signal.tensor} if item.signal.tensor else {}
         category = "skew" if item.signal.cause in (Cause.FILL, Cause.DRAIN) else "wait"
         return WORDS[item.signal.cause], category, {"start_cycle": item.start, "cycles": item.cycles, **of}
-    assert item.turn is not None
-    turn, command = item.turn, item.turn.command
-    batch = f"{turn.iteration + 1}/{len(turn.segment.iterations)}"
+    assert item.instance is not None
+    instance, command = item.instance, item.instance.command
+    batch = f"{instance.iteration + 1}/{len(instance.segment.iterations)}"
     first, last, steps = item.first_step, item.last_step + 1, command.steps
     tiles = f"step {last}/{steps}" if last == first + 1 else f"steps {first + 1}-{last}/{steps}"
     args: dict[str, int | str] = {
         "layer": command.unit,
         "phase": str(command.phase),
-        "group": turn.segment.name,
+        "group": instance.segment.name,
         "sub_batch": batch,
         "samples": command.samples,
         "start_cycle": item.start,
@@ -156,17 +156,17 @@ def _sub_batches(vector: list[Slice]) -> Callable[[], Iterator[Box]]:
     """One box for each sub-batch of each group, from the first to the last work of the vector unit on it."""
 
     def key(item: Slice) -> tuple[int, int]:
-        assert item.turn is not None
-        return id(item.turn.segment), item.turn.iteration
+        assert item.instance is not None
+        return id(item.instance.segment), item.instance.iteration
 
     def boxes() -> Iterator[Box]:
-        for _, items in groupby((item for item in vector if item.turn is not None), key):
+        for _, items in groupby((item for item in vector if item.instance is not None), key):
             first, *others = items
-            turn, end = first.turn, others[-1].end if others else first.end
-            assert turn is not None
-            segment, count = turn.segment, len(turn.segment.iterations)
-            name = f"{segment.name} {segment.direction} {turn.iteration + 1}/{count}"
-            args = {"samples": turn.command.samples, "start_cycle": first.start, "cycles": end - first.start}
+            instance, end = first.instance, others[-1].end if others else first.end
+            assert instance is not None
+            segment, count = instance.segment, len(instance.segment.iterations)
+            name = f"{segment.name} {segment.direction} {instance.iteration + 1}/{count}"
+            args = {"samples": instance.command.samples, "start_cycle": first.start, "cycles": end - first.start}
             yield Box(first.start, end, name, "group", args)
 
     return boxes
@@ -189,8 +189,8 @@ def _bandwidth(timeline: Timeline, title: str, names: tuple[str, ...]) -> Meter:
     return Meter(f"{title}, GiB/s", "GiB/s", points)
 
 
-def _single(name: str, box: Box) -> Row:
-    return Row(name, lambda: iter((box,)))
+def _single(name: str, box: Box) -> DrawnRow:
+    return DrawnRow(name, lambda: iter((box,)))
 
 
 def _facts(timeline: Timeline, arrows: int) -> Args:

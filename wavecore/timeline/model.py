@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wavecore.engines.instances import Turn
+from wavecore.engines.instances import CommandInstance
 from wavecore.engines.probe import Cause, Signal
 
 QUEUES = ("load", "array", "vector", "store")
@@ -35,7 +35,7 @@ class Slice:
 
     start: int
     end: int
-    turn: Turn | None = None
+    instance: CommandInstance | None = None
     signal: Signal | None = None
     first_step: int = 0
     last_step: int = 0

@@ -8,7 +8,7 @@ from itertools import count
 from typing import IO, Any
 
 from wavecore.errors import InputError
-from wavecore.timeline.drawing import Args, Group, Meter, Row, nanoseconds
+from wavecore.timeline.drawing import Args, DrawnRow, Meter, TrackGroup, nanoseconds
 
 SEQUENCE = 1  # there is one writer, so all packets are of one sequence
 ROOT = 0  # the track above all others
@@ -24,7 +24,7 @@ def perfetto_classes(where: str) -> Any:
         raise InputError(where, "the package perfetto is not installed", hint) from None
 
 
-def write_perfetto(file: IO[bytes], groups: Sequence[Group], clock_hz: int) -> None:
+def write_perfetto(file: IO[bytes], groups: Sequence[TrackGroup], clock_hz: int) -> None:
     """Write groups as a trace; `InputError` if the extra is missing."""
     writer = _Writer(file, clock_hz)
     for rank, group in enumerate(groups):
@@ -45,10 +45,10 @@ class _Writer:
         first = self._packet()
         first.sequence_flags = self._pb.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
 
-    def group(self, group: Group, rank: int) -> None:
+    def group(self, group: TrackGroup, rank: int) -> None:
         """Write a track for a group with its overview, and below it one for each of its rows and meters."""
         overview = group.overview
-        if isinstance(overview, Row):
+        if isinstance(overview, DrawnRow):
             parent = self._track(group.name, ROOT, rank)
             self._row(overview, parent)
         else:
@@ -94,7 +94,7 @@ class _Writer:
         event.track_uuid = track
         return packet, event
 
-    def _row(self, row: Row, track: int) -> None:
+    def _row(self, row: DrawnRow, track: int) -> None:
         for box in row.boxes():
             packet, event = self._event(box.start, self._pb.TrackEvent.TYPE_SLICE_BEGIN, track)
             event.name_iid = self._number(packet, "event_names", box.name)

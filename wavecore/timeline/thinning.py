@@ -27,10 +27,10 @@ def join_steps(tracks: Tracks) -> None:
     for slices in tracks.values():
         last = None
         for item in slices:
-            if item.turn is not None:
-                if last is item.turn:
+            if item.instance is not None:
+                if last is item.instance:
                     item.arrows.clear()
-                last = item.turn
+                last = item.instance
     sources = {id(source.drawn()) for slices in tracks.values() for item in slices for source, _ in item.arrows}
     for slices in tracks.values():
         slices[:] = _joined(slices, sources)
@@ -42,10 +42,10 @@ def _joined(slices: list[Slice], sources: set[int]) -> list[Slice]:
     waits: list[Slice] = []
     last: Slice | None = None
     for item in slices:
-        if item.turn is None:
+        if item.instance is None:
             waits.append(item)
             continue
-        if last is not None and last.turn is item.turn and id(last) not in sources:
+        if last is not None and last.instance is item.instance and id(last) not in sources:
             _join(last, waits, item)
             if id(item) in sources:
                 sources.add(id(last))

@@ -18,7 +18,7 @@ ROWS = ".rows"  # of a unit's weights, read in their stead
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class FusedLayer:
     """What a schedule moves about: one computing layer and the layers ``fused`` into it.
 
     ``inputs`` are the tensors behind each input of the layer: several where it is a concatenation.
@@ -53,7 +53,7 @@ class TrainingGraph:
     """
 
     name: str
-    units: tuple[Unit, ...]
+    units: tuple[FusedLayer, ...]
     tensors: Mapping[str, Tensor]
     forward_macs: int
     parameter_count: int

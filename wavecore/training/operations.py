@@ -61,7 +61,7 @@ class EmptyTiles:
     count: int
 
 
-class Role(Name):
+class OperandRole(Name):
     """How an operation uses what it reads: as an operand of its GEMM, or beside it."""
 
     STREAMED = "streamed"
@@ -77,7 +77,7 @@ class Use:
     """
 
     tensor: str
-    role: Role = Role.SIDE
+    role: OperandRole = OperandRole.SIDE
     passes: int = 1
     part_bytes: int | None = None
 
@@ -94,7 +94,7 @@ class Operation:
     depends on every sample of a core's mini-batch, so that no sub-batch can pass through alone.
     The ``time_steps`` of a recurrent layer share out the ``count`` of its products; each begins with the results of the
     one before, of which ``state_bytes`` a sample are carried on.
-    ``nonzero_share`` of its products have two operands that are not zero; the multipliers of the others rest where
+    ``effectual_share`` of its products have two operands that are not zero; the multipliers of the others rest where
     they are ``gated``, and waves over ``empty_tiles`` are skipped.
     """
 
@@ -112,7 +112,7 @@ class Operation:
     whole_batch: bool = False
     time_steps: int = 0
     state_bytes: int = 0
-    nonzero_share: float = 1.0
+    effectual_share: float = 1.0
     gated: bool = False
     empty_tiles: tuple[EmptyTiles, ...] = ()
 

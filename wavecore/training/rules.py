@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from wavecore.errors import InvariantError
-from wavecore.network.rules import Finding, repeated
-from wavecore.training.graph import ROWS, TrainingGraph, Unit
+from wavecore.network.rules import Violation, repeated
+from wavecore.training.graph import ROWS, FusedLayer, TrainingGraph
 from wavecore.training.operations import Operation, Phase, Tensor, TensorClass
 
 
@@ -30,35 +30,35 @@ def step(training: TrainingGraph) -> Iterator[Operation]:
         yield from unit.update
 
 
-def unit_names_are_unique(training: TrainingGraph) -> Iterator[Finding]:
+def unit_names_are_unique(training: TrainingGraph) -> Iterator[Violation]:
     """No two units have one name, and a layer is fused into one unit only."""
     names = (name for unit in training.units for name in (unit.name, *unit.fused))
-    yield from (Finding(f"unit {name}", "is there twice") for name in repeated(names))
+    yield from (Violation(f"unit {name}", "is there twice") for name in repeated(names))
 
 
-def operations_belong_to_their_unit(training: TrainingGraph) -> Iterator[Finding]:
+def operations_belong_to_their_unit(training: TrainingGraph) -> Iterator[Violation]:
     """Every operation is listed under the unit that it counts for."""
     for unit in training.units:
         for op in (*unit.forward, *unit.backward, *unit.update):
             if op.unit != unit.name:
-                yield Finding(f"operation {op.name}", f"is of unit {op.unit}, and listed under {unit.name}")
+                yield Violation(f"operation {op.name}", f"is of unit {op.unit}, and listed under {unit.name}")
 
 
-def tensors_are_declared(training: TrainingGraph) -> Iterator[Finding]:
+def tensors_are_declared(training: TrainingGraph) -> Iterator[Violation]:
     """Every tensor that an operation names is declared, under its own name and with a size."""
     for op in step(training):
         for name in (*(use.tensor for use in op.reads), *op.writes):
             if name not in training.tensors:
-                yield Finding(f"operation {op.name}", f"names tensor {name!r}, which is not declared")
+                yield Violation(f"operation {op.name}", f"names tensor {name!r}, which is not declared")
     for name, tensor in training.tensors.items():
         if tensor.name != name or tensor.nbytes <= 0:
-            yield Finding(f"tensor {name}", f"is declared as {tensor.name!r} of {tensor.nbytes} bytes")
+            yield Violation(f"tensor {name}", f"is declared as {tensor.name!r} of {tensor.nbytes} bytes")
 
 
-def tensors_are_written_once(training: TrainingGraph) -> Iterator[Finding]:
+def tensors_are_written_once(training: TrainingGraph) -> Iterator[Violation]:
     """Forward and backward write every tensor in one operation."""
     for op, name in _writes(training):
-        yield Finding(f"operation {op.name}", f"writes {name!r}, which another operation wrote before")
+        yield Violation(f"operation {op.name}", f"writes {name!r}, which another operation wrote before")
 
 
 def _writes(training: TrainingGraph) -> Iterator[tuple[Operation, str]]:
@@ -73,13 +73,13 @@ def _writes(training: TrainingGraph) -> Iterator[tuple[Operation, str]]:
             seen.add(name)
 
 
-def reads_follow_writes(training: TrainingGraph) -> Iterator[Finding]:
+def reads_follow_writes(training: TrainingGraph) -> Iterator[Violation]:
     """What is read was written before, or is there from the start, as inputs, weights and optimizer state are."""
     written = {name for name, tensor in training.tensors.items() if _there_at_start(training, tensor)}
     for op in step(training):
         for use in op.reads:
             if use.tensor not in written:
-                yield Finding(f"operation {op.name}", f"reads {use.tensor!r}, which nothing has written yet")
+                yield Violation(f"operation {op.name}", f"reads {use.tensor!r}, which nothing has written yet")
         written.update(op.writes)
 
 
@@ -90,26 +90,26 @@ def _there_at_start(training: TrainingGraph, tensor: Tensor) -> bool:
     return tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER) or tensor.name in training.received
 
 
-def writes_are_read(training: TrainingGraph) -> Iterator[Finding]:
+def writes_are_read(training: TrainingGraph) -> Iterator[Violation]:
     """What forward and backward write is read, here or outside: nothing is computed, or saved, for nobody."""
     read = {use.tensor for op in step(training) for use in op.reads} | training.sent
     read |= {f"{name.removesuffix(ROWS)}.weight" for name in read if name.endswith(ROWS)}
     for op in step(training):
         for name in op.writes:
             if name not in read:
-                yield Finding(f"operation {op.name}", f"writes {name!r}, which no operation reads")
+                yield Violation(f"operation {op.name}", f"writes {name!r}, which no operation reads")
 
 
-def space_is_taken_over_from_a_read(training: TrainingGraph) -> Iterator[Finding]:
+def space_is_taken_over_from_a_read(training: TrainingGraph) -> Iterator[Violation]:
     """An operation takes over the space of tensors that it reads only."""
     for op in step(training):
         read = {use.tensor for use in op.reads}
         for name in op.in_place:
             if name not in read:
-                yield Finding(f"operation {op.name}", f"runs in place of {name!r}, which it does not read")
+                yield Violation(f"operation {op.name}", f"runs in place of {name!r}, which it does not read")
 
 
-def every_weight_is_updated(training: TrainingGraph) -> Iterator[Finding]:
+def every_weight_is_updated(training: TrainingGraph) -> Iterator[Violation]:
     """Every weight that is read gets one gradient and is written by one update."""
     for unit in training.units:
         used = {use.tensor for op in (*unit.forward, *unit.backward) for use in op.reads}
@@ -120,10 +120,10 @@ def every_weight_is_updated(training: TrainingGraph) -> Iterator[Finding]:
                 count = len(gradients), updates.count(name)
                 if count != (1, 1):
                     what = f"has {count[0]} gradients and {count[1]} updates, not one of each"
-                    yield Finding(f"tensor {name}", what)
+                    yield Violation(f"tensor {name}", what)
 
 
-def macs_are_conserved(training: TrainingGraph) -> Iterator[Finding]:
+def macs_are_conserved(training: TrainingGraph) -> Iterator[Violation]:
     """A unit's weight gradient takes the multiply-accumulates of its forward pass, and all forward adds up.
 
     The data gradient multiplies with each weight in at most one of its GEMMs (in none where the image is
@@ -134,27 +134,27 @@ def macs_are_conserved(training: TrainingGraph) -> Iterator[Finding]:
         backward = _macs(unit, Phase.WEIGHT_GRADIENT)
         if backward not in (0, forward):
             what = f"its weight gradient takes {backward} MACs, its forward {forward}"
-            yield Finding(f"unit {unit.name}", what)
+            yield Violation(f"unit {unit.name}", what)
         weights, used = _stationary(unit, Phase.FORWARD), _stationary(unit, Phase.DATA_GRADIENT)
         if used > weights:
             what = f"its data gradient multiplies {used} weights, its forward {weights}"
-            yield Finding(f"unit {unit.name}", what)
+            yield Violation(f"unit {unit.name}", what)
     total = sum(_macs(unit, Phase.FORWARD) for unit in training.units)
     if total != training.forward_macs:
-        yield Finding("forward", f"its operations take {total} MACs, its network {training.forward_macs}")
+        yield Violation("forward", f"its operations take {total} MACs, its network {training.forward_macs}")
 
 
-def _macs(unit: Unit, phase: Phase) -> int:
+def _macs(unit: FusedLayer, phase: Phase) -> int:
     return sum(op.macs for op in (*unit.forward, *unit.backward) if op.phase is phase)
 
 
-def _stationary(unit: Unit, phase: Phase) -> int:
+def _stationary(unit: FusedLayer, phase: Phase) -> int:
     """Elements of all stationary operands that a phase multiplies with."""
     operations = (op for op in (*unit.forward, *unit.backward) if op.phase is phase)
     return sum(gemm.k * gemm.n * gemm.count for op in operations for gemm in op.gemms)
 
 
-TRAINING_RULES: tuple[Callable[[TrainingGraph], Iterator[Finding]], ...] = (
+TRAINING_RULES: tuple[Callable[[TrainingGraph], Iterator[Violation]], ...] = (
     unit_names_are_unique,
     operations_belong_to_their_unit,
     tensors_are_declared,

@@ -13,11 +13,10 @@ from typing import TypedDict
 from wavecore.network.compute import VectorPass
 from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import KINDS, Inlet, Input, Outlet
-from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, LayerRules, Role, Work
+from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, LayerRole, LayerRules, PhaseSpec
 from wavecore.network.sparsity import Sparsity
-from wavecore.training.graph import ROWS, TrainingGraph, Unit
-from wavecore.training.operations import Operation, Phase, Tensor, TensorClass, Use
-from wavecore.training.operations import Role as UseRole
+from wavecore.training.graph import ROWS, FusedLayer, TrainingGraph
+from wavecore.training.operations import OperandRole, Operation, Phase, Tensor, TensorClass, Use
 
 UPDATE_LANE_OPERATIONS = 4  # momentum, weight decay, step, rounding to fp16: one each
 OPTIMIZER_BYTES = 2 * ACCUMULATOR_BYTES  # fp32 master weight and momentum
@@ -35,7 +34,7 @@ def training_graph(graph: LayerGraph, *, pairwise_sums: bool = True) -> Training
 
 
 @dataclass
-class _Draft:
+class _FusedLayerDraft:
     """A unit while it is being put together."""
 
     layer: Layer
@@ -62,8 +61,8 @@ class _Unroller:
         self.pairwise_sums = pairwise_sums
         self.tensors: dict[str, Tensor] = {}
         self.values: dict[str, tuple[str, ...]] = {}  # layer -> tensors that hold its output
-        self.drafts: dict[str, _Draft] = {}
-        self.hosts: dict[str, _Draft] = {}  # layer -> the unit in whose pass it runs
+        self.drafts: dict[str, _FusedLayerDraft] = {}
+        self.hosts: dict[str, _FusedLayerDraft] = {}  # layer -> the unit in whose pass it runs
         self.consumers: dict[str, list[str]] = {}  # tensor -> units that read it, in order
         self.contributions: dict[str, list[tuple[str, bool]]] = {}  # tensor -> (gradient part, owned?)
         self.gradients: dict[str, str] = {}  # tensor -> tensor that holds its gradient
@@ -83,7 +82,7 @@ class _Unroller:
         forward = {name: self._forward(draft) for name, draft in self.drafts.items()}
         backward = {name: self._backward(draft) for name, draft in reversed(self.drafts.items())}
         units = tuple(
-            Unit(
+            FusedLayer(
                 name,
                 draft.layer.kind.kind,
                 tuple(layer.name for layer in draft.fused),
@@ -156,12 +155,12 @@ class _Unroller:
             return
         parts = tuple(self.values[name] for name in layer.inputs)
         flat = tuple(tensor for part in parts for tensor in part)
-        if rules.role is Role.VIEW:
+        if rules.role is LayerRole.VIEW:
             self.values[layer.name] = flat
             if isinstance(layer.kind, Outlet):
                 self.outlets[layer.name] = flat
             return
-        host = self._fusion_host(layer) if rules.role is Role.ELEMENTWISE else None
+        host = self._fusion_host(layer) if rules.role is LayerRole.ELEMENTWISE else None
         if host is not None:
             host.fused.append(layer)
             host.masked = True
@@ -172,14 +171,14 @@ class _Unroller:
         expansion = (
             rules.expand(layer.kind, shapes, layer.shape) if rules.expand else _elementwise(rules, layer.shape.elements)
         )
-        draft = _Draft(layer, expansion, flat, parts, [], masked=rules.role is Role.ELEMENTWISE)
+        draft = _FusedLayerDraft(layer, expansion, flat, parts, [], masked=rules.role is LayerRole.ELEMENTWISE)
         draft.parameters = sum(parameter.elements for parameter in self.graph.parameters(layer))
         draft.trained = draft.parameters > 0 or any(map(self._trained, flat))
         self.drafts[layer.name] = self.hosts[layer.name] = draft
         self.values[layer.name] = (layer.name,)
         self._tensor(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
 
-    def _fusion_host(self, layer: Layer) -> _Draft | None:
+    def _fusion_host(self, layer: Layer) -> _FusedLayerDraft | None:
         """The unit into whose pass an elementwise ``layer`` can be fused: its only source, read by it alone."""
         (source,) = layer.inputs
         digraph = self.graph.digraph
@@ -193,7 +192,7 @@ class _Unroller:
             (source,) = inputs
         return None
 
-    def _forward(self, draft: _Draft) -> tuple[Operation, ...]:
+    def _forward(self, draft: _FusedLayerDraft) -> tuple[Operation, ...]:
         name, work = draft.layer.name, draft.expansion.forward
         writes = [name] if name in self.consumers else []
         if not writes:
@@ -221,12 +220,12 @@ class _Unroller:
             ),
         )
 
-    def _uses(self, draft: _Draft, work: Work, streamed: str) -> tuple[Use, ...]:
+    def _uses(self, draft: _FusedLayerDraft, work: PhaseSpec, streamed: str) -> tuple[Use, ...]:
         """What a phase of a unit reads, with the operand each tensor is when the phase is a GEMM."""
         name = draft.layer.name
         # what a time step multiplies with its weights is what the one before hands on: all else is beside that
-        first = UseRole.STREAMED if work.gemms and not work.time_steps else UseRole.SIDE
-        second = UseRole.STATIONARY if work.gemms else UseRole.SIDE
+        first = OperandRole.STREAMED if work.gemms and not work.time_steps else OperandRole.SIDE
+        second = OperandRole.STATIONARY if work.gemms else OperandRole.SIDE
         uses: list[Use] = []
         if work.of_itself:
             return Use(name, first), Use(self._part(draft.inputs[0], draft), second)
@@ -245,7 +244,7 @@ class _Unroller:
 
     # -- backward --------------------------------------------------------------------------------------
 
-    def _backward(self, draft: _Draft) -> tuple[Operation, ...]:
+    def _backward(self, draft: _FusedLayerDraft) -> tuple[Operation, ...]:
         """The backward operations of a unit: weight gradient, data gradient, sums of gradients that end here.
 
         The weight gradient runs first, so that the saved input is gone before the input's gradient comes; only one
@@ -272,7 +271,7 @@ class _Unroller:
             operations += self._gather(tensor, draft, last=self.consumers[tensor][0] == name)
         return tuple(operations)
 
-    def _weight_gradient(self, draft: _Draft, work: Work) -> Operation:
+    def _weight_gradient(self, draft: _FusedLayerDraft, work: PhaseSpec) -> Operation:
         return Operation(
             name=f"{draft.layer.name}.weight_gradient",
             unit=draft.layer.name,
@@ -285,7 +284,7 @@ class _Unroller:
             **_manner(work),
         )
 
-    def _part(self, tensor: str, draft: _Draft) -> str:
+    def _part(self, tensor: str, draft: _FusedLayerDraft) -> str:
         """The gradient that a unit gives to a tensor: all there is of it, or what is still to be added up or masked.
 
         What the unit itself uses again must not be masked.
@@ -294,12 +293,12 @@ class _Unroller:
         alone = len(self.consumers[tensor]) == 1 and not masked
         return f"{tensor}.gradient" if alone else f"{tensor}.gradient@{draft.layer.name}"
 
-    def _weight_gradient_tensor(self, draft: _Draft) -> str:
+    def _weight_gradient_tensor(self, draft: _FusedLayerDraft) -> str:
         nbytes = draft.parameters * ACCUMULATOR_BYTES
         name = f"{draft.layer.name}.weight_gradient"
         return self._tensor(name, TensorClass.WEIGHT_GRADIENT, nbytes, batched=False)
 
-    def _data_gradient(self, draft: _Draft, work: Work, wanted: list[str]) -> Operation:
+    def _data_gradient(self, draft: _FusedLayerDraft, work: PhaseSpec, wanted: list[str]) -> Operation:
         name = draft.layer.name
         reads = list(self._uses(draft, work, streamed="gradient"))
         writes = []
@@ -332,7 +331,7 @@ class _Unroller:
     def _contribute(self, tensor: str, part: str, owned: bool) -> None:
         self.contributions.setdefault(tensor, []).append((part, owned))
 
-    def _gather(self, tensor: str, draft: _Draft, last: bool) -> list[Operation]:
+    def _gather(self, tensor: str, draft: _FusedLayerDraft, last: bool) -> list[Operation]:
         """Add up the gradients that have reached ``tensor`` so far; its first reader, last in reverse, ends that.
 
         Branches' gradients are added as they come, as automatic differentiation does; a mask is applied with the
@@ -348,7 +347,7 @@ class _Unroller:
             self.gradients[tensor] = self.contributions[tensor][0][0]
         return operations
 
-    def _gradient_sum(self, tensor: str, draft: _Draft, last: bool, masked: bool) -> Operation:
+    def _gradient_sum(self, tensor: str, draft: _FusedLayerDraft, last: bool, masked: bool) -> Operation:
         """One sweep over all parts that wait to be added; its result takes their place."""
         parts = self.contributions[tensor]
         unit, nbytes = draft.layer.name, self.tensors[tensor].nbytes
@@ -371,7 +370,7 @@ class _Unroller:
 
     # -- update ----------------------------------------------------------------------------------------
 
-    def _update(self, draft: _Draft) -> tuple[Operation, ...]:
+    def _update(self, draft: _FusedLayerDraft) -> tuple[Operation, ...]:
         if not draft.parameters:
             return ()
         name = draft.layer.name
@@ -396,7 +395,7 @@ def _elementwise(rules: LayerRules, elements: int) -> Expansion:
     Its mask is applied where the gradient of its output is produced, so its own backward only passes it on.
     """
     sweep = VectorPass(elements, rules.lane_operations)
-    return Expansion(forward=Work(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
+    return Expansion(forward=PhaseSpec(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
 
 
 class _Manner(TypedDict):
@@ -406,7 +405,7 @@ class _Manner(TypedDict):
     state_bytes: int
 
 
-def _manner(work: Work) -> _Manner:
+def _manner(work: PhaseSpec) -> _Manner:
     """How a phase runs over its samples and its time steps, which is the same of its operation."""
     lookahead = (0, 1) if work.time_steps else work.lookahead  # steps follow each other, not samples
     return _Manner(

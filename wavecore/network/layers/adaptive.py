@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wavecore.network.compute import VectorPass
-from wavecore.network.layers.base import Expansion, LayerKind, LayerRules, Role, Work, only, pair
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, PhaseSpec, only, pair
 from wavecore.network.shapes import Shape
 
 
@@ -38,7 +38,9 @@ def _expand(pool: AdaptiveAvgPool, inputs: tuple[Shape, ...], output: Shape) -> 
     rows = sum(map(len, windows(shape.height, output.height)))
     columns = sum(map(len, windows(shape.width, output.width)))
     sweep = (VectorPass(shape.channels * rows * columns, 1),)
-    return Expansion(forward=Work(passes=sweep, reads_input=1), data_gradient=Work(passes=sweep, reads_gradient=1))
+    return Expansion(
+        forward=PhaseSpec(passes=sweep, reads_input=1), data_gradient=PhaseSpec(passes=sweep, reads_gradient=1)
+    )
 
 
-RULES = LayerRules(Role.UNIT, _infer, expand=_expand)
+RULES = LayerRules(LayerRole.UNIT, _infer, expand=_expand)

@@ -25,7 +25,7 @@ class LayerKind:
     kind: ClassVar[str]
 
 
-class Role(StrEnum):
+class LayerRole(StrEnum):
     """How a layer takes part in the schedule."""
 
     UNIT = "unit"  # runs operations of its own
@@ -50,7 +50,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class PhaseSpec:
     """What one phase of a layer computes and reads.
 
     ``reads_*`` count the passes over the layer's inputs, over its output's gradient and over its weights;
@@ -81,9 +81,9 @@ class Work:
 class Expansion:
     """A layer's phases.  No ``data_gradient`` on a unit means that gradients pass through unchanged."""
 
-    forward: Work
-    data_gradient: Work | None = None
-    weight_gradient: Work | None = None
+    forward: PhaseSpec
+    data_gradient: PhaseSpec | None = None
+    weight_gradient: PhaseSpec | None = None
     saved: tuple[Saved, ...] = ()
 
 
@@ -96,7 +96,7 @@ class LayerRules:
     own output again ``takes_fused`` layers not.
     """
 
-    role: Role
+    role: LayerRole
     infer: Callable[[Any, tuple[Shape, ...]], Shape]
     parameters: Callable[[Any, tuple[Shape, ...]], tuple[Parameter, ...]] = lambda kind, inputs: ()
     expand: Callable[[Any, tuple[Shape, ...], Shape], Expansion] | None = None

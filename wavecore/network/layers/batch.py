@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from wavecore.network.layers.base import Expansion, LayerKind, LayerRules, Role, only
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, only
 from wavecore.network.layers.normalization import GroupNorm, affine, expand
 from wavecore.network.shapes import Shape
 
@@ -35,4 +35,4 @@ def _expand(norm: BatchNorm, inputs: tuple[Shape, ...], output: Shape) -> Expans
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, affine, _expand)
+RULES = LayerRules(LayerRole.UNIT, _infer, affine, _expand)

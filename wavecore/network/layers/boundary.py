@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wavecore.network.layers.base import LayerKind, LayerRules, Role, only
+from wavecore.network.layers.base import LayerKind, LayerRole, LayerRules, only
 from wavecore.network.shapes import Shape
 
 
@@ -39,5 +39,5 @@ def _infer_outlet(outlet: Outlet, inputs: tuple[Shape, ...]) -> Shape:
     return only(inputs)
 
 
-INLET_RULES = LayerRules(Role.VIEW, _infer_inlet)
-OUTLET_RULES = LayerRules(Role.VIEW, _infer_outlet)
+INLET_RULES = LayerRules(LayerRole.VIEW, _infer_inlet)
+OUTLET_RULES = LayerRules(LayerRole.VIEW, _infer_outlet)

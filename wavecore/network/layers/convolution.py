@@ -10,10 +10,10 @@ from wavecore.network.compute import Gemm, VectorPass
 from wavecore.network.layers.base import (
     Expansion,
     LayerKind,
+    LayerRole,
     LayerRules,
     Parameter,
-    Role,
-    Work,
+    PhaseSpec,
     backward_lookahead,
     forward_lookahead,
     only,
@@ -89,14 +89,14 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     weights = depth * conv.out_channels
     ahead = forward_lookahead(shape, height, pair(conv.padding)[0])
     return Expansion(
-        forward=Work(
+        forward=PhaseSpec(
             gemms=(Gemm(output.pixels, depth, columns, "m", conv.groups),),
             passes=(VectorPass(output.elements, 1),),
             reads_input=1,
             reads_weight=True,
             lookahead=ahead,
         ),
-        weight_gradient=Work(
+        weight_gradient=PhaseSpec(
             gemms=(Gemm(depth, output.pixels, columns, "k", conv.groups),),
             passes=(VectorPass(weights, 1, batched=False),),
             reads_input=1,
@@ -104,7 +104,7 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             writes_weight_gradient=True,
             lookahead=ahead,
         ),
-        data_gradient=Work(
+        data_gradient=PhaseSpec(
             gemms=_data_gradient_gemms(conv, shape),
             passes=(VectorPass(shape.elements, 1),),
             reads_gradient=1,
@@ -114,4 +114,4 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, _parameters, _expand)
+RULES = LayerRules(LayerRole.UNIT, _infer, _parameters, _expand)

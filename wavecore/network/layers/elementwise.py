@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wavecore.network.layers.base import LayerKind, LayerRules, Role, only
+from wavecore.network.layers.base import LayerKind, LayerRole, LayerRules, only
 from wavecore.network.shapes import Shape
 
 
@@ -29,4 +29,4 @@ def _infer(layer: ReLU | Dropout, inputs: tuple[Shape, ...]) -> Shape:
     return only(inputs)
 
 
-RULES = LayerRules(Role.ELEMENTWISE, _infer, mask_bits=1, lane_operations=1)
+RULES = LayerRules(LayerRole.ELEMENTWISE, _infer, mask_bits=1, lane_operations=1)

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wavecore.network.compute import VectorPass
-from wavecore.network.layers.base import ELEMENT_BYTES, Expansion, LayerKind, LayerRules, Parameter, Role, Work, only
+from wavecore.network.layers.base import (
+    ELEMENT_BYTES,
+    Expansion,
+    LayerKind,
+    LayerRole,
+    LayerRules,
+    Parameter,
+    PhaseSpec,
+    only,
+)
 from wavecore.network.shapes import Shape
 
 LARGEST_VOCABULARY = 1 << 16  # words are numbers of two bytes
@@ -41,9 +50,9 @@ def _parameters(embedding: Embedding, inputs: tuple[Shape, ...]) -> tuple[Parame
 def _expand(embedding: Embedding, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     sweep = (VectorPass(output.elements, 1),)
     return Expansion(
-        forward=Work(passes=sweep, reads_input=1, reads_row_bytes=output.elements * ELEMENT_BYTES),
-        weight_gradient=Work(passes=sweep, reads_input=1, reads_gradient=1, writes_weight_gradient=True),
+        forward=PhaseSpec(passes=sweep, reads_input=1, reads_row_bytes=output.elements * ELEMENT_BYTES),
+        weight_gradient=PhaseSpec(passes=sweep, reads_input=1, reads_gradient=1, writes_weight_gradient=True),
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, _parameters, _expand)
+RULES = LayerRules(LayerRole.UNIT, _infer, _parameters, _expand)

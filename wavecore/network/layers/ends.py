@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wavecore.network.compute import VectorPass
-from wavecore.network.layers.base import Expansion, LayerKind, LayerRules, Role, Saved, Work, only
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, PhaseSpec, Saved, only
 from wavecore.network.shapes import Shape
 
 
@@ -57,12 +57,12 @@ def _infer_loss(loss: CrossEntropy, inputs: tuple[Shape, ...]) -> Shape:
 def _expand_loss(loss: CrossEntropy, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     classes = output.elements
     return Expansion(
-        forward=Work(passes=(VectorPass(classes, 4),), reads_input=1),
-        data_gradient=Work(passes=(VectorPass(classes, 1),), reads_saved=("probabilities",)),
+        forward=PhaseSpec(passes=(VectorPass(classes, 4),), reads_input=1),
+        data_gradient=PhaseSpec(passes=(VectorPass(classes, 1),), reads_saved=("probabilities",)),
         saved=(Saved("probabilities", classes * 16),),
     )
 
 
-INPUT_RULES = LayerRules(Role.VIEW, _infer_input)
-FLATTEN_RULES = LayerRules(Role.VIEW, _infer_flatten)
-LOSS_RULES = LayerRules(Role.UNIT, _infer_loss, expand=_expand_loss)
+INPUT_RULES = LayerRules(LayerRole.VIEW, _infer_input)
+FLATTEN_RULES = LayerRules(LayerRole.VIEW, _infer_flatten)
+LOSS_RULES = LayerRules(LayerRole.UNIT, _infer_loss, expand=_expand_loss)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wavecore.network.compute import Gemm, VectorPass
-from wavecore.network.layers.base import Expansion, LayerKind, LayerRules, Parameter, Role, Work, only
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, Parameter, PhaseSpec, only
 from wavecore.network.shapes import Shape
 
 
@@ -37,20 +37,20 @@ def _parameters(linear: Linear, inputs: tuple[Shape, ...]) -> tuple[Parameter, .
 def _expand(linear: Linear, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     fan_in, fan_out, steps = only(inputs).channels, linear.out_features, output.height
     return Expansion(
-        forward=Work(
+        forward=PhaseSpec(
             gemms=(Gemm(steps, fan_in, fan_out),),
             passes=(VectorPass(output.elements, 1),),
             reads_input=1,
             reads_weight=True,
         ),
-        weight_gradient=Work(
+        weight_gradient=PhaseSpec(
             gemms=(Gemm(fan_in, steps, fan_out, "k"),),
             passes=(VectorPass(fan_in * fan_out, 1, batched=False),),
             reads_input=1,
             reads_gradient=1,
             writes_weight_gradient=True,
         ),
-        data_gradient=Work(
+        data_gradient=PhaseSpec(
             gemms=(Gemm(steps, fan_out, fan_in),),
             passes=(VectorPass(fan_in * steps, 1),),
             reads_gradient=1,
@@ -59,4 +59,4 @@ def _expand(linear: Linear, inputs: tuple[Shape, ...], output: Shape) -> Expansi
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, _parameters, _expand)
+RULES = LayerRules(LayerRole.UNIT, _infer, _parameters, _expand)

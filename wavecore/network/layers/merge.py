@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wavecore.network.compute import VectorPass
-from wavecore.network.layers.base import Expansion, LayerKind, LayerRules, Role, Work
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, PhaseSpec
 from wavecore.network.shapes import Shape
 
 
@@ -42,8 +42,8 @@ def _infer_concat(concat: Concat, inputs: tuple[Shape, ...]) -> Shape:
 
 def _expand_add(add: Add, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     sweep = VectorPass(output.elements, len(inputs) - 1)
-    return Expansion(forward=Work(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
+    return Expansion(forward=PhaseSpec(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
 
 
-ADD_RULES = LayerRules(Role.UNIT, _infer_add, expand=_expand_add)
-CONCAT_RULES = LayerRules(Role.VIEW, _infer_concat)
+ADD_RULES = LayerRules(LayerRole.UNIT, _infer_add, expand=_expand_add)
+CONCAT_RULES = LayerRules(LayerRole.VIEW, _infer_concat)

@@ -15,7 +15,7 @@ from math import gcd
 from typing import ClassVar
 
 from wavecore.network.compute import VectorPass
-from wavecore.network.layers.base import Expansion, LayerKind, LayerRules, Parameter, Role, Saved, Work, only
+from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, Parameter, PhaseSpec, Saved, only
 from wavecore.network.shapes import Shape
 
 STATISTICS_BITS = 64  # fp32 mean and reciprocal deviation of a group
@@ -56,10 +56,10 @@ def expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expansi
     """The two sweeps of each direction."""
     elements = output.elements
     return Expansion(
-        forward=Work(
+        forward=PhaseSpec(
             passes=(VectorPass(elements, 2), VectorPass(elements, 1)), reads_input=2, reads_weight=True, in_place=True
         ),
-        data_gradient=Work(
+        data_gradient=PhaseSpec(
             passes=(VectorPass(elements, 3), VectorPass(elements, 2)),
             reads_input=2,
             reads_gradient=2,
@@ -72,4 +72,4 @@ def expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expansi
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, affine, expand)
+RULES = LayerRules(LayerRole.UNIT, _infer, affine, expand)

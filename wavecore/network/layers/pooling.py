@@ -9,10 +9,10 @@ from wavecore.network.compute import VectorPass
 from wavecore.network.layers.base import (
     Expansion,
     LayerKind,
+    LayerRole,
     LayerRules,
-    Role,
+    PhaseSpec,
     Saved,
-    Work,
     backward_lookahead,
     forward_lookahead,
     only,
@@ -73,12 +73,12 @@ def _expand_max(pool: MaxPool, inputs: tuple[Shape, ...], output: Shape) -> Expa
     taps = pair(pool.kernel)[0] * pair(pool.kernel)[1]
     index_bits = max(1, (taps - 1).bit_length())
     return Expansion(
-        forward=Work(
+        forward=PhaseSpec(
             passes=(VectorPass(output.elements, taps),),
             reads_input=1,
             lookahead=_ahead(pool, inputs),
         ),
-        data_gradient=Work(
+        data_gradient=PhaseSpec(
             passes=(VectorPass(max(only(inputs).elements, output.elements), 1),),
             reads_gradient=1,
             reads_saved=("indices",),
@@ -91,12 +91,12 @@ def _expand_max(pool: MaxPool, inputs: tuple[Shape, ...], output: Shape) -> Expa
 def _expand_average(pool: AvgPool, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     taps = pair(pool.kernel)[0] * pair(pool.kernel)[1]
     return Expansion(
-        forward=Work(
+        forward=PhaseSpec(
             passes=(VectorPass(output.elements, taps),),
             reads_input=1,
             lookahead=_ahead(pool, inputs),
         ),
-        data_gradient=Work(
+        data_gradient=PhaseSpec(
             passes=(VectorPass(output.elements, taps),),
             reads_gradient=1,
             lookahead=_ahead_backward(pool, output),
@@ -110,9 +110,11 @@ def _infer_global(pool: GlobalAvgPool, inputs: tuple[Shape, ...]) -> Shape:
 
 def _expand_global(pool: GlobalAvgPool, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     sweep = (VectorPass(only(inputs).elements, 1),)
-    return Expansion(forward=Work(passes=sweep, reads_input=1), data_gradient=Work(passes=sweep, reads_gradient=1))
+    return Expansion(
+        forward=PhaseSpec(passes=sweep, reads_input=1), data_gradient=PhaseSpec(passes=sweep, reads_gradient=1)
+    )
 
 
-MAX_RULES = LayerRules(Role.UNIT, _infer, expand=_expand_max)
-AVERAGE_RULES = LayerRules(Role.UNIT, _infer, expand=_expand_average)
-GLOBAL_RULES = LayerRules(Role.UNIT, _infer_global, expand=_expand_global)
+MAX_RULES = LayerRules(LayerRole.UNIT, _infer, expand=_expand_max)
+AVERAGE_RULES = LayerRules(LayerRole.UNIT, _infer, expand=_expand_average)
+GLOBAL_RULES = LayerRules(LayerRole.UNIT, _infer_global, expand=_expand_global)

@@ -28,11 +28,11 @@ from wavecore.network.layers.base import (
     ELEMENT_BYTES,
     Expansion,
     LayerKind,
+    LayerRole,
     LayerRules,
     Parameter,
-    Role,
+    PhaseSpec,
     Saved,
-    Work,
     only,
 )
 from wavecore.network.shapes import Shape
@@ -74,7 +74,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     hidden, steps = lstm.hidden, output.height
     gates = GATES * hidden
     return Expansion(
-        forward=Work(
+        forward=PhaseSpec(
             gemms=(Gemm(1, hidden, gates, "m", steps),),
             passes=(VectorPass(output.elements, FORWARD_LANE_OPERATIONS),),
             reads_input=1,
@@ -82,7 +82,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             time_steps=steps,
             state_bytes=hidden * (ELEMENT_BYTES + ACCUMULATOR_BYTES),  # h for the next product, c
         ),
-        data_gradient=Work(
+        data_gradient=PhaseSpec(
             gemms=(Gemm(1, gates, hidden, "m", steps),),
             passes=(VectorPass(output.elements, BACKWARD_LANE_OPERATIONS),),
             reads_gradient=1,
@@ -91,7 +91,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             time_steps=steps,
             state_bytes=gates * ELEMENT_BYTES + hidden * ACCUMULATOR_BYTES,  # the sums' gradients, dc
         ),
-        weight_gradient=Work(
+        weight_gradient=PhaseSpec(
             gemms=(Gemm(hidden, steps, gates, "k"),),
             passes=(VectorPass(gates * hidden, 1, batched=False),),
             of_itself=True,
@@ -104,4 +104,4 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     )
 
 
-RULES = LayerRules(Role.UNIT, _infer, _parameters, _expand, takes_fused=False)
+RULES = LayerRules(LayerRole.UNIT, _infer, _parameters, _expand, takes_fused=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from wavecore.pictures.marks import Axis, Bars, Panel, Picture, Scale, plain, scale
+from wavecore.pictures.marks import Bars, DisplayScale, Panel, Picture, PlotAxis, plain, scale
 from wavecore.pictures.plots import colours
-from wavecore.report.data import Case, Shown
+from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.results.run import Run
 
 ROW = 24  # pixels
@@ -30,7 +30,7 @@ def ratio(value: Callable[[Run], float], run: Run, reference: Run) -> float:
     return (value(run) / run.batch) / (value(reference) / reference.batch)
 
 
-def comparison(cases: Sequence[Case]) -> Picture:
+def comparison(cases: Sequence[WorkloadRuns]) -> Picture:
     """A panel for each network and quantity with a bar for each run."""
     longest = max(len(shown.label) for shown in all_runs(cases))
     return Picture(
@@ -42,7 +42,9 @@ def comparison(cases: Sequence[Case]) -> Picture:
     )
 
 
-def _panel(case: Case, named: bool, title: str, unit: Literal["B", "s", "J"], value: Callable[[Run], float]) -> Panel:
+def _panel(
+    case: WorkloadRuns, named: bool, title: str, unit: Literal["B", "s", "J"], value: Callable[[Run], float]
+) -> Panel:
     values = [value(shown.run) for shown in case.runs]
     each = scale(values, unit)
     tint = colours([shown.run.schedule for shown in case.runs])
@@ -57,24 +59,24 @@ def _panel(case: Case, named: bool, title: str, unit: Literal["B", "s", "J"], va
     )
     return Panel(
         title=f"{case.title}: {title}" if named else title,
-        x=Axis(title=f"{each.symbol} a step", low=0.0, high=1.5 * max(bars.lengths)),
-        y=Axis(names=tuple(shown.label for shown in case.runs)),
+        x=PlotAxis(title=f"{each.symbol} a step", low=0.0, high=1.5 * max(bars.lengths)),
+        y=PlotAxis(names=tuple(shown.label for shown in case.runs)),
         marks=(bars,),
         height=ROW * len(values) + 10,
     )
 
 
-def behind(case: Case, shown: Shown, value: Callable[[Run], float], each: Scale) -> str:
+def behind(case: WorkloadRuns, shown: Shown, value: Callable[[Run], float], each: DisplayScale) -> str:
     """What stands behind a bar: its value, and the ratio to the reference."""
     return f"{plain(value(shown.run) / each.size)} ({ratio(value, shown.run, case.reference.run):.2f}x)"
 
 
-def run_names(cases: Sequence[Case]) -> tuple[str, ...]:
+def run_names(cases: Sequence[WorkloadRuns]) -> tuple[str, ...]:
     """A name for every run: its label, behind its network's name if there are several."""
     several = len(cases) > 1
     return tuple(f"{case.title}: {shown.label}" if several else shown.label for case in cases for shown in case.runs)
 
 
-def all_runs(cases: Sequence[Case]) -> list[Shown]:
+def all_runs(cases: Sequence[WorkloadRuns]) -> list[Shown]:
     """Every run, network by network."""
     return [shown for case in cases for shown in case.runs]

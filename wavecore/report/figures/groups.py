@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from wavecore.common.units import format_bytes
-from wavecore.pictures.marks import Axis, Band, Level, Panel, Picture, Steps, byte_axis, stack_labels
+from wavecore.pictures.marks import Band, LimitLine, Panel, Picture, PlotAxis, Steps, byte_axis, stack_labels
 from wavecore.pictures.plots import PHASE_COLOURS
-from wavecore.plan.footprints import Footprint
+from wavecore.plan.footprints import LayerFootprint
 from wavecore.plan.placement import Direction
-from wavecore.report.data import FOLDER, Case, Shown, left_out
+from wavecore.report.data import FOLDER, Shown, WorkloadRuns, left_out
 from wavecore.report.figures.layers import layer_axis
 from wavecore.results.run import GroupSummary
 
@@ -26,13 +26,13 @@ CAPTION = (
 )
 
 
-def groups(case: Case) -> Picture:
+def groups(case: WorkloadRuns) -> Picture:
     """A panel for each run: what a core's mini-batch would take in each layer, and what a sub-batch takes."""
     drawn = [shown for shown in case.runs if shown.footprints]
     lines = {shown.label: _lines(shown, case.layers) for shown in drawn}
     heights = [value for of_run in lines.values() for line in of_run for value in line.values if value]
     sizes = [shown.accelerator.core.global_buffer_bytes for shown in drawn]
-    y = byte_axis("bytes of a core", [*heights, *sizes]) if drawn else Axis()
+    y = byte_axis("bytes of a core", [*heights, *sizes]) if drawn else PlotAxis()
     return Picture(
         key=f"groups-{case.key}",
         title=f"Layer groups over footprints: {case.title}",
@@ -49,7 +49,7 @@ def _lines(shown: Shown, layers: Sequence[str]) -> tuple[Steps, ...]:
     return _mini_batch(shown, layers), *(_sub_batch(way, rows, layers, size) for way, rows in by_way.items())
 
 
-def _panel(shown: Shown, layers: tuple[str, ...], lines: tuple[Steps, ...], y: Axis) -> Panel:
+def _panel(shown: Shown, layers: tuple[str, ...], lines: tuple[Steps, ...], y: PlotAxis) -> Panel:
     size = shown.accelerator.core.global_buffer_bytes
     count = len(shown.run.groups)
     return Panel(
@@ -59,7 +59,7 @@ def _panel(shown: Shown, layers: tuple[str, ...], lines: tuple[Steps, ...], y: A
         marks=(
             *stack_labels(list(_bands(shown.run.groups, layers)), len(layers)),
             *lines,
-            Level(name="global buffer of a core", y=size),
+            LimitLine(name="global buffer of a core", y=size),
         ),
         height=200,
     )
@@ -82,7 +82,7 @@ def _mini_batch(shown: Shown, layers: Sequence[str]) -> Steps:
     )
 
 
-def _sub_batch(way: Direction, rows: Mapping[str, Footprint], layers: Sequence[str], size: int) -> Steps:
+def _sub_batch(way: Direction, rows: Mapping[str, LayerFootprint], layers: Sequence[str], size: int) -> Steps:
     return Steps(
         name=f"on chip at the sub-batch, {way}",
         colour=WAYS[way],
@@ -91,7 +91,7 @@ def _sub_batch(way: Direction, rows: Mapping[str, Footprint], layers: Sequence[s
     )
 
 
-def _said(row: Footprint, size: int) -> str:
+def _said(row: LayerFootprint, size: int) -> str:
     return (
         f"{row.direction}: {format_bytes(row.used_bytes)} of {format_bytes(size)} "
         f"at a sub-batch of {row.sub_batch}, {format_bytes(row.kept_bytes)} kept of each sample"

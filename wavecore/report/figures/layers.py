@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from wavecore.pictures.marks import Axis, Panel, Picture, Scale, Steps, plain, scale, stacked
+from wavecore.pictures.marks import DisplayScale, Panel, Picture, PlotAxis, Steps, plain, scale, stacked
 from wavecore.pictures.plots import CLASS_COLOURS, PHASE_COLOURS
-from wavecore.report.data import Case, Shown
+from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.results.metrics import METRICS
 from wavecore.results.run import LayerRow
 from wavecore.training.operations import Phase
@@ -22,12 +22,12 @@ PHASES: dict[Phase, str] = {
 }
 
 
-def layer_axis(layers: tuple[str, ...]) -> Axis:
+def layer_axis(layers: tuple[str, ...]) -> PlotAxis:
     """The axis on which each layer has its place."""
-    return Axis(title="layer, in the order of the network", names=layers)
+    return PlotAxis(title="layer, in the order of the network", names=layers)
 
 
-def traffic(case: Case) -> Picture:
+def traffic(case: WorkloadRuns) -> Picture:
     """DRAM bytes of each layer, all phases and both directions, by class."""
     parts: Parts = {METRICS[f"dram_bytes.{name}"].title: (tint, _moved(name)) for name, tint in CLASS_COLOURS.items()}
     return Picture(
@@ -40,7 +40,7 @@ def traffic(case: Case) -> Picture:
     )
 
 
-def time(case: Case) -> Picture:
+def time(case: WorkloadRuns) -> Picture:
     """Time of each layer by phase."""
     parts: Parts = {PHASES[phase]: (PHASE_COLOURS[phase], _lasted(phase)) for phase in Phase}
     return Picture(
@@ -61,7 +61,7 @@ def _lasted(phase: Phase) -> Callable[[LayerRow], float]:
     return lambda row: float(row.cycles if row.phase is phase else 0)
 
 
-def _panels(case: Case, parts: Parts, unit: Literal["B", "s"], title: str) -> tuple[Panel, ...]:
+def _panels(case: WorkloadRuns, parts: Parts, unit: Literal["B", "s"], title: str) -> tuple[Panel, ...]:
     layers = case.layers
     values = {
         shown.label: [_in_base(shown, shown.by_layer(layers, value), unit) for _, value in parts.values()]
@@ -69,7 +69,7 @@ def _panels(case: Case, parts: Parts, unit: Literal["B", "s"], title: str) -> tu
     }
     highest = max(max(map(sum, zip(*of_run, strict=True))) for of_run in values.values())
     each = scale([highest], unit)
-    axis = Axis(title=f"{title} ({each.symbol})", low=0.0, high=1.05 * highest / each.size or 1.0)
+    axis = PlotAxis(title=f"{title} ({each.symbol})", low=0.0, high=1.05 * highest / each.size or 1.0)
     return tuple(
         Panel(
             title=_title(shown, values[shown.label], each, title),
@@ -87,14 +87,14 @@ def _in_base(shown: Shown, values: tuple[float, ...], unit: str) -> tuple[float,
     return tuple(value / shown.accelerator.chip.clock_hz for value in values) if unit == "s" else values
 
 
-def _title(shown: Shown, parts: Sequence[tuple[float, ...]], each: Scale, title: str) -> str:
+def _title(shown: Shown, parts: Sequence[tuple[float, ...]], each: DisplayScale, title: str) -> str:
     whole = sum(map(sum, parts))
     best = scale([whole], "s" if each.symbol.endswith("s") else "B")
     return f"{shown.label}: {plain(whole / best.size)} {best.symbol}"
 
 
 def _areas(
-    layers: tuple[str, ...], parts: Parts, values: Sequence[tuple[float, ...]], each: Scale
+    layers: tuple[str, ...], parts: Parts, values: Sequence[tuple[float, ...]], each: DisplayScale
 ) -> tuple[Steps, ...]:
     return tuple(
         Steps(name=name, colour=tint, values=heights, bases=bases, unit=each.symbol)

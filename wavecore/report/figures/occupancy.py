@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from wavecore.common.units import format_bytes
-from wavecore.pictures.marks import Axis, Level, Line, Panel, Picture, scale
-from wavecore.report.data import FOLDER, Case, Shown, left_out
+from wavecore.pictures.marks import LimitLine, LineMark, Panel, Picture, PlotAxis, scale
+from wavecore.report.data import FOLDER, Shown, WorkloadRuns, left_out
 
 CORE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 MIB = 2**20
 
 
-def occupancy(case: Case) -> Picture:
+def occupancy(case: WorkloadRuns) -> Picture:
     """A panel for each run with a line for each core."""
     drawn = [shown for shown in case.runs if shown.occupancy]
     return Picture(
@@ -31,7 +31,7 @@ def _panel(shown: Shown) -> Panel:
     for core, steps in (shown.occupancy or {}).items():
         kept = [*steps, (shown.run.step_cycles, steps[-1][1])]
         lines.append(
-            Line(
+            LineMark(
                 name=f"core {core}",
                 colour=CORE_COLOURS[core % len(CORE_COLOURS)],
                 x=tuple(at * cycle for at, _ in kept),
@@ -42,8 +42,8 @@ def _panel(shown: Shown) -> Panel:
         )
     return Panel(
         title=f"{shown.label}, global buffer {format_bytes(size)}",
-        x=Axis(title=f"time ({time.symbol})", low=0.0, high=shown.run.step_seconds / time.size),
-        y=Axis(title="taken (MiB)", low=0.0, high=1.08 * size / MIB),
-        marks=(*lines, Level(name="global buffer of a core", y=size / MIB)),
+        x=PlotAxis(title=f"time ({time.symbol})", low=0.0, high=shown.run.step_seconds / time.size),
+        y=PlotAxis(title="taken (MiB)", low=0.0, high=1.08 * size / MIB),
+        marks=(*lines, LimitLine(name="global buffer of a core", y=size / MIB)),
         height=170,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wavecore.common.units import format_rate
-from wavecore.pictures.marks import Line, Panel, Picture, Points, Symbol, decade_axis, plain
+from wavecore.pictures.marks import LineMark, Panel, Picture, Points, Symbol, decade_axis, plain
 from wavecore.pictures.plots import PHASE_COLOURS
-from wavecore.report.data import Case, Shown
+from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.report.figures.layers import PHASES
 from wavecore.results.run import LayerRow
 from wavecore.training.operations import Phase
@@ -37,7 +37,7 @@ def intensity(row: LayerRow) -> float | None:
     return row.macs / moved if moved else None
 
 
-def roofline(case: Case) -> Picture:
+def roofline(case: WorkloadRuns) -> Picture:
     """A panel for each run, all on the same axes."""
     rows = [(shown, row) for shown in case.runs for row in shown.run.rows if row.macs]
     ridges = [peak_macs(shown) / shown.accelerator.memory.bandwidth_bytes_per_second for shown in case.runs]
@@ -65,10 +65,10 @@ def _title(shown: Shown) -> str:
     return f"{shown.label}: {plain(peak_macs(shown) / TERA)} TMAC/s, {rate}"
 
 
-def _marks(shown: Shown, low: float, high: float) -> tuple[Line | Points, ...]:
+def _marks(shown: Shown, low: float, high: float) -> tuple[LineMark | Points, ...]:
     peak, bandwidth = peak_macs(shown) / TERA, shown.accelerator.memory.bandwidth_bytes_per_second / TERA
     ridge = peak / bandwidth
-    roof = Line(
+    roof = LineMark(
         name="roof: memory bandwidth, peak of all arrays",
         colour=ROOF,
         x=(low, ridge, high),

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
-from wavecore.pictures.marks import Axis, Bars, Panel, Picture, plain, scale, stacked
+from wavecore.pictures.marks import Bars, Panel, Picture, PlotAxis, plain, scale, stacked
 from wavecore.pictures.plots import COMPONENT_COLOURS, STALL_COLOURS
-from wavecore.report.data import Case
+from wavecore.report.data import WorkloadRuns
 from wavecore.report.figures.comparison import BEHIND, ROW, all_runs, behind, run_names
 from wavecore.results.metrics import METRICS
 from wavecore.results.run import Run
 
 
-def utilization(cases: Sequence[Case]) -> Picture:
+def utilization(cases: Sequence[WorkloadRuns]) -> Picture:
     """Shares of the step in which the arrays work usefully, work in vain, or wait, and for what."""
     runs = [shown.run for shown in all_runs(cases)]
     shares = {name: tuple(share(run) for run in runs) for name, (_, share) in USES.items()}
     bars = _stack(run_names(cases), {name: (tint, shares[name]) for name, (tint, _) in USES.items()}, "%", 100.0)
-    axis = Axis(title="share of the step (%)", low=0.0, high=100.0)
+    axis = PlotAxis(title="share of the step (%)", low=0.0, high=100.0)
     return Picture(
         key="utilization",
         title="Array utilization, and what the arrays wait for",
         caption="Each bar is the whole step, mean over the cores: the first part is array utilization, the first two "
         "are array occupancy, the rest is waiting.",
-        panels=(Panel(title="", x=axis, y=Axis(names=run_names(cases)), marks=bars, height=ROW * len(runs) + 10),),
+        panels=(Panel(title="", x=axis, y=PlotAxis(names=run_names(cases)), marks=bars, height=ROW * len(runs) + 10),),
     )
 
 
@@ -43,7 +43,7 @@ USES: dict[str, tuple[str, Callable[[Run], float]]] = {
 }
 
 
-def energy(cases: Sequence[Case]) -> Picture:
+def energy(cases: Sequence[WorkloadRuns]) -> Picture:
     """Energy of a step by component."""
     runs = [shown.run for shown in all_runs(cases)]
     each = scale([run.energy_joules.total for run in runs], "J")
@@ -56,12 +56,12 @@ def energy(cases: Sequence[Case]) -> Picture:
     }
     ends = [behind(case, shown, _energy, each) for case in cases for shown in case.runs]
     bars = _stack(run_names(cases), parts, each.symbol, 1.0, ends)
-    axis = Axis(title=f"energy ({each.symbol} a step)", low=0.0, high=1.2 * max(map(_energy, runs)) / each.size)
+    axis = PlotAxis(title=f"energy ({each.symbol} a step)", low=0.0, high=1.2 * max(map(_energy, runs)) / each.size)
     return Picture(
         key="energy",
         title="Energy by component",
         caption=f"Each bar is one training step of the whole chip and its DRAM. {BEHIND}",
-        panels=(Panel(title="", x=axis, y=Axis(names=run_names(cases)), marks=bars, height=ROW * len(runs) + 10),),
+        panels=(Panel(title="", x=axis, y=PlotAxis(names=run_names(cases)), marks=bars, height=ROW * len(runs) + 10),),
     )
 
 

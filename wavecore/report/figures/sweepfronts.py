@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavecore.pictures.marks import Axis, Line, Mark, Panel, Picture, Points, Scale, Symbol
-from wavecore.report.figures.sweepparts import Part, metric_scale, metric_title, parted, said, series_of, sweep_picture
-from wavecore.report.sweeps import Row, Sweep, number, on_front
+from wavecore.pictures.marks import DisplayScale, LineMark, Mark, Panel, Picture, PlotAxis, Points, Symbol
+from wavecore.report.figures.sweepparts import (
+    SeriesPart,
+    metric_scale,
+    metric_title,
+    parted,
+    said,
+    series_of,
+    sweep_picture,
+)
+from wavecore.report.sweeps import SweepTable, TableRow, number, on_front
 from wavecore.results.metrics import METRICS
 
 MOST_OTHERS = 2000  # points that are not on the front
 FRONT_COLOUR = "#000000"
 
 
-def sweep_front(sweep: Sweep) -> Picture | None:
+def sweep_front(sweep: SweepTable) -> Picture | None:
     """A panel for each value of what fronts are made apart for; None with a single objective.
 
     The axes are those of the specification's figure, or else the first two objectives.
@@ -38,11 +46,16 @@ def sweep_front(sweep: Sweep) -> Picture | None:
 
 
 def _panel(
-    sweep: Sweep, part: Part, metrics: tuple[str, ...], scales: Sequence[Scale], apart: str, every: int
+    sweep: SweepTable,
+    part: SeriesPart,
+    metrics: tuple[str, ...],
+    scales: Sequence[DisplayScale],
+    apart: str,
+    every: int,
 ) -> Panel:
     title, rows = part
 
-    def points(own: Sequence[Row], name: str, tint: str, symbol: Symbol, *, hollow: bool) -> Points:
+    def points(own: Sequence[TableRow], name: str, tint: str, symbol: Symbol, *, hollow: bool) -> Points:
         across, up = (each.of(number(row, metric) for row in own) for metric, each in zip(metrics, scales, strict=True))
         hover = tuple(said(sweep, row, metrics) for row in own)
         return Points(name=name, colour=tint, x=across, y=up, symbol=symbol, hollow=hollow, hover=hover)
@@ -56,15 +69,15 @@ def _panel(
     best = sorted((row for row in rows if on_front(row)), key=lambda row: number(row, metrics[0]))
     if {each.metric for each in sweep.summary.objectives} == set(metrics) and len(best) > 1:
         ends = points(best, "Pareto front", FRONT_COLOUR, "circle", hollow=False)
-        marks.append(Line(name=ends.name, colour=ends.colour, x=ends.x, y=ends.y, dashed=True, hover=ends.hover))
+        marks.append(LineMark(name=ends.name, colour=ends.colour, x=ends.x, y=ends.y, dashed=True, hover=ends.hover))
     for label, tint, symbol, own in series:
         if chosen := [row for row in own if on_front(row)]:
             marks.append(points(chosen, label or "on the front", tint, symbol, hollow=False))
-    x, y = (Axis(title=metric_title(metric, each)) for metric, each in zip(metrics, scales, strict=True))
+    x, y = (PlotAxis(title=metric_title(metric, each)) for metric, each in zip(metrics, scales, strict=True))
     return Panel(title=title, x=x, y=y, marks=tuple(marks), height=300)
 
 
-def _series(sweep: Sweep) -> str:
+def _series(sweep: SweepTable) -> str:
     """What colours tell apart: the series of the specification's figure, or the schedule, if it varies."""
     figure = sweep.summary.figure
     if figure is not None and figure.series:

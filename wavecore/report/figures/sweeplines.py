@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from wavecore.pictures.marks import Axis, Line, Mark, Panel, Picture, Points
+from wavecore.pictures.marks import LineMark, Mark, Panel, Picture, PlotAxis, Points
 from wavecore.report.figures.sweepparts import metric_scale, metric_title, parted, said, series_of, sweep_picture
-from wavecore.report.sweeps import Sweep, SweepAxis, SweepFigure, as_number, number
+from wavecore.report.sweeps import SweepAxis, SweepFigure, SweepTable, as_number, number
 from wavecore.results.metrics import METRICS
 
 LOG_FROM = 4  # ratio of the largest to the smallest value of an axis
 MOST_TICKS = 8
 
 
-def sweep_lines(sweep: Sweep, figure: SweepFigure) -> Picture:
+def sweep_lines(sweep: SweepTable, figure: SweepFigure) -> Picture:
     """A line for each value of the figure's ``series``, a panel for each of its ``panels``."""
     values = [number(row, figure.y) for row in sweep.good]
     each = metric_scale(figure.y, values)
-    y = Axis(title=metric_title(figure.y, each), low=0.0, high=1.05 * max(values, default=1.0) / each.size or 1.0)
+    y = PlotAxis(title=metric_title(figure.y, each), low=0.0, high=1.05 * max(values, default=1.0) / each.size or 1.0)
     x = sweep.axis(figure.x)
     places = _places(sweep, x)
     panels = []
@@ -26,7 +26,7 @@ def sweep_lines(sweep: Sweep, figure: SweepFigure) -> Picture:
             at = tuple(places[row[x.column]] for row in ordered)
             up = each.of(number(row, figure.y) for row in ordered)
             hover = tuple(said(sweep, row, (figure.y,)) for row in ordered)
-            marks.append(Line(name=label, colour=tint, x=at, y=up, hover=hover))
+            marks.append(LineMark(name=label, colour=tint, x=at, y=up, hover=hover))
             marks.append(Points(name=label, colour=tint, x=at, y=up, symbol=symbol, hover=hover))
         panels.append(Panel(title=title, x=_axis(sweep, x), y=y, marks=tuple(marks), height=240))
     colour = f" Colours are values of {figure.series}." if figure.series else ""
@@ -34,7 +34,7 @@ def sweep_lines(sweep: Sweep, figure: SweepFigure) -> Picture:
     return sweep_picture(sweep, "lines", title, METRICS[figure.y].definition + colour, panels)
 
 
-def _places(sweep: Sweep, axis: SweepAxis) -> dict[str, float]:
+def _places(sweep: SweepTable, axis: SweepAxis) -> dict[str, float]:
     """Where the values of an axis are drawn: numbers at themselves, others at 0, 1, 2, ..."""
     found = {value: as_number(value) for value in sweep.values(axis)}
     return {
@@ -43,16 +43,16 @@ def _places(sweep: Sweep, axis: SweepAxis) -> dict[str, float]:
     }
 
 
-def _axis(sweep: Sweep, axis: SweepAxis) -> Axis:
+def _axis(sweep: SweepTable, axis: SweepAxis) -> PlotAxis:
     """An axis with its values as ticks; logarithmic if they span a lot."""
     places = _places(sweep, axis)
     if any(as_number(value) is None for value in places):
-        return Axis(title=axis.name, names=tuple(map(axis.show, places)))
+        return PlotAxis(title=axis.name, names=tuple(map(axis.show, places)))
     low, high = min(places.values()), max(places.values())
     every = -(-len(places) // MOST_TICKS)
     ticks = tuple((place, axis.show(value)) for value, place in list(places.items())[::every])
     if low > 0 and high / low >= LOG_FROM:
         margin = (high / low) ** 0.08
-        return Axis(title=axis.name, log=True, ticks=ticks, low=low / margin, high=high * margin)
+        return PlotAxis(title=axis.name, log=True, ticks=ticks, low=low / margin, high=high * margin)
     margin = 0.08 * (high - low) or 1.0
-    return Axis(title=axis.name, ticks=ticks, low=low - margin, high=high + margin)
+    return PlotAxis(title=axis.name, ticks=ticks, low=low - margin, high=high + margin)

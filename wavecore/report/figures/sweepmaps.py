@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavecore.pictures.marks import Axis, Heat, Panel, Picture, Scale, plain
-from wavecore.report.figures.sweepparts import Part, metric_scale, metric_title, parted, said, sweep_picture
-from wavecore.report.sweeps import Sweep, SweepAxis, number
+from wavecore.pictures.marks import DisplayScale, Heat, Panel, Picture, PlotAxis, plain
+from wavecore.report.figures.sweepparts import SeriesPart, metric_scale, metric_title, parted, said, sweep_picture
+from wavecore.report.sweeps import SweepAxis, SweepTable, number
 from wavecore.results.metrics import METRICS
 
 MOST_CELLS = 400
@@ -14,7 +14,7 @@ ROW = 34  # pixels
 IN_PANELS = ("schedule", "workload")
 
 
-def sweep_map(sweep: Sweep) -> Picture | None:
+def sweep_map(sweep: SweepTable) -> Picture | None:
     """What the specification wants, or else the first objective; None where points are no grid of two axes."""
     axes = _two_axes(sweep)
     if axes is None:
@@ -33,7 +33,7 @@ def sweep_map(sweep: Sweep) -> Picture | None:
     return sweep_picture(sweep, "map", f"{METRICS[metric].title} over {x.name} and {y.name}", caption, panels)
 
 
-def _two_axes(sweep: Sweep) -> tuple[SweepAxis, SweepAxis] | None:
+def _two_axes(sweep: SweepTable) -> tuple[SweepAxis, SweepAxis] | None:
     """The axes that the specification wants, or the two that vary most, schedules and workloads left to panels."""
     figure = sweep.summary.figure
     if figure is not None and figure.kind == "heatmap":
@@ -43,7 +43,7 @@ def _two_axes(sweep: Sweep) -> tuple[SweepAxis, SweepAxis] | None:
     return (ranked[0], ranked[1]) if len(ranked) > 1 else None
 
 
-def _is_grid(sweep: Sweep, axes: tuple[SweepAxis, SweepAxis], parts: Sequence[Part]) -> bool:
+def _is_grid(sweep: SweepTable, axes: tuple[SweepAxis, SweepAxis], parts: Sequence[SeriesPart]) -> bool:
     """Whether the points, part by part, fill most of not too many cells, each once."""
     x, y = axes
     cells = len(sweep.values(x)) * len(sweep.values(y))
@@ -53,11 +53,11 @@ def _is_grid(sweep: Sweep, axes: tuple[SweepAxis, SweepAxis], parts: Sequence[Pa
 
 
 def _map(
-    sweep: Sweep,
-    part: Part,
+    sweep: SweepTable,
+    part: SeriesPart,
     axes: tuple[SweepAxis, SweepAxis],
     metric: str,
-    each: Scale,
+    each: DisplayScale,
 ) -> Panel:
     (title, rows), (x, y) = part, axes
     columns, lines = sweep.values(x), sweep.values(y)
@@ -76,8 +76,8 @@ def _map(
     )
     return Panel(
         title=title,
-        x=Axis(title=x.name, names=tuple(map(x.show, columns))),
-        y=Axis(title=y.name, names=tuple(map(y.show, lines))),
+        x=PlotAxis(title=x.name, names=tuple(map(x.show, columns))),
+        y=PlotAxis(title=y.name, names=tuple(map(y.show, lines))),
         marks=(heat,),
         height=max(150, ROW * len(lines)),
     )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
-from wavecore.pictures.marks import Heat, Panel, Picture, Scale, Symbol, plain, scale
+from wavecore.pictures.marks import DisplayScale, Heat, Panel, Picture, Symbol, plain, scale
 from wavecore.pictures.plots import COMPONENT_COLOURS, colours
-from wavecore.report.sweeps import Row, Sweep, SweepAxis, number
+from wavecore.report.sweeps import SweepAxis, SweepTable, TableRow, number
 from wavecore.results.metrics import METRICS
 
 SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "triangle", "diamond")
 MOST_PANELS = 12
 
-Series = tuple[str, str, Symbol, list[Row]]
-Part = tuple[str, list[Row]]
+Series = tuple[str, str, Symbol, list[TableRow]]
+SeriesPart = tuple[str, list[TableRow]]
 
 
-def parted(sweep: Sweep, names: Iterable[str]) -> list[Part]:
+def parted(sweep: SweepTable, names: Iterable[str]) -> list[SeriesPart]:
     """Rows by their values of some axes, each part with a title; all in one without axes, and no part without rows."""
     axes = [sweep.axis(name) for name in names]
     found = []
@@ -29,7 +29,7 @@ def parted(sweep: Sweep, names: Iterable[str]) -> list[Part]:
     return found
 
 
-def series_of(sweep: Sweep, name: str, rows: Sequence[Row]) -> Iterator[Series]:
+def series_of(sweep: SweepTable, name: str, rows: Sequence[TableRow]) -> Iterator[Series]:
     """(label, colour, symbol, rows with a result) for each value of an axis; all in one without an axis."""
     good = [row for row in rows if not row["error"]]
     if not name:
@@ -49,11 +49,11 @@ def _tints(axis: SweepAxis, values: Sequence[str]) -> Mapping[str, str]:
     return {value: palette[at % len(palette)] for at, value in enumerate(values)}
 
 
-def metric_scale(metric: str, values: Iterable[float]) -> Scale:
+def metric_scale(metric: str, values: Iterable[float]) -> DisplayScale:
     """The unit in which values of a metric are drawn."""
     match METRICS[metric].unit:
         case "share":
-            return Scale(0.01, "%")
+            return DisplayScale(0.01, "%")
         case "bytes":
             return scale(values, "B")
         case "s":
@@ -61,22 +61,22 @@ def metric_scale(metric: str, values: Iterable[float]) -> Scale:
         case "J":
             return scale(values, "J")
         case unit:
-            return Scale(1.0, unit)
+            return DisplayScale(1.0, unit)
 
 
-def metric_title(metric: str, each: Scale) -> str:
+def metric_title(metric: str, each: DisplayScale) -> str:
     """What an axis of a metric is called, with its unit."""
     title = METRICS[metric].title
     return f"{title} ({each.symbol})" if each.symbol and each.symbol != title else title
 
 
-def said(sweep: Sweep, row: Row, metrics: Iterable[str]) -> str:
+def said(sweep: SweepTable, row: TableRow, metrics: Iterable[str]) -> str:
     """What a point is, and its metrics."""
     varied = ", ".join(f"{axis.name} {axis.show(row[axis.column])}" for axis in sweep.summary.axes)
     return f"{varied}: {', '.join(f'{METRICS[metric].title} {metric_text(row, metric)}' for metric in metrics)}"
 
 
-def metric_text(row: Row, metric: str) -> str:
+def metric_text(row: TableRow, metric: str) -> str:
     """A metric of a point, with its unit."""
     value = number(row, metric)
     each = metric_scale(metric, [value])
@@ -84,7 +84,7 @@ def metric_text(row: Row, metric: str) -> str:
 
 
 def sweep_picture(
-    sweep: Sweep, kind: str, title: str, caption: str, panels: Sequence[Panel], notes: Sequence[str] = ()
+    sweep: SweepTable, kind: str, title: str, caption: str, panels: Sequence[Panel], notes: Sequence[str] = ()
 ) -> Picture:
     """A picture of up to `MOST_PANELS` panels, with notes on what it leaves out."""
     failed = len(sweep.rows) - len(sweep.good)

@@ -42,7 +42,7 @@ def candidates(tensor: str) -> Iterator[str]:
 
 
 @dataclass
-class _Value:
+class _MadeFeatures:
     """What an LSTM or an embedding makes: ``width`` features, which linear layers read from some input on."""
 
     width: int
@@ -114,16 +114,16 @@ def _check_units(where: str, graph: LayerGraph, layer: Layer, weights: Mapping[s
         raise InputError(where, what, _ALIKE)
 
 
-def _values(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> dict[str, _Value]:
+def _values(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> dict[str, _MadeFeatures]:
     """Embeddings and LSTMs with what reads them; refuses a reader of another width."""
-    values: dict[str, _Value] = {}
+    values: dict[str, _MadeFeatures] = {}
     made: dict[str, tuple[str, ...]] = {}  # of which of them a layer's output consists, if of nothing else
     for layer in graph:
         read = [made.get(name, ()) for name in layer.inputs]
         parts = tuple(part for each in read for part in each)
         if isinstance(layer.kind, Embedding | LSTM):
             held = weights.get(layer.name)
-            values[layer.name] = _Value(layer.shape.channels if held is None else held.shape[1])
+            values[layer.name] = _MadeFeatures(layer.shape.channels if held is None else held.shape[1])
             made[layer.name] = (layer.name,)
         elif isinstance(layer.kind, Dropout | ReLU) or (isinstance(layer.kind, Concat) and all(read)):
             made[layer.name] = parts
@@ -135,7 +135,7 @@ def _values(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> d
     return values
 
 
-def _read(where: str, reader: str, width: int, parts: tuple[str, ...], values: Mapping[str, _Value]) -> None:
+def _read(where: str, reader: str, width: int, parts: tuple[str, ...], values: Mapping[str, _MadeFeatures]) -> None:
     """Note that a linear layer of so many inputs reads these values side by side."""
     start = 0
     for part in parts:
@@ -146,7 +146,7 @@ def _read(where: str, reader: str, width: int, parts: tuple[str, ...], values: M
         raise InputError(where, what, _ALIKE)
 
 
-def _kept(layer: Layer, weights: Mapping[str, Booleans], value: _Value) -> Booleans:
+def _kept(layer: Layer, weights: Mapping[str, Booleans], value: _MadeFeatures) -> Booleans:
     """Which hidden units are not gone; all of those that not only linear layers read."""
     own = weights[layer.name]
     units = own.shape[1]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from wavecore.golden.operands import Array
-from wavecore.golden.stores import Copy, Key, broken
+from wavecore.golden.operands import AnyArray
+from wavecore.golden.stores import Copy, TensorKey, broken
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
@@ -17,7 +17,7 @@ HELD = -1  # the iteration of what is held over all of them
 
 
 @dataclass
-class Turn:
+class ExecutedCommand:
     """A command in one iteration, with what it has loaded only for itself and what it has computed."""
 
     command: Command
@@ -34,8 +34,8 @@ class Turn:
     later: frozenset[str]  # tokens that later commands of the iteration have to do with
     arrived: Counter[str] = field(default_factory=Counter)
     loaded: dict[str, Copy] = field(default_factory=dict)
-    results: dict[str, Array] = field(default_factory=dict)
-    covered: list[Key] = field(default_factory=list)
+    results: dict[str, AnyArray] = field(default_factory=dict)
+    covered: list[TensorKey] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -46,11 +46,11 @@ class Turn:
         """Whether a load or store takes place in this iteration."""
         return move.transfer.happens(self.iteration, len(self.segment.iterations))
 
-    def key(self, tensor: str) -> Key:
+    def key(self, tensor: str) -> TensorKey:
         """Where a batched tensor of this iteration is in the buffer."""
         return self.number, self.iteration, self.stays.get(tensor, tensor)
 
-    def held(self, tensor: str) -> Key:
+    def held(self, tensor: str) -> TensorKey:
         """Where a tensor is that its segment holds over all iterations."""
         return self.number, HELD, tensor
 
@@ -64,7 +64,9 @@ class Turn:
         return slice(self.first_sample, self.first_sample + self.command.samples)
 
 
-def turns_of(program: Program, operations: Mapping[str, Operation], core: int, samples_per_core: int) -> Iterator[Turn]:
+def instances_of(
+    program: Program, operations: Mapping[str, Operation], core: int, samples_per_core: int
+) -> Iterator[ExecutedCommand]:
     """Every command of a core in order; InvariantError where a segment leaves out samples or holds too little."""
     for number, segment in enumerate(program.cores[core]):
         _check_held(segment)
@@ -73,7 +75,7 @@ def turns_of(program: Program, operations: Mapping[str, Operation], core: int, s
             later = _later(body)
             for position, command in enumerate(body):
                 where = f"core {core}, {command.name}, iteration {iteration}"
-                yield Turn(
+                yield ExecutedCommand(
                     command=command,
                     operation=_operation(segment, samples, command, operations, where),
                     segment=segment,
