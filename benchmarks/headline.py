@@ -150,7 +150,7 @@ INTRODUCTION = """\
 
 The six networks of the MBS paper (arXiv 1810.00307) on the default accelerator, simulated with the {engine}
 engine; `python benchmarks/headline.py` writes this page.  32 samples a core (AlexNet 64), group
-normalization, all constants with their sources in `wavecore/presets`.
+normalization, all constants with their sources in `wavecore/hardware/presets`.
 
 The paper's abstract claims, for mini-batch serialization against the conventional baseline, on average:
 DRAM traffic -73 % (version 1) or -75 % (version 4), performance +45 % or +53 %, energy -24 % or -26 %.

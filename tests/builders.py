@@ -12,6 +12,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Add, Concat, Conv, CrossEntropy, ReLU
 from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.model import Schedule
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import Transfer
@@ -82,7 +83,7 @@ IDLE = Command(
     steps=1,
     blocks=1,
     sweep_steps=0,
-    order="rows",
+    order=LoopOrder.RIGHT_STAYS,
     loads=(),
     stores=(),
     waits=(),

@@ -170,7 +170,7 @@ def test_check_goes_on_after_a_wrong_file(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_check_knows_every_preset(prints: Prints) -> None:
-    presets = Path(wavecore.__file__).parent / "presets"
+    presets = Path(wavecore.__file__).parent / "hardware" / "presets"
     kinds = {"accelerators": "an accelerator", "memories": "a memory", "energy": "an energy table"}
     for path in sorted(presets.glob("*/*.toml")):
         assert prints("check", str(path)) == f"{path}: ok, {kinds[path.parent.name]}\n"

@@ -14,7 +14,7 @@ from wavecore.errors import SpaceError
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Conv, CrossEntropy, GlobalAvgPool, Linear
 from wavecore.network.shapes import Shape
-from wavecore.plan.blocking import Blocking, block, gradient_bytes, least_bytes, operands
+from wavecore.plan.blocking import Blocking, LoopOrder, block, gradient_bytes, least_bytes, operands
 from wavecore.plan.model import Residency
 from wavecore.plan.placement import Direction, PlacedOperation, place
 from wavecore.plan.traffic import transfers
@@ -53,7 +53,7 @@ def moved(op: PlacedOperation, blocking: Blocking, samples: int) -> int:
 def test_what_the_dense_layer_needs() -> None:
     """A window of the input is 2 of 16 rows (one, and one where a tile ends inside a row) and two chunks."""
     parts = operands(streamed(dense())["dense.forward"], ARRAY)
-    assert (parts.streamed, parts.stationary) == (512 * KIB, 1024 * KIB)
+    assert (parts.left, parts.right) == (512 * KIB, 1024 * KIB)
     assert parts.window == 2 * 32 * KIB + 32 * KIB
     assert parts.panel == 1024 * 128 * 2
     assert parts.base == 32 * KIB  # two chunks of the output
@@ -62,14 +62,14 @@ def test_what_the_dense_layer_needs() -> None:
 def test_rows_hold_all_weights_while_the_input_passes() -> None:
     """1 MiB of weights + 96 KiB window + 32 KiB for the output."""
     op = streamed(dense())["dense.forward"]
-    assert block(op, ARRAY, 64, (1024 + 96 + 32) * KIB) == Blocking("rows", (1024 + 96 + 32) * KIB)
+    assert block(op, ARRAY, 64, (1024 + 96 + 32) * KIB) == Blocking(LoopOrder.RIGHT_STAYS, (1024 + 96 + 32) * KIB)
 
 
 def test_panels_hold_all_samples_while_the_weights_pass() -> None:
     """One sample of 512 KiB + a panel of 256 KiB + 32 KiB; a byte less, and a sample is one row of tiles."""
     op = streamed(dense())["dense.forward"]
-    assert block(op, ARRAY, 1, 800 * KIB) == Blocking("panels", 800 * KIB)
-    assert block(op, ARRAY, 1, 800 * KIB - 1) == Blocking("row_blocks", 192 * KIB)
+    assert block(op, ARRAY, 1, 800 * KIB) == Blocking(LoopOrder.LEFT_STAYS, 800 * KIB)
+    assert block(op, ARRAY, 1, 800 * KIB - 1) == Blocking(LoopOrder.ROW_BLOCKS, 192 * KIB)
 
 
 @pytest.mark.parametrize("space", [1151, 1000, 900, 800, 700, 600, 500, 400])
@@ -88,7 +88,7 @@ def test_tile_by_tile_is_the_last_resort() -> None:
     op = streamed(dense())["dense.forward"]
     least = (64 + 96 + 32) * KIB
     assert least_bytes(op, ARRAY, 4) == least
-    assert block(op, ARRAY, 4, least) == Blocking("row_blocks", least, 1, 4, 4)
+    assert block(op, ARRAY, 4, least) == Blocking(LoopOrder.ROW_BLOCKS, least, 1, 4, 4)
     with pytest.raises(SpaceError) as caught:
         block(op, ARRAY, 4, least - 1)
     assert str(caught.value) == (
@@ -109,14 +109,14 @@ def test_depth_holds_the_gradient_while_samples_pass(space: int, rounds: int) ->
     op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
     assert gradient_bytes(op) == 2048 * KIB
     assert rounds == max(8, -(-48 // (space - 2)))
-    assert block(op, ARRAY, 32, space * KIB * KIB) == Blocking("depth", 2048 * KIB, blocks=rounds)
+    assert block(op, ARRAY, 32, space * KIB * KIB) == Blocking(LoopOrder.OUTPUT_STAYS, 2048 * KIB, blocks=rounds)
 
 
 def test_tiles_hold_the_samples_while_the_gradient_passes() -> None:
     """One sample is 768 KiB; the gradient would not fit beside it."""
     op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
     tiles = 4 * 256 * 128 * 4 // KIB  # two finished tiles and the partial sums they are added to
-    assert block(op, ARRAY, 1, (768 + tiles) * KIB) == Blocking("tiles", (768 + tiles) * KIB)
+    assert block(op, ARRAY, 1, (768 + tiles) * KIB) == Blocking(LoopOrder.OPERANDS_STAY, (768 + tiles) * KIB)
 
 
 @pytest.mark.parametrize(("space", "blocks"), [(1600, 2), (1400, 3), (900, 4), (640, 8)])
@@ -125,7 +125,7 @@ def test_gradient_blocks_read_the_smaller_operand_again_for_each(space: int, blo
     op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
     assert blocks == -(-2048 // (space - 96 - 32 - 256))
     found = block(op, ARRAY, 8, space * KIB)
-    assert found == Blocking("row_blocks", space * KIB, 1, blocks, blocks)
+    assert found == Blocking(LoopOrder.ROW_BLOCKS, space * KIB, 1, blocks, blocks)
     assert moved(op, found, 8) - 2048 * KIB == 8 * (512 + 256 * blocks) * KIB  # and partial sums of earlier rounds
 
 
@@ -134,7 +134,7 @@ def test_on_chip_operands_need_no_room() -> None:
     kept = dict.fromkeys(("two.gradient", "one.gradient", "one"), Residency.KEPT)
     ops = {op.operation.name: op for op in place(training, 0, 2, BACKWARD, kept)}
     parts = operands(ops["two.data_gradient"], ARRAY)
-    assert (parts.streamed, parts.window) == (0, 0)
+    assert (parts.left, parts.window) == (0, 0)
 
 
 def test_a_sweep_has_room_for_what_must_be_there_before_it_starts() -> None:
@@ -171,8 +171,8 @@ def test_a_stage_fits_its_space_and_passes_are_blocks(
     for op in fitting:
         found = block(op, ARRAY, samples, kib * KIB)
         assert found.stage_bytes + op.live_bytes * samples <= kib * KIB
-        assert 1 in (found.streamed_passes, found.stationary_passes)
-        assert max(found.streamed_passes, found.stationary_passes) in (1, found.blocks)
+        assert 1 in (found.left_passes, found.right_passes)
+        assert max(found.left_passes, found.right_passes) in (1, found.blocks)
 
 
 @pytest.mark.parametrize("buffer_kib", [10_000, 10_240, 10_752, 20_480])
@@ -182,6 +182,6 @@ def test_a_gradient_that_hardly_fits_is_not_added_up_in_hundreds_of_rounds(buffe
     net(CrossEntropy(), net(Linear(10_000), net.input, name="decoder"))
     placed = streamed(net.build(), BACKWARD)["decoder.weight_gradient"]
     chosen = block(placed, ARRAY, 30, buffer_kib * KIB)
-    added = gradient_bytes(placed) * chosen.blocks if chosen.order == "depth" else 0
+    added = gradient_bytes(placed) * chosen.blocks if chosen.order == LoopOrder.OUTPUT_STAYS else 0
     assert added <= 16 * sum(move.nbytes for move in transfers(placed, chosen, 30) if not move.write)
     assert moved(placed, chosen, 30) <= 2.1 * moved(placed, block(placed, ARRAY, 30, 1 << 40), 30)

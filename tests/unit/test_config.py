@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from wavecore.common import toml as documents
 from wavecore.errors import ConfigError
-from wavecore.hardware import config
+from wavecore.hardware import config, registered
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-PRESETS = Path(str(files("wavecore"))) / "presets"
+PRESETS = Path(str(files("wavecore.hardware"))) / "presets"
 
 
 def test_the_default_machine_is_the_one_of_the_model() -> None:
@@ -213,12 +212,12 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     (tmp_path / "plugin.py").write_text(f"FOLDER = {str(tmp_path / 'presets')!r}\n")
     (tmp_path / "presets" / "accelerators").mkdir(parents=True)
     monkeypatch.syspath_prepend(str(tmp_path))
-    point = EntryPoint("plugin", "plugin:FOLDER", documents.ENTRY_POINTS)
+    point = EntryPoint("plugin", "plugin:FOLDER", registered.ENTRY_POINTS)
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     monkeypatch.delitem(sys.modules, "plugin", raising=False)
-    documents._roots.cache_clear()
+    registered._roots.cache_clear()
     yield tmp_path / "presets" / "accelerators"
-    documents._roots.cache_clear()
+    registered._roots.cache_clear()
 
 
 def test_another_package_adds_presets(other_package: Path) -> None:

@@ -26,7 +26,7 @@ def key(field: str) -> str:
 
 
 def read(name: str) -> dict[str, Any]:
-    text = resources.files("wavecore").joinpath("presets", "memories", f"{name}.toml").read_text("utf-8")
+    text = resources.files("wavecore.hardware").joinpath("presets", "memories", f"{name}.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from wavecore.network.compute import Gemm
+from wavecore.network.compute import BatchedDimension, Gemm
 from wavecore.network.layers import (
     KINDS,
     Add,
@@ -121,7 +121,7 @@ def test_gemms_of_model_md() -> None:
     assert expansion.forward.gemms == (Gemm(36, 18, 5),)
     assert expansion.data_gradient is not None and expansion.weight_gradient is not None
     assert expansion.data_gradient.gemms == (Gemm(36, 45, 2),)
-    assert expansion.weight_gradient.gemms == (Gemm(18, 36, 5, "k"),)
+    assert expansion.weight_gradient.gemms == (Gemm(18, 36, 5, BatchedDimension.K),)
 
 
 def test_strided_data_gradient_is_split_by_parity() -> None:
@@ -139,12 +139,12 @@ def test_a_kernel_smaller_than_its_stride_leaves_positions_without_gradient() ->
 
 def test_grouped_and_depthwise_gemms_run_group_by_group() -> None:
     grouped = expand(Conv(8, 3, padding=1, groups=2), Shape(4, 6, 6))
-    assert grouped.forward.gemms == (Gemm(36, 2 * 9, 4, "m", 2),)
+    assert grouped.forward.gemms == (Gemm(36, 2 * 9, 4, BatchedDimension.M, 2),)
     depthwise = expand(Conv(4, 3, padding=1, groups=4), Shape(4, 6, 6))
-    assert depthwise.forward.gemms == (Gemm(36, 9, 1, "m", 4),)
+    assert depthwise.forward.gemms == (Gemm(36, 9, 1, BatchedDimension.M, 4),)
     assert depthwise.data_gradient is not None and depthwise.weight_gradient is not None
-    assert depthwise.data_gradient.gemms == (Gemm(36, 9, 1, "m", 4),)
-    assert depthwise.weight_gradient.gemms == (Gemm(9, 36, 1, "k", 4),)
+    assert depthwise.data_gradient.gemms == (Gemm(36, 9, 1, BatchedDimension.M, 4),)
+    assert depthwise.weight_gradient.gemms == (Gemm(9, 36, 1, BatchedDimension.K, 4),)
 
 
 @given(convolutions())
@@ -173,13 +173,13 @@ def test_linear() -> None:
     assert [expansion.forward.gemms, expansion.data_gradient.gemms, expansion.weight_gradient.gemms] == [
         (Gemm(1, 20, 10),),
         (Gemm(1, 10, 20),),
-        (Gemm(20, 1, 10, "k"),),
+        (Gemm(20, 1, 10, BatchedDimension.K),),
     ]
 
 
 def test_a_gemm_over_samples() -> None:
     assert Gemm(3, 5, 7).at(2) == (6, 5, 7)
-    assert Gemm(3, 5, 7, "k").at(2) == (3, 10, 7)
+    assert Gemm(3, 5, 7, BatchedDimension.K).at(2) == (3, 10, 7)
     assert Gemm(3, 5, 7, count=4).macs == 420
 
 

@@ -18,7 +18,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear
 from wavecore.network.shapes import Shape
-from wavecore.plan.blocking import least_bytes
+from wavecore.plan.blocking import LoopOrder, least_bytes
 from wavecore.plan.model import Choices
 from wavecore.plan.placement import Direction, place
 from wavecore.program.commands import After, Command, Program, StepProfile, commands, transfers_of
@@ -159,7 +159,8 @@ CHUNKS = 2 * 16 * 1024  # two pieces of a stream
 
 
 @pytest.mark.parametrize(
-    ("channels", "samples", "kib", "order"), [(512, 32, 700, "column_blocks"), (4096, 14, 1200, "row_blocks")]
+    ("channels", "samples", "kib", "order"),
+    [(512, 32, 700, LoopOrder.COLUMN_BLOCKS), (4096, 14, 1200, LoopOrder.ROW_BLOCKS)],
 )
 def test_blocks_leave_room_for_results_on_their_way_to_dram(channels: int, samples: int, kib: int, order: str) -> None:
     """128 KiB a sample against 2 KiB of weights a channel: blocks of either fill the buffer, but for two pieces."""

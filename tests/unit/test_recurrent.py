@@ -13,7 +13,7 @@ from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import LSTM, CrossEntropy, Dropout, Embedding, Inlet, LayerKind, Linear, Outlet, ReLU
 from wavecore.network.shapes import Shape
-from wavecore.plan.blocking import block, least_bytes
+from wavecore.plan.blocking import LoopOrder, block, least_bytes
 from wavecore.plan.model import Choices, Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, place
 from wavecore.plan.recurrence import recurrent_weights
@@ -139,15 +139,15 @@ def test_weights_stay_to_the_byte_from_which_they_fit() -> None:
     streams = 4 * HIDDEN * STEPS * 2 * 2 + HIDDEN * STEPS * 2 * 2  # sums, gates; outputs, cells: less than two chunks
     enough = WEIGHTS + state + streams
     resident, short = (block(placed, array, samples, space) for space in (enough, enough - 1))
-    assert (resident.order, resident.stationary_passes) == ("resident", 1)
-    assert (short.order, short.stationary_passes) == ("reread", STEPS)
+    assert (resident.order, resident.right_passes) == (LoopOrder.WEIGHTS_STAY, 1)
+    assert (short.order, short.right_passes) == (LoopOrder.WEIGHTS_REREAD, STEPS)
     assert resident.blocks == short.blocks == STEPS
 
 
-@pytest.mark.parametrize(("order", "passes"), [("resident", 1), ("reread", STEPS)])
+@pytest.mark.parametrize(("order", "passes"), [(LoopOrder.WEIGHTS_STAY, 1), (LoopOrder.WEIGHTS_REREAD, STEPS)])
 def test_weights_are_read_once_or_in_every_time_step(order: str, passes: int) -> None:
     placed, array = forward("lstm1"), machine().array
-    space = 1 << 20 if order == "resident" else least_bytes(placed, array, 2)
+    space = 1 << 20 if order == LoopOrder.WEIGHTS_STAY else least_bytes(placed, array, 2)
     blocking = block(placed, array, 2, space)
     (weights,) = (each for each in transfers(placed, blocking, 2) if each.tensor.name == "lstm1.weight")
     assert blocking.order == order

@@ -104,7 +104,7 @@ def test_a_missing_name_offers_the_nearest(install: Install) -> None:
 
 
 OUTSIDE = """
-from wavecore.catalog import Workload
+from wavecore.network.catalog import Workload
 from wavecore.ir import Network
 from wavecore.layers import CrossEntropy, Flatten, Linear
 from wavecore.shapes import Shape

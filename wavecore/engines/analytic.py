@@ -19,6 +19,7 @@ from wavecore.engines.memory import REQUEST_BYTES
 from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing
 from wavecore.hardware.dram import sustained_bytes_per_second
 from wavecore.hardware.specs import Accelerator
+from wavecore.plan.blocking import LoopOrder
 from wavecore.program.commands import After, Command, Load, Program, Segment, StepProfile, Store, transfers_of
 from wavecore.program.counts import count_totals
 from wavecore.training.operations import Phase
@@ -61,7 +62,7 @@ def _bytes(command: Command, size: Callable[[Load | Store], int] = _dense) -> _B
     flowing = [load for load in command.loads if load.flow.profile not in _WHOLE]
     always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
     retained = sum(load.flow.total for load in command.loads if load.freed is StepProfile.AT_END)
-    if command.order == "depth":
+    if command.order == LoopOrder.OUTPUT_STAYS:
         whole //= command.blocks
         rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
         retained = 2 * rounds // command.blocks
@@ -120,7 +121,7 @@ def _cost(command: Command) -> _Cost:
     if command.sweep_steps:
         sweeps = steps // command.sweep_steps
         lead = (steps + sweeps, sweeps * steps)
-    elif command.order == "panels" and array:
+    elif command.order == LoopOrder.LEFT_STAYS and array:
         lead = (steps * (command.blocks - 1) + command.blocks, steps * command.blocks)
     tail = lead if command.sweep_steps else (1, steps)
     ordered = [each for each in command.loads if each.after is not After.NOTHING]

@@ -7,26 +7,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavecore.common.names import Name
+
+
+class BatchedDimension(Name):
+    """Which size of a GEMM grows with the samples: that size per sample, times the samples, is the size of a run."""
+
+    M = "m"  # rows of the left operand are samples: forward and data gradient
+    K = "k"  # the inner dimension is samples: weight gradient
+    COUNT = "count"  # every sample has products of its own: two activations
+
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
-    """``count`` equal products of m x k and k x n; ``batched`` names the dimension that grows with samples."""
+    """``count`` equal products of m x k and k x n, per sample; ``batched`` says which of the sizes grows with samples.
+
+    Raises ValueError for a ``batched`` that is no `BatchedDimension`.
+    """
 
     m: int
     k: int
     n: int
-    batched: str = "m"
+    batched: BatchedDimension = BatchedDimension.M
     count: int = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batched", BatchedDimension(self.batched))
+
     def at(self, samples: int) -> tuple[int, int, int]:
-        """The dimensions (m, k, n) of one product over ``samples`` samples."""
-        if self.batched == "m":
+        """Return the dimensions (m, k, n) of one product over ``samples`` samples."""
+        if self.batched is BatchedDimension.M:
             return self.m * samples, self.k, self.n
-        return self.m, self.k * samples, self.n
+        if self.batched is BatchedDimension.K:
+            return self.m, self.k * samples, self.n
+        return self.m, self.k, self.n
+
+    def count_at(self, samples: int) -> int:
+        """Return the number of products over ``samples`` samples."""
+        return self.count * samples if self.batched is BatchedDimension.COUNT else self.count
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates per sample, of all ``count`` products."""
+        """Multiply-accumulates per sample, of all products."""
         return self.m * self.k * self.n * self.count
 
 

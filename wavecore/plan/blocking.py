@@ -1,25 +1,8 @@
 """Two-level blocking: how an operation's operands pass through the global buffer, and how often each is read.
 
-An operand that is not on chip is read from DRAM as few times as the best loop order and block size allow.  The
-second level, from the global buffer into the array's local buffers, is in `gemm`.
-
-Orders of a GEMM whose rows are samples (forward, data gradient), with A streamed and B = weights:
-
-* ``rows``: B is held whole and rows of A pass by: both are read once;
-* ``panels``: A is held whole (or on chip already) and column panels of B pass by: both once;
-* ``row_blocks``: a block of A at a time is held, B is read once for each;
-* ``column_blocks``: a block of B at a time is held, A is read once for each.
-
-Orders of a recurrent layer, which multiplies what it has just made (A) with its weights (B) in every time step:
-
-* ``resident``: B is held whole over all time steps and read once;
-* ``reread``: column panels of B pass by in every time step.
-
-Orders of a weight gradient, whose inner dimension is samples, with C = the gradient:
-
-* ``depth``: C is held whole while A and B pass by in ``blocks`` rounds, each added to C: both are read once;
-* ``tiles``: A and B are held whole (or on chip) while tiles of C are finished one by one;
-* ``row_blocks``/``column_blocks``: a block of C at a time is held, B or A is read once for each.
+An operand that is not on chip is read from DRAM as few times as the best `LoopOrder` and block size allow.  The
+second level, from the global buffer into the array's local buffers, is in `hardware.array`.  A GEMM multiplies its
+left operand A (m x k) with its right operand B (k x n); its product is C (m x n).
 """
 
 from __future__ import annotations
@@ -27,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from wavecore.common.names import Name
 from wavecore.common.units import format_bytes
 from wavecore.errors import SpaceError
 from wavecore.hardware.specs import ArraySpec
@@ -40,11 +24,30 @@ UNLIMITED_BYTES = 1 << 60
 CHUNK_BYTES = 16 * 1024  # the least piece in which a tensor streams; two of them are in flight
 
 
+class LoopOrder(Name):
+    """Which operand of a GEMM stays in the global buffer while the others pass through it.
+
+    The first four are of a GEMM whose rows are samples (forward, data gradient), with B = weights; the next two of a
+    recurrent layer, which multiplies what it has just made (A) with its weights (B) in every time step; the last four
+    of a weight gradient, whose inner dimension is samples, with C = the gradient.
+    """
+
+    SWEEPS = "sweeps"  # no GEMM: tensors pass through the vector unit
+    RIGHT_STAYS = "right_stays"  # B is held whole and rows of A pass by: both are read once
+    LEFT_STAYS = "left_stays"  # A is held whole, or on chip already, and column panels of B pass by: both are read once
+    ROW_BLOCKS = "row_blocks"  # a block of A (of C) at a time is held, and B is read once for each
+    COLUMN_BLOCKS = "column_blocks"  # a block of B (of C) at a time is held, and A is read once for each
+    WEIGHTS_STAY = "weights_stay"  # B is held whole over all time steps and read once
+    WEIGHTS_REREAD = "weights_reread"  # column panels of B pass by in every time step
+    OUTPUT_STAYS = "output_stays"  # C is held whole; A and B pass by once, in rounds whose products are added to C
+    OPERANDS_STAY = "operands_stay"  # A and B are held whole, or on chip, while tiles of C are finished one by one
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """A way to run an operation that reads each operand once: buffer bytes per sample and at any sub-batch."""
 
-    order: str
+    order: LoopOrder
     per_sample_bytes: int
     fixed_bytes: int
 
@@ -53,14 +56,14 @@ class Need:
 class Blocking:
     """The choice for one operation over some samples.
 
-    The streamed operand is read ``streamed_passes`` times, the stationary one ``stationary_passes`` times, in
+    The left operand is read ``left_passes`` times, the right one ``right_passes`` times, in
     ``blocks`` outer blocks; ``stage_bytes`` of the buffer are used beside what is resident.
     """
 
-    order: str
+    order: LoopOrder
     stage_bytes: int
-    streamed_passes: int = 1
-    stationary_passes: int = 1
+    left_passes: int = 1
+    right_passes: int = 1
     blocks: int = 1
 
 
@@ -68,13 +71,13 @@ class Blocking:
 class OperandBytes:
     """What an operation keeps in the buffer beside its resident tensors.
 
-    ``streamed`` and ``stationary`` are the bytes of GEMM operands that are not on chip, per sample where they are
-    batched; ``window`` must be there of the streamed operand before its first row can run; ``panel`` is one column
-    panel of the stationary operand; ``base`` are the chunks and windows of everything that just passes by.
+    ``left`` and ``right`` are the bytes of GEMM operands that are not on chip, per sample where they are batched;
+    ``window`` must be there of the left operand before its first row can run; ``panel`` is one column panel of the
+    right operand; ``base`` are the chunks and windows of everything that just passes by.
     """
 
-    streamed: int
-    stationary: int
+    left: int
+    right: int
     window: int
     panel: int
     base: int
@@ -88,17 +91,17 @@ def _chunk(nbytes: int) -> int:
 def operands(placed: PlacedOperation, array: ArraySpec) -> OperandBytes:
     """Measure what ``placed`` needs beside its resident tensors."""
     op = placed.operation
-    streamed = stationary = window = base = 0
+    left = right = window = base = 0
     ahead, rows = op.lookahead
     for use, read in zip(op.reads, placed.reads, strict=True):
         if read.place is not Place.STREAMED:
             continue
         nbytes = read.nbytes
-        if read.role is OperandRole.STREAMED:
-            streamed += nbytes
+        if read.role is OperandRole.LEFT:
+            left += nbytes
             window += min(nbytes, -(-nbytes * ahead // rows)) + _chunk(nbytes)
-        elif read.role is OperandRole.STATIONARY:
-            stationary += nbytes
+        elif read.role is OperandRole.RIGHT:
+            right += nbytes
         else:
             held_sample = use.passes > read.passes
             runs_ahead = read.tensor.batched and use.passes == 1
@@ -106,7 +109,7 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> OperandBytes:
             base += min(nbytes, -(-nbytes * ahead // rows)) if runs_ahead else 0
     base += leaving_bytes(placed)
     panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
-    return OperandBytes(streamed, stationary, window, min(panel, stationary), base)
+    return OperandBytes(left, right, window, min(panel, right), base)
 
 
 def leaving_bytes(placed: PlacedOperation) -> int:
@@ -133,22 +136,22 @@ def needs(placed: PlacedOperation, array: ArraySpec, rereads: bool = False) -> t
     op = placed.operation
     parts = operands(placed, array)
     if op.time_steps and rereads:
-        return (Need("reread", op.state_bytes, parts.base + parts.panel),)
+        return (Need(LoopOrder.WEIGHTS_REREAD, op.state_bytes, parts.base + parts.panel),)
     if op.time_steps:
-        return (Need("resident", op.state_bytes, parts.base + parts.stationary),)
+        return (Need(LoopOrder.WEIGHTS_STAY, op.state_bytes, parts.base + parts.right),)
     if not op.gemms:
-        return (Need("sweeps", 0, parts.base + (_gradient_tiles(placed, array) if op.accumulates else 0)),)
+        return (Need(LoopOrder.SWEEPS, 0, parts.base + (_gradient_tiles(placed, array) if op.accumulates else 0)),)
     if op.accumulates:
-        tiles = Need("tiles", parts.streamed + parts.stationary, parts.base + _gradient_tiles(placed, array))
-        if not parts.streamed and not parts.stationary:
+        tiles = Need(LoopOrder.OPERANDS_STAY, parts.left + parts.right, parts.base + _gradient_tiles(placed, array))
+        if not parts.left and not parts.right:
             return (tiles,)
         # partial sums of earlier iterations are added where the gradient is; rounds need room for two windows
-        fixed = parts.base + gradient_bytes(placed) + 2 * (parts.window + _chunk(parts.stationary))
-        return tiles, Need("depth", (parts.streamed + parts.stationary + 1) // 2, fixed)
-    whole = Need("rows", 0, parts.base + parts.window + parts.stationary)
-    if not parts.stationary:
+        fixed = parts.base + gradient_bytes(placed) + 2 * (parts.window + _chunk(parts.right))
+        return tiles, Need(LoopOrder.OUTPUT_STAYS, (parts.left + parts.right + 1) // 2, fixed)
+    whole = Need(LoopOrder.RIGHT_STAYS, 0, parts.base + parts.window + parts.right)
+    if not parts.right:
         return (whole,)
-    return whole, Need("panels", parts.streamed, parts.base + parts.panel)
+    return whole, Need(LoopOrder.LEFT_STAYS, parts.left, parts.base + parts.panel)
 
 
 def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking:
@@ -175,11 +178,11 @@ def ample_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
     """
     live = placed.live_bytes * samples
     ample = block(placed, array, samples, UNLIMITED_BYTES)
-    if ample.order != "depth":
+    if ample.order != LoopOrder.OUTPUT_STAYS:
         return live + ample.stage_bytes
     parts = operands(placed, array)
-    total = (parts.streamed + parts.stationary) * samples
-    room = max(-(-2 * total // ample.blocks), 2 * (parts.window + _chunk(parts.stationary)))
+    total = (parts.left + parts.right) * samples
+    room = max(-(-2 * total // ample.blocks), 2 * (parts.window + _chunk(parts.right)))
     return live + ample.stage_bytes + room
 
 
@@ -190,7 +193,7 @@ def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes
         return _recurrent(placed, array, samples, free)
     for need in needs(placed, array):
         stage = need.fixed_bytes + need.per_sample_bytes * samples
-        if need.order != "depth" and stage <= free:
+        if need.order != LoopOrder.OUTPUT_STAYS and stage <= free:
             choice = Blocking(need.order, stage)
             return depth if depth is not None and _cheap(depth, placed, array, samples) else choice
     if depth is not None and _cheap(depth, placed, array, samples, MOST_ADDED):
@@ -214,40 +217,40 @@ def _recurrent(placed: PlacedOperation, array: ArraySpec, samples: int, free: in
 def _depth(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> Blocking | None:
     """Operands in as few rounds as fit twice beside the whole weight gradient; None where it does not fit."""
     parts = operands(placed, array)
-    total = (parts.streamed + parts.stationary) * samples
+    total = (parts.left + parts.right) * samples
     if not placed.operation.gemms or not total:
         return None
     stage = parts.base + gradient_bytes(placed)
     room = free - stage
-    if room < 2 * (parts.window + _chunk(parts.stationary)):
+    if room < 2 * (parts.window + _chunk(parts.right)):
         return None
     least = -(-2 * total // room)
     cheap = min(MOST_ROUNDS, total // max(1, gradient_bytes(placed)))
-    return Blocking("depth", stage, blocks=max(2, least, cheap))
+    return Blocking(LoopOrder.OUTPUT_STAYS, stage, blocks=max(2, least, cheap))
 
 
 def _cheap(depth: Blocking, placed: PlacedOperation, array: ArraySpec, samples: int, times: int = 1) -> bool:
     """Whether adding every round to the gradient moves less than so many ``times`` the operands themselves."""
     parts = operands(placed, array)
-    return gradient_bytes(placed) * depth.blocks <= (parts.streamed + parts.stationary) * samples * times
+    return gradient_bytes(placed) * depth.blocks <= (parts.left + parts.right) * samples * times
 
 
 def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: int) -> list[tuple[int, Blocking]]:
     """Orders that read an operand more than once, each with the bytes that it reads."""
     parts = operands(placed, array)
-    a_bytes = parts.streamed * samples
+    a_bytes = parts.left * samples
     choices = []
     if placed.operation.accumulates:
-        b_bytes = parts.stationary * samples
+        b_bytes = parts.right * samples
         c_bytes = gradient_bytes(placed)
         tiles = _gradient_tiles(placed, array) // 2  # a tile and its partial sums, not two
-        room = free - parts.base - parts.window - _chunk(parts.stationary) - tiles
+        room = free - parts.base - parts.window - _chunk(parts.right) - tiles
         if c_bytes and room >= min(c_bytes, tiles):
             blocks = -(-c_bytes // room)
-            choices.append((a_bytes * blocks + b_bytes, Blocking("column_blocks", free, blocks, 1, blocks)))
-            choices.append((a_bytes + b_bytes * blocks, Blocking("row_blocks", free, 1, blocks, blocks)))
+            choices.append((a_bytes * blocks + b_bytes, Blocking(LoopOrder.COLUMN_BLOCKS, free, blocks, 1, blocks)))
+            choices.append((a_bytes + b_bytes * blocks, Blocking(LoopOrder.ROW_BLOCKS, free, 1, blocks, blocks)))
         return choices
-    b_bytes = parts.stationary
+    b_bytes = parts.right
     tile_pair = min(2 * array.rows * array.columns * ELEMENT_BYTES, b_bytes)
     row_tiles = sum(-(-gemm.m * samples // array.tile_rows) for gemm in placed.operation.gemms)
     fewest = tile_pair + parts.base
@@ -255,17 +258,17 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
         choices.append(
             (
                 a_bytes + b_bytes * row_tiles,
-                Blocking("row_blocks", fewest + parts.window, 1, row_tiles, row_tiles),
+                Blocking(LoopOrder.ROW_BLOCKS, fewest + parts.window, 1, row_tiles, row_tiles),
             )
         )
     room = free - parts.base - parts.panel
     if a_bytes and room >= parts.window:
         blocks = -(-a_bytes // room)
-        choices.append((a_bytes + b_bytes * blocks, Blocking("row_blocks", free, 1, blocks, blocks)))
+        choices.append((a_bytes + b_bytes * blocks, Blocking(LoopOrder.ROW_BLOCKS, free, 1, blocks, blocks)))
     room = free - parts.base - parts.window
     if b_bytes and room >= parts.panel:
         blocks = -(-b_bytes // room)
-        choices.append((a_bytes * blocks + b_bytes, Blocking("column_blocks", free, blocks, 1, blocks)))
+        choices.append((a_bytes * blocks + b_bytes, Blocking(LoopOrder.COLUMN_BLOCKS, free, blocks, 1, blocks)))
     return choices
 
 

@@ -59,10 +59,9 @@ def _weights(
 ) -> RecurrentWeights:
     op = placed.operation
     passes = [
-        block(placed, accelerator.array, samples, space).stationary_passes
-        for samples in sub_batches(group, batch_per_core)
+        block(placed, accelerator.array, samples, space).right_passes for samples in sub_batches(group, batch_per_core)
     ]
-    weights = [read.tensor for read in placed.reads if read.role is OperandRole.STATIONARY]
+    weights = [read.tensor for read in placed.reads if read.role is OperandRole.RIGHT]
     held = all(tensor.name in group.held for tensor in weights)
     return RecurrentWeights(
         layer=op.unit,

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from wavecore.common.names import Name
 from wavecore.hardware.specs import Accelerator, ArraySpec
-from wavecore.plan.blocking import Blocking, block, needs
+from wavecore.plan.blocking import Blocking, LoopOrder, block, needs
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, Place, PlacedOperation, PlacedRead, place_group
 from wavecore.training.graph import TrainingGraph
@@ -73,8 +73,8 @@ def transfers(
 ) -> Iterator[Transfer]:
     """What one command moves over DRAM: its reads, then its writes."""
     passes = {
-        OperandRole.STREAMED: blocking.streamed_passes,
-        OperandRole.STATIONARY: blocking.stationary_passes,
+        OperandRole.LEFT: blocking.left_passes,
+        OperandRole.RIGHT: blocking.right_passes,
         OperandRole.SIDE: 1,
     }
     for read in placed.reads:
@@ -153,7 +153,7 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int,
             if read.tensor.batched:
                 per_sample += size
             else:
-                per_iteration += size * (times if read.role is OperandRole.STATIONARY else 1)
+                per_iteration += size * (times if read.role is OperandRole.RIGHT else 1)
     for write in placed.writes:
         if write.tensor.batched:
             per_sample += write.tensor.dram_bytes * write.stored
@@ -182,7 +182,7 @@ def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[
     """What operations that read every operand once move, whatever the sub-batch."""
     fixed: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
     grown: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
-    once = Blocking("", 0)
+    once = Blocking(LoopOrder.SWEEPS, 0)
     for samples, total in ((0, fixed), (1, grown)):
         for operation in placed:
             for move in transfers(operation, once, samples, held):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wavecore.common.names import Name
+from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import Transfer
 from wavecore.training.operations import Phase
@@ -140,7 +141,7 @@ class Command:
     steps: int
     blocks: int
     sweep_steps: int
-    order: str
+    order: LoopOrder
     loads: tuple[Load, ...]
     stores: tuple[Store, ...]
     waits: tuple[Token, ...]

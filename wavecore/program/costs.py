@@ -17,7 +17,7 @@ from wavecore.hardware.array import (
 from wavecore.hardware.specs import Accelerator, ArraySpec
 from wavecore.network.compute import VectorPass
 from wavecore.network.layers.base import ACCUMULATOR_BYTES
-from wavecore.plan.blocking import Blocking
+from wavecore.plan.blocking import Blocking, LoopOrder
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
 from wavecore.program.commands import CommandCost
@@ -72,10 +72,10 @@ def _gemm_work(
 ) -> CommandCost:
     """A GEMM and its drain through the vector unit.
 
-    Every round of the order ``depth`` adds its products to the gradient in the buffer, so the drain repeats.
+    Every round of the order `OUTPUT_STAYS` adds its products to the gradient in the buffer, so the drain repeats.
     """
     op, array = placed.operation, accelerator.array
-    rounds = blocking.blocks if blocking.order == "depth" else 1
+    rounds = blocking.blocks if blocking.order == LoopOrder.OUTPUT_STAYS else 1
     issue = output_tiles = fetched = local = registers = 0
     for gemm in op.gemms:
         costs = _gemm(array, *gemm.at(samples))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.compute import Gemm
 from wavecore.network.layers.base import ACCUMULATOR_BYTES
-from wavecore.plan.blocking import CHUNK_BYTES, Blocking, operands
+from wavecore.plan.blocking import CHUNK_BYTES, Blocking, LoopOrder, operands
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
 from wavecore.program.commands import CommandCost, StepProfile
@@ -23,40 +23,40 @@ LEAST_STEPS = 8  # so that a consumer can follow its producer closely even throu
 class StepProfiles:
     """How operands from DRAM flow and are freed, what is awaited of resident ones, when results are there."""
 
-    streamed: StepProfile = StepProfile.EVEN
-    streamed_freed: StepProfile | None = StepProfile.EVEN
-    stationary: StepProfile = StepProfile.EVEN
-    stationary_freed: StepProfile | None = StepProfile.EVEN
+    left: StepProfile = StepProfile.EVEN
+    left_freed: StepProfile | None = StepProfile.EVEN
+    right: StepProfile = StepProfile.EVEN
+    right_freed: StepProfile | None = StepProfile.EVEN
     resident: StepProfile = StepProfile.EVEN
     results: StepProfile = StepProfile.EVEN
     gradient: StepProfile = StepProfile.EVEN
 
 
 _BY_ORDER = {
-    "sweeps": StepProfiles(gradient=StepProfile.AT_END),
-    "rows": StepProfiles(stationary=StepProfile.AT_ONCE, stationary_freed=StepProfile.AT_END),
-    "panels": StepProfiles(
-        streamed=StepProfile.FIRST_BLOCK,
-        streamed_freed=StepProfile.AT_END,
+    LoopOrder.SWEEPS: StepProfiles(gradient=StepProfile.AT_END),
+    LoopOrder.RIGHT_STAYS: StepProfiles(right=StepProfile.AT_ONCE, right_freed=StepProfile.AT_END),
+    LoopOrder.LEFT_STAYS: StepProfiles(
+        left=StepProfile.FIRST_BLOCK,
+        left_freed=StepProfile.AT_END,
         resident=StepProfile.FIRST_BLOCK,
         results=StepProfile.LAST_BLOCK,
     ),
-    "row_blocks": StepProfiles(streamed_freed=None, stationary_freed=None),
-    "column_blocks": StepProfiles(
-        streamed_freed=None, stationary_freed=None, resident=StepProfile.FIRST_BLOCK, results=StepProfile.LAST_BLOCK
+    LoopOrder.ROW_BLOCKS: StepProfiles(left_freed=None, right_freed=None),
+    LoopOrder.COLUMN_BLOCKS: StepProfiles(
+        left_freed=None, right_freed=None, resident=StepProfile.FIRST_BLOCK, results=StepProfile.LAST_BLOCK
     ),
-    "tiles": StepProfiles(
-        streamed=StepProfile.AT_ONCE,
-        streamed_freed=StepProfile.AT_END,
-        stationary=StepProfile.AT_ONCE,
-        stationary_freed=StepProfile.AT_END,
+    LoopOrder.OPERANDS_STAY: StepProfiles(
+        left=StepProfile.AT_ONCE,
+        left_freed=StepProfile.AT_END,
+        right=StepProfile.AT_ONCE,
+        right_freed=StepProfile.AT_END,
         resident=StepProfile.AT_ONCE,
     ),
-    "depth": StepProfiles(
-        streamed=StepProfile.ROUND_START,
-        streamed_freed=StepProfile.ROUND_END,
-        stationary=StepProfile.ROUND_START,
-        stationary_freed=StepProfile.ROUND_END,
+    LoopOrder.OUTPUT_STAYS: StepProfiles(
+        left=StepProfile.ROUND_START,
+        left_freed=StepProfile.ROUND_END,
+        right=StepProfile.ROUND_START,
+        right_freed=StepProfile.ROUND_END,
         resident=StepProfile.ROUND_START,
         gradient=StepProfile.AT_END,
     ),
@@ -64,13 +64,13 @@ _BY_ORDER = {
 # Steps of a sequence follow each other, not samples: all samples of a sub-batch are through with the last step.
 _RECURRENT = StepProfiles(resident=StepProfile.AT_ONCE, results=StepProfile.AT_END)
 _BY_ORDER |= {
-    "resident": replace(_RECURRENT, stationary=StepProfile.FIRST_BLOCK, stationary_freed=StepProfile.AT_END),
-    "reread": _RECURRENT,
+    LoopOrder.WEIGHTS_STAY: replace(_RECURRENT, right=StepProfile.FIRST_BLOCK, right_freed=StepProfile.AT_END),
+    LoopOrder.WEIGHTS_REREAD: _RECURRENT,
 }
 # A weight gradient cut into blocks of itself has read every sample when the first is done.
-_GRADIENT_BLOCKS = StepProfiles(streamed_freed=None, stationary_freed=None, resident=StepProfile.FIRST_BLOCK)
+_GRADIENT_BLOCKS = StepProfiles(left_freed=None, right_freed=None, resident=StepProfile.FIRST_BLOCK)
 # The first sweep over a sample makes its statistics, the second the result.
-_TWO_SWEEPS = replace(_BY_ORDER["sweeps"], resident=StepProfile.FIRST_SWEEP, results=StepProfile.SECOND_SWEEP)
+_TWO_SWEEPS = replace(_BY_ORDER[LoopOrder.SWEEPS], resident=StepProfile.FIRST_SWEEP, results=StepProfile.SECOND_SWEEP)
 
 
 def two_sweeps(placed: PlacedOperation) -> bool:
@@ -79,21 +79,23 @@ def two_sweeps(placed: PlacedOperation) -> bool:
 
 
 def step_profiles(placed: PlacedOperation, blocking: Blocking, blocks: int) -> StepProfiles:
-    """The step_profiles of an operation under its blocking and its `outer_blocks`.
+    """Return the step profiles of an operation under its blocking and its `outer_blocks`.
 
-    In the orders ``rows`` and ``tiles`` the operand that every outer block reads whole arrives while the first
-    one runs, if that is long enough to be told from the start of the command.
+    In the orders `RIGHT_STAYS` and `OPERANDS_STAY` the operand that every outer block reads whole arrives while the
+    first one runs, if that is long enough to be told from the start of the command.
     """
-    if blocks > 1 and blocking.order == "rows":
-        return replace(_BY_ORDER["rows"], stationary=StepProfile.FIRST_BLOCK)
-    if blocks > 1 and blocking.order == "tiles":
+    if blocks > 1 and blocking.order == LoopOrder.RIGHT_STAYS:
+        return replace(_BY_ORDER[LoopOrder.RIGHT_STAYS], right=StepProfile.FIRST_BLOCK)
+    if blocks > 1 and blocking.order == LoopOrder.OPERANDS_STAY:
         first = StepProfile.FIRST_BLOCK
-        return replace(_BY_ORDER["tiles"], streamed=first, stationary=first, resident=first)
+        return replace(_BY_ORDER[LoopOrder.OPERANDS_STAY], left=first, right=first, resident=first)
     if two_sweeps(placed):
         return _TWO_SWEEPS
-    if placed.operation.phase is Phase.WEIGHT_GRADIENT and blocking.order == "sweeps":
-        return replace(_BY_ORDER["sweeps"], gradient=StepProfile.EVEN)  # a table goes by, whatever rows are added to
-    if placed.operation.accumulates and blocking.order in ("row_blocks", "column_blocks"):
+    if placed.operation.phase is Phase.WEIGHT_GRADIENT and blocking.order == LoopOrder.SWEEPS:
+        return replace(
+            _BY_ORDER[LoopOrder.SWEEPS], gradient=StepProfile.EVEN
+        )  # a table goes by, whatever rows are added to
+    if placed.operation.accumulates and blocking.order in (LoopOrder.ROW_BLOCKS, LoopOrder.COLUMN_BLOCKS):
         return _GRADIENT_BLOCKS
     return _BY_ORDER[blocking.order]
 
@@ -103,15 +105,15 @@ def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, arra
 
     More than `MOST_BLOCKS` row or output tiles count as one: the first is then too short to matter.
     """
-    if blocking.order == "panels":
+    if blocking.order == LoopOrder.LEFT_STAYS:
         return max(-(-gemm.n // array.columns) for gemm in gemms)
-    if blocking.order not in ("rows", "tiles") or not gemms:
+    if blocking.order not in (LoopOrder.RIGHT_STAYS, LoopOrder.OPERANDS_STAY) or not gemms:
         return blocking.blocks
     counts = 0
     for gemm in gemms:
         m, _, n = gemm.at(samples)
         rows = -(-m // array.tile_rows)
-        counts += gemm.count * (rows if blocking.order == "rows" else rows * -(-n // array.columns))
+        counts += gemm.count * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // array.columns))
     return counts if counts <= MOST_BLOCKS else 1
 
 
@@ -161,7 +163,7 @@ def _piece(placed: PlacedOperation, move: Transfer, array: ArraySpec) -> int:
 
     An update has nothing but spare room, all of the buffer; weights that time steps read anew have that of a panel.
     """
-    if placed.operation.time_steps and move.role is OperandRole.STATIONARY:
+    if placed.operation.time_steps and move.role is OperandRole.RIGHT:
         return max(1, min(CHUNK_BYTES, operands(placed, array).panel // 2))
     if move.update:
         return 0

@@ -10,7 +10,15 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.blocking import UNLIMITED_BYTES, Blocking, ample_bytes, block, gradient_bytes, leaving_bytes
+from wavecore.plan.blocking import (
+    UNLIMITED_BYTES,
+    Blocking,
+    LoopOrder,
+    ample_bytes,
+    block,
+    gradient_bytes,
+    leaving_bytes,
+)
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, Place, PlacedOperation, place, place_group
 from wavecore.plan.traffic import Transfer, held_bytes, sub_batches, transfers, update_transfers
@@ -231,9 +239,9 @@ def _whole_stage(placed: PlacedOperation, blocking: Blocking, samples: int) -> i
         read.place is Place.STREAMED and use.passes > read.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
     )
-    if holds_sample or blocking.order in ("row_blocks", "column_blocks"):
+    if holds_sample or blocking.order in (LoopOrder.ROW_BLOCKS, LoopOrder.COLUMN_BLOCKS):
         return blocking.stage_bytes - leaving_bytes(placed)
-    return gradient_bytes(placed) if blocking.order == "depth" else 0
+    return gradient_bytes(placed) if blocking.order == LoopOrder.OUTPUT_STAYS else 0
 
 
 def _flow(flows: _Flows, total: int, sample_bytes: int, profile: StepProfile) -> Flow:
@@ -247,7 +255,7 @@ def _load(flows: _Flows, move: Transfer) -> Load:
     """How a DRAM read flows: partial sums with the gradient, operands by the order, the rest evenly."""
     op, tensor = flows.placed.operation, move.tensor
     after = After.OWN if tensor.name in flows.written else After.NOTHING
-    covered = flows.whole_stage > 0 and flows.blocking.order != "depth" and not op.time_steps
+    covered = flows.whole_stage > 0 and flows.blocking.order != LoopOrder.OUTPUT_STAYS and not op.time_steps
     if tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
         profile = flows.step_profiles.gradient
         freed = None if flows.whole_stage else profile
@@ -259,13 +267,13 @@ def _load(flows: _Flows, move: Transfer) -> Load:
         return Load(
             move, _flow(flows, move.nbytes, sample_bytes, profile), None, after, token_name(tensor.name, read.life)
         )
-    freed = flows.step_profiles.stationary_freed
+    freed = flows.step_profiles.right_freed
     if not tensor.batched and not op.gemms:
         profile, freed = StepProfile.AT_ONCE, StepProfile.AT_END  # scales and shifts serve every sample
-    elif move.role is OperandRole.STREAMED:
-        profile, freed = flows.step_profiles.streamed, flows.step_profiles.streamed_freed
-    elif move.role is OperandRole.STATIONARY:
-        profile = flows.step_profiles.stationary
+    elif move.role is OperandRole.LEFT:
+        profile, freed = flows.step_profiles.left, flows.step_profiles.left_freed
+    elif move.role is OperandRole.RIGHT:
+        profile = flows.step_profiles.right
     else:
         profile, freed = StepProfile.EVEN, StepProfile.EVEN
     whole = move.nbytes == sample_bytes * flows.samples  # what is read again has no sample order
@@ -371,7 +379,7 @@ def _update_command(placed: PlacedOperation, core: int, space: int, accelerator:
         steps=steps,
         blocks=1,
         sweep_steps=0,
-        order="sweeps",
+        order=LoopOrder.SWEEPS,
         loads=tuple(
             Load(m, Flow(m.nbytes, StepProfile.EVEN), StepProfile.EVEN, after(m)) for m in moves if not m.write
         ),

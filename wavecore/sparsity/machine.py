@@ -98,7 +98,7 @@ def _operation(
     skips: tuple[EmptyTiles, ...] = ()
     if options.tile_skipping and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         skips = empty_tiles(weights, op.phase, op.gemms, size, max(1, op.time_steps))
-    share = _density(zeros, training, op, UseRole.STREAMED) * _density(zeros, training, op, UseRole.STATIONARY)
+    share = _density(zeros, training, op, UseRole.LEFT) * _density(zeros, training, op, UseRole.RIGHT)
     if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         share *= weights.density
     return replace(op, effectual_share=share, gated=options.gating, empty_tiles=skips)
@@ -109,7 +109,7 @@ def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRol
 
     What a time step multiplies is what the step before has made: of a recurrent layer's value, or of a gradient.
     """
-    if op.time_steps and role is UseRole.STREAMED:
+    if op.time_steps and role is UseRole.LEFT:
         return zeros.densities.get(op.unit, 1.0) if op.phase is Phase.FORWARD else 1.0
     parts = [training.tensors[use.tensor] for use in op.reads if use.role is role]
     whole = sum(part.nbytes for part in parts)

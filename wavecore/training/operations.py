@@ -64,8 +64,8 @@ class EmptyTiles:
 class OperandRole(Name):
     """How an operation uses what it reads: as an operand of its GEMM, or beside it."""
 
-    STREAMED = "streamed"
-    STATIONARY = "stationary"
+    LEFT = "left"
+    RIGHT = "right"
     SIDE = "side"
 
 

@@ -135,7 +135,7 @@ def macs_are_conserved(training: TrainingGraph) -> Iterator[Violation]:
         if backward not in (0, forward):
             what = f"its weight gradient takes {backward} MACs, its forward {forward}"
             yield Violation(f"unit {unit.name}", what)
-        weights, used = _stationary(unit, Phase.FORWARD), _stationary(unit, Phase.DATA_GRADIENT)
+        weights, used = _right_elements(unit, Phase.FORWARD), _right_elements(unit, Phase.DATA_GRADIENT)
         if used > weights:
             what = f"its data gradient multiplies {used} weights, its forward {weights}"
             yield Violation(f"unit {unit.name}", what)
@@ -148,8 +148,8 @@ def _macs(unit: FusedLayer, phase: Phase) -> int:
     return sum(op.macs for op in (*unit.forward, *unit.backward) if op.phase is phase)
 
 
-def _stationary(unit: FusedLayer, phase: Phase) -> int:
-    """Elements of all stationary operands that a phase multiplies with."""
+def _right_elements(unit: FusedLayer, phase: Phase) -> int:
+    """Elements of all right operands that a phase multiplies with."""
     operations = (op for op in (*unit.forward, *unit.backward) if op.phase is phase)
     return sum(gemm.k * gemm.n * gemm.count for op in operations for gemm in op.gemms)
 

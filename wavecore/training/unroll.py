@@ -211,7 +211,7 @@ class _Unroller:
                 name=f"{name}.forward",
                 unit=name,
                 phase=Phase.FORWARD,
-                reads=self._uses(draft, work, streamed="input"),
+                reads=self._uses(draft, work, left="input"),
                 writes=tuple(writes),
                 gemms=work.gemms,
                 passes=_plus(work.passes, lane_operations),
@@ -220,19 +220,19 @@ class _Unroller:
             ),
         )
 
-    def _uses(self, draft: _FusedLayerDraft, work: PhaseSpec, streamed: str) -> tuple[Use, ...]:
+    def _uses(self, draft: _FusedLayerDraft, work: PhaseSpec, left: str) -> tuple[Use, ...]:
         """What a phase of a unit reads, with the operand each tensor is when the phase is a GEMM."""
         name = draft.layer.name
         # what a time step multiplies with its weights is what the one before hands on: all else is beside that
-        first = OperandRole.STREAMED if work.gemms and not work.time_steps else OperandRole.SIDE
-        second = OperandRole.STATIONARY if work.gemms else OperandRole.SIDE
+        first = OperandRole.LEFT if work.gemms and not work.time_steps else OperandRole.SIDE
+        second = OperandRole.RIGHT if work.gemms else OperandRole.SIDE
         uses: list[Use] = []
         if work.of_itself:
             return Use(name, first), Use(self._part(draft.inputs[0], draft), second)
         if work.reads_input:
             uses += [Use(tensor, first, work.reads_input) for tensor in dict.fromkeys(draft.inputs)]
         if work.reads_gradient:
-            role = first if streamed == "gradient" else second
+            role = first if left == "gradient" else second
             gradient = self.gradients[name]
             uses.append(Use(gradient, role, work.reads_gradient, self._share(gradient, name)))
         if work.reads_weight and draft.parameters:
@@ -276,7 +276,7 @@ class _Unroller:
             name=f"{draft.layer.name}.weight_gradient",
             unit=draft.layer.name,
             phase=Phase.WEIGHT_GRADIENT,
-            reads=self._uses(draft, work, streamed="input"),
+            reads=self._uses(draft, work, left="input"),
             writes=(self._weight_gradient_tensor(draft),),
             gemms=work.gemms,
             passes=work.passes,
@@ -300,7 +300,7 @@ class _Unroller:
 
     def _data_gradient(self, draft: _FusedLayerDraft, work: PhaseSpec, wanted: list[str]) -> Operation:
         name = draft.layer.name
-        reads = list(self._uses(draft, work, streamed="gradient"))
+        reads = list(self._uses(draft, work, left="gradient"))
         writes = []
         masks = 0
         for tensor in dict.fromkeys(draft.inputs if draft.of_itself else wanted):

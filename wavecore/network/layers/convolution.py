@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
 
-from wavecore.network.compute import Gemm, VectorPass
+from wavecore.network.compute import BatchedDimension, Gemm, VectorPass
 from wavecore.network.layers.base import (
     Expansion,
     LayerKind,
@@ -78,7 +78,9 @@ def _data_gradient_gemms(conv: Conv, shape: Shape) -> tuple[Gemm, ...]:
             counts[key] = counts.get(key, 0) + conv.groups
     inner = conv.out_channels // conv.groups
     outer = shape.channels // conv.groups
-    return tuple(Gemm(pixels, inner * taps, outer, "m", count) for (pixels, taps), count in counts.items())
+    return tuple(
+        Gemm(pixels, inner * taps, outer, BatchedDimension.M, count) for (pixels, taps), count in counts.items()
+    )
 
 
 def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
@@ -90,14 +92,14 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     ahead = forward_lookahead(shape, height, pair(conv.padding)[0])
     return Expansion(
         forward=PhaseSpec(
-            gemms=(Gemm(output.pixels, depth, columns, "m", conv.groups),),
+            gemms=(Gemm(output.pixels, depth, columns, BatchedDimension.M, conv.groups),),
             passes=(VectorPass(output.elements, 1),),
             reads_input=1,
             reads_weight=True,
             lookahead=ahead,
         ),
         weight_gradient=PhaseSpec(
-            gemms=(Gemm(depth, output.pixels, columns, "k", conv.groups),),
+            gemms=(Gemm(depth, output.pixels, columns, BatchedDimension.K, conv.groups),),
             passes=(VectorPass(weights, 1, batched=False),),
             reads_input=1,
             reads_gradient=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wavecore.network.compute import Gemm, VectorPass
+from wavecore.network.compute import BatchedDimension, Gemm, VectorPass
 from wavecore.network.layers.base import Expansion, LayerKind, LayerRole, LayerRules, Parameter, PhaseSpec, only
 from wavecore.network.shapes import Shape
 
@@ -44,7 +44,7 @@ def _expand(linear: Linear, inputs: tuple[Shape, ...], output: Shape) -> Expansi
             reads_weight=True,
         ),
         weight_gradient=PhaseSpec(
-            gemms=(Gemm(fan_in, steps, fan_out, "k"),),
+            gemms=(Gemm(fan_in, steps, fan_out, BatchedDimension.K),),
             passes=(VectorPass(fan_in * fan_out, 1, batched=False),),
             reads_input=1,
             reads_gradient=1,

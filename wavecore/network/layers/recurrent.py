@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wavecore.network.compute import Gemm, VectorPass
+from wavecore.network.compute import BatchedDimension, Gemm, VectorPass
 from wavecore.network.layers.base import (
     ACCUMULATOR_BYTES,
     ELEMENT_BYTES,
@@ -75,7 +75,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     gates = GATES * hidden
     return Expansion(
         forward=PhaseSpec(
-            gemms=(Gemm(1, hidden, gates, "m", steps),),
+            gemms=(Gemm(1, hidden, gates, BatchedDimension.M, steps),),
             passes=(VectorPass(output.elements, FORWARD_LANE_OPERATIONS),),
             reads_input=1,
             reads_weight=True,
@@ -83,7 +83,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             state_bytes=hidden * (ELEMENT_BYTES + ACCUMULATOR_BYTES),  # h for the next product, c
         ),
         data_gradient=PhaseSpec(
-            gemms=(Gemm(1, gates, hidden, "m", steps),),
+            gemms=(Gemm(1, gates, hidden, BatchedDimension.M, steps),),
             passes=(VectorPass(output.elements, BACKWARD_LANE_OPERATIONS),),
             reads_gradient=1,
             reads_weight=True,
@@ -92,7 +92,7 @@ def _expand(lstm: LSTM, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             state_bytes=gates * ELEMENT_BYTES + hidden * ACCUMULATOR_BYTES,  # the sums' gradients, dc
         ),
         weight_gradient=PhaseSpec(
-            gemms=(Gemm(hidden, steps, gates, "k"),),
+            gemms=(Gemm(hidden, steps, gates, BatchedDimension.K),),
             passes=(VectorPass(gates * hidden, 1, batched=False),),
             of_itself=True,
             writes_weight_gradient=True,
