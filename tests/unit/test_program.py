@@ -112,7 +112,7 @@ def test_text_form() -> None:
         "segment one..loss forward",
         "  repeat 1 x 4 samples",
         # 256 rows of A, one wave; drain: 1024 outputs of 2 bytes and masks through 1024 B/cycle, or 2*1024/256 lanes
-        "    one.forward: 1 steps, rows, array 256, vector 24 cycles",
+        "    one.forward: 1 steps, right_stays, array 256, vector 24 cycles",
         "      reserve one 2048 B",
         "      load input 1536 B even",
         "      load one.weight 216 B at_once",

@@ -105,9 +105,9 @@ def test_a_missing_name_offers_the_nearest(install: Install) -> None:
 
 OUTSIDE = """
 from wavecore.network.catalog import Workload
-from wavecore.ir import Network
-from wavecore.layers import CrossEntropy, Flatten, Linear
-from wavecore.shapes import Shape
+from wavecore.network.graph import Network
+from wavecore.network.layers import CrossEntropy, Flatten, Linear
+from wavecore.network.shapes import Shape
 
 def tiny(features=10, {more}):
     net = Network("tiny", Shape(3, 2, 2))
