@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -148,16 +150,29 @@ def test_grouped_and_depthwise_gemms_run_group_by_group() -> None:
 
 
 @given(convolutions())
-def test_lookahead_covers_every_window(case: tuple[Conv, Shape]) -> None:
-    """When output rows 0..y are to be made, the even share of the input and the lookahead hold what they read."""
+def test_lookahead_covers_every_window_and_no_more(case: tuple[Conv, Shape]) -> None:
+    """While row y is made, y rows are complete: their even share of what is read, and the lookahead, hold its window.
+
+    What a row of the result reads is found tap by tap.  The lookahead is the least number of rows that does.
+    """
     conv, shape = case
     output = infer(conv, shape)
-    ahead, rows = expand(conv, shape).forward.lookahead
     (kernel, _), (stride, _), (padding, _) = map(tuple, (conv.kernel, conv.stride, conv.padding))  # type: ignore[arg-type]
-    assert rows == shape.height
-    for y in range(output.height):
-        there = min(rows, (y + 1) * rows / output.height + ahead)
-        assert there >= min(rows, y * stride - padding + kernel)
+    met = [(y, y * stride - padding + tap) for y in range(output.height) for tap in range(kernel)]
+    met = [(y, row) for y, row in met if 0 <= row < shape.height]
+    expansion = expand(conv, shape)
+    assert expansion.data_gradient is not None
+    forward = [(y, row + 1) for y, row in met]
+    backward = [(row, y + 1) for y, row in met]
+    assert expansion.forward.lookahead == (least_lead(forward, shape.height, output.height), shape.height)
+    found, rows = expansion.data_gradient.lookahead
+    assert rows == output.height
+    assert found >= least_lead(backward, output.height, shape.height)
+
+
+def least_lead(windows: list[tuple[int, int]], rows_read: int, rows_made: int) -> int:
+    """The fewest rows beyond the even share that hold, for every (row begun, rows needed), what is needed."""
+    return max([0, *(math.ceil(rows - Fraction(row * rows_read, rows_made)) for row, rows in windows)])
 
 
 # -- everything else -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ A new kind is one file in this folder: a frozen dataclass, a `LayerRules` for it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -121,19 +121,31 @@ def window(size: int, kernel: int, stride: int, padding: int, round_up: bool = F
     return count
 
 
-def forward_lookahead(shape: Shape, kernel: int, padding: int) -> tuple[int, int]:
-    """Rows of the input that a window needs beyond the share of the image already produced.
+def forward_lookahead(shape: Shape, output: Shape, kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """Return how many rows of the input, of how many, must be there beyond the even share of the output made so far.
 
-    Output row y reads input rows up to y*stride - padding + kernel - 1.  The lead over the even share is at most
-    kernel - padding rows, at y = 0, or with so much padding that the image grows at most padding rows, where the last
-    input row is read first; and one more where a tile ends inside a row.
+    Output row y reads the input up to row ``y * stride - padding + kernel - 1``.
     """
-    return min(shape.height, max(kernel - padding, padding) + 1), shape.height
+    needed = ((y + 1, y * stride - padding + kernel) for y in range(output.height))
+    return _lead(needed, shape.height, output.height), shape.height
 
 
-def backward_lookahead(output: Shape, padding: int, stride: int) -> tuple[int, int]:
-    """The same for a data gradient: input row i needs output rows up to (i + padding) / stride."""
-    return min(output.height, padding // stride + 2), output.height
+def backward_lookahead(shape: Shape, output: Shape, stride: int, padding: int) -> tuple[int, int]:
+    """Return the same for a data gradient, which makes rows of the input's gradient from rows of the output's.
+
+    Row i of the input's gradient reads the output's up to row ``(i + padding) // stride``.
+    """
+    needed = ((i + 1, (i + padding) // stride + 1) for i in range(shape.height))
+    return _lead(needed, output.height, shape.height), output.height
+
+
+def _lead(needed: Iterable[tuple[int, int]], rows_read: int, rows_made: int) -> int:
+    """Return the most rows that a window reads ahead of the even share, from (rows begun, rows needed for them).
+
+    While row r of the result is being made (counted from 1), at least r - 1 rows of ``rows_made`` are complete, and the
+    even share of ``rows_read`` is there for them.
+    """
+    return max(0, *(min(rows, rows_read) - (begun - 1) * rows_read // rows_made for begun, rows in needed))
 
 
 def only(inputs: tuple[Shape, ...]) -> Shape:

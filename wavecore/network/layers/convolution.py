@@ -89,7 +89,8 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     depth = shape.channels // conv.groups * height * width
     columns = conv.out_channels // conv.groups
     weights = depth * conv.out_channels
-    ahead = forward_lookahead(shape, height, pair(conv.padding)[0])
+    stride, padding = pair(conv.stride)[0], pair(conv.padding)[0]
+    ahead = forward_lookahead(shape, output, height, stride, padding)
     return Expansion(
         forward=PhaseSpec(
             gemms=(Gemm(output.pixels, depth, columns, BatchedDimension.M, conv.groups),),
@@ -111,7 +112,7 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             passes=(VectorPass(shape.elements, 1),),
             reads_gradient=1,
             reads_weight=True,
-            lookahead=backward_lookahead(output, pair(conv.padding)[0], pair(conv.stride)[0]),
+            lookahead=backward_lookahead(shape, output, stride, padding),
         ),
     )
 

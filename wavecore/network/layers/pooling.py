@@ -61,12 +61,12 @@ def _infer(pool: MaxPool | AvgPool, inputs: tuple[Shape, ...]) -> Shape:
     )
 
 
-def _ahead(pool: MaxPool | AvgPool, inputs: tuple[Shape, ...]) -> tuple[int, int]:
-    return forward_lookahead(only(inputs), pair(pool.kernel)[0], pair(pool.padding)[0])
+def _ahead(pool: MaxPool | AvgPool, shape: Shape, output: Shape) -> tuple[int, int]:
+    return forward_lookahead(shape, output, pair(pool.kernel)[0], pair(pool.stride)[0], pair(pool.padding)[0])
 
 
-def _ahead_backward(pool: MaxPool | AvgPool, output: Shape) -> tuple[int, int]:
-    return backward_lookahead(output, pair(pool.padding)[0], pair(pool.stride)[0])
+def _ahead_backward(pool: MaxPool | AvgPool, shape: Shape, output: Shape) -> tuple[int, int]:
+    return backward_lookahead(shape, output, pair(pool.stride)[0], pair(pool.padding)[0])
 
 
 def _expand_max(pool: MaxPool, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
@@ -76,13 +76,13 @@ def _expand_max(pool: MaxPool, inputs: tuple[Shape, ...], output: Shape) -> Expa
         forward=PhaseSpec(
             passes=(VectorPass(output.elements, taps),),
             reads_input=1,
-            lookahead=_ahead(pool, inputs),
+            lookahead=_ahead(pool, only(inputs), output),
         ),
         data_gradient=PhaseSpec(
             passes=(VectorPass(max(only(inputs).elements, output.elements), 1),),
             reads_gradient=1,
             reads_saved=("indices",),
-            lookahead=_ahead_backward(pool, output),
+            lookahead=_ahead_backward(pool, only(inputs), output),
         ),
         saved=(Saved("indices", output.elements * index_bits),),
     )
@@ -94,12 +94,12 @@ def _expand_average(pool: AvgPool, inputs: tuple[Shape, ...], output: Shape) -> 
         forward=PhaseSpec(
             passes=(VectorPass(output.elements, taps),),
             reads_input=1,
-            lookahead=_ahead(pool, inputs),
+            lookahead=_ahead(pool, only(inputs), output),
         ),
         data_gradient=PhaseSpec(
             passes=(VectorPass(output.elements, taps),),
             reads_gradient=1,
-            lookahead=_ahead_backward(pool, output),
+            lookahead=_ahead_backward(pool, only(inputs), output),
         ),
     )
 
