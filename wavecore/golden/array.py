@@ -1,4 +1,4 @@
-"""The weight-stationary array, register by register: the referee of `wavecore.hardware.array`.
+"""The weight-stationary array, register by register: the referee of `hardware.dataflows.weight_stationary`.
 
 The two share no code.
 

@@ -24,6 +24,7 @@ from wavecore.common.hashing import content_hash
 from wavecore.common.toml import Document, place
 from wavecore.errors import ConfigError, nearest
 from wavecore.hardware import specs
+from wavecore.hardware.dataflows import dataflow_of, find_dataflow
 from wavecore.hardware.registered import PresetKind, open_document, registered
 
 __all__ = [
@@ -309,7 +310,8 @@ def _convert(section: str, key: str, setting: _Setting) -> Any:
     if wanted.unit:
         return _quantity(value, wanted.unit, where, f"{section}.{key}")
     if wanted.type is str:
-        return _name(setting, where)
+        name = _name(setting, where)
+        return find_dataflow(name, where).name if (section, key) == ("array", "dataflow") else name
     if wanted.type is bool:
         if not isinstance(value, bool):
             raise ConfigError(where, f"{value!r} is not true or false", "true or false, without quotes")
@@ -334,29 +336,21 @@ def _quantity(value: object, unit: str, where: str, dotted: str) -> int | float:
     return amount
 
 
-def _local_buffers(array: specs.ArraySpec) -> dict[str, tuple[int, str]]:
-    """Return the bytes each local buffer must hold, and how they come about: fp16 operands, fp32 sums."""
-    return {
-        "a": (array.tile_rows * array.rows * 2, "array.tile_rows x array.rows x 2 bytes"),
-        "b": (array.rows * array.columns * 2, "array.rows x array.columns x 2 bytes"),
-        "c": (array.tile_rows * array.columns * 4, "array.tile_rows x array.columns x 4 bytes"),
-    }
-
-
 def _fit_local_buffers(machine: _SettingLayers) -> None:
     """Give the local buffers that no user stated and that are older than the array the size it needs."""
     shape = [machine.settings.get(f"array.{key}") for key in ("rows", "columns", "tile_rows")]
     if None in shape:
         return
-    newest = max(setting.layer for setting in shape if setting)
+    dataflow = machine.settings.get("array.dataflow")
+    newest = max(setting.layer for setting in (*shape, dataflow) if setting)
     array = specs.ArraySpec(**_values(machine, "array"))
-    for key, (needed, formula) in _local_buffers(array).items():
+    for key, need in dataflow_of(array).local_buffers(array).items():
         stated = machine.settings.get(f"local_buffer.{key}")
         if stated is None or (not stated.by_user and stated.layer < newest):
             machine.settings[f"local_buffer.{key}"] = _Setting(
-                value=f"{needed} B",
+                value=f"{need.nbytes} B",
                 where=f"local_buffer.{key}",
-                source=f"[D] {formula}",
+                source=f"[D] {need.formula}",
                 layer=newest,
                 by_user=False,
             )
@@ -373,9 +367,10 @@ def _check(machine: specs.Accelerator, collected: _SettingLayers) -> None:
         "b": machine.local_buffer.b_bytes,
         "c": machine.local_buffer.c_bytes,
     }
-    for key, (needed, formula) in _local_buffers(machine.array).items():
-        if held[key] < needed:
-            fail(f"local_buffer.{key}", f"{held[key]} B is too small: {formula} = {needed} B", f'"{needed} B"')
+    for key, need in dataflow_of(machine.array).local_buffers(machine.array).items():
+        if held[key] < need.nbytes:
+            what = f"{held[key]} B is too small: {need.formula} = {need.nbytes} B"
+            fail(f"local_buffer.{key}", what, f'"{need.nbytes} B"')
     memory = machine.memory
     if memory.interleave_bytes % memory.burst_bytes:
         what = f"{memory.interleave_bytes} B is not a multiple of memory.burst = {memory.burst_bytes} B"

@@ -15,10 +15,13 @@ WeightLoad = Literal["skewed", "global"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySpec:
-    """One weight-stationary systolic array of ``rows`` x ``columns`` processing elements.
+    """One systolic array of ``rows`` x ``columns`` processing elements.
 
-    ``tile_rows`` is the largest m of an output tile (rows of the streamed operand in a wave).
-    ``weight_double_buffering`` says whether each element has a second weight register.
+    ``dataflow`` is the name of one in `wavecore.hardware.dataflows`; it decides which matrix of a GEMM stays in the
+    array.  ``tile_rows`` is the most vectors that stream past one tile that stays: the largest m of an output tile
+    where that is the right operand.  ``weight_double_buffering`` says whether each element has a second register for
+    what stays, and ``weight_load`` how a tile of it enters: behind the wavefront of the tile before it, or by one
+    shift of the whole array.
     """
 
     rows: int
@@ -26,6 +29,7 @@ class ArraySpec:
     tile_rows: int
     weight_double_buffering: bool
     weight_load: WeightLoad
+    dataflow: str = "weight_stationary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +113,9 @@ class ChipSpec:
 class SparsitySpec:
     """What the machine does with zeros.
 
-    ``gating`` rests a multiplier that has one for an operand (energy), ``tile_skipping`` leaves out waves whose
-    stationary tile is all zero (cycles), ``compression`` packs tensors in DRAM (traffic); on chip they are dense.
+    ``gating`` rests a multiplier that has one for an operand (energy), ``tile_skipping`` leaves out waves whose tile
+    of the operand that the array holds is all zero (cycles), ``compression`` packs tensors in DRAM (traffic); on chip
+    they are dense.
     """
 
     gating: bool = False

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from wavecore.hardware.dataflows import dataflow_of
+from wavecore.hardware.dataflows.base import GemmMatrix
 from wavecore.hardware.specs import Accelerator, SparsitySpec
 from wavecore.network.layers.base import ELEMENT_BYTES
 from wavecore.network.sparsity import Sparsity, WeightFacts
@@ -26,8 +28,8 @@ def for_machine(training: TrainingGraph, accelerator: Accelerator) -> TrainingGr
     """The training graph as this machine runs it; itself where nothing is known of zeros."""
     if training.sparsity is None:
         return training
-    sparsity, size = training.sparsity, (accelerator.array.rows, accelerator.array.columns)
-    options = accelerator.sparsity
+    sparsity, options = training.sparsity, accelerator.sparsity
+    tile = _skippable_tile(accelerator)
 
     def fresh() -> TrainingGraph:
         zeros = _zeros(training, sparsity)
@@ -36,15 +38,27 @@ def for_machine(training: TrainingGraph, accelerator: Accelerator) -> TrainingGr
             tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
 
         def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-            return tuple(_operation(zeros, training, op, options, size) for op in operations)
+            return tuple(_operation(zeros, training, op, options, tile) for op in operations)
 
         units = tuple(
             replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units
         )
         return replace(training, units=units, tensors=tensors, sparsity=None)
 
-    made: TrainingGraph = training.memory.recall("machine", (options, size), fresh)
+    made: TrainingGraph = training.memory.recall("machine", (options, tile), fresh)
     return made
+
+
+def _skippable_tile(accelerator: Accelerator) -> tuple[int, int] | None:
+    """Return the rows and columns of the largest tile of weights that the machine skips where it is all zero, or None.
+
+    Weights, whose zeros are known beforehand, are the right operand of the products that read them: their tiles can
+    be skipped where that is the operand that the array holds.
+    """
+    dataflow = dataflow_of(accelerator.array)
+    if not accelerator.sparsity.tile_skipping or dataflow.held is not GemmMatrix.RIGHT:
+        return None
+    return dataflow.held_tile(accelerator.array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +103,15 @@ def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
 
 
 def _operation(
-    zeros: _Zeros, training: TrainingGraph, op: Operation, options: SparsitySpec, size: tuple[int, int]
+    zeros: _Zeros, training: TrainingGraph, op: Operation, options: SparsitySpec, tile: tuple[int, int] | None
 ) -> Operation:
     """An operation with the share of its products that are not zero, and the tiles that it skips."""
     if not op.gemms:
         return op
     weights = zeros.weights.get(op.unit)
     skips: tuple[EmptyTiles, ...] = ()
-    if options.tile_skipping and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
-        skips = empty_tiles(weights, op.phase, op.gemms, size, max(1, op.time_steps))
+    if tile is not None and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
+        skips = empty_tiles(weights, op.phase, op.gemms, tile, max(1, op.time_steps))
     share = _density(zeros, training, op, UseRole.LEFT) * _density(zeros, training, op, UseRole.RIGHT)
     if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         share *= weights.density
