@@ -97,6 +97,8 @@ def test_commands_cost_what_the_dataflow_says() -> None:
         if each.work.macs
     }
     assert found == {"fc.forward": (0, 4 * 64, 6, 4), "fc.weight_gradient": (0, 32 * 8, 6, 32)}
+    # B stays in the global buffer while row tiles of A pass: 8 rows are one tile, or two of the array's 4 rows
+    assert (held["fc.forward"].blocks, streams["fc.forward"].blocks) == (1, 2)
     # weight-stationary: 16 waves of 4 rows by 2 column blocks, each of max(m = 8, k = 4) cycles
     assert (held["fc.forward"].work.fill_cycles, held["fc.forward"].work.array_cycles) == (4, 32 * 8)
     # A is fetched once for each of 2 column tiles, B once for each of 2 row tiles

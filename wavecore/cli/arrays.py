@@ -63,7 +63,7 @@ def gemm(
 
 
 def gemm_values(array: ArraySpec, clock_hz: int, m: int, k: int, n: int) -> dict[str, Any]:
-    """What ``gemm.*`` says of a product, by the last part of the metrics' names."""
+    """Return the metrics ``gemm.*`` of a product, by the last part of their names."""
     from wavecore.hardware.dataflows import dataflow_of
     from wavecore.hardware.dataflows.base import utilization
 
@@ -111,7 +111,7 @@ def scalesim(
 
 
 def scalesim_values(layer: TopologyLayer, array: ArraySpec, dataflow: Any) -> dict[str, Any]:
-    """What ``scalesim.*`` says of a layer, by the last part of the metrics' names."""
+    """Return the metrics ``scalesim.*`` of a layer, by the last part of their names."""
     from wavecore.hardware.dataflows import dataflow_of
     from wavecore.hardware.scalesim import gemm_of, repeats_of, scalesim_cycles, topology_macs
 
@@ -144,7 +144,7 @@ def _explanation(dataflow: str, own: str, theirs: int, ours: int, streamed: int)
 
 
 def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
-    """The same machine with another size of array."""
+    """Return the machine with ``array``, ROWSxCOLUMNS, as the size of its array."""
     if array is None:
         return machine
     rows, columns = array_size(array)
@@ -152,7 +152,7 @@ def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
 
 
 def _array_of(machine: LoadedMachine, schedule: str) -> ArraySpec:
-    """The array as ``schedule`` uses it: with one weight register or two, as it plans for a small network."""
+    """Return the array as ``schedule`` uses it, with one weight register or two: as it plans for a small network."""
     from wavecore.network.graph import Network
     from wavecore.network.layers import CrossEntropy, Flatten, Linear
     from wavecore.network.shapes import Shape

@@ -12,15 +12,15 @@ writes all of them at one clock edge:
 
 Row r of the operands enters r cycles after row 0, column c of the weights c cycles after column 0.  Cycle 0
 is the one in which the first weight row enters; an output's cycle is the one in which the element at
-the lower edge computes it.  The accumulators below the edge add the waves of an output tile, exactly
-(int64 or float64).
+the lower edge computes it.  The accumulators below the edge add up the waves of an output tile in int64 (exact) or
+float64.
 
 With ``weight_load="skewed"`` everything enters at row ``rows - e``, ``e = min(K, rows)``, so a GEMM uses the
 e rows next to the output edge.  With ``"global"`` one enable shifts all weights of the array at once, tiles
 are padded to its size, and everything enters at row 0.
 
 The controller looks only at the registers (see `_Controller`).  A start that would spoil a result raises
-`HazardError`, so a timetable can be shown to be the earliest: hurry one start by one cycle and it breaks.
+`HazardError`.  So the tests can show that a timetable is the earliest: any start one cycle earlier raises it.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ EMPTY = -1
 
 
 class HazardError(InvariantError):
-    """Two things claim one register, or something arrives before what it needs."""
+    """A wave that starts too early: two values claim one register, or one arrives before what it needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """An ``m x k`` tile of A (``a``) past a ``k x n`` tile of B (``b``), for the product at (row, column).
+    """One wave: an ``m x k`` tile of A (``a``) streams past a ``k x n`` tile of B (``b``).
 
-    ``product_columns`` is n without padding; ``finishes`` marks the last wave of its output tile.
+    Its results belong to the product from (``row``, ``column``) on.  ``product_columns`` is n without padding;
+    ``finishes`` marks the last wave of its output tile.
     """
 
     a: Matrix
@@ -60,7 +61,7 @@ class Wave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timetable:
-    """The cycle in which each wave's first weight row, and its first operand, enters the array."""
+    """The cycles in which the first weight row of each wave, and its first operand, enter the array."""
 
     load_cycles: tuple[int, ...]
     stream_cycles: tuple[int, ...]
@@ -68,7 +69,7 @@ class Timetable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayRun:
-    """What came out, and when; register writes are counted over all elements."""
+    """The product, the cycles of its first and last outputs, and register writes over all elements."""
 
     product: Matrix
     cycles: int
@@ -81,12 +82,12 @@ class ArrayRun:
 
 
 def multiply(a: Matrix, b: Matrix, array: ArraySpec) -> ArrayRun:
-    """Multiply ``a`` (M x K) by ``b`` (K x N) on an idle ``array``."""
+    """Multiply ``a`` (M x K) by ``b`` (K x N) on an idle ``array`` and return the run."""
     return run_waves(cut_waves(a, b, array), array)
 
 
 def cut_waves(a: Matrix, b: Matrix, array: ArraySpec) -> list[Wave]:
-    """Cut a GEMM into waves: column blocks, then row tiles, then depth; full sizes first."""
+    """Return the waves of a GEMM in their order: by column block, then row tile, then depth; full sizes first."""
     exact = np.int64 if np.issubdtype(np.result_type(a, b), np.integer) else np.float64
     waves = []
     for column in range(0, b.shape[1], array.columns):
@@ -104,10 +105,10 @@ def cut_waves(a: Matrix, b: Matrix, array: ArraySpec) -> list[Wave]:
 
 
 def run_waves(waves: Sequence[Wave], array: ArraySpec, timetable: Timetable | None = None) -> ArrayRun:
-    """Run ``waves`` in order on an idle ``array``, as early as its controller can or at the given times.
+    """Run ``waves`` in order on an idle ``array``: each as early as the controller can, or by a given timetable.
 
-    Waves that meet in an element of the product add up.  Raises `HazardError` where a given timetable
-    would spoil a result.
+    Results of waves for the same element of the product are added.  Raises `HazardError` where a given timetable would
+    spoil a result.
     """
     grid = _Grid(array, array.rows - max(wave.b.shape[0] for wave in waves), waves[0].a.dtype)
     control = _Controller(waves, array, timetable)
@@ -133,7 +134,7 @@ def run_waves(waves: Sequence[Wave], array: ArraySpec, timetable: Timetable | No
 
 
 class _Controller:
-    """Starts loads and streams, from what the registers hold.
+    """The controller, which decides from the registers' contents when loads and streams start.
 
     A stream starts when its weights have entered and the stream before it has.  A load starts when the
     load before it has entered, and
@@ -194,9 +195,10 @@ class _Controller:
 
 
 class _Edges:
-    """What enters in one cycle: weights by column at the entry row, operands by row at the left edge.
+    """The words that enter in one cycle: weights by column at the entry row, operands by row at the left edge.
 
-    Hops are how many elements a word still has to go beyond the one it enters; `EMPTY` is no word.
+    A word's hops are the number of elements that it still has to pass beyond the one that it enters; `EMPTY` means that
+    no word enters.
     """
 
     def __init__(self, waves: Sequence[Wave], control: _Controller, array: ArraySpec, cycle: int, entry: int):
@@ -244,10 +246,10 @@ class _Edges:
 
 
 class _Grid:
-    """The elements' registers, each a rows x columns matrix.
+    """The elements' registers, each as a rows x columns matrix.
 
-    ``loaded`` is the register in the shift chain: the second weight register, or the only one.
-    ``unlatched`` marks a loaded weight in its place that no wave has used.
+    ``loaded`` is the weight register in the shift chain: the second one, or the only one.  ``unlatched`` marks a loaded
+    weight that has reached its own row and that no wave has used yet.
     """
 
     def __init__(self, array: ArraySpec, entry: int, kind: np.dtype[Any]) -> None:
@@ -266,7 +268,7 @@ class _Grid:
         self.operand_writes = self.weight_writes = self.partial_sum_writes = 0
 
     def step(self, fed: _Edges) -> tuple[NDArray[np.bool_], Matrix]:
-        """Play one cycle; return which columns deliver a result at the lower edge, and the results."""
+        """Run one cycle; return which columns deliver a result at the lower edge, and the results."""
         operand = _from_left(self.operand, fed.operand)
         operand_hops = _from_left(np.maximum(self.operand_hops, 0) - 1, fed.operand_hops)
         valid = operand_hops != EMPTY
@@ -295,7 +297,7 @@ class _Grid:
         return sums_valid[-1], self.partial_sum[-1]
 
     def _arriving_weights(self, fed: _Edges) -> tuple[NDArray[np.bool_], Matrix, Matrix]:
-        """Which elements take a weight at this edge, which, and how far it still has to go."""
+        """Return which elements take a weight at this clock edge, the weights, and their remaining hops."""
         weight_in = _from_above(self.loaded, self.entry, fed.weight)
         hops_in = _from_above(np.maximum(self.loaded_hops, 0) - 1, self.entry, fed.weight_hops)
         if self.array.weight_load == "global":
@@ -319,7 +321,7 @@ class _Grid:
 
 
 class _Accumulators:
-    """The product, below the lower edge: a column's results come in the order of the waves and their rows."""
+    """The accumulators below the lower edge.  A column's results come in the order of the waves and of their rows."""
 
     def __init__(self, waves: Sequence[Wave], columns: int) -> None:
         rows = max(wave.row + wave.a.shape[0] for wave in waves)
@@ -333,7 +335,7 @@ class _Accumulators:
 
     @property
     def missing(self) -> int:
-        """How many results have not come yet, those of padded columns included."""
+        """Return how many results have not come yet, including those of padded columns."""
         return sum(map(len, self.expected))
 
     def take(self, cycle: int, valid: NDArray[np.bool_], results: Matrix) -> None:
@@ -347,12 +349,12 @@ class _Accumulators:
 
 
 def _from_left(registers: Matrix, edge: Matrix) -> Matrix:
-    """What each element sees from its left neighbour's register, the first column from the edge."""
+    """Return the value of each element's left neighbour, and of the ``edge`` for the first column."""
     return np.concatenate([edge[:, None], registers[:, :-1]], axis=1)
 
 
 def _from_above(registers: Matrix, entry: int, edge: Matrix) -> Matrix:
-    """What each element sees from the register above it, the entry row from the edge; rows above it idle."""
+    """Return the value above each element, and of the ``edge`` for the entry row; rows above that keep their own."""
     return np.concatenate([registers[:entry], edge[None, :], registers[entry:-1]], axis=0)
 
 

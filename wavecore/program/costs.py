@@ -1,4 +1,4 @@
-"""What one command costs the array and the vector unit, and the accesses that its energy is made of."""
+"""The cycles of one command on the array and the vector unit, and the counts that its energy is made of."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _gemms(op: Operation, samples: int, array: ArraySpec) -> tuple[GemmCost, int
 
 
 def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> CommandCost:
-    """Cycles and counts of one operation over ``samples`` samples."""
+    """Return the cycles and counts of one operation over ``samples`` samples."""
     reads = sum(
         read.nbytes * (samples if read.tensor.batched else 1) * use.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
@@ -60,9 +60,11 @@ def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, acce
 def _gemm_work(
     placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator, writes: int
 ) -> CommandCost:
-    """A GEMM and its drain through the vector unit.
+    """Return the cost of an operation's GEMMs and of their results' way through the vector unit.
 
-    Every round of the order `OUTPUT_STAYS` adds its products to the gradient in the buffer, so the drain repeats.
+    The array takes the longer of its issue cycles and the time that its operands take through the buffer's array port.
+    Every round of the order `OUTPUT_STAYS` adds its products to the gradient in the buffer, so results pass the vector
+    unit once in each.
     """
     op, array = placed.operation, accelerator.array
     rounds = blocking.blocks if blocking.order == LoopOrder.OUTPUT_STAYS else 1
@@ -95,9 +97,10 @@ def _gemm_work(
 def _vector(
     passes: Iterable[VectorPass], samples: int, port_bytes: int, accelerator: Accelerator, parts: int = 1
 ) -> tuple[int, int]:
-    """(lane operations, cycles) of sweeps that move ``port_bytes`` through the vector unit's buffer port.
+    """Return the lane operations and the cycles of sweeps that move ``port_bytes`` through the vector unit's port.
 
-    Each of the equal ``parts`` starts anew.
+    A sweep takes the longer of its operations over the lanes and its bytes over the port.  The work is in equal
+    ``parts``, each of which takes the pipeline's startup once.
     """
     operations = sum(sweep.elements * (samples if sweep.batched else 1) * sweep.lane_operations for sweep in passes)
     lanes = -(-operations // (parts * accelerator.vector.lanes))
@@ -108,7 +111,7 @@ def _vector(
 def update_work(
     placed: PlacedOperation, moves: Iterable[Transfer], remote_bytes: int, accelerator: Accelerator
 ) -> CommandCost:
-    """A core's share of a layer's update; ``remote_bytes`` of other cores' gradients cross the interconnect."""
+    """Return the cost of a core's share of a layer's update; ``remote_bytes`` of gradients come from other cores."""
     cores = accelerator.chip.cores
     passes = [VectorPass(-(-sweep.elements // cores), sweep.lane_operations) for sweep in placed.operation.passes]
     reads = sum(move.nbytes for move in moves if not move.write)
