@@ -69,7 +69,7 @@ def noted(owner: Owner, number: int, note: str) -> str:
     return f"{number}: {note}"
 
 
-@remembered(key=lambda item: id(item))
+@remembered(key=id)
 def first_of(owner: Owner, item: list[int]) -> int:
     """Return the first element of a list, which cannot be a key itself."""
     return item[0]

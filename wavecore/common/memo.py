@@ -63,8 +63,8 @@ def remembered(
 ) -> Callable[[Callable[Concatenate[Owner, P], R]], Callable[Concatenate[Owner, P], R]]:
     """Mark a function whose results its first argument remembers.
 
-    ``key`` maps the other arguments to what the result depends on; without it they are the key themselves.  The
-    arguments are kept with the result, so that a key may hold their ids.
+    ``key`` maps the other arguments to what the result depends on; without it they are the key themselves.  The memory
+    keeps the arguments alive, so that a key may hold their ids.
     """
 
     def mark(function: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:
@@ -72,9 +72,12 @@ def remembered(
 
         @wraps(function)
         def recall(owner: Owner, /, *args: P.args, **options: P.kwargs) -> R:
-            depends_on = (args, *options.items()) if key is None else key(*args, **options)
-            found: tuple[R, object] = owner.memory.recall(
-                kind, depends_on, lambda: (function(owner, *args, **options), (args, options)), limit
+            if key is None:
+                whole = (*args, *options.items())
+                result: R = owner.memory.recall(kind, whole, lambda: function(owner, *args, **options), limit)
+                return result
+            found: tuple[R, object, object] = owner.memory.recall(
+                kind, key(*args, **options), lambda: (function(owner, *args, **options), args, options), limit
             )
             return found[0]
 
