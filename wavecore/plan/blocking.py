@@ -21,7 +21,6 @@ from wavecore.training.operations import OperandRole
 
 MOST_ROUNDS = 8  # more rounds start sooner, but each adds to the whole gradient
 MOST_ADDED = 16  # times the operands' bytes that rounds may add on chip before another pass over one is preferred
-UNLIMITED_BYTES = 1 << 60
 CHUNK_BYTES = 16 * 1024  # the least piece in which a tensor streams; two of them are in flight
 
 
@@ -170,22 +169,6 @@ def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: 
 def fits(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> bool:
     """Whether ``placed`` can run at all over ``samples`` samples in ``space_bytes``."""
     return _choose(placed, array, samples, space_bytes) is not None
-
-
-def ample_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
-    """Buffer bytes from which on `block` decides the same however many more there are.
-
-    With unlimited room the first of `needs` fits, unless a weight gradient runs in rounds; more room makes those no
-    fewer than it takes for them to start soon and to be cheap.
-    """
-    live = placed.live_bytes * samples
-    ample = block(placed, array, samples, UNLIMITED_BYTES)
-    if ample.order != LoopOrder.OUTPUT_STAYS:
-        return live + ample.stage_bytes
-    parts = operands(placed, array)
-    total = (parts.left + parts.right) * samples
-    room = max(-(-2 * total // ample.blocks), 2 * (parts.window + _chunk(parts.right)))
-    return live + ample.stage_bytes + room
 
 
 def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking | None:
