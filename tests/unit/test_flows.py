@@ -39,7 +39,7 @@ def test_a_short_operation_has_eight_steps() -> None:
     assert lowered(added(4, 8), 1)["sum.forward"].steps == 8
 
 
-@pytest.mark.parametrize(("samples", "steps"), [(1, 12), (2, 24), (4, 48)])
+@pytest.mark.parametrize(("samples", "steps"), [(1, 12), (2, 24), (12, 144)])
 def test_a_step_moves_128_kib(samples: int, steps: int) -> None:
     """3 tensors of 64 * 64 * 64 * 2 B = 512 KiB per sample; 1 MiB read and half written take 1536 cycles."""
     assert 3 * 512 * samples == 128 * steps
@@ -58,6 +58,8 @@ def test_a_step_takes_4096_cycles(samples: int, steps: int) -> None:
     found = lowered(net.build(), samples)["pool.forward"]
     assert found.work.vector_cycles == 10_000 * samples + 16
     assert found.steps == steps
+    for startup, exact in ((960, 10), (961, 11)):  # 40,960 cycles are 10 steps to the cycle
+        assert lowered(net.build(), 4, f"vector.startup={startup} cycles")["pool.forward"].steps == exact
 
 
 def test_a_small_buffer_makes_steps_smaller() -> None:
