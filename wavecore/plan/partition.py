@@ -31,8 +31,8 @@ def partition(grouper: Grouper, pieces: Sequence[tuple[int, int]], rules: Sequen
 
     None where some block fits in no group; units always do, since they can stream.
 
-    Shortest path over the places to cut; a single unit may also stream the whole mini-batch.  MODEL.md section 5
-    merges greedily; this is the optimum of the same costs.
+    Shortest path over the places to cut; a single unit may also stream the whole mini-batch.  The MBS paper
+    merges greedily; this is the optimum of the same costs (docs/model.md section 3).
     """
     count = len(pieces)
     streamed = _streamed(grouper, pieces)
