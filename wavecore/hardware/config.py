@@ -1,14 +1,14 @@
-"""TOML files -> `specs.Accelerator`, with dotted overrides and the source of every value.
+"""Read accelerators from TOML files, with dotted overrides, and the source of every value.
 
-A key is a field's name without its unit (``global_buffer_bytes`` -> ``core.global_buffer = "10 MiB"``).
+A key is a field's name in `specs` without its unit (``global_buffer_bytes`` -> ``core.global_buffer = "10 MiB"``).
 A value is plain, or ``{ value = "10 MiB", source = "..." }``.  An accelerator file has ``name``, ``memory``
 and ``energy`` (each the name of a registered one, a path from the file's folder, or a table of fields), the
-sections ``[chip] [core] [array] [local_buffer] [vector]``, maybe [sparsity], and maybe ``base``: the name or path of an
-accelerator of which it states only the differences.
+sections ``[chip] [core] [array] [local_buffer] [vector]``, optionally ``[sparsity]``, and optionally ``base``: the
+name or path of an accelerator from which it states only the differences.
 
-Later layers win: base, file, ``memory=``, overrides.  A local buffer whose size a user states is checked
-against the array.  One that nobody states, or that a preset states and a later layer's array has outgrown or
-outshrunk, gets the size that the array needs.
+Settings come in layers, and a later layer replaces values of an earlier one: base, file, ``memory=``, overrides.  A
+local buffer whose size a user states is checked against the array.  A local buffer without a stated size, or with a
+size from a preset and an array from a later layer, gets the size that the array needs.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _PARTS: dict[str, PresetKind] = {"memory": "memories", "energy": "energy"}
 
 @dataclass(frozen=True, slots=True)
 class SettingKey:
-    """What one key fills: the ``field`` of a spec, its base ``unit`` (or "") and its Python ``type``."""
+    """The field of a spec that a key sets: its name ``field``, its base ``unit`` (or "") and its Python ``type``."""
 
     field: str
     unit: str
     type: Any
 
 
-# Both would be called "static" if the whole unit were cut off.
+# Without their whole unit, both keys would be "static".
 _UNUSUAL_KEYS = {
     "static_watts_per_core": ("static_per_core", "watts"),
     "static_watts_per_global_buffer_byte": ("static_per_global_buffer_byte", "watts_per_byte"),
@@ -69,7 +69,7 @@ def _keys(spec: type) -> dict[str, SettingKey]:
 _SPECS: dict[str, type] = {part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part != "name"}
 _SECTIONS = {section: _keys(spec) for section, spec in _SPECS.items()}
 
-# A plain number is from 1 to this; a quantity is positive and at most the ceiling of its unit.
+# A number without a unit is at least 1 and at most this; a quantity is at most the ceiling of its unit.
 _LARGEST = {"chip.cores": 1024, "array.tile_rows": 1 << 16, "vector.lanes": 1 << 16}
 _LARGEST_OF_THE_REST = 4096
 _CEILINGS = {
@@ -91,7 +91,7 @@ _MAY_BE_ZERO = {"seconds", "cycles", "joules", "watts", "joules_per_bit", "joule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """A raw value, where it stands, its source, the rank of its layer and whether a user stated it."""
+    """A value as given, its place for error messages, its source, the number of its layer, and if a user stated it."""
 
     value: object
     where: str
@@ -102,7 +102,7 @@ class _Setting:
 
 @dataclass(slots=True)
 class _SettingLayers:
-    """Settings by dotted key, and the file that each section was last read from."""
+    """The settings by dotted key, and for each section the file that it was last read from (``labels``)."""
 
     label: str
     settings: dict[str, _Setting] = field(default_factory=dict)
@@ -113,9 +113,9 @@ class _SettingLayers:
 def load_accelerator(
     name_or_path: str = "wavecore", *, memory: str | None = None, overrides: Sequence[str] = ()
 ) -> specs.Accelerator:
-    """Return the accelerator of that name or in that file.
+    """Return the registered accelerator of that name, or the one in that file.
 
-    ``memory`` is the name or path of another memory, and ``overrides`` are laid over all else in their order:
+    ``memory`` is the name or path of another memory.  ``overrides`` are applied last, in their order:
     ``"core.global_buffer=5 MiB"`` for any field, ``"memory=hbm2"`` and ``"energy=32nm"`` for a whole table.
     Raises `NameLookupError`, `FileError`, `ConfigError` or `UnitError`, located at the line or the override.
     """
@@ -130,13 +130,13 @@ def load_accelerator(
 def sources(
     name_or_path: str = "wavecore", *, memory: str | None = None, overrides: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return the source of every value of the machine that `load_accelerator` gives, by dotted key."""
+    """Return by dotted key the source of every value of the accelerator that `load_accelerator` returns."""
     settings = _collect(name_or_path, memory, overrides).settings
     return {key: settings[key].source for key in sorted(settings)}
 
 
 def describe(accelerator: specs.Accelerator) -> dict[str, Any]:
-    """Return the machine for JSON: nested dicts of plain values in base units, keyed by field name."""
+    """Return the accelerator for JSON: nested dicts of plain values in base units, by field name."""
     return asdict(accelerator)
 
 
@@ -146,7 +146,7 @@ def available(kind: PresetKind) -> list[str]:
 
 
 def machine_keys() -> dict[str, SettingKey]:
-    """Map the dotted key of every field of a machine (``"core.global_buffer"``) to what it fills; names are out."""
+    """Map the dotted key of every field of an accelerator but names (``"core.global_buffer"``) to that field."""
     return {
         f"{section}.{key}": filled
         for section, keys in _SECTIONS.items()
@@ -156,9 +156,9 @@ def machine_keys() -> dict[str, SettingKey]:
 
 
 def parse_value(dotted: str, value: object, where: str) -> int | float | str | bool:
-    """Return what TOML gives for a key of `machine_keys`, as the type and in the base unit of its field.
+    """Convert the TOML value of a key of `machine_keys` to the type and the base unit of its field.
 
-    Raises `UnitError` or `ConfigError`, located at ``where``.
+    Raises `UnitError` or `ConfigError`, located at ``where``, if the value does not fit.
     """
     section, _, key = dotted.partition(".")
     setting = _Setting(value=value, where=where, source="", layer=0, by_user=True)
@@ -167,7 +167,7 @@ def parse_value(dotted: str, value: object, where: str) -> int | float | str | b
 
 
 def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) -> _SettingLayers:
-    """Lay base, file, memory and overrides over each other."""
+    """Collect the settings of all layers: base, file, memory and overrides."""
     machine = _SettingLayers(label=name_or_path)
     _read_accelerator(machine, open_document("accelerators", name_or_path, "accelerator", Path()), ())
     if memory is not None:
@@ -181,7 +181,7 @@ def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) ->
 
 
 def _read_accelerator(machine: _SettingLayers, document: Document, bases: tuple[str, ...]) -> None:
-    """Lay an accelerator file, after the one it is based on, over the machine."""
+    """Read an accelerator file into a new layer, after the file that it is based on."""
     if document.label in bases:
         circle = " -> ".join((*bases, document.label))
         raise ConfigError(place(document, "base"), f"the bases go in a circle: {circle}")
@@ -211,7 +211,7 @@ def _read_accelerator(machine: _SettingLayers, document: Document, bases: tuple[
 def _read_section(
     machine: _SettingLayers, document: Document, section: str, table: Mapping[str, object], prefix: str
 ) -> None:
-    """Lay a table of fields, found in the document under ``prefix``, over the section of the machine."""
+    """Read a table of fields, found in the document under ``prefix``, into a section."""
     machine.labels[section] = document.label
     for key, value in table.items():
         if key not in _SECTIONS[section]:
@@ -220,7 +220,7 @@ def _read_section(
 
 
 def _replace_part(machine: _SettingLayers, part: str, name: str, where: str, folder: Path) -> None:
-    """Put the named memory or energy table in the place of the present one."""
+    """Replace the whole memory or energy table by the named one."""
     document = open_document(_PARTS[part], name, where, folder)
     for key in _SECTIONS[part]:
         machine.settings.pop(f"{part}.{key}", None)
@@ -228,7 +228,7 @@ def _replace_part(machine: _SettingLayers, part: str, name: str, where: str, fol
 
 
 def _override(machine: _SettingLayers, text: str) -> None:
-    """Lay one ``section.key=value`` over the machine."""
+    """Apply one override, ``section.key=value`` or the name of a memory or energy table."""
     where = f"--set {text}"
     dotted, equals, value = (piece.strip() for piece in text.partition("="))
     if not equals:
@@ -250,7 +250,7 @@ def _override(machine: _SettingLayers, text: str) -> None:
 
 
 def _literal(text: str, section: str, key: str) -> object:
-    """Read an override's text as the type that TOML would have given it; what does not fit stays text."""
+    """Read an override's text as the type of its key; a text that does not fit is returned, and refused later."""
     kind = _SECTIONS[section][key].type if key else str
     if kind is bool and text in ("true", "false"):
         return text == "true"
@@ -260,13 +260,13 @@ def _literal(text: str, section: str, key: str) -> object:
 
 
 def _choices(name: str, allowed: Iterable[str]) -> str:
-    """Return where a misplaced key belongs, or the nearest of the allowed names, or all of them."""
+    """Return the hint for an unknown key: the sections that have it, else the nearest allowed names, else all."""
     elsewhere = [f"{section}.{name}" for section, keys in _SECTIONS.items() if name in keys and name != "name"]
     return " or ".join(elsewhere or nearest(name, allowed)) or "one of " + ", ".join(allowed)
 
 
 def _setting(machine: _SettingLayers, document: Document, path: str, value: object) -> _Setting:
-    """Unwrap ``{ value = ..., source = ... }``; a plain value's source is its place in the file."""
+    """Return the setting of a value or of ``{ value = ..., source = ... }``; a plain value has its file as source."""
     where = place(document, path)
     source: object = "file " + where.removesuffix(f": {path}")
     if isinstance(value, dict):
@@ -282,7 +282,7 @@ def _setting(machine: _SettingLayers, document: Document, path: str, value: obje
 
 
 def _name(setting: _Setting | None, label: str) -> str:
-    """Return the text of a setting that must be a name."""
+    """Return the text of a setting that must be a name; raise `ConfigError` if it is none."""
     if setting is None:
         raise ConfigError(label, "there is no name", 'name = "..."')
     if not isinstance(setting.value, str) or not setting.value.strip():
@@ -291,7 +291,7 @@ def _name(setting: _Setting | None, label: str) -> str:
 
 
 def _values(machine: _SettingLayers, section: str) -> dict[str, Any]:
-    """Return the fields of a section's spec."""
+    """Return the field values of a section's spec; raise `ConfigError` if a field without a default is missing."""
     keys = _SECTIONS[section]
     present = {key: keys[key] for key in keys if f"{section}.{key}" in machine.settings}
     optional = {each.name for each in fields(_SPECS[section]) if each.default is not MISSING}
@@ -304,7 +304,7 @@ def _values(machine: _SettingLayers, section: str) -> dict[str, Any]:
 
 
 def _convert(section: str, key: str, setting: _Setting) -> Any:
-    """Return a setting's value as the type and in the base unit of its field."""
+    """Convert a setting's value to the type and the base unit of its field."""
     wanted, value, where = _SECTIONS[section][key], setting.value, setting.where
     if wanted.unit:
         return _quantity(value, wanted.unit, where, f"{section}.{key}")
@@ -327,6 +327,7 @@ def _convert(section: str, key: str, setting: _Setting) -> Any:
 
 
 def _quantity(value: object, unit: str, where: str, dotted: str) -> int | float:
+    """Parse a quantity; raise `UnitError` or `ConfigError` if it is no quantity of ``unit`` or out of range."""
     zero = unit in _MAY_BE_ZERO and dotted != "memory.trefi"
     amount = units.parse(value, unit, where=where, allow_zero=zero)
     if amount > units.parse(_CEILINGS[unit], unit):
@@ -335,7 +336,7 @@ def _quantity(value: object, unit: str, where: str, dotted: str) -> int | float:
 
 
 def _local_buffers(array: specs.ArraySpec) -> dict[str, tuple[int, str]]:
-    """Return the bytes each local buffer must hold, and how they come about: fp16 operands, fp32 sums."""
+    """Return for each local buffer the bytes that it must hold, of fp16 operands or fp32 sums, and their formula."""
     return {
         "a": (array.tile_rows * array.rows * 2, "array.tile_rows x array.rows x 2 bytes"),
         "b": (array.rows * array.columns * 2, "array.rows x array.columns x 2 bytes"),
@@ -344,7 +345,7 @@ def _local_buffers(array: specs.ArraySpec) -> dict[str, tuple[int, str]]:
 
 
 def _fit_local_buffers(machine: _SettingLayers) -> None:
-    """Give the local buffers that no user stated and that are older than the array the size it needs."""
+    """Set each local buffer that no user stated and that is of an earlier layer than the array to the needed size."""
     shape = [machine.settings.get(f"array.{key}") for key in ("rows", "columns", "tile_rows")]
     if None in shape:
         return
@@ -363,7 +364,7 @@ def _fit_local_buffers(machine: _SettingLayers) -> None:
 
 
 def _check(machine: specs.Accelerator, collected: _SettingLayers) -> None:
-    """Refuse values that contradict each other."""
+    """Raise `ConfigError` for values that contradict each other: local buffers, DRAM sizes, refresh."""
 
     def fail(key: str, what: str, hint: str) -> None:
         raise ConfigError(collected.settings[key].where, what, hint)

@@ -1,25 +1,25 @@
 """The timing of one shared DRAM, for long transfers that are striped over all its channels.
 
 The unit of service is a *request*: tens of KiB, contiguous in one stream.  Its bursts occupy the
-column slots of all channels in lockstep.  A slot of a read is the moment of its column command (its data
-follow tCL later); a slot of a write is the moment its data are on the bus.  Everything is exact
-in rational arithmetic; what callers see is rounded up to whole picoseconds, and never accumulates.
+column slots of all channels in lockstep.  The slot of a read burst is the time of its column command, tCL before its
+data; the slot of a write burst is the time of its data on the bus.  Times are exact rational numbers inside; results
+are rounded up to whole picoseconds, and this rounding does not accumulate.
 
-The rules, each the earliest moment that JEDEC's constraints allow:
+The rules, each the earliest time that JEDEC's constraints allow:
 
 * a burst takes ``burst * channels / bandwidth``; small requests use fewer channels but no less time
   than their busiest channel needs; a request starts at channel 0;
-* a stream opens its next rows behind the running transfer: with ``banks`` banks each row costs at
-  least ``(row transfer + tRP + tRCD) / banks``, which only narrow or single-banked parts ever notice;
+* a stream opens its next rows while it transfers: with ``banks`` banks each row takes at
+  least ``(row transfer + tRP + tRCD) / banks``, which limits only devices with few banks or short rows;
 * a request of another stream than the last one needs tRP + tRCD first.  The controller looks one
-  request ahead: if the request was waiting (``now <= bus free``), they start with the previous transfer;
+  request ahead: for a request that was waiting (``now <= bus free``) they begin with the previous transfer;
 * read then write: tCL (data still to come) + tRTW (turnaround of the bus);  write then read: tWTR;
 * refresh, all banks at once: no slot in ``[k tREFI - tRP, k tREFI + tRFC)``, k = 1, 2, ...  (all banks
-  must be precharged before it); then all rows are closed and the next slot needs tRCD.  A transfer that
+  must be precharged before it); after it all rows are closed and the next slot needs tRCD.  A transfer that
   meets a refresh is interrupted between two bursts and continues after it.
 
-Because a waiting request may activate early, one that arrives just after the bus became free can be
-served up to tRP + tRCD later than had the bus been a little slower; a backlog never is.
+A waiting request activates its row early, and one that arrives just after the bus became free does not.  So such a
+request can be served up to tRP + tRCD later than on a slightly slower bus; a backlog of requests cannot.
 
 Not modelled: postponed or per-bank refresh, tFAW, bank-group conflicts (tCCD_L), row hits across a
 switch back to an earlier stream (a switch always pays), write latency (hidden in the queue).
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PS_PER_SECOND = 10**12
 STREAM_BYTES = 1 << 30
-"""The part of the address space that each stream owns in an exported trace."""
+"""The size of the address range of each stream in an exported trace."""
 
 TraceFormat = Literal["ramulator2", "dramsim3"]
 TRACE_FORMATS: tuple[TraceFormat, ...] = get_args(TraceFormat)
@@ -50,17 +50,17 @@ def picoseconds(seconds: float) -> int:
 
 
 def bursts_of_busiest_channel(memory: MemorySpec, nbytes: int) -> int:
-    """Return how many bursts the busiest channel transfers of ``nbytes`` striped from channel 0."""
+    """Return the number of bursts of the busiest channel for ``nbytes`` that are striped from channel 0."""
     stripes, rest = divmod(nbytes, memory.interleave_bytes * memory.channels)
     whole = stripes * (memory.interleave_bytes // memory.burst_bytes)
     return whole - (-min(rest, memory.interleave_bytes) // memory.burst_bytes)
 
 
 def burst_ps(memory: MemorySpec) -> Fraction:
-    """Return the time from one burst to the next of a channel in a long stream, in exact picoseconds.
+    """Return the time between two bursts of a channel in a long stream, in picoseconds, exact.
 
-    The larger of the bus's time for a burst and a row's ``(transfer + tRP + tRCD) / banks`` spread
-    over its bursts.
+    That is the larger of the bus's time per burst and of a row's ``(transfer + tRP + tRCD) / banks`` over the
+    bursts of the row.
     """
     bus = Fraction(memory.burst_bytes * memory.channels * PS_PER_SECOND, memory.bandwidth_bytes_per_second)
     bursts_per_row = memory.row_bytes // memory.burst_bytes
@@ -69,7 +69,7 @@ def burst_ps(memory: MemorySpec) -> Fraction:
 
 
 def transfer_ps(memory: MemorySpec, nbytes: int) -> int:
-    """Return the time of the column slots of ``nbytes`` in one stream, without refresh, rounded up."""
+    """Return the time of the column slots of ``nbytes`` in one stream, without refresh, in picoseconds, rounded up."""
     return ceil(bursts_of_busiest_channel(memory, nbytes) * burst_ps(memory))
 
 
@@ -80,12 +80,12 @@ def sustained_bytes_per_second(
     run_requests: int | None = None,
     scattered: bool = False,
 ) -> float:
-    """Return the bandwidth of an endless backlog of requests, from the timing parameters alone.
+    """Return the bandwidth for an endless backlog of requests, in closed form from the timing parameters.
 
-    ``request_bytes`` is the size of each request (default: whole stripes, so that no channel idles).
-    ``run_requests`` turns the bus around after so many requests, reads and writes being two streams;
-    with ``scattered`` every request is another stream.  Exact for one sequential stream of whole stripes;
-    otherwise within (gap + burst) / tREFI, because a gap may coincide with a refresh.
+    ``request_bytes`` is the size of each request (default: a whole stripe, so that no channel idles).
+    With ``run_requests``, that many reads and that many writes alternate, as two streams; with ``scattered``, each
+    request is of another stream.  Exact for one sequential stream of whole stripes; otherwise the relative error is
+    at most (gap + burst) / tREFI, because a gap may coincide with a refresh.
     """
     stripe = memory.interleave_bytes * memory.channels
     nbytes = stripe if request_bytes is None else request_bytes
@@ -106,7 +106,12 @@ def sustained_bytes_per_second(
 
 
 class _DramTiming:
-    """A `MemorySpec`'s constraints in picoseconds, checked to leave room between refreshes."""
+    """The timing constraints of a `MemorySpec` in picoseconds.
+
+    ``switch`` is tRP + tRCD, ``to_write`` and ``to_read`` the turnarounds of the bus, ``read_tail`` the time from a
+    read's last slot to its delivery, ``closed`` the time around each refresh without slots.  The constructor raises
+    ConfigError if the description cannot be a working memory.
+    """
 
     __slots__ = ("closed", "rcd", "read_tail", "refi", "rp", "switch", "to_read", "to_write")
 
@@ -124,7 +129,7 @@ class _DramTiming:
 
 
 def _check(memory: MemorySpec, timing: _DramTiming) -> None:
-    """Raise ConfigError where the description cannot be a working memory."""
+    """Raise ConfigError if a size is wrong or the refreshes leave no time for transfers."""
     where = f"memory {memory.name!r}"
     sizes = (
         "channels",
@@ -148,9 +153,9 @@ def _check(memory: MemorySpec, timing: _DramTiming) -> None:
 
 
 class Dram:
-    """The mutable state of the data bus of one chip's DRAM; see the module's rules.
+    """The state of the data bus of a chip's DRAM, which follows the rules of this module.
 
-    Requests are served in the order of the calls.  All arguments and results are picoseconds and bytes.
+    Requests are served in the order of the calls.  Arguments and results are in picoseconds and bytes.
     """
 
     __slots__ = (
@@ -159,7 +164,7 @@ class Dram:
     )  # fmt: skip
 
     def __init__(self, memory: MemorySpec) -> None:
-        """Raise ConfigError if ``memory`` has no time left between its refreshes."""
+        """Raise ConfigError if ``memory`` cannot be a working memory."""
         self.memory = memory
         timing = _DramTiming(memory)
         burst = burst_ps(memory)
@@ -175,17 +180,18 @@ class Dram:
         self._closed = timing.closed * scale
         self._per_interval = (self._refi - self._closed - self._rcd) // self._burst
         self._free = 0  # end of the last slot
-        self._started = 0  # when the bus began what it transferred last, without interruption
-        self._window = 0  # index of the last refresh before that
+        self._started = 0  # begin of the last transfer, or of its part after the last refresh that interrupted it
+        self._window = 0  # index of the last refresh before `_started`
         self._stream: int | None = None
         self._write = False
 
     def serve(self, now_ps: int, nbytes: int, write: bool, stream: int) -> tuple[int, int]:
-        """Serve the next request as early as legal and not before ``now_ps``.
+        """Serve the next request at the earliest legal time that is not before ``now_ps``.
 
         Returns ``(bus_free_ps, done_ps)``: when the bus is free for the next request, and when the
-        last data have arrived (a read: tCL and the controller after its last slot; a write: its last beat).
-        A request that comes in the very picosecond in which the bus becomes free counts as waiting.
+        last data have arrived: for a read tCL and the controller's time after its last slot, for a write the end of
+        that slot.  A request that comes in the picosecond in which the bus becomes free counts as waiting.  Raises
+        InvariantError if ``nbytes`` is not positive.
         """
         if nbytes <= 0:
             raise InvariantError("dram", f"a request of {nbytes} bytes")
@@ -199,7 +205,7 @@ class Dram:
         return -(-end // scale), -(-done // scale)
 
     def _begin(self, now: int, write: bool, stream: int) -> int:
-        """Return the first legal slot, in internal time, and note the refresh that precedes it."""
+        """Return the first legal slot, in internal time units, and record the refresh that precedes it."""
         free = self._free
         waiting = now < free + self._scale
         base = free if waiting else now
@@ -217,7 +223,7 @@ class Dram:
             begin = turned if turned > begin else begin
         else:
             turned = 0
-        if begin >= (window + 1) * self._refi - self._rp:  # overtaken by a refresh: activate anew after it
+        if begin >= (window + 1) * self._refi - self._rp:  # a refresh comes first: activate again after it
             window += 1
             opened = window * self._refi + self._closed - self._rp + self._rcd
             begin = turned if turned > opened else opened
@@ -225,7 +231,7 @@ class Dram:
         return begin
 
     def _transfer(self, begin: int, bursts: int) -> int:
-        """Return the end of ``bursts`` slots from ``begin``, interrupted by every refresh on the way."""
+        """Return the end of ``bursts`` slots from ``begin``, interrupted by every refresh in between."""
         self._started = begin
         window = self._window
         burst = self._burst
@@ -239,15 +245,15 @@ class Dram:
 
 
 def trace_address(stream: int, offset_bytes: int) -> int:
-    """Return the address of a stream's byte: each stream owns `STREAM_BYTES` and wraps around inside."""
+    """Return the address of a byte of a stream; offsets wrap around in the stream's range of `STREAM_BYTES`."""
     return stream * STREAM_BYTES + offset_bytes % STREAM_BYTES
 
 
 class TraceWriter:
-    """Write requests as another DRAM simulator's input.
+    """Writes requests as the input of another DRAM simulator.
 
-    ``ramulator2``: ``LD 0x1f00`` or ``ST 0x1f00``, no time (its ``LoadStoreTrace`` sends one a cycle);
-    ``dramsim3``: ``0x1f00 READ 12`` or ``0x1f00 WRITE 12``, cycles not decreasing.
+    ``ramulator2``: ``LD 0x1f00`` or ``ST 0x1f00``, without a time (its ``LoadStoreTrace`` sends one per cycle);
+    ``dramsim3``: ``0x1f00 READ 12`` or ``0x1f00 WRITE 12``, with cycles in ascending order.
     """
 
     def __init__(self, file: TextIO, trace_format: TraceFormat, access_bytes: int = 64) -> None:
@@ -258,7 +264,7 @@ class TraceWriter:
         self._cycle = 0
 
     def write(self, cycle: int, address: int, write: bool) -> None:
-        """Write one access.  Raise InvariantError if ``cycle`` lies before the last one's."""
+        """Write one access; raise InvariantError if ``cycle`` is before that of the last access."""
         if cycle < self._cycle:
             raise InvariantError("dram trace", f"cycle {cycle} after cycle {self._cycle}")
         self._cycle = cycle
