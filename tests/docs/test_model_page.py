@@ -28,11 +28,13 @@ NAMED = [
 
 @cache
 def defined(file: str) -> frozenset[str]:
-    """The names that a module's text binds at its top: its own, not those that it imports."""
+    """The names that a module's text binds at its top, without those that it imports, and its classes' methods."""
     found = set()
     for node in ast.parse((ROOT / "wavecore" / file).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
         targets = node.targets if isinstance(node, ast.Assign) else []
         found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return frozenset(found)
