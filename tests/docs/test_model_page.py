@@ -28,9 +28,11 @@ NAMED = [
 
 @cache
 def defined(file: str) -> frozenset[str]:
-    """The names that a module's text binds at its top: its own, not those that it imports."""
+    """The functions, classes, methods and constants that a module defines itself."""
     found = set()
-    for node in ast.parse((ROOT / "wavecore" / file).read_text(encoding="utf-8")).body:
+    tree = ast.parse((ROOT / "wavecore" / file).read_text(encoding="utf-8"))
+    methods = [node for each in tree.body if isinstance(each, ast.ClassDef) for node in each.body]
+    for node in (*tree.body, *methods):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         targets = node.targets if isinstance(node, ast.Assign) else []

@@ -17,8 +17,8 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph
-from wavecore.plan.blocking import UNLIMITED_BYTES, ample_bytes, block
-from wavecore.plan.model import Group, Plan
+from wavecore.plan.blocking import block
+from wavecore.plan.model import Plan
 from wavecore.plan.placement import Direction, place_group
 from wavecore.plan.traffic import group_traffic, sub_batches, transfers
 from wavecore.program.commands import Program
@@ -59,20 +59,6 @@ def test_most_iterations_of_a_serialized_step_repeat() -> None:
     program = lower(training, SCHEDULES["mbs2"].make(training, accelerator, 64), accelerator)
     short, full = (run_analytic(program, accelerator, repeat=repeat).events for repeat in (True, False))
     assert short < full / 2
-
-
-@settings(max_examples=60, deadline=None)
-@given(networks(), machines(), st.integers(1, 20), st.integers(0, 1 << 24))
-def test_more_than_ample_room_changes_nothing(
-    network: LayerGraph, accelerator: Accelerator, samples: int, more: int
-) -> None:
-    training = training_graph(network)
-    group = Group(tuple(unit.name for unit in training.units), samples)
-    for direction in (Direction.FORWARD, Direction.BACKWARD):
-        for placed in place_group(training, group, direction, 2):
-            ample = ample_bytes(placed, accelerator.array, samples)
-            unlimited = block(placed, accelerator.array, samples, UNLIMITED_BYTES)
-            assert block(placed, accelerator.array, samples, ample + more) == unlimited
 
 
 def fresh(network: LayerGraph) -> TrainingGraph:

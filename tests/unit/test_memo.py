@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wavecore.common import memo
-from wavecore.common.memo import Memo
+from wavecore.common.memo import Memo, remembered
 
 
 def test_a_result_is_made_once() -> None:
@@ -31,11 +30,10 @@ def test_nothing_is_a_result_too() -> None:
     assert made == [1]
 
 
-def test_a_full_kind_forgets_its_older_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(memo.LIMITS, "kind", 4)
+def test_a_full_kind_forgets_its_older_half() -> None:
     known = Memo()
     for key in range(5):
-        known.recall("kind", key, lambda key=key: key)
+        known.recall("kind", key, lambda key=key: key, limit=4)
     assert len(known) == 3
     assert [known.recall("kind", key, lambda: "again") for key in (2, 3, 4, 0)] == [2, 3, 4, "again"]
 
@@ -45,3 +43,71 @@ def test_a_failure_is_not_remembered() -> None:
     with pytest.raises(ZeroDivisionError):
         known.recall("kind", 1, lambda: 1 // 0)
     assert known.recall("kind", 1, lambda: 5) == 5
+
+
+# -- functions that are remembered ---------------------------------------------------------------------------
+
+
+class Owner:
+    """A value with a memory, and a list of the calls that were made in earnest."""
+
+    def __init__(self) -> None:
+        self.memory = Memo()
+        self.calls: list[object] = []
+
+
+@remembered()
+def total(owner: Owner, first: int, second: int = 0) -> int:
+    """Return the sum, and note that it was computed."""
+    owner.calls.append((first, second))
+    return first + second
+
+
+@remembered(key=lambda number, note: number)
+def noted(owner: Owner, number: int, note: str) -> str:
+    """Return the note; the number alone is the key."""
+    return f"{number}: {note}"
+
+
+@remembered(key=id)
+def first_of(owner: Owner, item: list[int]) -> int:
+    """Return the first element of a list, which cannot be a key itself."""
+    return item[0]
+
+
+@remembered(limit=4)
+def bounded(owner: Owner, number: int) -> int:
+    """Return the number."""
+    return number
+
+
+def test_a_function_runs_once_for_equal_arguments_and_for_each_owner() -> None:
+    one, other = Owner(), Owner()
+    assert [total(one, 1, 2), total(one, 1, 2), total(one, 2, 1), total(other, 1, second=2)] == [3, 3, 3, 3]
+    assert (one.calls, other.calls) == ([(1, 2), (2, 1)], [(1, 2)])
+
+
+def test_only_the_key_tells_calls_apart() -> None:
+    owner = Owner()
+    assert [noted(owner, 1, "a"), noted(owner, 1, "b"), noted(owner, 2, "b")] == ["1: a", "1: a", "2: b"]
+
+
+def test_two_functions_share_no_results() -> None:
+    owner = Owner()
+    assert (total(owner, 7), bounded(owner, 7), len(owner.memory)) == (7, 7, 2)
+
+
+def test_a_key_may_be_an_identity_because_arguments_are_kept() -> None:
+    owner = Owner()
+    assert [first_of(owner, [number]) for number in range(100)] == list(range(100))
+
+
+def test_a_function_forgets_its_older_half_at_its_limit() -> None:
+    owner = Owner()
+    for number in range(5):
+        bounded(owner, number)
+    assert len(owner.memory) == 3
+
+
+def test_a_function_keeps_its_name_and_docstring() -> None:
+    assert (total.__name__, total.__doc__) == ("total", "Return the sum, and note that it was computed.")

@@ -1,7 +1,7 @@
 """Two-level blocking: how an operation's operands pass through the global buffer, and how often each is read.
 
 An operand that is not on chip is read from DRAM as few times as the best `LoopOrder` and block size allow.  The
-second level, from the global buffer into the array's local buffers, is in `hardware.array`.  A GEMM multiplies its
+second level, from the global buffer into the array's local buffers, is in `hardware.dataflows`.  A GEMM multiplies its
 left operand A (m x k) with its right operand B (k x n); its product is C (m x n).
 """
 
@@ -13,6 +13,7 @@ from functools import lru_cache
 from wavecore.common.names import Name
 from wavecore.common.units import format_bytes
 from wavecore.errors import SpaceError
+from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.plan.placement import Place, PlacedOperation
@@ -20,7 +21,6 @@ from wavecore.training.operations import OperandRole
 
 MOST_ROUNDS = 8  # more rounds start sooner, but each adds to the whole gradient
 MOST_ADDED = 16  # times the operands' bytes that rounds may add on chip before another pass over one is preferred
-UNLIMITED_BYTES = 1 << 60
 CHUNK_BYTES = 16 * 1024  # the least piece in which a tensor streams; two of them are in flight
 
 
@@ -108,7 +108,7 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> OperandBytes:
             base += nbytes if held_sample else _chunk(nbytes)
             base += min(nbytes, -(-nbytes * ahead // rows)) if runs_ahead else 0
     base += leaving_bytes(placed)
-    panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
+    panel = max((gemm.k * min(gemm.n, largest_tile(array).n) * ELEMENT_BYTES for gemm in op.gemms), default=0)
     return OperandBytes(left, right, window, min(panel, right), base)
 
 
@@ -124,7 +124,8 @@ def gradient_bytes(placed: PlacedOperation) -> int:
 
 def _gradient_tiles(placed: PlacedOperation, array: ArraySpec) -> int:
     """Room for two finished tiles of a weight gradient and the partial sums that they are added to."""
-    return min(4 * array.tile_rows * array.columns * ACCUMULATOR_BYTES, 2 * gradient_bytes(placed))
+    tile = largest_tile(array)
+    return min(4 * tile.m * tile.n * ACCUMULATOR_BYTES, 2 * gradient_bytes(placed))
 
 
 @lru_cache(maxsize=1 << 15)
@@ -168,22 +169,6 @@ def block(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: 
 def fits(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> bool:
     """Whether ``placed`` can run at all over ``samples`` samples in ``space_bytes``."""
     return _choose(placed, array, samples, space_bytes) is not None
-
-
-def ample_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:
-    """Buffer bytes from which on `block` decides the same however many more there are.
-
-    With unlimited room the first of `needs` fits, unless a weight gradient runs in rounds; more room makes those no
-    fewer than it takes for them to start soon and to be cheap.
-    """
-    live = placed.live_bytes * samples
-    ample = block(placed, array, samples, UNLIMITED_BYTES)
-    if ample.order != LoopOrder.OUTPUT_STAYS:
-        return live + ample.stage_bytes
-    parts = operands(placed, array)
-    total = (parts.left + parts.right) * samples
-    room = max(-(-2 * total // ample.blocks), 2 * (parts.window + _chunk(parts.right)))
-    return live + ample.stage_bytes + room
 
 
 def _choose(placed: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int) -> Blocking | None:
@@ -251,8 +236,9 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
             choices.append((a_bytes + b_bytes * blocks, Blocking(LoopOrder.ROW_BLOCKS, free, 1, blocks, blocks)))
         return choices
     b_bytes = parts.right
-    tile_pair = min(2 * array.rows * array.columns * ELEMENT_BYTES, b_bytes)
-    row_tiles = sum(-(-gemm.m * samples // array.tile_rows) for gemm in placed.operation.gemms)
+    tile = largest_tile(array)
+    tile_pair = min(2 * tile.k * tile.n * ELEMENT_BYTES, b_bytes)
+    row_tiles = sum(-(-gemm.m * samples // tile.m) for gemm in placed.operation.gemms)
     fewest = tile_pair + parts.base
     if free >= fewest + parts.window:
         choices.append(

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wavecore.common.names import Name
+from wavecore.hardware.dataflows import largest_tile
+from wavecore.hardware.dataflows.base import TileShape
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block, fits, needs
 from wavecore.plan.model import Choices, Group, Plan, Residency
@@ -134,10 +136,9 @@ class Grouper:
         return (False, True) if self.recurrent else (False,)
 
     @cached_property
-    def array_size(self) -> tuple[int, int, int]:
+    def array_size(self) -> TileShape:
         """What of the array decides what operations need of the buffer."""
-        array = self.accelerator.array
-        return array.rows, array.columns, array.tile_rows
+        return largest_tile(self.accelerator.array)
 
     def plan(self, schedule: str, groups: Callable[[], Iterable[Group]]) -> Plan:
         """The plan of those groups; machines that differ in nothing that groups depend on share it."""
