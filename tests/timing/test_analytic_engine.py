@@ -15,8 +15,9 @@ from builders import command, load, machine, program, store
 from wavecore.engines.analytic import run_analytic
 from wavecore.engines.timing import Timing
 from wavecore.plan.blocking import LoopOrder
+from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
-from wavecore.program.commands import After, Command, Flow, Load, StepProfile, Token
+from wavecore.program.commands import After, Command, Flow, Load, Program, Segment, StepProfile, Token
 
 QUIET = machine("memory.trefi=1 ms")  # no refresh during the test
 MIB = 1 << 20
@@ -71,7 +72,7 @@ def test_a_sweep_ends_an_eighth_behind_its_last_operand() -> None:
 
 
 def test_two_sweeps_over_each_sample_end_with_half_a_sample() -> None:
-    """4 samples, swept twice in a step each: 8 steps.  An eighth and an eighth of an eighth per sweep are left at the end."""
+    """4 samples, swept twice in a step each: 8 steps, of which 8 + 8 in 64 shares are left at the end."""
     made = sweep("norm", 1000, loads=(load(4 * MIB),), sweep_steps=1)
     assert run(made).step_cycles == ceil(8192 + LATENCY + 1000 * (8 + 8) / 64)
 
@@ -184,3 +185,31 @@ def test_what_is_compressed_in_dram_is_dense_in_the_port() -> None:
     )
     slow, fast = slow - LATENCY - 10, fast - LATENCY - 10
     assert slow / fast == pytest.approx(4, rel=0.001)
+
+
+def test_a_window_that_runs_ahead_is_waited_for() -> None:
+    """4 MiB in 8 steps, 1 MiB ahead: the first step needs 1.5 MiB, 3072 cycles; the product then hides the rest."""
+    ahead = replace(load(4 * MIB), flow=Flow(4 * MIB, EVEN, MIB, 4 * MIB))
+    assert run(gemm(array=16000, loads=(ahead,))).step_cycles == ceil(3072 + LATENCY + FILL + 16000 + DRAIN)
+
+
+def test_resident_tensors_give_their_space_back_with_their_last_user() -> None:
+    """4 MiB stay from the GEMM to the sweep behind it; in 7 MiB the next iteration's load waits for that."""
+    stay = Load(load(4 * MIB).transfer, Flow(4 * MIB, StepProfile.AT_ONCE), None, posts="x")
+    first = gemm(array=10000, loads=(stay,), reserves=(("x", 4 * MIB),))
+    second = sweep("sweep", 100, steps=1, releases=(("x", 4 * MIB),))
+    timing = run(first, second, iterations=5, buffer=7 * MIB)
+    assert timing.step_cycles == ceil(5 * (8192 + LATENCY + FILL + 10000 + DRAIN + 100))
+
+
+def test_what_an_earlier_segment_left_late_is_still_waited_for() -> None:
+    """A sweep of 100,000 cycles makes x; the first of 6 iterations reads it, and all must follow it.
+
+    Each iteration's sweep takes 100 cycles behind it; equal intervals before that must not be taken for a repetition.
+    """
+    made = Token("x", Flow(8, StepProfile.AT_END))
+    maker = Segment("a", Direction.FORWARD, ((1, (sweep("maker", 100_000, posts=(made,)),)),))
+    user = sweep("user", 100, waits=(Token("x", Flow(8, StepProfile.AT_ONCE)),))
+    users = Segment("b", Direction.FORWARD, ((1, (user,)),) * 6)
+    made_program = Program("by hand", "none", 10 * MIB, ((maker, users),))
+    assert run_analytic(made_program, QUIET).step_cycles == 100_000 + 600

@@ -49,7 +49,7 @@ def test_two_sweeps_over_each_sample() -> None:
 
 
 def test_a_window_runs_ahead_inside_its_sample() -> None:
-    """2 samples of 40 B in 8 steps, 15 B ahead: 10 + 15, 20 + 15, then no more than the sample, complete with step 4."""
+    """2 samples of 40 B in 8 steps, 15 B ahead: 10 + 15, 20 + 15, then no more than the sample."""
     flow = Flow(80, P.EVEN, 15, 40)
     assert [due(flow, command(steps=8), step) for step in range(8)] == [25, 35, 40, 40, 65, 75, 80, 80]
     assert [due(Flow(80, P.EVEN, 15), command(steps=8), step) for step in range(8)] == [25, 35, 45, 55, 65, 75, 80, 80]

@@ -1,8 +1,8 @@
 """Are a group's footprint, its largest sub-batch and its bytes what a hand count says?
 
-The chain, per sample (fp16): input 384 B, one 512, its mask 32, two 4, the loss's probabilities 4; gradients are as large
-as their tensors.  Weights: one 216 B, two 1024; weight gradients (fp32): 432 and 2048.  A stream keeps two pieces of at
-most 16 KiB free, which is all of each tensor here.
+The chain, per sample (fp16): input 384 B, one 512, its mask 32, two 4, the loss's probabilities 4; gradients are as
+large as their tensors.  Weights: one 216 B, two 1024; weight gradients (fp32): 432 and 2048.  A stream keeps two
+pieces of at most 16 KiB free, which is all of each tensor here.
 """
 
 from __future__ import annotations
