@@ -28,13 +28,13 @@ NAMED = [
 
 @cache
 def defined(file: str) -> frozenset[str]:
-    """The names that a module's text binds at its top, without those that it imports, and its classes' methods."""
+    """The functions, classes, methods and constants that a module defines itself."""
     found = set()
-    for node in ast.parse((ROOT / "wavecore" / file).read_text(encoding="utf-8")).body:
+    tree = ast.parse((ROOT / "wavecore" / file).read_text(encoding="utf-8"))
+    methods = [node for each in tree.body if isinstance(each, ast.ClassDef) for node in each.body]
+    for node in (*tree.body, *methods):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
-        if isinstance(node, ast.ClassDef):
-            found |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
         targets = node.targets if isinstance(node, ast.Assign) else []
         found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return frozenset(found)

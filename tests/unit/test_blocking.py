@@ -12,7 +12,7 @@ from strategies import networks
 
 from wavecore.errors import SpaceError
 from wavecore.network.graph import LayerGraph, Network
-from wavecore.network.layers import Conv, CrossEntropy, GlobalAvgPool, Linear
+from wavecore.network.layers import LSTM, Conv, CrossEntropy, GlobalAvgPool, Linear, Outlet
 from wavecore.network.shapes import Shape
 from wavecore.plan.blocking import Blocking, LoopOrder, block, gradient_bytes, least_bytes, operands
 from wavecore.plan.model import Residency
@@ -213,3 +213,19 @@ def test_a_gradient_that_hardly_fits_is_not_added_up_in_hundreds_of_rounds(buffe
     added = gradient_bytes(placed) * chosen.blocks if chosen.order == LoopOrder.OUTPUT_STAYS else 0
     assert added <= 16 * sum(move.nbytes for move in transfers(placed, chosen, 30) if not move.write)
     assert moved(placed, chosen, 30) <= 2.1 * moved(placed, block(placed, ARRAY, 30, 1 << 40), 30)
+
+
+def test_a_recurrent_layer_needs_a_panel_of_its_weights() -> None:
+    """8192 units in one time step: a panel of 8192 x 128 is 2 MiB, the state 8192 * 6 B is 48 KiB.
+
+    Two pieces of at most 16 KiB of each stream: sums of the gates and gates, 64 KiB each, 32; outputs and cells, 16 KiB
+    each, 16.  That is 2192 KiB.
+    """
+    net = Network("wide", Shape(4 * 8192, 1))
+    net(Outlet(), net(LSTM(8192), net.input, name="lstm"), name="out")
+    op = streamed(net.build())["lstm.forward"]
+    least = (2048 + 48 + 2 * 32 + 2 * 16) * KIB
+    assert least_bytes(op, ARRAY, 1) == least
+    assert block(op, ARRAY, 1, least) == Blocking(LoopOrder.WEIGHTS_REREAD, least, 1, 1, 1)
+    with pytest.raises(SpaceError, match=r'--set core.global_buffer="2192 KiB" or more'):
+        block(op, ARRAY, 1, least - 1)

@@ -6,8 +6,10 @@ are fetched once, in fp16 (2 bytes).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from builders import machine
+from builders import SCHEDULES, chain, machine
 
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
@@ -15,8 +17,10 @@ from wavecore.network.layers import LSTM, Add, Conv, CrossEntropy, Outlet
 from wavecore.network.shapes import Shape
 from wavecore.plan.blocking import Blocking, LoopOrder
 from wavecore.plan.placement import Direction, PlacedOperation, place
-from wavecore.program.commands import CommandCost
+from wavecore.program.commands import CommandCost, commands
 from wavecore.program.costs import command_work
+from wavecore.program.lower import lower
+from wavecore.training.operations import EmptyTiles
 from wavecore.training.unroll import training_graph
 
 NARROW = machine("core.vector_port=1 B/cycle")  # every byte that the vector unit moves is a cycle
@@ -147,3 +151,83 @@ def test_a_sweep_is_as_slow_as_its_port_or_its_lanes(lanes: int, cycles: int) ->
     assert (work.buffer_read_bytes, work.buffer_write_bytes) == (3 * 1024, 3 * 512)
     wide = machine("core.vector_port=64 KiB/cycle", "vector.lanes=1")
     assert cost(net.build(), "sum.forward", 3, LoopOrder.SWEEPS, 1, wide).vector_cycles == 3 * 256 + 16
+
+
+def test_what_a_product_moves_in_local_buffers_and_registers() -> None:
+    """64 x 4 times 4 x 2, one wave.  Local buffers: A 512 B and B 16 B written and read, C 64 * 2 * 4 B written and
+    read.
+
+    Registers: an operand in each of 2 columns, 64 * 4 * 2 * 2 B; weights, per column, 4 + 3 + 2 + 1 shifts and 4
+    latched, 2 * 14 * 2 B; sums in each of 4 rows, 64 * 2 * 4 * 4 B.
+    """
+    work = cost(pointwise(), "one.forward", 1, LoopOrder.RIGHT_STAYS)
+    assert work.local_buffer_bytes == 2 * (512 + 16 + 512)
+    assert work.register_bytes == 1024 + 56 + 2048
+
+
+def test_every_group_of_a_convolution_is_a_product_of_its_own() -> None:
+    """Two groups of 2 to 1 channels on 64 pixels: each fetches 64 * 2 * 2 + 2 * 2 B and issues 64 cycles."""
+    net = Network("grouped", Shape(4, 8, 8))
+    net(CrossEntropy(), net(Conv(2, 8), net(Conv(2, groups=2), net.input, name="one"), name="head"), name="loss")
+    work = cost(net.build(), "one.forward", 1, LoopOrder.RIGHT_STAYS)
+    assert (work.array_cycles, work.output_tiles, work.macs) == (128, 2, 64 * 2 * 2)
+    assert work.buffer_read_bytes == 2 * (256 + 4)
+    assert work.local_buffer_bytes == 2 * 2 * (256 + 4 + 256)
+
+
+def test_a_strided_data_gradient_is_a_product_for_each_parity() -> None:
+    """3x3, stride 2, padding 1 on 8x8: 16 pixels each with 1, 2, 2 and 4 taps of 2 channels: K = 2, 4, 4, 8; N = 4.
+
+    Each issues max(16, K) = 16 cycles; fetched 16 * 18 * 2 + 18 * 4 * 2 B; MACs 16 * 18 * 4.  With 4 columns the drain
+    is the fill and 2.
+    """
+    net = Network("strided", Shape(3, 8, 8))
+    x = net(Conv(2, 3, 2, 1), net(Conv(4), net.input, name="stem"), name="down")
+    net(CrossEntropy(), net(Conv(2, 4), x, name="head"), name="loss")
+    work = cost(net.build(), "down.data_gradient", 1, LoopOrder.RIGHT_STAYS)
+    assert (work.array_cycles, work.output_tiles, work.macs) == (4 * 16, 4, 16 * 18 * 4)
+    assert work.buffer_read_bytes == 16 * 18 * 2 + 18 * 4 * 2
+    assert work.drain_cycles == work.fill_cycles + 2
+
+
+@pytest.mark.parametrize(("gated", "resting"), [(False, 0), (True, 256)])
+def test_a_tile_of_zeros_is_left_out_with_all_that_it_costs(gated: bool, resting: int) -> None:
+    """8 to 2 channels on 4 rows are two waves of 64 x 4 times 4 x 2; one tile of weights is all zero.
+
+    So what is left is one wave: 64 cycles, 512 + 16 B fetched, 512 of 1024 MACs.  A quarter of all has no zero: 256,
+    and the other 256 of the wave may rest.  Local buffers and registers: those of the wave.
+    """
+    net = Network("pruned", Shape(8, 8, 8))
+    net(CrossEntropy(), net(Conv(2, 8), net(Conv(2), net.input, name="one"), name="head"), name="loss")
+    placed = streamed(net.build(), "one.forward")
+    empty = (EmptyTiles(gemm=0, rows=4, columns=2, count=1),)
+    pruned = replace(placed.operation, empty_tiles=empty, effectual_share=0.25, gated=gated)
+    accelerator = machine("array.rows=4", "core.vector_port=1 B/cycle")
+    work = command_work(replace(placed, operation=pruned), Blocking(LoopOrder.RIGHT_STAYS, 0), 1, accelerator)
+    assert (work.array_cycles, work.buffer_read_bytes) == (64, 512 + 16)
+    assert (work.macs, work.skipped_macs, work.effectual_macs, work.gated_macs) == (1024, 512, 256, resting)
+    assert work.local_buffer_bytes == 2 * (512 + 16 + 512)
+    assert work.register_bytes == 1024 + 56 + 2048
+    assert work.output_tiles == 1
+
+
+def test_the_recurrent_weights_gradient_is_one_product_over_all_steps() -> None:
+    """8 x 15 times 15 x 32 for 3 samples of 5 steps; 256 sums."""
+    work = cost(recurrent(), "lstm.weight_gradient", 3, LoopOrder.OPERANDS_STAY)
+    assert (work.macs, work.vector_operations) == (8 * 15 * 32, 256)
+
+
+def test_a_core_updates_its_half_of_a_layer() -> None:
+    """108 weights on 2 cores: 54 of each, 4 operations per weight.
+
+    Read: both cores' gradients, 2 * 54 * 4 B, master weights and momentum, 54 * 8 B; written: these and 54 * 2 B.
+    The other core's gradients cross the interconnect.  Through a port of 1 KiB a cycle 1404 B take 2 cycles, and 16
+    to start.
+    """
+    training = training_graph(chain())
+    plan = SCHEDULES["baseline"].make(training, machine(), 4)
+    update = next(each for *_, each in commands(lower(training, plan, machine())) if each.name == "one.update")
+    assert (update.work.buffer_read_bytes, update.work.buffer_write_bytes) == (432 + 432, 432 + 108)
+    assert update.work.interconnect_bytes == 54 * 4
+    assert (update.work.vector_operations, update.work.vector_cycles) == (54 * 4, 2 + 16)
+    assert (update.steps, update.sweep_steps, update.blocks) == (8, 0, 1)

@@ -13,7 +13,7 @@ from wavecore.errors import GraphError, InvariantError
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.catalog import workload, workload_names
 from wavecore.network.graph import Layer, LayerGraph, Network
-from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.network.layers import BatchNorm, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
 from wavecore.network.layers.base import LayerKind
 from wavecore.network.rules import GRAPH_RULES, verify_graph
 from wavecore.network.shapes import Shape
@@ -234,3 +234,11 @@ def test_a_right_plan_has_no_findings() -> None:
     schedules = collect("wavecore.schedules", "SCHEDULES", Schedule)
     plan: Plan = schedules["mbs2"].make(TRAINING, load_accelerator(), 32)
     assert list(planrules.violations(planrules.PlanContext(TRAINING, plan))) == []
+
+
+def test_batch_normalization_in_the_whole_mini_batch_has_no_findings() -> None:
+    net = Network("batch", Shape(3, 8, 8))
+    net(CrossEntropy(), net(Conv(2, 8), net(BatchNorm(), net(Conv(4), net.input)), name="head"), name="loss")
+    training = training_graph(net.build())
+    plan = collect("wavecore.schedules", "SCHEDULES", Schedule)["baseline"].make(training, load_accelerator(), 32)
+    assert list(planrules.violations(planrules.PlanContext(training, plan))) == []
