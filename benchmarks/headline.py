@@ -18,8 +18,9 @@ from statistics import fmean
 from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload, workload_info
-from wavecore.pictures.plots import comparison_figure
+from wavecore.pictures.static import draw_sheet
 from wavecore.plan.model import DEFAULT_CHOICES, Choices
+from wavecore.report.contents import compared
 from wavecore.results.run import Run
 from wavecore.simulation import find_schedule, simulate
 from wavecore.training.unroll import training_graph
@@ -202,8 +203,7 @@ def main() -> None:
     lines += [CHOICES.rstrip(), "", *choices]
     options.docs.mkdir(exist_ok=True)
     (options.docs / "headline.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    figure = comparison_figure([runs[n, s] for n in NETWORKS for s in SCHEDULES])
-    figure.savefig(options.docs / "headline.png", dpi=110)
+    draw_sheet([compared([runs[n, s] for n in NETWORKS for s in SCHEDULES])], options.docs / "headline.png")
     print(f"wrote {options.docs / 'headline.md'} and headline.png")
 
 

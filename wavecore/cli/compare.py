@@ -78,9 +78,10 @@ def compare(
     with progress(len(cases) * len(names)) as shown:
         runs = [run_case(case, loaded, name, batch, engine, shown)[0] for case in cases for name in names]
     if plot is not None:
-        from wavecore.pictures.plots import draw_comparison
+        from wavecore.pictures.static import draw_sheet
+        from wavecore.report.contents import compared
 
-        draw_comparison(runs, plot)
+        draw_sheet([compared(runs)], plot)
         say(f"written to {plot}")
     if json:
         from wavecore.results.folder import json_text
@@ -108,7 +109,7 @@ def schedule_list(schedules: str | None) -> list[str]:
 def check_plot(path: Path, force: bool) -> None:
     """Raise an `InputError` if no picture can be written at ``path``."""
     from wavecore.common.files import writable_file
-    from wavecore.pictures.plots import FORMATS
+    from wavecore.pictures.static import FORMATS
 
     if path.suffix.lower() not in FORMATS:
         raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem}.png")

@@ -102,9 +102,10 @@ def energy(
         runs = [run_case(case, each, name, batch, engine, shown)[0] for case, _, name, each in todo]
     reports = [energy_report(run, epoch) for run, (_, epoch, _, _) in zip(runs, todo, strict=True)]
     if plot is not None:
-        from wavecore.pictures.energy import draw_energy
+        from wavecore.pictures.static import draw_sheet
+        from wavecore.report.contents import energies
 
-        draw_energy(runs, plot)
+        draw_sheet([energies(runs)], plot)
         say(f"written to {plot}")
     if csv is not None:
         write_file(csv, energy_csv(runs))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wavecore.cli.compare import check_plot
 from wavecore.cli.inputs import hinting, whole_number
 from wavecore.cli.messages import say
 from wavecore.cli.options import Force, Json, grouped
@@ -109,15 +110,13 @@ def sweep(
 
 def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: bool) -> None:
     """Refuse what cannot be made in the end, before anything is worked out."""
-    from wavecore.common.files import writable_file
-    from wavecore.sweep.figures import check_plot, wanted_figure
     from wavecore.sweep.search import check_optuna
     from wavecore.sweep.table import check_parquet
 
     if plot is not None:
-        check_plot(plot)
-        wanted_figure(spec)
-        writable_file(plot, replace=force)
+        check_plot(plot, force)
+        if spec.figure is None and len(spec.objectives) < 2:
+            raise InputError("--plot", f"{spec.label} has no [figure], and one objective only", "a [figure] in it")
     if parquet:
         check_parquet()
     if spec.search.method == "optuna":
@@ -146,9 +145,8 @@ def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) ->
     """Write the table, the figures and, at last, the summary."""
     from wavecore.common.files import write_file
     from wavecore.results.folder import json_text
-    from wavecore.sweep.figures import draw
     from wavecore.sweep.folder import FIGURE, PARQUET, POINTS, SUMMARY, Findings, summary
-    from wavecore.sweep.table import read_csv, write_csv, write_parquet
+    from wavecore.sweep.table import write_csv, write_parquet
 
     spec, found = running.spec, Findings()
     write_csv(spec, found.noting(spec, running.results()), folder / POINTS)
@@ -157,11 +155,24 @@ def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) ->
     pictures = [folder / FIGURE] if spec.figure is not None else []
     if plot is not None:
         pictures.append(plot)
-    for picture in pictures if found.failed < found.points else []:
-        draw(spec, read_csv(folder / POINTS), picture)
-        say(f"written to {picture}")
-    write_file(folder / SUMMARY, json_text(summary(spec, found, running.tally)))
+    about = json_text(summary(spec, found, running.tally))
+    if pictures and found.failed < found.points:
+        _draw(about, folder / POINTS, pictures)
+    write_file(folder / SUMMARY, about)
     return found
+
+
+def _draw(about: str, points: Path, files: list[Path]) -> None:
+    """Draw the figure of a sweep, whose summary is ``about``, from its table into files."""
+    from wavecore.pictures.static import draw_sheet
+    from wavecore.report.contents import figure_of_sweep
+    from wavecore.report.sweeps import read_sweep
+
+    picture = figure_of_sweep(read_sweep(about, points))
+    assert picture is not None  # `_check_outputs` has refused a sweep without a figure and without two objectives
+    for file in files:
+        draw_sheet([picture], file)
+        say(f"written to {file}")
 
 
 def _report(spec: SweepSpec, running: SweepRun, found: Findings, folder: Path, json: bool) -> None:
