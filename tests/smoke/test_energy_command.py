@@ -55,7 +55,7 @@ def test_every_kind_of_network(name: str, prints: Prints) -> None:
 
 def test_tables(prints: Prints) -> None:
     text = prints(*ENERGY)
-    for words in ("energy an epoch", "of baseline", "arrays", "weight_gradient", "by layer, top 10", "other layers"):
+    for words in ("energy per epoch", "of baseline", "arrays", "weight_gradient", "by layer, top 10", "other layers"):
         assert words in text
     assert "energy.interconnect" in text and "1.4 pJ/bit" in text and "[Keckler 2011]" in text
     assert "ImageNet's ILSVRC 2012" in text
@@ -94,7 +94,7 @@ def test_runs_that_do_not_fit_beside_each_other_come_below(width: int) -> None:
 
 
 def test_no_epoch_for_other_classes(prints: Prints) -> None:
-    assert "energy an epoch" not in prints(*ENERGY, "--classes", "10")
+    assert "energy per epoch" not in prints(*ENERGY, "--classes", "10")
     (report, _) = reports(prints, *ENERGY, "--classes", "10", "--epoch-samples", "50000")
     assert (report["epoch_samples"], report["epoch_source"]) == (50000, "--epoch-samples")
 

@@ -1,4 +1,4 @@
-"""``wavecore plan`` and ``wavecore program``: what a schedule decides, and what the machine is told."""
+"""``wavecore plan`` and ``wavecore program``: print a schedule's plan, and the commands that it is lowered to."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ COLUMNS = (
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Write the plan as TOML, to be edited and run.", show_default=False),
+    typer.Option(
+        "--out", metavar="FILE", help="Write the plan as TOML, which can be edited and run.", show_default=False
+    ),
 ]
 
 
@@ -71,7 +73,7 @@ def plan(
 ) -> None:
     """Show a schedule's plan: groups, sub-batches, and what stays on chip.
 
-    A plan that was saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
+    A plan saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
     """
     if out is not None:
         from wavecore.common.files import writable_file
@@ -103,7 +105,7 @@ def program(
     schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
 ) -> None:
-    """Print the program of core 0: what its queues load, compute, await and store."""
+    """Print the program of core 0: the commands of its queues, with all loads, waits, posts and stores."""
     from wavecore.program.commands import program_lines
     from wavecore.program.lower import lower
     from wavecore.sparsity.machine import for_machine
@@ -116,6 +118,7 @@ def program(
 def _plan(
     workload: str, machine: MachineOptions, network: NetworkOptions, schedule: str, batch: str | None
 ) -> tuple[LoadedWorkload, LoadedMachine, Plan]:
+    """Load the workload and the accelerator, and make or read the plan."""
     check_schedule(schedule)
     loaded = load_machine(machine)
     case = load_case(workload, network)
@@ -125,7 +128,7 @@ def _plan(
 
 
 def _traffic(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[str, int]:
-    """DRAM bytes of the plan by class, all cores together, as the run will count them."""
+    """Return the DRAM bytes of the plan by class and in total, all cores, as a run counts them."""
     from wavecore.plan.traffic import plan_traffic
     from wavecore.sparsity.machine import for_machine
     from wavecore.training.operations import TensorClass
@@ -175,7 +178,7 @@ def _tables(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> Iterato
     yield _groups(made)
     recurrent = _recurrent(case, machine, made)
     if recurrent:
-        yield _over_time(recurrent)
+        yield _recurrent_table(recurrent)
     moved = _traffic(case, machine, made)
     rows = [(heading(f"dram_bytes.{name}"), amount("dram_bytes.total", value), share(value, moved["total"]))
             for name, value in moved.items() if name != "total"]  # fmt: skip
@@ -202,8 +205,8 @@ def _groups(made: Plan) -> RenderableType:
     return table(title, columns, rows, right=columns[1:])
 
 
-def _over_time(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
-    columns = ["layer", "phase", "weights", "time steps", "over the steps", "read on a core"]
+def _recurrent_table(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
+    columns = ["layer", "phase", "weights", "time steps", "over the steps", "reads per core"]
     rows = [
         [
             each.layer,
@@ -215,7 +218,7 @@ def _over_time(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
         ]
         for each in recurrent
     ]
-    return table("recurrent weights", columns, rows, right=["weights", "time steps", "read on a core"])
+    return table("recurrent weights", columns, rows, right=["weights", "time steps", "reads per core"])
 
 
 _KEPT: Any = (lambda group: group.forward, lambda group: group.backward, lambda group: group.held)

@@ -1,4 +1,4 @@
-"""The report of one run, for people."""
+"""The tables that ``wavecore run`` prints of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LAYER_COLUMNS = (
 
 
 def run_report(run: Run) -> Iterator[RenderableType]:
-    """Headline, stalls, DRAM traffic, energy, groups, and the rows that take longest."""
+    """Yield the headline, stalls, DRAM traffic, energy, groups, and the rows that take longest."""
     yield (
         f"{run.workload}, {run.schedule} on {run.accelerator} with {run.memory}: "
         f"one training step of {run.batch} samples ({run.engine} engine)"
@@ -72,7 +72,7 @@ def _energy(run: Run) -> RenderableType:
 
 
 def _parts(run: Run, names: list[str], whole: str) -> list[tuple[str, str, str]]:
-    """Each part with its share of the whole, and the whole below."""
+    """Return a line for each part with its share of the whole, and a last line for the whole."""
     total = _value(run, whole)
     rows = [(heading(name), amount(name, _value(run, name)), share(_value(run, name), total)) for name in names]
     return [*rows, ("total", amount(whole, total), "")]
@@ -80,7 +80,7 @@ def _parts(run: Run, names: list[str], whole: str) -> list[tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class _GroupLine:
-    """One line of the table of groups: one group, or ``groups`` of a single layer each."""
+    """A line of the table of groups: one group, or several successive ``groups`` of a single layer each."""
 
     layers: tuple[str, ...]
     sub_batch: int
@@ -95,7 +95,7 @@ class _GroupLine:
 
 
 def group_lines(groups: Iterable[GroupSummary]) -> list[_GroupLine]:
-    """The groups in order, neighbours of a single layer and one sub-batch put together."""
+    """Return the lines of the table of groups; neighbours of one layer each and equal sub-batch share a line."""
     lines: list[_GroupLine] = []
     for group in groups:
         line = _GroupLine(group.layers, group.sub_batch, group.iterations)
@@ -132,6 +132,7 @@ def _longest(run: Run) -> RenderableType:
 
 
 def _value(run: Run, name: str) -> Any:
+    """Return the value of a metric by its dotted name."""
     value: Any = run
     for part in name.split("."):
         value = getattr(value, part)

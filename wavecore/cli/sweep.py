@@ -1,4 +1,4 @@
-"""``wavecore sweep``: many design points, and the best of them."""
+"""``wavecore sweep``: evaluate many design points and find the best."""
 
 from __future__ import annotations
 
@@ -25,38 +25,43 @@ if TYPE_CHECKING:
 MOST_JOBS = 1024
 
 SpecArgument = Annotated[
-    Path, typer.Argument(metavar="SPEC.toml", help="What to sweep: examples/sweeps/ has some.", show_default=False)
+    Path,
+    typer.Argument(metavar="SPEC.toml", help="Specification of the sweep, as in examples/sweeps/.", show_default=False),
 ]
 Jobs = Annotated[
     str | None,
-    typer.Option("--jobs", metavar="N", help="Processes on this machine.  [default: its cores]", show_default=False),
+    typer.Option(
+        "--jobs", metavar="N", help="Number of processes.  [default: the machine's cores]", show_default=False
+    ),
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead: tcp://HOST:8786.", show_default=False),
+    typer.Option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster: tcp://HOST:8786.", show_default=False),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Where everything goes.  [default: NAME-sweep]", show_default=False),
+    typer.Option("--out", metavar="DIR", help="Folder for all results.  [default: NAME-sweep]", show_default=False),
 ]
 Fresh = Annotated[
-    bool, typer.Option("--resume/--fresh", help="Use the points that are finished, or evaluate all of them anew.")
+    bool, typer.Option("--resume/--fresh", help="Use points that are finished, or evaluate all points again.")
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Evaluate the points that failed once more.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Evaluate failed points again.")]
 StoreFile = Annotated[
     Path | None,
     typer.Option(
         "--store",
         metavar="FILE",
-        help="Finished points, which sweeps may share.  [default: DIR/store.sqlite]",
+        help="File of finished points, which sweeps may share.  [default: DIR/store.sqlite]",
         show_default=False,
     ),
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw into a .png, .svg or .pdf file, too.", show_default=False),
+    typer.Option(
+        "--plot", metavar="FILE", help="Also draw the figure into this .png, .svg or .pdf file.", show_default=False
+    ),
 ]
-Parquet = Annotated[bool, typer.Option("--parquet", help="Write points.parquet beside points.csv.")]
+Parquet = Annotated[bool, typer.Option("--parquet", help="Also write the table as points.parquet.")]
 
 
 @grouped
@@ -74,9 +79,9 @@ def sweep(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Evaluate many design points: a table of them all, the Pareto front, and a figure.
+    """Evaluate many design points; write a table of all, with the Pareto front marked, and a figure.
 
-    Every finished point is kept: the same command goes on where the last one was stopped.
+    Finished points are kept, so a sweep that was stopped continues when the same command runs again.
     """
     from wavecore.cli.sweepreport import showing
     from wavecore.sweep.folder import STORE, claim_folder, default_folder
@@ -109,7 +114,7 @@ def sweep(
 
 
 def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: bool) -> None:
-    """Refuse what cannot be made in the end, before anything is worked out."""
+    """Raise `InputError` early, before any point is evaluated, for outputs that cannot be written."""
     from wavecore.sweep.search import check_optuna
     from wavecore.sweep.table import check_parquet
 
@@ -124,6 +129,7 @@ def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: boo
 
 
 def _executor(jobs: str | None, cluster: str | None) -> AbstractContextManager[Executor]:
+    """Return the executor of points: a pool of processes, or a Dask cluster; raise `InputError` for both."""
     if cluster is not None:
         if jobs is not None:
             raise InputError("--jobs", "means processes on this machine, and --cluster has its own", "one of them")
@@ -142,7 +148,7 @@ def _say_stopped(running: SweepRun, path: Path, resume: bool) -> None:
 
 
 def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) -> Findings:
-    """Write the table, the figures and, at last, the summary."""
+    """Write the table, the figures and finally the summary; return what was found."""
     from wavecore.common.files import write_file
     from wavecore.results.folder import json_text
     from wavecore.sweep.folder import FIGURE, PARQUET, POINTS, SUMMARY, Findings, summary
@@ -176,6 +182,7 @@ def _draw(about: str, points: Path, files: list[Path]) -> None:
 
 
 def _report(spec: SweepSpec, running: SweepRun, found: Findings, folder: Path, json: bool) -> None:
+    """Print the outcome, as a table or JSON; raise `InputError` if every point failed."""
     from wavecore.cli.sweepreport import front_table, last_line
     from wavecore.sweep.folder import POINTS, summary
 
