@@ -1,13 +1,13 @@
-"""How many bytes a sparse tensor takes in DRAM, in each of the encodings: exactly for a mask, expected for a density.
+"""Compute the bytes of a sparse tensor in DRAM for each encoding: exact for a mask, expected for a density.
 
-With n elements of which z are not zero, values of 2 bytes:
+For n elements, z of which are nonzero, and values of 2 bytes:
 
-* ``bitmask``: one bit an element, and the values: ceil(n / 8) + 2 z;
-* ``run_length``: before each value a run of at most 31 zeros in 5 bits (as Eyeriss, ISSCC 2016, has it); a longer run
-  takes an entry more for every 32 zeros; zeros at the end are not written: ceil(21 entries / 8).  Where zeros are
-  independent, a value takes 1 / (1 - (1 - d)^32) entries on average at density d: the geometric series of whole 32s;
-* ``csr``: values, a column index each (2 bytes up to 65536 columns, 4 beyond), and 4-byte row starts:
-  z (2 + index) + 4 (rows + 1).
+* ``bitmask``: one bit per element, and the values: ceil(n / 8) + 2 z bytes;
+* ``run_length``: each entry is a run of at most 31 zeros in 5 bits and a value (as in Eyeriss, ISSCC 2016): ceil(21
+  entries / 8) bytes.  A longer run takes one more entry for every 32 zeros; zeros at the end are not written.  If zeros
+  are independent and d is the density, a value takes 1 / (1 - (1 - d)^32) entries on average (a geometric series);
+* ``csr``: values, one column index each (2 bytes up to 65536 columns, else 4), and row starts of 4 bytes:
+  z (2 + index bytes) + 4 (rows + 1) bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DENSE = "dense"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A matrix of a tensor: its size, its non-zero elements, and the entries of its run-length code."""
+    """A tensor as a matrix: its size, its number of nonzero elements, and the entries of its run-length code."""
 
     rows: int
     columns: int
@@ -36,24 +36,24 @@ class Contents:
 
     @property
     def elements(self) -> int:
-        """All elements."""
+        """Return the number of elements, zero or not."""
         return self.rows * self.columns
 
 
 def of_mask(mask: Mask) -> Contents:
-    """What a mask holds, exactly: rows are its first dimension, elements run through it in order."""
+    """Return the exact contents of a mask, in row-major order; the first dimension is the rows."""
     import numpy as np
 
-    whole = mask.array
-    places = np.flatnonzero(whole)
-    runs = np.diff(places, prepend=-1) - 1
-    entries = int(len(places) + (runs // RUN).sum())
-    rows = whole.shape[0] if whole.ndim > 1 else 1
-    return Contents(rows, whole.size // max(1, rows), len(places), entries)
+    array = mask.array
+    positions = np.flatnonzero(array)
+    runs = np.diff(positions, prepend=-1) - 1
+    entries = int(len(positions) + (runs // RUN).sum())
+    rows = array.shape[0] if array.ndim > 1 else 1
+    return Contents(rows, array.size // max(1, rows), len(positions), entries)
 
 
 def of_density(rows: int, columns: int, density: float) -> Contents:
-    """What to expect of so many elements that are not zero with probability ``density``, independently."""
+    """Return the expected contents if each element is nonzero with probability ``density``, independently."""
     nonzeros = round(rows * columns * density)
     if not nonzeros:
         return Contents(rows, columns, 0, 0)
@@ -61,17 +61,17 @@ def of_density(rows: int, columns: int, density: float) -> Contents:
 
 
 def bitmask_bytes(contents: Contents) -> int:
-    """Bytes as a bitmask and values."""
+    """Return the bytes as a bitmask and values."""
     return -(-contents.elements // 8) + VALUE_BYTES * contents.nonzeros
 
 
 def run_length_bytes(contents: Contents) -> int:
-    """Bytes as runs of zeros and values."""
+    """Return the bytes as runs of zeros and values."""
     return -(-contents.entries * (RUN_BITS + 8 * VALUE_BYTES) // 8)
 
 
 def csr_bytes(contents: Contents) -> int:
-    """Bytes as compressed sparse rows."""
+    """Return the bytes as compressed sparse rows."""
     index = 2 if contents.columns <= 1 << 16 else 4
     return contents.nonzeros * (VALUE_BYTES + index) + ROW_START_BYTES * (contents.rows + 1)
 
@@ -84,7 +84,7 @@ ENCODINGS: Mapping[str, Callable[[Contents], int]] = {
 
 
 def best(contents: Contents) -> tuple[str, int]:
-    """The encoding that takes the fewest bytes, `DENSE` where none is smaller, and its bytes."""
+    """Return the encoding with the fewest bytes (`DENSE` if none is smaller than the dense tensor), and its bytes."""
     found = DENSE, contents.elements * VALUE_BYTES
     for name, nbytes in ENCODINGS.items():
         if (taken := nbytes(contents)) < found[1]:

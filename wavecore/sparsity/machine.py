@@ -1,8 +1,9 @@
-"""What a machine makes of a network's zeros: gated multipliers, skipped tiles, tensors that are packed in DRAM.
+"""Apply a machine's sparsity options to a training graph: gated multipliers, skipped tiles, tensors packed in DRAM.
 
-Zeros of different tensors are taken to be independent: of the products of a forward pass, d_w d_a have two operands
-that are not zero; of a data gradient d_w d_g, of a weight gradient d_a d_g.  A gradient inherits the zeros of the value
-whose ReLU masks it.  A max-pooling passes the density of what it reads on, unless a profile gives its own.
+Zeros of different tensors are assumed to be independent.  With densities d_w of weights, d_a of activations and d_g of
+gradients, the share of products with two nonzero operands is d_w d_a in forward, d_w d_g in the data gradient, and
+d_a d_g in the weight gradient.  A gradient has the zeros of the value whose ReLU masks it.  A max-pooling or a dropout
+has the density of its input, unless the profile gives one.
 """
 
 from __future__ import annotations
@@ -19,46 +20,47 @@ from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import EmptyTiles, Operation, Phase, Tensor, TensorClass
 from wavecore.training.operations import OperandRole as UseRole
 
-_PASSED_ON = ("max_pool", "dropout")
+_PASS_DENSITY_ON = ("max_pool", "dropout")
 
 
 def for_machine(training: TrainingGraph, accelerator: Accelerator) -> TrainingGraph:
-    """The training graph as this machine runs it; itself where nothing is known of zeros."""
+    """Return the training graph as this machine runs it; unchanged if no zeros are known."""
     if training.sparsity is None:
         return training
     sparsity, size = training.sparsity, (accelerator.array.rows, accelerator.array.columns)
     options = accelerator.sparsity
 
-    def fresh() -> TrainingGraph:
+    def computed() -> TrainingGraph:
         zeros = _zeros(training, sparsity)
         tensors = dict(training.tensors)
         if options.compression:
             tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
 
-        def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+        def converted(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
             return tuple(_operation(zeros, training, op, options, size) for op in operations)
 
         units = tuple(
-            replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units
+            replace(unit, forward=converted(unit.forward), backward=converted(unit.backward)) for unit in training.units
         )
         return replace(training, units=units, tensors=tensors, sparsity=None)
 
-    made: TrainingGraph = training.memory.recall("machine", (options, size), fresh)
+    made: TrainingGraph = training.memory.recall("machine", (options, size), computed)
     return made
 
 
 @dataclass(frozen=True, slots=True)
 class _Zeros:
-    """Weights by unit, and densities of values and gradients by tensor; what is not there is dense."""
+    """Known zeros: of weights by unit, and densities of values and gradients by tensor; all others are dense."""
 
     weights: Mapping[str, WeightFacts]
     densities: Mapping[str, float]
 
 
 def _zeros(training: TrainingGraph, sparsity: Sparsity) -> _Zeros:
+    """Collect the known zeros, and pass densities on to poolings, dropouts and masked gradients."""
     densities = dict(sparsity.densities)
     for unit in training.units:
-        if unit.kind in _PASSED_ON and unit.name not in densities and len(unit.inputs[0]) == 1:
+        if unit.kind in _PASS_DENSITY_ON and unit.name not in densities and len(unit.inputs[0]) == 1:
             source = unit.inputs[0][0]
             if source in densities:
                 densities[unit.name] = densities[source]
@@ -69,7 +71,7 @@ def _zeros(training: TrainingGraph, sparsity: Sparsity) -> _Zeros:
 
 
 def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
-    """A tensor in its smallest encoding; what has no known zeros stays as it is."""
+    """Return a tensor in its smallest encoding; a tensor without known zeros is returned unchanged."""
     owner = tensor.name.removesuffix(".weight")
     if tensor.tensor_class is TensorClass.WEIGHT and owner in zeros.weights:
         facts = zeros.weights[owner]
@@ -78,7 +80,7 @@ def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
         rows, columns = gemm.n * gemm.count // max(1, forward.time_steps), gemm.k
         contents = of_mask(facts.mask) if facts.mask is not None else of_density(rows, columns, facts.density)
         name, nbytes = best(contents)
-        rest = tensor.nbytes - rows * columns * ELEMENT_BYTES  # a bias stays dense
+        rest = tensor.nbytes - rows * columns * ELEMENT_BYTES  # the bias stays dense
     elif tensor.name in zeros.densities and tensor.tensor_class in (TensorClass.ACTIVATION, TensorClass.GRADIENT):
         contents = of_density(1, tensor.nbytes // ELEMENT_BYTES, zeros.densities[tensor.name])
         name, nbytes = best(contents)
@@ -91,7 +93,7 @@ def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
 def _operation(
     zeros: _Zeros, training: TrainingGraph, op: Operation, options: SparsitySpec, size: tuple[int, int]
 ) -> Operation:
-    """An operation with the share of its products that are not zero, and the tiles that it skips."""
+    """Return an operation with its share of effectual products, and the tiles that it skips."""
     if not op.gemms:
         return op
     weights = zeros.weights.get(op.unit)
@@ -105,12 +107,15 @@ def _operation(
 
 
 def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRole) -> float:
-    """Density of an operand: of all its tensors together, where it is a concatenation; weights are counted apart.
+    """Return the density of an operand, weighted by bytes over the tensors of a concatenation; weights count as 1 here.
 
-    What a time step multiplies is what the step before has made: of a recurrent layer's value, or of a gradient.
+    The streamed operand of a recurrent step is what the previous step has made: the layer's own value in forward, and a
+    gradient (dense) in backward.
     """
     if op.time_steps and role is UseRole.STREAMED:
         return zeros.densities.get(op.unit, 1.0) if op.phase is Phase.FORWARD else 1.0
     parts = [training.tensors[use.tensor] for use in op.reads if use.role is role]
-    whole = sum(part.nbytes for part in parts)
-    return sum(part.nbytes * zeros.densities.get(part.name, 1.0) for part in parts) / whole if whole else 1.0
+    total_bytes = sum(part.nbytes for part in parts)
+    return (
+        sum(part.nbytes * zeros.densities.get(part.name, 1.0) for part in parts) / total_bytes if total_bytes else 1.0
+    )

@@ -1,8 +1,9 @@
-"""All-zero tiles of the operand that the array holds: the waves that a machine with tile skipping leaves out.
+"""Count all-zero tiles of the array's stationary operand, whose waves a machine with tile skipping leaves out.
 
-Forward, the stationary operand is the weights as a matrix of (inputs x taps) rows and one column an output; for the
-data gradient, of (outputs x taps) rows and one column an input, with stride a matrix for every parity.  Of the weight
-gradient it is the gradient, whose zeros are not known beforehand.  Rows are in the order of PyTorch's weights.
+In forward the stationary operand is the weights as a matrix of (inputs x taps) rows and one column per output.  In the
+data gradient it has (outputs x taps) rows and one column per input; with a stride there is one such matrix per parity
+of the input position.  In the weight gradient it is the output's gradient, whose zeros are not known in advance, so no
+tile is skipped.  Rows are in the order of PyTorch's weights.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 def empty_tiles(
     facts: WeightFacts, phase: Phase, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int = 1
 ) -> tuple[EmptyTiles, ...]:
-    """The all-zero tiles of a layer's products on an array of ``size`` (rows, columns), as many ``times`` as they run.
+    """Return the all-zero tiles of a layer's products on an array of ``size`` (rows, columns).
 
-    Counted where there is a mask.  Of a density d in blocks they are expected: (1 - d) to the number of blocks that a
-    tile has, if blocks are zero independently; with single elements that is (1 - d)^16384 of the tiles of 128 x 128.
+    ``times`` is how often each product runs.  With a mask the tiles are counted.  With a density d, blocks are assumed
+    to be zero independently: the expected share of empty tiles is (1 - d) to the power of the number of blocks per
+    tile, which for single elements in tiles of 128 x 128 is (1 - d)^16384.
     """
     if facts.mask is None:
         return tuple(_expected(facts, gemms, size, times))
@@ -43,12 +45,12 @@ def empty_tiles(
 
 
 def zero_tiles(matrix: Booleans, size: tuple[int, int]) -> int:
-    """How many tiles of a matrix are all zero."""
+    """Return the number of all-zero tiles of a matrix, for tiles of ``size`` (rows, columns)."""
     return sum(1 for _ in _zero_tiles(matrix, size))
 
 
 def _zero_tiles(matrix: Booleans, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Rows and columns of each all-zero tile."""
+    """Yield the rows and columns of each all-zero tile; tiles at the border are smaller."""
     import numpy as np
 
     rows, columns = range(0, matrix.shape[0], size[0]), range(0, matrix.shape[1], size[1])
@@ -59,7 +61,7 @@ def _zero_tiles(matrix: Booleans, size: tuple[int, int]) -> Iterator[tuple[int, 
 
 
 def _stationary(weights: Booleans, kind: LayerKind, shape: Shape, phase: Phase) -> Iterator[tuple[int, Booleans]]:
-    """The matrices that a phase holds in the array, each with the pixels that it makes (0: the same for all)."""
+    """Yield the stationary matrices of a phase, each with the pixels of its product (0 if they do not matter)."""
     if not isinstance(kind, Conv):
         yield 0, weights.T if phase is Phase.FORWARD else weights
         return
@@ -75,7 +77,7 @@ def _stationary(weights: Booleans, kind: LayerKind, shape: Shape, phase: Phase) 
 
 
 def _parities(kind: Conv, shape: Shape) -> Iterator[tuple[int, list[int], list[int]]]:
-    """Of each parity of an input position: how many positions, and the taps that reach them."""
+    """Yield for each parity of the input position: the number of positions, and the kernel taps that reach them."""
     kernel, stride, padding = pair(kind.kernel), pair(kind.stride), pair(kind.padding)
     axes = [
         [
@@ -93,7 +95,7 @@ def _parities(kind: Conv, shape: Shape) -> Iterator[tuple[int, list[int], list[i
 
 
 def _expected(facts: WeightFacts, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int) -> Iterator[EmptyTiles]:
-    """Whole tiles that are expected to be empty, rounded down."""
+    """Yield the expected number of all-zero tiles of each size, rounded down."""
     for at, gemm in enumerate(gemms):
         sizes = Counter(
             (min(size[0], gemm.k - top), min(size[1], gemm.n - left))
