@@ -53,11 +53,11 @@ def _remove_between(net: Net, first: str, second: str) -> int:
     """Zero the unused outputs of the first layer and inputs of the second; return the number of weights set to zero."""
     made, read = net.weight(first), net.weight(second)
     pixels = read.shape[1] // made.shape[0]  # per channel, if a flattening is between the two layers
-    alive = made.flatten(1).any(1) & _columns(read).view(-1, pixels).any(1)
+    used = made.flatten(1).any(1) & _columns(read).view(-1, pixels).any(1)
     before = int(torch.count_nonzero(made)) + int(torch.count_nonzero(read))
-    made[~alive] = 0
-    net.get_parameter(f"{first}.bias")[~alive] = 0
-    read[:, ~alive.repeat_interleave(pixels)] = 0
+    made[~used] = 0
+    net.get_parameter(f"{first}.bias")[~used] = 0
+    read[:, ~used.repeat_interleave(pixels)] = 0
     return before - int(torch.count_nonzero(made)) - int(torch.count_nonzero(read))
 
 

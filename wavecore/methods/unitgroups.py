@@ -92,17 +92,17 @@ def kept_units(tensors: Tensors) -> list[Tensor]:
     found = []
     for layer in range(1, layers + 1):
         units = tensors[f"lstm{layer}.weight"].shape[1]
-        alive = torch.zeros(units, dtype=torch.bool)
+        used = torch.zeros(units, dtype=torch.bool)
         for part in parts(layer, layers):
             nonzero = tensors[part.tensor].detach() != 0
             if nonzero.ndim > 1:
                 nonzero = nonzero.any(1 - part.axis)
-            alive |= nonzero.view(part.blocks, units).any(0)
-        if not alive.any():
+            used |= nonzero.view(part.blocks, units).any(0)
+        if not used.any():
             raise InputError(
                 "train iss", f"the pruning leaves no unit of lstm{layer}", "fewer --epochs, more --samples"
             )
-        found.append(alive.nonzero().flatten())
+        found.append(used.nonzero().flatten())
     return found
 
 

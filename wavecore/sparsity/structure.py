@@ -138,7 +138,7 @@ def _decomposed(
         return Linear(rank, bias=False), kind
     if not isinstance(kind, Conv) or kind.groups > 1:
         raise ConfigError(where, "only plain convolutions and linear layers are decomposed", "no rank for this layer")
-    (height, width), (down, across), (above, beside) = (_pair(x) for x in (kind.kernel, kind.stride, kind.padding))
+    (height, width), (stride_y, stride_x), (pad_y, pad_x) = (_pair(x) for x in (kind.kernel, kind.stride, kind.padding))
     inputs = net.shape(layer.inputs[0]).channels
     spatial = entry.decomposition == "spatial"
     rows = inputs * height * (1 if spatial else width)
@@ -146,8 +146,8 @@ def _decomposed(
     if rank > most:
         raise ConfigError(where, f"{rank} is more than the full rank, {most}", f"1 to {most}")
     if spatial:
-        first = Conv(rank, (height, 1), (down, 1), (above, 0))
-        return first, Conv(kind.out_channels, (1, width), (1, across), (0, beside), bias=kind.bias)
+        first = Conv(rank, (height, 1), (stride_y, 1), (pad_y, 0))
+        return first, Conv(kind.out_channels, (1, width), (1, stride_x), (0, pad_x), bias=kind.bias)
     return replace(kind, out_channels=rank, bias=False), Conv(kind.out_channels, bias=kind.bias)
 
 
