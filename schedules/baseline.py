@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import Choices, Group, Plan, Schedule
+from wavecore.plan.model import Choices, Group, Plan
+from wavecore.plan.schedule import Schedule
 from wavecore.training.graph import TrainingGraph
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wavecore.common.names import Name
-from wavecore.plan.model import Group, Residency
+from wavecore.plan.model import Group, Plan, Residency
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import OperandRole, Operation, Tensor
 
@@ -145,6 +145,11 @@ def place(
         placed.append(_shared(training, _place_one(stage, position, op, live, tuple(ends.get(position, ())))))
         live -= sum(training.tensors[name].nbytes for name in ends.get(position, ()))
     return tuple(placed)
+
+
+def groups_of(plan: Plan, direction: Direction) -> tuple[Group, ...]:
+    """Return the groups that a plan runs in a direction, in the order of the network."""
+    return plan.groups_of_backward if direction is Direction.BACKWARD else plan.groups
 
 
 def place_group(

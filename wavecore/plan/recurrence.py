@@ -41,7 +41,7 @@ def recurrent_weights(training: TrainingGraph, plan: Plan, accelerator: Accelera
     They are resident if they are so in every iteration of their group.
     """
     directions = [(Direction.FORWARD, group) for group in plan.groups]
-    directions += [(Direction.BACKWARD, group) for group in reversed(plan.groups)]
+    directions += [(Direction.BACKWARD, group) for group in reversed(plan.groups_of_backward)]
     found = []
     for direction, group in directions:
         placed = place_group(training, group, direction, plan.normalization_passes)

@@ -21,6 +21,7 @@ from wavecore.plan.blocking import (
 )
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, Place, PlacedOperation, place, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import Transfer, held_bytes, sub_batches, transfers, update_transfers
 from wavecore.program.commands import (
     After,
@@ -49,16 +50,20 @@ def machine_for(plan: Plan, accelerator: Accelerator) -> Accelerator:
 
 
 def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Program:
-    """Lower a verified ``plan`` to the program that the cores run.
+    """Lower ``plan`` to the program that the cores run.
 
-    Raises SpaceError when an operation cannot run in the buffer at all.
+    ``training`` is the graph that the plan runs: that of the network after the plan's rewrites.  Raises PlanError for a
+    plan that is not of this graph or breaks a rule, SpaceError when an operation has no room in the buffer.
     """
+    verify_structure(training, plan)
     machine = machine_for(plan, accelerator)
     space, cores = machine.core.global_buffer_bytes, machine.chip.cores
 
     def fresh() -> tuple[Plan, Program]:
         forward = [_segment(training, plan, group, Direction.FORWARD, machine) for group in plan.groups]
-        backward = [_segment(training, plan, group, Direction.BACKWARD, machine) for group in reversed(plan.groups)]
+        backward = [
+            _segment(training, plan, group, Direction.BACKWARD, machine) for group in reversed(plan.groups_of_backward)
+        ]
         updates = [_update_segment(training, plan, core, machine) for core in range(cores)]
         segments = tuple((*forward, *backward, update) for update in updates)
         return plan, Program(plan.workload, plan.schedule, space, segments)

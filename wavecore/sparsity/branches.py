@@ -49,7 +49,7 @@ def _without(graph: LayerGraph, gone: Set[str], inputs: Mapping[str, tuple[str, 
             alias[layer.name] = reads[0]
         else:
             layers.append(replace(layer, inputs=reads))
-    return LayerGraph(graph.name, tuple(layers))
+    return LayerGraph(graph.name, tuple(layers), batch_per_core=graph.batch_per_core)
 
 
 def _final(alias: dict[str, str], name: str) -> str:
