@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -35,13 +35,13 @@ def _check_of(hint: Any) -> Check:
     if origin in (Union, types.UnionType):
         return _union(hint, arguments)
     if origin is tuple and arguments[-1:] == (Ellipsis,):
-        return _items(tuple, _check_of(arguments[0]))
+        return _items(tuple, arguments[0])
     if origin is tuple:
         return _fixed(tuple(map(_check_of, arguments)))
     if origin is frozenset:
-        return _items(frozenset, _check_of(arguments[0]))
+        return _items(frozenset, arguments[0])
     if origin is Mapping:
-        return _mapping(*map(_check_of, arguments))
+        return _mapping(*arguments)
     if hint is None or isinstance(hint, type):
         return _class(type(None) if hint is None else hint)
     return lambda value: None
@@ -88,11 +88,21 @@ def _union(hint: Any, arguments: tuple[Any, ...]) -> Check:
     return check
 
 
-def _items(kind: type, item: Check) -> Check:
+def _all_plain(values: Iterable[Any], hint: Any) -> bool:
+    """Whether all values are of exactly the class ``hint``, which has no fields to look into: the usual case, fast."""
+    return isinstance(hint, type) and not is_dataclass(hint) and set(map(type, values)) <= {hint}
+
+
+def _items(kind: type, hint: Any) -> Check:
+    item = _check_of(hint)
+
     def check(value: Any) -> TypeProblem | None:
         if not isinstance(value, kind):
             return TypeProblem("", f"is {_described(value)}, not {_noun(kind)}")
-        for index, each in enumerate(value):  # type: ignore[var-annotated, arg-type]
+        items: Iterable[Any] = value  # type: ignore[assignment]
+        if _all_plain(items, hint):
+            return None
+        for index, each in enumerate(items):
             problem = item(each)
             if problem is not None:
                 return TypeProblem(f"[{index}]{problem.path}", problem.what)
@@ -114,10 +124,14 @@ def _fixed(items: tuple[Check, ...]) -> Check:
     return check
 
 
-def _mapping(key: Check, item: Check) -> Check:
+def _mapping(key_hint: Any, item_hint: Any) -> Check:
+    key, item = _check_of(key_hint), _check_of(item_hint)
+
     def check(value: Any) -> TypeProblem | None:
         if not isinstance(value, Mapping):
             return TypeProblem("", f"is {_described(value)}, not a mapping")
+        if _all_plain(value, key_hint) and _all_plain(value.values(), item_hint):
+            return None
         for name, each in value.items():
             problem = key(name) or item(each)
             if problem is not None:

@@ -6,7 +6,7 @@ FILE:LINE, and `verify_plan` into the group of a plan that has no file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -259,27 +259,31 @@ def statistics_are_of_the_whole_batch(case: PlanContext) -> Iterator[PlanViolati
 def residency_is_of_samples(case: PlanContext) -> Iterator[PlanViolation]:
     """Residency is given to tensors of samples that the group reads or writes in that direction."""
     for cut, index, group in case.groups():
-        units = case.units(group)
         for direction, table in zip(DIRECTIONS, (group.forward, group.backward), strict=True):
             if table and direction not in cut.directions:
                 home = BACKWARD_GROUP if direction is Direction.BACKWARD else GROUP
                 what = f"a [[{cut.table}]] does not run {direction}"
                 yield PlanViolation(what, f"moving it to a [[{home}]]", index, str(direction), table=cut.table)
                 continue
-            touched = _touched(units, direction)
+            touched = _touched(case.training, group.units, direction)
             for name, residency in table.items():
                 if problem := _no_resident(case.training, name, touched, direction):
                     yield PlanViolation(*problem, index, f"{direction}.{residency}", name, table=cut.table)
 
 
-def _touched(units: Iterable[FusedLayer], direction: Direction) -> frozenset[str]:
-    """Tensors that units read or write in a direction."""
-    names: set[str] = set()
-    for unit in units:
-        for op in unit.forward if direction is Direction.FORWARD else unit.backward:
-            names.update(op.writes)
-            names.update(use.tensor for use in op.reads)
-    return frozenset(names)
+def _touched(training: TrainingGraph, units: tuple[str, ...], direction: Direction) -> frozenset[str]:
+    """Return the tensors that units read or write in a direction."""
+
+    def fresh() -> frozenset[str]:
+        names: set[str] = set()
+        for unit in (training.units[training.unit_index[name]] for name in units):
+            for op in unit.forward if direction is Direction.FORWARD else unit.backward:
+                names.update(op.writes)
+                names.update(use.tensor for use in op.reads)
+        return frozenset(names)
+
+    found: frozenset[str] = training.memory.recall("touched", (units, direction), fresh)
+    return found
 
 
 def _no_resident(
@@ -302,8 +306,8 @@ def held_tensors_are_weights(case: PlanContext) -> Iterator[PlanViolation]:
     """What is held over the iterations are weights and weight gradients of the group."""
     for cut, index, group in case.groups():
         if group.held:
-            units = case.units(group)
-            touched = frozenset[str]().union(*(_touched(units, direction) for direction in cut.directions))
+            of_direction = (_touched(case.training, group.units, direction) for direction in cut.directions)
+            touched = frozenset[str]().union(*of_direction)
             for name in sorted(group.held):
                 if problem := _not_held(case.training, name, touched):
                     yield PlanViolation(*problem, index, "held", name, table=cut.table)

@@ -22,7 +22,7 @@ from wavecore.plan.blocking import (
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, Place, PlacedOperation, place, place_group
 from wavecore.plan.rules import verify_structure
-from wavecore.plan.traffic import Transfer, held_bytes, sub_batches, transfers, update_transfers
+from wavecore.plan.traffic import Transfer, When, held_bytes, sub_batches, transfers, update_transfers
 from wavecore.program.commands import (
     After,
     Command,
@@ -261,6 +261,7 @@ def _load(flows: _Flows, move: Transfer) -> Load:
     op, tensor = flows.placed.operation, move.tensor
     after = After.OWN if tensor.name in flows.written else After.NOTHING
     covered = flows.whole_stage > 0 and flows.blocking.order != LoopOrder.OUTPUT_STAYS and not op.time_steps
+    covered = covered or move.when is When.FIRST  # what is held has its space from the start of the group
     if tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
         profile = flows.step_profiles.gradient
         freed = None if flows.whole_stage else profile
