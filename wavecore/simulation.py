@@ -194,7 +194,8 @@ def simulate(
     )
     run = Run(
         **total_values(plan, count_totals(program), timing, machine, engine),
-        groups=group_summaries(plan),
+        groups=group_summaries(plan.groups, plan.batch_per_core),
+        backward_groups=group_summaries(plan.backward_groups or (), plan.batch_per_core),
         rows=layer_rows(training, count(program), timing, machine),
         packed=packed_tensors(training),
         manifest=manifest,

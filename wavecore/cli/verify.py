@@ -109,6 +109,7 @@ def _fitted(
 ) -> tuple[LoadedMachine, Plan]:
     """The machine, with the smallest buffer that the schedule can use, unless one is given, and the plan."""
     from wavecore.program.lower import lower
+    from wavecore.training.rewrites import rewritten
 
     loaded = load_machine(options)
     samples = batch if batch or is_plan_file(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)
@@ -119,7 +120,7 @@ def _fitted(
         try:
             tight = _with_buffer(options, kib)
             plan = load_or_make_plan(schedule, case, tight, samples)
-            lower(case.training, plan, tight.accelerator)
+            lower(rewritten(case.training, plan.rewrites), plan, tight.accelerator)
             return tight, plan
         except SpaceError:
             if kib >= LARGEST_BUFFER_KIB:
@@ -136,7 +137,7 @@ def _tables(
 ) -> Iterator[RenderableType]:
     sizes = "".join(f", {key} {value}" for key, value in case.options.items())
     buffer = format_bytes(loaded.accelerator.core.global_buffer_bytes)
-    iterations = max(group.iterations(plan.batch_per_core) for group in plan.groups)
+    iterations = max(group.iterations(plan.batch_per_core) for group in (*plan.groups, *plan.groups_of_backward))
     yield facts(
         f"{verified.workload}{sizes}: {verified.schedule} against PyTorch's autograd, {verified.dtype}",
         [

@@ -23,6 +23,7 @@ from wavecore.plan.placement import Direction, PlacedOperation, place_group
 from wavecore.plan.traffic import held_bytes, sub_batches
 from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import TensorClass
+from wavecore.training.rewrites import names_of
 from wavecore.training.rules import verify_training
 
 DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
@@ -150,11 +151,8 @@ def plan_is_of_this_network(case: PlanContext) -> Iterator[PlanViolation]:
         what = f"is a plan of {case.plan.workload!r}, not of {case.training.name!r}"
         yield PlanViolation(what, f"a plan of {case.training.name}", key="workload")
     if case.plan.rewrites != case.training.rewrites:
-        planned, had = (
-            ", ".join(each.name for each in rewrites) or "none"
-            for rewrites in (case.plan.rewrites, case.training.rewrites)
-        )
-        what = f"its rewrites are {planned}, and those of the training graph {had}"
+        planned, had = map(names_of, (case.plan.rewrites, case.training.rewrites))
+        what = f"needs these rewrites of the training graph: {planned}; and it has had: {had}"
         yield PlanViolation(what, "training.rewrites.rewritten(training, plan.rewrites)", key="rewrite")
 
 
