@@ -151,7 +151,7 @@ def save_plan(plan: Plan, path: str | Path) -> None:
 def _path(path: str | Path) -> Path:
     """Return a path; `InputError` for a value of another type."""
     if not isinstance(path, str | Path):
-        raise InputError("path", f"is a {type(path).__name__}, not a path", '"plan.toml"')
+        raise InputError("path", f"is {path!r}, not a path", '"plan.toml"')
     return Path(path)
 
 

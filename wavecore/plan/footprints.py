@@ -15,6 +15,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, groups_of, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes
 from wavecore.training.graph import TrainingGraph
 
@@ -41,7 +42,11 @@ class LayerFootprint:
 
 
 def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> tuple[LayerFootprint, ...]:
-    """Footprints of a plan that fits its machine, in the order of the network, forward before backward."""
+    """Return the footprints of a plan that fits its machine, in the order of the network, forward before backward.
+
+    Raises PlanError for a plan that is not of this graph or breaks a rule.
+    """
+    verify_structure(training, plan)
     found = [
         item
         for direction in DIRECTIONS
