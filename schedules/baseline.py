@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import Choices, Group, Plan, Schedule
+from wavecore.plan.model import Choices, Group, Plan
+from wavecore.plan.schedule import Schedule
 from wavecore.training.graph import TrainingGraph
 
 
 def _layer_by_layer(name: str, training: TrainingGraph, batch_per_core: int, double: bool, choices: Choices) -> Plan:
     def fresh() -> Plan:
         groups = tuple(Group((unit.name,), batch_per_core) for unit in training.units)
-        return Plan(training.name, name, batch_per_core, double, groups, choices.normalization_passes)
+        passes = choices.normalization_passes
+        return Plan(training.name, name, batch_per_core, double, groups, passes, rewrites=training.rewrites)
 
     plan: Plan = training.memory.recall("plan", (name, batch_per_core, choices.normalization_passes), fresh)
     return plan

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.grouping import INFEASIBLE_BYTES, Candidate, Grouper, Rule
-from wavecore.plan.model import Choices, Plan, Schedule
+from wavecore.plan.model import Choices, Plan
 from wavecore.plan.partition import group_costs
+from wavecore.plan.schedule import Schedule
 from wavecore.training.graph import TrainingGraph
 
 

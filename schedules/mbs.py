@@ -10,8 +10,9 @@ from wavecore.schedules.interlayer import interlayer_groups
 
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.grouping import Candidate, Grouper, Rule
-from wavecore.plan.model import Choices, Group, Plan, Schedule
+from wavecore.plan.model import Choices, Group, Plan
 from wavecore.plan.partition import partition
+from wavecore.plan.schedule import Schedule
 from wavecore.training.graph import TrainingGraph
 
 Piece = tuple[int, int]  # first and last unit

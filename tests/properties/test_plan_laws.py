@@ -33,9 +33,10 @@ from wavecore.network.shapes import Shape
 from wavecore.plan.blocking import block, least_bytes
 from wavecore.plan.files import load_plan, plan_text, save_plan
 from wavecore.plan.grouping import DIRECTIONS, Grouper, Rule
-from wavecore.plan.model import Choices, Plan, Schedule
+from wavecore.plan.model import Choices, Plan
 from wavecore.plan.placement import place_group
 from wavecore.plan.rules import verify_plan
+from wavecore.plan.schedule import Schedule
 from wavecore.plan.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.rules import verify_training

@@ -133,6 +133,7 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
     from wavecore.errors import PlanError
     from wavecore.plan.files import parse_plan
     from wavecore.plan.rules import verify_plan
+    from wavecore.simulation import planned_graph
 
     name = document.data.get("workload")
     if not isinstance(name, str):
@@ -144,7 +145,8 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
             raise
         raise type(error)(place(document, "workload"), error.what, error.hint) from error
     plan = parse_plan(document, case.training, graph=case.graph)
-    verify_plan(case.training, plan, load_machine(machine).accelerator, where=document.label)
+    accelerator = load_machine(machine).accelerator
+    verify_plan(planned_graph(case.training, plan, accelerator), plan, accelerator, where=document.label)
 
 
 def _map(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -224,7 +224,7 @@ def samples_per_core(case: LoadedWorkload, machine: LoadedMachine, batch: str | 
     from wavecore.simulation import batch_per_core
 
     if batch is None:
-        return case.info.batch_per_core
+        return case.graph.batch_per_core
     cores = machine.accelerator.chip.cores
     return batch_per_core(whole_number("--batch", batch, 1, LARGEST_BATCH), cores)
 
@@ -237,7 +237,7 @@ def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachin
     """
     from wavecore.plan.files import load_plan
     from wavecore.plan.rules import verify_plan
-    from wavecore.simulation import find_schedule, make_plan, parse_choices
+    from wavecore.simulation import find_schedule, make_plan, parse_choices, planned_graph
 
     choices = parse_choices(case.choices)
     if not is_plan_file(schedule):
@@ -252,7 +252,7 @@ def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachin
     if batch is not None and samples_per_core(case, machine, batch) != planned:
         whole = planned * machine.accelerator.chip.cores
         raise InputError("--batch", f"is {batch}, and {schedule} is made for {whole} samples", str(whole))
-    verify_plan(case.training, plan, machine.accelerator, where=schedule)
+    verify_plan(planned_graph(case.training, plan, machine.accelerator), plan, machine.accelerator, where=schedule)
     return plan
 
 

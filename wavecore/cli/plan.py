@@ -36,7 +36,7 @@ from wavecore.cli.tables import amount, facts, heading, share, show, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.plan.model import Plan
+    from wavecore.plan.model import Group, Plan
     from wavecore.plan.recurrence import RecurrentWeights
     from wavecore.results.run import GroupSummary
 
@@ -108,10 +108,11 @@ def program(
     """Print the program of core 0: the commands of its queues, with all loads, waits, posts and stores."""
     from wavecore.program.commands import program_lines
     from wavecore.program.lower import lower
-    from wavecore.sparsity.machine import for_machine
+    from wavecore.simulation import planned_graph
 
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
-    for line in program_lines(lower(for_machine(case.training, loaded.accelerator), made, loaded.accelerator)):
+    training = planned_graph(case.training, made, loaded.accelerator)
+    for line in program_lines(lower(training, made, loaded.accelerator)):
         print(line)
 
 
@@ -130,10 +131,10 @@ def _plan(
 def _traffic(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[str, int]:
     """Return the DRAM bytes of the plan by class and in total, all cores, as a run counts them."""
     from wavecore.plan.traffic import plan_traffic
-    from wavecore.sparsity.machine import for_machine
+    from wavecore.simulation import planned_graph
     from wavecore.training.operations import TensorClass
 
-    moved = plan_traffic(for_machine(case.training, machine.accelerator), made, machine.accelerator)
+    moved = plan_traffic(planned_graph(case.training, made, machine.accelerator), made, machine.accelerator)
     classes = {kind.value: moved[kind, False] + moved[kind, True] for kind in TensorClass}
     return {"total": sum(classes.values()), **classes}
 
@@ -147,17 +148,8 @@ def _as_json(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[s
         "batch_per_core": made.batch_per_core,
         "weight_double_buffering": made.weight_double_buffering,
         "normalization_passes": made.normalization_passes,
-        "groups": [
-            {
-                "layers": list(group.units),
-                "sub_batch": group.sub_batch,
-                "iterations": group.iterations(made.batch_per_core),
-                "forward": {name: str(how) for name, how in sorted(group.forward.items())},
-                "backward": {name: str(how) for name, how in sorted(group.backward.items())},
-                "held": sorted(group.held),
-            }
-            for group in made.groups
-        ],
+        "groups": [_group_as_json(made, group) for group in made.groups],
+        **_changes_as_json(made),
         "recurrent_weights": [
             {**asdict(each), "dram_read_bytes": each.dram_read_bytes} for each in _recurrent(case, machine, made)
         ],
@@ -165,17 +157,45 @@ def _as_json(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[s
     }
 
 
+def _group_as_json(made: Plan, group: Group) -> dict[str, Any]:
+    return {
+        "layers": list(group.units),
+        "sub_batch": group.sub_batch,
+        "iterations": group.iterations(made.batch_per_core),
+        "forward": {name: str(how) for name, how in sorted(group.forward.items())},
+        "backward": {name: str(how) for name, how in sorted(group.backward.items())},
+        "held": sorted(group.held),
+    }
+
+
+def _changes_as_json(made: Plan) -> dict[str, Any]:
+    """Return the groups of backward, where it is cut differently, and the rewrites of the graph, where it has some."""
+    from wavecore.training.rewrites import rewrite_options
+
+    found: dict[str, Any] = {}
+    if made.backward_groups is not None:
+        found["backward_groups"] = [_group_as_json(made, group) for group in made.backward_groups]
+    if made.rewrites:
+        found["rewrites"] = [{"name": each.name, **rewrite_options(each)} for each in made.rewrites]
+    return found
+
+
 def _recurrent(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> list[RecurrentWeights]:
     from wavecore.plan.recurrence import recurrent_weights
-    from wavecore.sparsity.machine import for_machine
+    from wavecore.simulation import planned_graph
 
-    return recurrent_weights(for_machine(case.training, machine.accelerator), made, machine.accelerator)
+    training = planned_graph(case.training, made, machine.accelerator)
+    return recurrent_weights(training, made, machine.accelerator)
 
 
 def _tables(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> Iterator[RenderableType]:
     cores = machine.accelerator.chip.cores
     yield f"plan of {made.workload}, {made.schedule}: {made.batch_per_core} samples on each of {cores} cores"
-    yield _groups(made)
+    for rewrite in made.rewrites:
+        yield f"after rewrite {rewrite}"
+    yield _groups(made, made.groups, "" if made.backward_groups is None else " in forward")
+    if made.backward_groups is not None:
+        yield _groups(made, made.backward_groups, " in backward")
     recurrent = _recurrent(case, machine, made)
     if recurrent:
         yield _recurrent_table(recurrent)
@@ -186,12 +206,12 @@ def _tables(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> Iterato
     yield facts(heading("dram_bytes.total"), [*rows, total])
 
 
-def _groups(made: Plan) -> RenderableType:
+def _groups(made: Plan, cut: Sequence[Group], direction: str) -> RenderableType:
     columns = [heading(name) for name in COLUMNS]
     rows = []
     at = 0
-    for line in group_lines(_summaries(made)):
-        groups = made.groups[at : at + line.groups]
+    for line in group_lines(_summaries(made, cut)):
+        groups = cut[at : at + line.groups]
         at += line.groups
         rows.append(
             [
@@ -201,7 +221,7 @@ def _groups(made: Plan) -> RenderableType:
                 *(str(sum(len(part(group)) for group in groups)) for part in _KEPT),
             ]
         )
-    title = f"{len(made.groups)} {'group' if len(made.groups) == 1 else 'groups'} of layers"
+    title = f"{len(cut)} {'group' if len(cut) == 1 else 'groups'} of layers{direction}"
     return table(title, columns, rows, right=columns[1:])
 
 
@@ -224,10 +244,10 @@ def _recurrent_table(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
 _KEPT: Any = (lambda group: group.forward, lambda group: group.backward, lambda group: group.held)
 
 
-def _summaries(made: Plan) -> list[GroupSummary]:
+def _summaries(made: Plan, cut: Sequence[Group]) -> list[GroupSummary]:
     from wavecore.results.run import GroupSummary
 
     return [
         GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(made.batch_per_core))
-        for group in made.groups
+        for group in cut
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,9 @@ def run_report(run: Run) -> Iterator[RenderableType]:
         f"one training step of {run.batch} samples ({run.engine} engine)"
     )
     yield beside([_step(run), _dram(run), _energy(run)])
-    yield _groups(run)
+    yield _groups(run.groups, " in forward" if run.backward_groups else "")
+    if run.backward_groups:
+        yield _groups(run.backward_groups, " in backward")
     yield _longest(run)
     yield (
         f"{heading('manifest.seconds_to_simulate')} {run.manifest.seconds_to_simulate:.2f} s; "
@@ -108,12 +110,11 @@ def group_lines(groups: Iterable[GroupSummary]) -> list[_GroupLine]:
     return lines
 
 
-def _groups(run: Run) -> RenderableType:
+def _groups(groups: Sequence[GroupSummary], direction: str = "") -> RenderableType:
     rows = [
-        (str(line), amount("groups.sub_batch", line.sub_batch), str(line.iterations))
-        for line in group_lines(run.groups)
+        (str(line), amount("groups.sub_batch", line.sub_batch), str(line.iterations)) for line in group_lines(groups)
     ]
-    title = f"{len(run.groups)} {'group' if len(run.groups) == 1 else 'groups'} of layers"
+    title = f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of layers{direction}"
     columns = [heading(name) for name in GROUP_COLUMNS]
     return table(title, columns, rows, right=columns[1:])
 

@@ -134,8 +134,10 @@ def _folder(out: Path) -> Any:
 def _tables(case: LoadedWorkload, machine: LoadedMachine, plan: Plan, watchers: Watchers) -> dict[str, str]:
     """Return the CSV files, by name, that pictures of a run need besides its JSON."""
     from wavecore.plan.footprints import footprints, footprints_csv
+    from wavecore.training.rewrites import rewritten
 
-    tables = {"footprints.csv": footprints_csv(footprints(case.training, plan, machine.accelerator))}
+    training = rewritten(case.training, plan.rewrites)
+    tables = {"footprints.csv": footprints_csv(footprints(training, plan, machine.accelerator))}
     if watchers.occupancy is not None:
         tables["occupancy.csv"] = watchers.occupancy.csv()
     return tables

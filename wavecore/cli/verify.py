@@ -117,6 +117,7 @@ def _fitted(
     Unless a buffer size or a saved plan is given, the buffer is the smallest of 64 KiB, 128 KiB, ... that suffices.
     """
     from wavecore.program.lower import lower
+    from wavecore.training.rewrites import rewritten
 
     loaded = load_machine(options)
     samples = batch if batch or is_plan_file(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)
@@ -127,7 +128,7 @@ def _fitted(
         try:
             tight = _with_buffer(options, kib)
             plan = load_or_make_plan(schedule, case, tight, samples)
-            lower(case.training, plan, tight.accelerator)
+            lower(rewritten(case.training, plan.rewrites), plan, tight.accelerator)
             return tight, plan
         except SpaceError:
             if kib >= LARGEST_BUFFER_KIB:
@@ -144,7 +145,7 @@ def _tables(
 ) -> Iterator[RenderableType]:
     sizes = "".join(f", {key} {value}" for key, value in case.options.items())
     buffer = format_bytes(loaded.accelerator.core.global_buffer_bytes)
-    iterations = max(group.iterations(plan.batch_per_core) for group in plan.groups)
+    iterations = max(group.iterations(plan.batch_per_core) for group in (*plan.groups, *plan.groups_of_backward))
     yield facts(
         f"{verified.workload}{sizes}: {verified.schedule} against PyTorch's autograd, {verified.dtype}",
         [

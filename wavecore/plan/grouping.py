@@ -144,7 +144,15 @@ class Grouper:
         """The plan of those groups; machines that differ in nothing that groups depend on share it."""
 
         def fresh() -> Plan:
-            return Plan(self.training.name, schedule, self.batch, True, tuple(groups()), self.normalization_passes)
+            return Plan(
+                self.training.name,
+                schedule,
+                self.batch,
+                True,
+                tuple(groups()),
+                self.normalization_passes,
+                rewrites=self.training.rewrites,
+            )
 
         key = (schedule, self.space, self.array_size, self.batch, self.choices)
         found: Plan = self.training.memory.recall("plan", key, fresh)

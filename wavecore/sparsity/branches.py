@@ -52,7 +52,7 @@ def _without(graph: LayerGraph, dropped: Set[str], inputs: Mapping[str, tuple[st
             alias[layer.name] = reads[0]
         else:
             layers.append(replace(layer, inputs=reads))
-    return LayerGraph(graph.name, tuple(layers))
+    return LayerGraph(graph.name, tuple(layers), batch_per_core=graph.batch_per_core)
 
 
 def _final(alias: dict[str, str], name: str) -> str:
