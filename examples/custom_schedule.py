@@ -1,16 +1,18 @@
 """A schedule of one's own: every block of the network, such as a residual block, is a layer group by itself."""
 
 import wavecore as wc
-from wavecore.plan.grouping import Grouper, Rule
+from wavecore.plan.group_costs import GroupCostModel
+from wavecore.plan.grouping import write_group
+from wavecore.plan.residency import Rule
 
 
 def block_by_block(training, accelerator, batch_per_core, choices):
     """Each block at its largest sub-batch, with everything that its branches share kept on chip."""
-    grouper = Grouper(training, accelerator, batch_per_core, choices)
+    costs = GroupCostModel(training, accelerator, batch_per_core, choices)
     groups = []
     for first, last in training.blocks:
-        candidate = grouper.cost(first, last, Rule.BRANCHES) or grouper.cost(first, last, Rule.NONE)
-        groups.append(grouper.group(candidate, hold=True))
+        candidate = costs.cost(first, last, Rule.BRANCHES) or costs.cost(first, last, Rule.NONE)
+        groups.append(write_group(costs, candidate, hold=True))
     return wc.Plan(training.name, "blocks", batch_per_core, True, tuple(groups))
 
 

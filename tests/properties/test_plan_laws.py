@@ -32,9 +32,11 @@ from wavecore.network.rules import verify_graph
 from wavecore.network.shapes import Shape
 from wavecore.plan.blocking import block, least_bytes
 from wavecore.plan.files import load_plan, plan_text, save_plan
-from wavecore.plan.grouping import DIRECTIONS, Grouper, Rule
+from wavecore.plan.group_costs import DIRECTIONS, GroupCostModel
+from wavecore.plan.grouping import write_group
 from wavecore.plan.model import Choices, Plan, Schedule
 from wavecore.plan.placement import place_group
+from wavecore.plan.residency import Rule, place_by_rule
 from wavecore.plan.rules import verify_plan
 from wavecore.plan.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
 from wavecore.training.graph import TrainingGraph
@@ -121,18 +123,18 @@ def test_the_cost_of_a_group_is_its_traffic(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule, passes: int, data: st.DataObject
 ) -> None:
     training = unrolled(network, accelerator, batch)
-    grouper = Grouper(training, accelerator, batch, Choices(normalization_passes=passes))
-    first = data.draw(st.integers(0, grouper.last), label="first unit")
-    last = data.draw(st.integers(first, grouper.last), label="last unit")
+    costs = GroupCostModel(training, accelerator, batch, Choices(normalization_passes=passes))
+    first = data.draw(st.integers(0, costs.last), label="first unit")
+    last = data.draw(st.integers(first, costs.last), label="last unit")
     try:
-        candidate = grouper.cost(first, last, rule)
+        candidate = costs.cost(first, last, rule)
     except SpaceError:  # a sample that is held between two sweeps may be more than a small buffer
         assert passes == 1
         return
     if candidate is None:
         return
     for hold in (False, True):
-        group = grouper.group(candidate, hold=hold)
+        group = write_group(costs, candidate, hold=hold)
         moved = sum(
             group_traffic(group, place_group(training, group, way, passes), accelerator, batch).total()
             for way in DIRECTIONS
@@ -174,9 +176,9 @@ def test_an_operation_runs_in_its_least_bytes_and_in_no_fewer(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule
 ) -> None:
     training = training_graph(network)
-    grouper = Grouper(training, accelerator, batch, Choices())
+    costs = GroupCostModel(training, accelerator, batch, Choices())
     for way in DIRECTIONS:
-        for operation in grouper.placed(0, grouper.last, rule, way):
+        for operation in place_by_rule(training, 0, costs.last, rule, way, 2):
             least = least_bytes(operation, accelerator.array, batch)
             block(operation, accelerator.array, batch, least)
             with pytest.raises(SpaceError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, TypeVar, cast
 
 LIMIT = 4096
 
@@ -44,43 +44,29 @@ class Memo:
         return f"<Memo {', '.join(f'{len(known)} {kind}' for kind, known in self._kinds.items()) or 'empty'}>"
 
 
-class HasMemo(Protocol):
-    """A value that keeps results which follow from it."""
-
-    @property
-    def memory(self) -> Memo:
-        """The results."""
-        ...
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-Owner = TypeVar("Owner", bound=HasMemo)
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def remembered(
-    *, key: Callable[..., Hashable] | None = None, limit: int = LIMIT
-) -> Callable[[Callable[Concatenate[Owner, P], R]], Callable[Concatenate[Owner, P], R]]:
-    """Mark a function whose results its first argument remembers.
+def remembered(*, key: Callable[..., Hashable] | None = None, limit: int = LIMIT) -> Callable[[Function], Function]:
+    """Mark a function whose results the ``memory`` of its first argument keeps.
 
     ``key`` maps the other arguments to what the result depends on; without it they are the key themselves.  The memory
     keeps the arguments alive, so that a key may hold their ids.
     """
 
-    def mark(function: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:
+    def mark(function: Function) -> Function:
         kind = f"{function.__module__}.{function.__qualname__}"
 
         @wraps(function)
-        def recall(owner: Owner, /, *args: P.args, **options: P.kwargs) -> R:
+        def recall(owner: Any, /, *args: Any, **options: Any) -> Any:
+            memory: Memo = owner.memory
             if key is None:
-                whole = (*args, *options.items())
-                result: R = owner.memory.recall(kind, whole, lambda: function(owner, *args, **options), limit)
-                return result
-            found: tuple[R, object, object] = owner.memory.recall(
+                given = (*args, *options.items())
+                return memory.recall(kind, given, lambda: function(owner, *args, **options), limit)
+            return memory.recall(
                 kind, key(*args, **options), lambda: (function(owner, *args, **options), args, options), limit
-            )
-            return found[0]
+            )[0]
 
-        return recall
+        return cast(Function, recall)
 
     return mark
