@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from wavecore.common.names import Name
 from wavecore.common.units import format_bytes
@@ -51,8 +52,7 @@ class Need:
     fixed_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Blocking:
+class Blocking(NamedTuple):
     """The choice for one operation over some samples.
 
     The left operand is read ``left_passes`` times, the right one ``right_passes`` times, in

@@ -1,8 +1,8 @@
 """The cheapest cut of a network into groups: a shortest path over the places to cut.
 
 *Pieces* are grouped: single units or whole blocks.  What a piece needs of the buffer and moves over DRAM depends only
-on which of its neighbours share its group, so the DRAM bytes of every group are a sum over its pieces, and its sub-batch
-is a minimum.  `group_costs` puts the costs of all groups together from pieces that were measured once.
+on which of its neighbours share its group, so the DRAM bytes of every group are a sum over its pieces, and its
+sub-batch is a minimum.  `group_costs` puts the costs of all groups together from pieces that were measured once.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Piece = tuple[int, int]
 def partition(costs: GroupCostModel, pieces: Sequence[Piece], rules: Sequence[Rule]) -> list[Candidate] | None:
     """Return the cut of ``pieces`` into groups that moves the fewest DRAM bytes.
 
-    Each group is under the best of ``rules``; a piece of a single unit may also stream the whole mini-batch.  None where
-    some block fits in no group; units always do, since they can stream.
+    Each group is under the best of ``rules``; a piece of a single unit may also stream the whole mini-batch.  None
+    where some block fits in no group; units always do, since they can stream.
     """
     options = [_streamed(costs, pieces)]
     options += [group_costs(costs, pieces, rule, rereads) for rule in rules for rereads in costs.reread_options]
