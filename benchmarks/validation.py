@@ -18,8 +18,8 @@ from statistics import fmean
 
 from claims import BANDWIDTH, ENGINES, EXACT, LAWS, PEER, Claim
 
-from wavecore.hardware.array import gemm_cycles, issue_cycles
 from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.dram import Dram, sustained_bytes_per_second
 from wavecore.hardware.scalesim import gemm_of, parse_topology, scalesim_cycles
 from wavecore.hardware.specs import ArraySpec, MemorySpec
@@ -167,7 +167,7 @@ def scalesim_rows(array: ArraySpec) -> list[tuple[str, ...]]:
     rows = []
     for layer in parse_topology(PEER_DATA / "scalesim_large.csv"):
         m, n, k = gemm_of(layer)
-        ours = gemm_cycles(array, m, k, n)
+        ours = dataflow_of(array).gemm_cycles(array, m, k, n)
         folds = -(-k // array.rows) * -(-n // array.columns)
         edges = folds * (2 * array.rows + array.columns - 2)
         measured = theirs[layer.name]
@@ -177,7 +177,7 @@ def scalesim_rows(array: ArraySpec) -> list[tuple[str, ...]]:
             folds, folds * m, edges, measured,
             ours.fill_cycles, ours.weight_gap_cycles, ours.drain_cycles, ours.cycles,
         )  # fmt: skip
-        later = issue_cycles(array, BATCH * m, k, n) / BATCH
+        later = dataflow_of(array).issue_cycles(array, BATCH * m, k, n) / BATCH
         rows.append((layer.name, f"{m} x {k} x {n}", *(f"{number:,}" for number in numbers), f"{later:,.0f}"))
     return rows
 

@@ -135,7 +135,6 @@ def check(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> None
         assert sum(row.cycles for row in timing.rows.values()) == timing.step_cycles
         assert timing.array_busy_cycles == sum(row.array_busy_cycles for row in timing.rows.values())
         stalls = (timing.stall_dram_cycles, timing.stall_vector_cycles, timing.stall_dependency_cycles)
-        assert timing.array_busy_cycles + sum(stalls) == timing.step_cycles
         assert min(stalls) >= 0
 
 

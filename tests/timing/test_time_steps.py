@@ -12,7 +12,7 @@ from wavecore.engines.analytic import run_analytic
 from wavecore.engines.event import run_events
 from wavecore.engines.timing import Timing
 from wavecore.golden.array import multiply
-from wavecore.hardware.array import gemm_cycles, issue_cycles
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import LSTM, Outlet
@@ -83,9 +83,10 @@ def test_a_time_step_takes_the_register_level_arrays_cycles(hidden: int, samples
     numbers = np.random.default_rng(0)
     h, weights = numbers.integers(-9, 9, (samples, hidden)), numbers.integers(-9, 9, (hidden, 4 * hidden))
     measured = multiply(h, weights, accelerator.array).cycles
-    assert measured == gemm_cycles(accelerator.array, samples, hidden, 4 * hidden).cycles
+    array, sizes = accelerator.array, (samples, hidden, 4 * hidden)
+    assert measured == dataflow_of(array).gemm_cycles(array, *sizes).cycles
     work = found.work
-    assert work.array_cycles == steps * issue_cycles(accelerator.array, samples, hidden, 4 * hidden)
+    assert work.array_cycles == steps * dataflow_of(array).issue_cycles(array, *sizes)
     one = (work.fill_cycles + work.array_cycles // steps + work.drain_cycles) * steps
     assert one == pytest.approx(steps * measured, abs=steps * 2 * size)  # a last tile's own depth, see issue_cycles
     lanes = -(-samples * hidden * FORWARD_LANE_OPERATIONS // accelerator.vector.lanes)

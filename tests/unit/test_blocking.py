@@ -112,6 +112,34 @@ def test_depth_holds_the_gradient_while_samples_pass(space: int, rounds: int) ->
     assert block(op, ARRAY, 32, space * KIB * KIB) == Blocking(LoopOrder.OUTPUT_STAYS, 2048 * KIB, blocks=rounds)
 
 
+@pytest.mark.parametrize(("samples", "expected"), [(5, "operands_stay"), (6, "output_stays")])
+def test_rounds_are_preferred_where_they_add_less_than_the_operands_move(samples: int, expected: str) -> None:
+    """Two rounds over the gradient of 2 MiB add 4 MiB; the operands, 768 KiB per sample, are 3.75 MiB of 5, 4.5 of 6.
+
+    Both orders fit 10 MiB: the operands beside two tiles and their partial sums, 512 KiB; the gradient beside
+    twice half of the operands.
+    """
+    op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
+    found = block(op, ARRAY, samples, 10 * KIB * KIB)
+    assert str(found.order) == expected
+    assert found.blocks == (2 if expected == "output_stays" else 1)
+
+
+@pytest.mark.parametrize(("room", "rounds"), [(1025, 33), (1024, 33), (1023, 0)])
+def test_rounds_add_at_most_16_times_what_the_operands_move(room: int, rounds: int) -> None:
+    """A gradient of 256 x 8192 in fp32 is 8 MiB; 32 samples of 32 steps, 16 + 512 KiB each, are 16.5 MiB of operands.
+
+    Beside the gradient, a room of 1 MiB holds two rounds of 512 KiB: 33 of them, which add 33 * 8 = 16 * 16.5 MiB.
+    With a KiB less there are 34, and 272 MiB are more than 264.
+    """
+    net = Network("decoder", Shape(256, 32))
+    net(CrossEntropy(), net(Linear(8192, bias=False), net.input, name="decoder"))
+    op = streamed(net.build(), BACKWARD)["decoder.weight_gradient"]
+    assert gradient_bytes(op) == 8192 * KIB
+    found = block(op, ARRAY, 32, (8192 + room) * KIB)
+    assert (found.blocks if str(found.order) == "output_stays" else 0) == rounds
+
+
 def test_tiles_hold_the_samples_while_the_gradient_passes() -> None:
     """One sample is 768 KiB; the gradient would not fit beside it."""
     op = streamed(dense(), BACKWARD)["dense.weight_gradient"]

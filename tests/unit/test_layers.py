@@ -116,7 +116,7 @@ def test_parity_taps(size: int, kernel: int, stride: int, padding: int) -> None:
 
 
 def test_gemms_of_model_md() -> None:
-    """Gh x Gw x K of MODEL.md section 2, per sample."""
+    """M x N x K of docs/model.md section 2, per sample."""
     expansion = expand(Conv(5, 3, padding=1), Shape(2, 6, 6))
     assert expansion.forward.gemms == (Gemm(36, 18, 5),)
     assert expansion.data_gradient is not None and expansion.weight_gradient is not None

@@ -233,4 +233,4 @@ def first(rules: tuple[Callable[..., Any], ...], subject: object) -> Callable[..
 def test_a_right_plan_has_no_findings() -> None:
     schedules = collect("wavecore.schedules", "SCHEDULES", Schedule)
     plan: Plan = schedules["mbs2"].make(TRAINING, load_accelerator(), 32)
-    assert list(planrules.findings(planrules.Case(TRAINING, plan))) == []
+    assert list(planrules.violations(planrules.PlanContext(TRAINING, plan))) == []

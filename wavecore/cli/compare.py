@@ -107,8 +107,8 @@ def schedule_list(schedules: str | None) -> list[str]:
 
 def check_plot(path: Path, force: bool) -> None:
     """Raise an `InputError` if no picture can be written at ``path``."""
+    from wavecore.common.files import writable_file
     from wavecore.pictures.plots import FORMATS
-    from wavecore.results.folder import writable_file
 
     if path.suffix.lower() not in FORMATS:
         raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem}.png")

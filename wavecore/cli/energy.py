@@ -78,8 +78,9 @@ def energy(
     json: Json = False,
 ) -> None:
     """Report energy: a step, a sample, an epoch; by component, phase and layer; every constant with its source."""
+    from wavecore.common.files import writable_file, write_file
     from wavecore.results.energy_report import energy_csv, energy_report, to_dict
-    from wavecore.results.folder import json_text, writable_file, write_file
+    from wavecore.results.folder import json_text
     from wavecore.simulation import find_engine
 
     find_engine(engine)

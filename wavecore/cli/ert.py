@@ -45,7 +45,7 @@ def import_ert(
     from wavecore.hardware.ert_map import import_table, parse_map, table_text
 
     if out is not None:
-        from wavecore.results.folder import writable_file
+        from wavecore.common.files import writable_file
 
         writable_file(out, replace=force)
     with hinting("docs/energy.md, which shows an ERT and a map"):
@@ -57,7 +57,7 @@ def import_ert(
         sys.stdout.write(text)
         return
     from wavecore.cli.tables import show
-    from wavecore.results.folder import write_file
+    from wavecore.common.files import write_file
 
     write_file(out, text)
     say(f"written to {out}")

@@ -74,7 +74,7 @@ def plan(
     A plan that was saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
     """
     if out is not None:
-        from wavecore.results.folder import writable_file
+        from wavecore.common.files import writable_file
 
         writable_file(out, replace=force)
     case, loaded, made = _plan(workload, machine, network, schedule, batch)

@@ -85,7 +85,7 @@ def profile(
 def _check_options(
     network: NetworkOptions, out: Path | None, workload: str | None, data: Path | None, force: bool
 ) -> None:
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
 
     if network.sparsity is not None:
         raise InputError("--sparsity", "is what this command makes", "leaving it out")

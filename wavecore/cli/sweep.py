@@ -109,7 +109,7 @@ def sweep(
 
 def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: bool) -> None:
     """Refuse what cannot be made in the end, before anything is worked out."""
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
     from wavecore.sweep.figures import check_plot, wanted_figure
     from wavecore.sweep.search import check_optuna
     from wavecore.sweep.table import check_parquet
@@ -144,7 +144,8 @@ def _say_stopped(running: SweepRun, path: Path, resume: bool) -> None:
 
 def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) -> Findings:
     """Write the table, the figures and, at last, the summary."""
-    from wavecore.results.folder import json_text, write_file
+    from wavecore.common.files import write_file
+    from wavecore.results.folder import json_text
     from wavecore.sweep.figures import draw
     from wavecore.sweep.folder import FIGURE, PARQUET, POINTS, SUMMARY, Findings, summary
     from wavecore.sweep.table import read_csv, write_csv, write_parquet

@@ -79,10 +79,11 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a small network, prune it by a published method, fine-tune it; write checkpoint and profile."""
+    from wavecore.common.files import staged_folder
     from wavecore.methods import registry
     from wavecore.methods.base import Recorder
     from wavecore.methods.folder import FILES, PROFILE, summary_of, write_training
-    from wavecore.results.folder import json_text, staged_folder
+    from wavecore.results.folder import json_text
 
     found = registry.find_method(method)
     settings = registry.settings_of(

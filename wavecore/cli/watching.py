@@ -127,7 +127,7 @@ def _require_events(engine: str, where: str) -> None:
 
 
 def _timeline(options: TraceOptions, engine: str, accelerator: Accelerator, force: bool) -> TimelineProbe:
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
     from wavecore.timeline.collect import WHOLE, TimelineProbe
     from wavecore.timeline.files import check_timeline_path
 
@@ -168,9 +168,9 @@ def _cycles(text: str, clock_hz: int, where: str) -> int:
 
 def _dram(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
     """A trace that will be written to ``path``; InputError at once if it cannot be."""
+    from wavecore.common.files import writable_file
     from wavecore.engines.trace import dram_trace
     from wavecore.hardware.dram import TRACE_FORMATS
-    from wavecore.results.folder import writable_file
 
     known = {name: name for name in TRACE_FORMATS}
     if trace_format not in known:

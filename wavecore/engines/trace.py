@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from wavecore.common.files import staged_text
 from wavecore.engines.probe import Probe
-from wavecore.errors import FileError
 from wavecore.hardware.dram import TraceFormat, TraceWriter
 
 ACCESS_BYTES = 64
@@ -43,14 +42,5 @@ def dram_trace(path: Path, trace_format: TraceFormat) -> Iterator[DramTrace]:
 
     Raises `FileError` if the file cannot be written.
     """
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with temporary.open("w", encoding="ascii", newline="\n") as file:
-                yield DramTrace(file, trace_format)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
+    with staged_text(path, encoding="ascii") as stream:
+        yield DramTrace(stream, trace_format)

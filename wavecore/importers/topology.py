@@ -10,7 +10,7 @@ it.  The rule, in which nothing is invented:
 * the first layer reads the data, whose gradient nobody wants;
 * one line is SCALE-Sim's GEMM for each sample of the mini-batch.  A partial window at the border counts as a whole one,
   as it does there: zeros are added to the image, not to the traffic;
-* a filter as large as its image is a linear layer, and a depthwise layer has one group a channel;
+* a filter as large as its image, padding included, is a linear layer, and a depthwise layer has one group per channel;
 * ratios of sparsity are ignored, as SCALE-Sim's default configuration does.
 """
 
@@ -75,7 +75,7 @@ def _kind(layer: TopologyLayer, source: Shape) -> LayerKind:
     if layer.kind == "gemm":
         return Conv(layer.filters)
     kernel = (layer.filter_height, layer.filter_width)
-    if kernel == (source.height, source.width) and not layer.depthwise:
+    if source == _image(layer) and kernel == (source.height, source.width) and not layer.depthwise:
         return Linear(layer.filters, bias=False)
     groups = layer.channels if layer.depthwise else 1
     return Conv(layer.filters * groups, kernel, layer.stride, _paddings(layer, source), groups)

@@ -13,8 +13,9 @@ from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
+from wavecore.common.files import write_file
 from wavecore.methods.base import EpochRow, Method, Settings, Trained
-from wavecore.results.folder import json_text, write_file
+from wavecore.results.folder import json_text
 from wavecore.sparsity.arrays import write_npz
 from wavecore.sparsity.profile_file import save_profile
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavecore.errors import FileError
+from wavecore.common.files import staged_file
 from wavecore.results.run import Run
 
 if TYPE_CHECKING:
@@ -129,13 +128,6 @@ def save(figure: Figure, path: Path) -> None:
     import matplotlib as mpl
 
     suffix = path.suffix.lower()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     dateless: dict[str, Any] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
-    try:
-        with mpl.rc_context({"svg.hashsalt": "wavecore", "svg.fonttype": "path"}):
-            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=dateless)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with staged_file(path) as staged, mpl.rc_context({"svg.hashsalt": "wavecore", "svg.fonttype": "path"}):
+        figure.savefig(staged, format=suffix[1:], dpi=150, metadata=dateless)

@@ -1,7 +1,7 @@
 """Two-level blocking: how an operation's operands pass through the global buffer, and how often each is read.
 
 An operand that is not on chip is read from DRAM as few times as the best `LoopOrder` and block size allow.  The
-second level, from the global buffer into the array's local buffers, is in `hardware.array`.  A GEMM multiplies its
+second level, from the global buffer into the array's local buffers, is in `hardware.dataflows`.  A GEMM multiplies its
 left operand A (m x k) with its right operand B (k x n); its product is C (m x n).
 """
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from wavecore.common.names import Name
 from wavecore.common.units import format_bytes
 from wavecore.errors import SpaceError
+from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.plan.placement import Place, PlacedOperation
@@ -107,7 +108,7 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> OperandBytes:
             base += nbytes if held_sample else _chunk(nbytes)
             base += min(nbytes, -(-nbytes * ahead // rows)) if runs_ahead else 0
     base += leaving_bytes(placed)
-    panel = max((gemm.k * min(gemm.n, array.columns) * ELEMENT_BYTES for gemm in op.gemms), default=0)
+    panel = max((gemm.k * min(gemm.n, largest_tile(array).n) * ELEMENT_BYTES for gemm in op.gemms), default=0)
     return OperandBytes(left, right, window, min(panel, right), base)
 
 
@@ -123,7 +124,8 @@ def gradient_bytes(placed: PlacedOperation) -> int:
 
 def _gradient_tiles(placed: PlacedOperation, array: ArraySpec) -> int:
     """Room for two finished tiles of a weight gradient and the partial sums that they are added to."""
-    return min(4 * array.tile_rows * array.columns * ACCUMULATOR_BYTES, 2 * gradient_bytes(placed))
+    tile = largest_tile(array)
+    return min(4 * tile.m * tile.n * ACCUMULATOR_BYTES, 2 * gradient_bytes(placed))
 
 
 @lru_cache(maxsize=1 << 15)
@@ -234,8 +236,9 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
             choices.append((a_bytes + b_bytes * blocks, Blocking(LoopOrder.ROW_BLOCKS, free, 1, blocks, blocks)))
         return choices
     b_bytes = parts.right
-    tile_pair = min(2 * array.rows * array.columns * ELEMENT_BYTES, b_bytes)
-    row_tiles = sum(-(-gemm.m * samples // array.tile_rows) for gemm in placed.operation.gemms)
+    tile = largest_tile(array)
+    tile_pair = min(2 * tile.k * tile.n * ELEMENT_BYTES, b_bytes)
+    row_tiles = sum(-(-gemm.m * samples // tile.m) for gemm in placed.operation.gemms)
     fewest = tile_pair + parts.base
     if free >= fewest + parts.window:
         choices.append(

@@ -6,7 +6,6 @@ What is wrong with a file is said at its FILE:LINE.  The rules themselves are in
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from wavecore.common.files import ANOTHER_PATH, write_file
 from wavecore.common.toml import Document, read_document, toml_string
-from wavecore.errors import FileError, PlanError, nearest
+from wavecore.errors import PlanError, nearest
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Group, Plan, Residency
 from wavecore.plan.rules import PlanContext, PlanViolation, violations
@@ -95,19 +95,7 @@ def _listed(key: str, names: Iterable[str]) -> str:
 
 def save_plan(plan: Plan, path: Path) -> None:
     """Write the plan to a file, whole or not at all; `FileError` if it cannot be written."""
-    if path.exists() and not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "is not a regular file"
-        raise FileError(str(path), what, "another path")
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_text(plan_text(plan), encoding="utf-8", newline="\n")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
+    write_file(path, plan_text(plan), hint=ANOTHER_PATH)
 
 
 def load_plan(path: Path, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavecore.common.memo import remembered
+from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import Accelerator, ArraySpec
 from wavecore.plan.blocking import needs
 from wavecore.plan.model import Choices, Group, Plan
@@ -117,19 +118,14 @@ def linear_bytes(traffic: Ints, samples: int, iterations: Ints) -> Ints:
     return moved
 
 
-def array_size(array: ArraySpec) -> tuple[int, int, int]:
-    """Return what of the array decides how much of the buffer operations need."""
-    return array.rows, array.columns, array.tile_rows
-
-
 def planning_key(accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Hashable:
     """Return what the groups of a schedule depend on, beside the training graph."""
-    return accelerator.core.global_buffer_bytes, array_size(accelerator.array), batch_per_core, choices
+    return accelerator.core.global_buffer_bytes, largest_tile(accelerator.array), batch_per_core, choices
 
 
 @remembered(
     key=lambda first, last, rule, rereads, normalization_passes, array: (
-        (first, last, rule, rereads, normalization_passes, *array_size(array))
+        (first, last, rule, rereads, normalization_passes, largest_tile(array))
     )
 )
 def group_footprint(
@@ -163,7 +159,7 @@ def group_footprint(
     )
 
 
-@remembered(key=lambda normalization_passes, array: (normalization_passes, *array_size(array)))
+@remembered(key=lambda normalization_passes, array: (normalization_passes, largest_tile(array)))
 def _streamed_footprints(
     training: TrainingGraph, normalization_passes: int, array: ArraySpec
 ) -> tuple[GroupFootprint, Ints]:

@@ -2,7 +2,8 @@
 
 *Pieces* are grouped: single units or whole blocks.  What a piece needs of the buffer and moves over DRAM depends only
 on which of its neighbours share its group, so the DRAM bytes of every group are a sum over its pieces, and its
-sub-batch is a minimum.  `group_costs` puts the costs of all groups together from pieces that were measured once.
+sub-batch is a minimum.  `group_costs` puts the costs of all groups together from pieces that were measured once.  The
+MBS paper merges neighbouring groups greedily; this is the optimum of the same costs (docs/model.md section 3).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavecore.common.memo import remembered
+from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.plan.group_costs import (
     DIRECTIONS,
@@ -23,7 +25,6 @@ from wavecore.plan.group_costs import (
     GroupCostModel,
     GroupFootprint,
     Ints,
-    array_size,
     group_footprint,
     linear_bytes,
 )
@@ -187,7 +188,7 @@ class _MeasuredPieces:
 
 @remembered(
     key=lambda pieces, rule, rereads, normalization_passes, array: (
-        (pieces, rule, rereads, normalization_passes, *array_size(array))
+        (pieces, rule, rereads, normalization_passes, largest_tile(array))
     )
 )
 def _measure_pieces(

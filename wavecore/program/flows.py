@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.compute import Gemm
 from wavecore.network.layers.base import ACCUMULATOR_BYTES
@@ -110,15 +111,16 @@ def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, arra
 
     More than `MOST_BLOCKS` row or output tiles count as one: the first is then too short to matter.
     """
+    tile = largest_tile(array)
     if blocking.order == LoopOrder.LEFT_STAYS:
-        return max(-(-gemm.n // array.columns) for gemm in gemms)
+        return max(-(-gemm.n // tile.n) for gemm in gemms)
     if blocking.order not in (LoopOrder.RIGHT_STAYS, LoopOrder.OPERANDS_STAY) or not gemms:
         return blocking.blocks
     counts = 0
     for gemm in gemms:
         m, _, n = gemm.at(samples)
-        rows = -(-m // array.tile_rows)
-        counts += gemm.count * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // array.columns))
+        rows = -(-m // tile.m)
+        counts += gemm.count * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // tile.n))
     return counts if counts <= MOST_BLOCKS else 1
 
 
@@ -199,6 +201,7 @@ def _piece_bytes(placed: PlacedOperation, move: Transfer, array: ArraySpec) -> i
     if placed.operation.time_steps and move.role is OperandRole.RIGHT:  # weights come panel by panel
         return max(1, min(CHUNK_BYTES, operands(placed, array).panel // 2))
     if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
-        return min(CHUNK_BYTES, array.tile_rows * array.columns * ACCUMULATOR_BYTES)
+        tile = largest_tile(array)
+        return min(CHUNK_BYTES, tile.m * tile.n * ACCUMULATOR_BYTES)
     whole = move.tensor.nbytes if move.tensor.batched else move.nbytes
     return max(1, min(CHUNK_BYTES, whole // 2))

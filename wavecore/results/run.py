@@ -210,7 +210,7 @@ def _flat(totals: Totals) -> dict[str, Any]:
 
 
 def to_dict(run: Run) -> dict[str, Any]:
-    """The JSON contract: plain values, keys as documented in DESIGN.md."""
+    """Return the JSON contract: plain values under the keys that docs/results.md documents."""
     plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
     return {
         "schema": SCHEMA,

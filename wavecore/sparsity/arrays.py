@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from wavecore.common.files import staged_file
 from wavecore.errors import FileError
 
 if TYPE_CHECKING:
@@ -59,15 +59,11 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays, compressed, whole or not at all."""
+    """Write arrays, compressed, whole or not at all; `FileError` if they cannot be written."""
     import numpy as np
 
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with staged_file(path) as staged:
+        np.savez_compressed(staged, **arrays)  # type: ignore[arg-type]
 
 
 def check_size(path: Path, name: str, shape: tuple[int, ...], item_bytes: int, held_bytes: int) -> None:

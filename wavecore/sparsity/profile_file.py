@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn, get_args
 
+from wavecore.common.files import ANOTHER_PATH, write_file
 from wavecore.common.toml import Document, place, read_document, toml_string
 from wavecore.errors import ConfigError, FileError, nearest
 from wavecore.network.sparsity import Mask, mask_of
@@ -68,16 +68,9 @@ def profile_text(profile: Profile, masks: str = "") -> str:
 def save_profile(profile: Profile, path: Path) -> None:
     """Write a profile, and its masks as ``STEM.masks.npz`` beside it, each whole or not at all; `FileError` if not."""
     masks = f"{path.stem}.masks.npz" if profile.masks else ""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if masks:
-            write_npz(path.with_name(masks), {name: mask.array for name, mask in profile.masks.items()})
-        temporary.write_text(profile_text(profile, masks), encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    if masks:
+        write_npz(path.with_name(masks), {name: mask.array for name, mask in profile.masks.items()})
+    write_file(path, profile_text(profile, masks), hint=ANOTHER_PATH)
 
 
 def _value(value: object) -> str:

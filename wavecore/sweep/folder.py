@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import write_file
 from wavecore.common.hashing import content_hash
 from wavecore.errors import FileError, InputError
-from wavecore.results.folder import write_file
 from wavecore.sweep.run import Tally
 from wavecore.sweep.spec import SweepSpec
 from wavecore.sweep.table import Record, Result, record

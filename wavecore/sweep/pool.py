@@ -1,12 +1,15 @@
 """Sweeps on this machine: worker processes, each at the end of a pipe.
 
 A worker is a new interpreter that runs `wavecore.sweep.worker`.  A forked process would inherit the locks of threads;
-multiprocessing's other methods run the user's script once more, which then needs a guard that is easily forgotten.
-Workers start side by side, when there is work for them, and import what they need before their first point.
+multiprocessing's other methods run the user's script once more, which then needs an ``if __name__ == "__main__"``
+guard.  Workers start side by side, when there is work for them, and import what they need before their first point.
 
-A worker gets as many tasks ahead as take a few hundredths of a second, so that it never waits for the next one, and
-sends every outcome back at once.  It does them in order: when it dies, the first that is unanswered is the one that
-it died over.  The end of its pipe is the end of a worker, so none is left behind, however this process ends.
+A worker gets as many tasks ahead as take `AHEAD_SECONDS`, so that it never waits for the next one, and sends every
+outcome back at once.  It works on them in order, so when it dies, the first unanswered task is the one it died over.
+A worker ends when its pipe ends, so none is left behind, however this process ends.
+
+loky does not do this: a worker that dies fails every task that is queued or running on any worker, without saying which
+one killed it, and workers live on when the main process is killed.
 """
 
 from __future__ import annotations

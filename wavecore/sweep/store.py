@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import WRITABLE_FOLDER, file_errors
 from wavecore.errors import FileError
 from wavecore.sweep.task import Outcome, Scalar
 
@@ -137,10 +138,8 @@ def _make_folder(folder: Path, path: Path) -> None:
     nearest = next(each for each in (folder, *folder.parents) if each.exists())
     if not nearest.is_dir():
         raise FileError(str(path), f"{nearest} is a file, not a folder", "a path through folders")
-    try:
+    with file_errors(path, hint=WRITABLE_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "a folder that you may write to") from error
 
 
 def on_network(path: Path, mounts: Path = _MOUNTS) -> bool:

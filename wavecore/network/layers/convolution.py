@@ -1,4 +1,4 @@
-"""Convolutions, plain, grouped and depthwise, as implicit-im2col GEMMs (MODEL.md section 2)."""
+"""Convolutions, plain, grouped and depthwise, as implicit-im2col GEMMs (docs/model.md section 2)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Measured:
     """Zeros of one layer's weights.
 
     ``filters`` are outputs, and ``channels`` inputs, of which all weights are zero; ``tiles`` those of 128 x 128 of the
-    forward product's stationary operand, inner dimension x outputs.  ``units_left`` are the hidden ones of an LSTM that
+    forward product's right operand, inner dimension x outputs.  ``units_left`` are the hidden ones of an LSTM that
     are not gone (`wavecore.sparsity.measure.recurrent`), of the network's ``units``.
     """
 
