@@ -4,7 +4,9 @@ Prints time, DRAM traffic and energy of a training step under it, beside two reg
 """
 
 import wavecore as wc
-from wavecore.plan.grouping import Grouper, Rule
+from wavecore.plan.group_costs import GroupCostModel
+from wavecore.plan.grouping import write_group
+from wavecore.plan.residency import Rule
 
 
 def block_by_block(training, accelerator, batch_per_core, choices):
@@ -12,11 +14,11 @@ def block_by_block(training, accelerator, batch_per_core, choices):
 
     What the branches of a block share stays on chip if one sample of it fits; else the block keeps nothing for them.
     """
-    grouper = Grouper(training, accelerator, batch_per_core, choices)
+    costs = GroupCostModel(training, accelerator, batch_per_core, choices)
     groups = []
     for first, last in training.blocks:
-        candidate = grouper.cost(first, last, Rule.BRANCHES) or grouper.cost(first, last, Rule.NONE)
-        groups.append(grouper.group(candidate, hold=True))
+        candidate = costs.cost(first, last, Rule.BRANCHES) or costs.cost(first, last, Rule.NONE)
+        groups.append(write_group(costs, candidate, hold=True))
     return wc.Plan(training.name, "blocks", batch_per_core, True, tuple(groups))
 
 

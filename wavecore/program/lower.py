@@ -48,9 +48,8 @@ def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Prog
     space = accelerator.core.global_buffer_bytes
     machine = _machine(training, machine_for(plan, accelerator))
     forward = [_segment(training, plan, group, Direction.FORWARD, space, machine) for group in plan.groups]
-    backward = [
-        _segment(training, plan, group, Direction.BACKWARD, space, machine) for group in reversed(plan.groups_of_backward)
-    ]
+    reverse = reversed(plan.groups_of_backward)
+    backward = [_segment(training, plan, group, Direction.BACKWARD, space, machine) for group in reverse]
     updates = [_update_segment(training, plan, core, space, machine) for core in range(accelerator.chip.cores)]
     segments = tuple((*forward, *backward, update) for update in updates)
     return Program(plan.workload, plan.schedule, space, segments)
