@@ -22,7 +22,7 @@ def array_queue(core: CoreState) -> Iterator[bool]:
     """Multiply, step by step, what is there."""
     sequence = 0
     for instance in core.instances:
-        if not instance.command.work.array_cycles:
+        if not instance.command.work.chained:
             sequence += instance.command.steps
             continue
         core.at["array"] = instance.where
@@ -86,7 +86,7 @@ def vector_queue(core: CoreState) -> Iterator[bool]:
     for instance in core.instances:
         command = instance.command
         core.at["vector"] = instance.where
-        gemm = command.work.array_cycles > 0
+        gemm = command.work.chained
         for step in range(command.steps):
             sequence += 1
             gemm_steps += gemm

@@ -14,13 +14,13 @@ from wavecore.hardware.array import (
     register_bytes,
     tiles,
 )
-from wavecore.hardware.specs import Accelerator, ArraySpec
+from wavecore.hardware.specs import Accelerator, ArraySpec, UnitKind, UnitSpec
 from wavecore.network.compute import VectorPass
 from wavecore.network.layers.base import ACCUMULATOR_BYTES
 from wavecore.plan.blocking import Blocking, LoopOrder
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import CommandCost
+from wavecore.program.commands import CommandCost, StageCost
 
 
 @lru_cache(maxsize=65536)
@@ -49,8 +49,17 @@ def _empty_tile(array: ArraySpec, m: int, depth: int, rows: int, columns: int) -
     return issue, 0, fetched, local, registers
 
 
-def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> CommandCost:
-    """Cycles and counts of one operation over ``samples`` samples."""
+def vector_unit(units: Iterable[UnitSpec], layer_kind: str) -> str:
+    """Return the name of the unit on which the sweeps of a kind of layer run: the one that lists it, or any other's."""
+    vectors = [unit for unit in units if unit.kind is UnitKind.VECTOR]
+    own = [unit.name for unit in vectors if layer_kind in unit.layer_kinds]
+    return (own or [unit.name for unit in vectors if not unit.layer_kinds])[0]
+
+
+def command_work(
+    placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator, layer_kind: str
+) -> CommandCost:
+    """Return the cycles and counts of one operation, of a layer of that kind, over ``samples`` samples."""
     reads = sum(
         read.nbytes * (samples if read.tensor.batched else 1) * use.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
@@ -60,7 +69,7 @@ def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, acce
         return _gemm_work(placed, blocking, samples, accelerator, writes)
     operations, cycles = _vector(placed.operation.passes, samples, reads + writes, accelerator)
     return CommandCost(
-        vector_cycles=cycles,
+        stages=(StageCost(vector_unit(accelerator.units, layer_kind), cycles),),
         vector_operations=operations,
         buffer_read_bytes=reads,
         buffer_write_bytes=writes,
@@ -105,11 +114,16 @@ def _gemm_work(
         effectual_macs=nonzero,
         gated_macs=macs - skipped - nonzero if op.gated else 0,
         skipped_macs=skipped,
-        array_cycles=max(issue, 1, -(-fetched // accelerator.core.array_port_bytes_per_cycle)),
-        fill_cycles=fill_cycles(array, depth, columns),
-        drain_cycles=drain_cycles(array, depth, columns),
+        stages=(
+            StageCost(
+                next(unit.name for unit in accelerator.units if unit.kind is UnitKind.ARRAY),
+                cycles=max(issue, 1, -(-fetched // accelerator.core.array_port_bytes_per_cycle)),
+                fill_cycles=fill_cycles(array, depth, columns),
+                drain_cycles=drain_cycles(array, depth, columns),
+            ),
+            StageCost(vector_unit(accelerator.units, ""), cycles),
+        ),
         output_tiles=output_tiles,
-        vector_cycles=cycles,
         vector_operations=operations,
         register_bytes=registers,
         local_buffer_bytes=local,
@@ -134,14 +148,14 @@ def _vector(
 def update_work(
     placed: PlacedOperation, moves: Iterable[Transfer], remote_bytes: int, accelerator: Accelerator
 ) -> CommandCost:
-    """A core's share of a layer's update; ``remote_bytes`` of other cores' gradients cross the interconnect."""
+    """Return a core's share of a layer's update; ``remote_bytes`` of other cores' gradients cross the interconnect."""
     cores = accelerator.chip.cores
     passes = [VectorPass(-(-sweep.elements // cores), sweep.lane_operations) for sweep in placed.operation.passes]
     reads = sum(move.nbytes for move in moves if not move.write)
     writes = sum(move.nbytes for move in moves if move.write)
     operations, cycles = _vector(passes, 1, reads + writes, accelerator)
     return CommandCost(
-        vector_cycles=cycles,
+        stages=(StageCost(vector_unit(accelerator.units, ""), cycles),),
         vector_operations=operations,
         buffer_read_bytes=reads,
         buffer_write_bytes=writes,

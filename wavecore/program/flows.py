@@ -152,7 +152,7 @@ def ample_spare_bytes(placed: PlacedOperation, work: CommandCost, moves: tuple[T
 def _wanted_steps(placed: PlacedOperation, work: CommandCost, moves: tuple[Transfer, ...]) -> tuple[int, int]:
     """The steps that let queues overlap, and the most that make sense where there is room for large pieces."""
     moved = -(-sum(move.nbytes for move in moves) // STEP_BYTES)
-    cycles = max(work.array_cycles, work.vector_cycles)
+    cycles = work.longest_stage_cycles
     wanted = max(moved, -(-cycles // STEP_CYCLES), LEAST_STEPS)
     is_gemm = bool(placed.operation.gemms)
     return wanted, max(work.output_tiles, moved) if is_gemm else wanted

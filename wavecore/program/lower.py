@@ -160,7 +160,7 @@ def _sizes(training: TrainingGraph, accelerator: Accelerator) -> _MachineSizes:
     core = accelerator.core
     ports = core.array_port_bytes_per_cycle, core.vector_port_bytes_per_cycle
     sizes: _MachineSizes = training.memory.recall(
-        "sizes", (accelerator.array, accelerator.vector, ports), _MachineSizes
+        "sizes", (accelerator.array, accelerator.vector, accelerator.units, ports), _MachineSizes
     )
     return sizes
 
@@ -185,10 +185,11 @@ def _command(training: TrainingGraph, site: _Site, space: int, accelerator: Acce
     placed, samples, array = site.placed, site.samples, accelerator.array
     blocking = block(placed, array, samples, space)
     recall, sizes = training.memory.recall, _sizes(training, accelerator)
+    kind = training.units[training.unit_index[placed.operation.unit]].kind
     blocks = outer_blocks(placed.operation.gemms, blocking, samples, array)
     draft: Command = recall("draft", (site, blocking, blocks), lambda: _draft(training, site, blocking, blocks))
     work: CommandCost = recall(
-        "work", (placed, samples, blocking, sizes), lambda: command_work(placed, blocking, samples, accelerator)
+        "work", (placed, samples, blocking, sizes), lambda: command_work(placed, blocking, samples, accelerator, kind)
     )
     spare = space - placed.live_bytes * samples - blocking.stage_bytes
     steps, sweep = step_counts(placed, work, transfers_of(draft), samples, blocks, spare, array)
