@@ -50,7 +50,7 @@ def test_a_gemm_issues_drains_and_is_swept() -> None:
     """The array counts as filled when the step begins; the last step's eighth of the sweep comes after the product."""
     timing = run(gemm(array=8000, vector=800))
     assert timing.step_cycles == 8000 + 100 + DRAIN
-    assert (timing.array_busy_cycles, timing.rows["gemm", "forward"].vector_busy_cycles) == (8000, 800)
+    assert (timing.units["array"].busy_cycles, timing.rows["gemm", "forward"].busy_cycles["vector"]) == (8000, 800)
 
 
 def test_a_slow_sweep_begins_behind_the_first_step() -> None:
@@ -141,7 +141,7 @@ def test_they_wait_for_space_where_there_is_none() -> None:
     """One of 4 MiB fits in 7: every command begins when the one before has drained."""
     timing = run(*[held(10000)] * 5, buffer=7 * MIB)
     assert timing.step_cycles == 5 * 18607 + 3  # 8192 + 33.6 + 128 + 10,000 + 254 = 18,607.6
-    assert timing.stall_dram_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
+    assert timing.units["array"].dram_stall_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
     assert timing.buffer_peak_bytes == 4 * MIB
 
 
@@ -160,8 +160,8 @@ def test_iterations_that_repeat_add_the_same_each(repeat: bool) -> None:
     """DRAM is the slowest: 20 loads of 8192 cycles; the array waits 8192 - 1000 - 128 before each but the first."""
     timing = run(held(), iterations=20, repeat=repeat)
     assert timing.step_cycles == ceil(20 * 8192 + LATENCY + FILL + 1000 + DRAIN)
-    assert timing.array_busy_cycles == 20_000
-    assert timing.stall_dram_cycles == int(8192 + LATENCY + 19 * 7064)
+    assert timing.units["array"].busy_cycles == 20_000
+    assert timing.units["array"].dram_stall_cycles == int(8192 + LATENCY + 19 * 7064)
     assert timing.rows["held", "forward"].cycles == timing.step_cycles
     assert (timing.events < 20) is repeat  # commands that were played
 
