@@ -210,7 +210,7 @@ def scalesim_section() -> list[str]:
         "what still differs is the skew, R + C - 2 a fold.",
         "",
         "`wavecore scalesim TOPOLOGY.csv` lists this for any topology. `wavecore run TOPOLOGY.csv` trains it: a layer "
-        "reads the one above where their sizes agree, and DRAM where they do not (`wavecore/topology.py`).",
+        "reads the one above where their sizes agree, and DRAM where they do not (`wavecore/importers/topology.py`).",
         "",
         *claims(PEER),
     ]

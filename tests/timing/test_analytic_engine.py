@@ -213,3 +213,11 @@ def test_what_an_earlier_segment_left_late_is_still_waited_for() -> None:
     users = Segment("b", Direction.FORWARD, ((1, (user,)),) * 6)
     made_program = Program("by hand", "none", 10 * MIB, ((maker, users),))
     assert run_analytic(made_program, QUIET).step_cycles == 100_000 + 600
+
+
+def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
+    """``a`` runs twice an iteration, 1000 and 500 cycles of the array and 80 and 40 of the vector unit, 3 times."""
+    timing = run(gemm("a", 1000, 80), gemm("b", 100, 8), gemm("a", 500, 40), iterations=3)
+    busy = {key[0]: (row.array_busy_cycles, row.vector_busy_cycles) for key, row in timing.rows.items()}
+    assert busy == {"a": (4500, 360), "b": (300, 24)}
+    assert timing.array_busy_cycles == 4800
