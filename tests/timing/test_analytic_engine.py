@@ -221,3 +221,26 @@ def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
     busy = {key[0]: (row.array_busy_cycles, row.vector_busy_cycles) for key, row in timing.rows.items()}
     assert busy == {"a": (4500, 360), "b": (300, 24)}
     assert timing.array_busy_cycles == 4800
+
+
+@pytest.mark.parametrize(
+    ("moved", "peak"),
+    [
+        ({"loads": (load(4 * MIB, StepProfile.AT_ONCE, StepProfile.AT_END),)}, 4 * MIB),
+        ({"loads": (load(4 * MIB),)}, MIB),  # two steps' eighths
+        ({"stores": (store(4 * MIB),)}, MIB),
+        ({"loads": (load(4 * MIB),), "stores": (store(2 * MIB),)}, MIB + MIB // 2),
+        ({"loads": (load(4 * MIB, StepProfile.EVEN, None),), "stage_bytes": 3 * MIB}, 3 * MIB),
+        (
+            {
+                "loads": (load(4 * MIB, StepProfile.ROUND_START, StepProfile.ROUND_END),),
+                "order": LoopOrder.OUTPUT_STAYS,
+                "blocks": 4,
+                "stage_bytes": MIB,
+            },
+            3 * MIB,  # the gradient, and two rounds
+        ),
+    ],
+)
+def test_the_space_that_a_command_takes_as_its_bytes_flow(moved: dict[str, object], peak: int) -> None:
+    assert run(gemm(**moved)).buffer_peak_bytes == peak
