@@ -213,3 +213,34 @@ def test_what_an_earlier_segment_left_late_is_still_waited_for() -> None:
     users = Segment("b", Direction.FORWARD, ((1, (user,)),) * 6)
     made_program = Program("by hand", "none", 10 * MIB, ((maker, users),))
     assert run_analytic(made_program, QUIET).step_cycles == 100_000 + 600
+
+
+def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
+    """``a`` runs twice an iteration, 1000 and 500 cycles of the array and 80 and 40 of the vector unit, 3 times."""
+    timing = run(gemm("a", 1000, 80), gemm("b", 100, 8), gemm("a", 500, 40), iterations=3)
+    busy = {key[0]: (row.array_busy_cycles, row.vector_busy_cycles) for key, row in timing.rows.items()}
+    assert busy == {"a": (4500, 360), "b": (300, 24)}
+    assert timing.array_busy_cycles == 4800
+
+
+@pytest.mark.parametrize(
+    ("moved", "peak"),
+    [
+        ({"loads": (load(4 * MIB, StepProfile.AT_ONCE, StepProfile.AT_END),)}, 4 * MIB),
+        ({"loads": (load(4 * MIB),)}, MIB),  # two steps' eighths
+        ({"stores": (store(4 * MIB),)}, MIB),
+        ({"loads": (load(4 * MIB),), "stores": (store(2 * MIB),)}, MIB + MIB // 2),
+        ({"loads": (load(4 * MIB, StepProfile.EVEN, None),), "stage_bytes": 3 * MIB}, 3 * MIB),
+        (
+            {
+                "loads": (load(4 * MIB, StepProfile.ROUND_START, StepProfile.ROUND_END),),
+                "order": LoopOrder.OUTPUT_STAYS,
+                "blocks": 4,
+                "stage_bytes": MIB,
+            },
+            3 * MIB,  # the gradient, and two rounds
+        ),
+    ],
+)
+def test_the_space_that_a_command_takes_as_its_bytes_flow(moved: dict[str, object], peak: int) -> None:
+    assert run(gemm(**moved)).buffer_peak_bytes == peak

@@ -137,7 +137,7 @@ def test_a_product_drains_its_results_only() -> None:
 def test_a_narrow_port_holds_the_array_up() -> None:
     """528 B through a port of 3 B a cycle take 176 cycles, more than the 64 of the issue."""
     slow = machine("core.array_port=3 B/cycle")
-    assert cost(pointwise(), "one.forward", 1, LoopOrder.RIGHT_STAYS, 1, slow).array_cycles == 176
+    assert cost(pointwise(), "one.forward", 1, LoopOrder.RIGHT_STAYS, 1, slow).stage("array").cycles == 176
 
 
 @pytest.mark.parametrize(("lanes", "cycles"), [(256, 3 * 1536 + 16), (1, 3 * 768 + 16)])
@@ -155,7 +155,7 @@ def test_a_sweep_is_as_slow_as_its_port_or_its_lanes(lanes: int, cycles: int) ->
     assert (work.vector_operations, work.stage("vector").cycles) == (3 * 256, cycles)
     assert (work.buffer_read_bytes, work.buffer_write_bytes) == (3 * 1024, 3 * 512)
     wide = machine("core.vector_port=64 KiB/cycle", "vector.lanes=1")
-    assert cost(net.build(), "sum.forward", 3, LoopOrder.SWEEPS, 1, wide).vector_cycles == 3 * 256 + 16
+    assert cost(net.build(), "sum.forward", 3, LoopOrder.SWEEPS, 1, wide).stage("vector").cycles == 3 * 256 + 16
 
 
 def test_what_a_product_moves_in_local_buffers_and_registers() -> None:
