@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common import entry_points as registry
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.engines.timing import Engine, ProgressCallback
 from wavecore.errors import InputError, SpaceError, unknown_name
@@ -181,7 +182,7 @@ def simulate(
     manifest = Manifest(
         version=package_version(),
         hashes={
-            "workload": str(whole.memory.recall("hash", None, lambda: content_hash(whole))),
+            "workload": _graph_hash(whole),
             "plan": content_hash(plan),
             "accelerator": content_hash(machine),
             **({"profile": whole.sparsity.digest} if whole.sparsity is not None else {}),
@@ -232,6 +233,11 @@ def _machine(accelerator: Accelerator | str) -> Accelerator:
     if not isinstance(accelerator, Accelerator):
         raise InputError("accelerator", f"is {_described(accelerator)}, not a name or an Accelerator", '"wavecore"')
     return accelerator
+
+
+@remembered()
+def _graph_hash(training: TrainingGraph) -> str:
+    return content_hash(training)
 
 
 def _unrolled(workload: str | LayerGraph | TrainingGraph, sparsity: Profile | None) -> TrainingGraph:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import PlanError, SpaceError, nearest
 from wavecore.hardware.specs import Accelerator
@@ -98,9 +99,7 @@ def verify_plan(training: TrainingGraph, plan: Plan, accelerator: Accelerator, *
     for a machine is not examined again.
     """
     verify_structure(training, plan, where=where)
-    # what is remembered holds the plan, so that no other can have its identity
-    key = (id(plan), accelerator.core.global_buffer_bytes, accelerator.array)
-    training.memory.recall("fitting plan", key, lambda: _verify_space(training, plan, accelerator, where))
+    _verify_space(training, plan, accelerator, where)
 
 
 def verify_structure(training: TrainingGraph, plan: Plan, *, where: str = "") -> None:
@@ -109,19 +108,19 @@ def verify_structure(training: TrainingGraph, plan: Plan, *, where: str = "") ->
     if not isinstance(plan, Plan):
         what = f"is a {type(plan).__name__}, not a Plan"
         raise PlanError(where or "plan", what, "wavecore.make_plan, or wavecore.load_plan")
-    training.memory.recall("verified plan", id(plan), lambda: _verify_structure(training, plan, where))
+    _verify_structure(training, plan, where)
 
 
-def _verify_space(training: TrainingGraph, plan: Plan, accelerator: Accelerator, where: str) -> Plan:
+@remembered(key=lambda plan, accelerator, where: (id(plan), accelerator.core.global_buffer_bytes, accelerator.array))
+def _verify_space(training: TrainingGraph, plan: Plan, accelerator: Accelerator, where: str) -> None:
     for finding in every_operation_fits(PlanContext(training, plan), accelerator):
         raise _error(plan, finding, where)
-    return plan
 
 
-def _verify_structure(training: TrainingGraph, plan: Plan, where: str) -> Plan:
+@remembered(key=lambda plan, where: id(plan))
+def _verify_structure(training: TrainingGraph, plan: Plan, where: str) -> None:
     for finding in violations(PlanContext(training, plan)):
         raise _error(plan, finding, where)
-    return plan
 
 
 def _error(plan: Plan, finding: PlanViolation, where: str) -> PlanError:
@@ -269,19 +268,15 @@ def residency_is_of_samples(case: PlanContext) -> Iterator[PlanViolation]:
                     yield PlanViolation(*problem, index, f"{direction}.{residency}", name, table=cut.table)
 
 
+@remembered()
 def _touched(training: TrainingGraph, units: tuple[str, ...], direction: Direction) -> frozenset[str]:
     """Return the tensors that units read or write in a direction."""
-
-    def fresh() -> frozenset[str]:
-        names: set[str] = set()
-        for unit in (training.units[training.unit_index[name]] for name in units):
-            for op in unit.forward if direction is Direction.FORWARD else unit.backward:
-                names.update(op.writes)
-                names.update(use.tensor for use in op.reads)
-        return frozenset(names)
-
-    found: frozenset[str] = training.memory.recall("touched", (units, direction), fresh)
-    return found
+    names: set[str] = set()
+    for unit in (training.units[training.unit_index[name]] for name in units):
+        for op in unit.forward if direction is Direction.FORWARD else unit.backward:
+            names.update(op.writes)
+            names.update(use.tensor for use in op.reads)
+    return frozenset(names)
 
 
 def _no_resident(

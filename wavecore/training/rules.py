@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.compute import BatchedDimension
@@ -24,9 +25,10 @@ def verify_training(training: TrainingGraph) -> None:
     if not isinstance(training, TrainingGraph):
         what = f"is a {type(training).__name__}, not a TrainingGraph"
         raise GraphError("training graph", what, "wavecore.training_graph(wavecore.workload(NAME))")
-    training.memory.recall("verified", None, lambda: _verify(training))
+    _verify(training)
 
 
+@remembered()
 def _verify(training: TrainingGraph) -> None:
     for rule in TRAINING_RULES:
         for finding in rule(training):
