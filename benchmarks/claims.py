@@ -129,7 +129,7 @@ PEER = (
     ),
     Claim(
         "A topology file that runs as a workload has as many multiply-accumulates as SCALE-Sim counts",
-        ("unit/test_topology.py::test_any_topology_has_the_macs_that_scalesim_counts",),
+        ("properties/test_topology_laws.py::test_every_layer_has_scalesims_macs_outputs_and_weights",),
     ),
 )
 BANDWIDTH = Claim(

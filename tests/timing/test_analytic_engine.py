@@ -50,7 +50,7 @@ def test_a_gemm_issues_drains_and_is_swept() -> None:
     """The array counts as filled when the step begins; the last step's eighth of the sweep comes after the product."""
     timing = run(gemm(array=8000, vector=800))
     assert timing.step_cycles == 8000 + 100 + DRAIN
-    assert (timing.array_busy_cycles, timing.rows["gemm", "forward"].vector_busy_cycles) == (8000, 800)
+    assert (timing.units["array"].busy_cycles, timing.rows["gemm", "forward"].busy_cycles["vector"]) == (8000, 800)
 
 
 def test_a_slow_sweep_begins_behind_the_first_step() -> None:
@@ -141,7 +141,7 @@ def test_they_wait_for_space_where_there_is_none() -> None:
     """One of 4 MiB fits in 7: every command begins when the one before has drained."""
     timing = run(*[held(10000)] * 5, buffer=7 * MIB)
     assert timing.step_cycles == 5 * 18607 + 3  # 8192 + 33.6 + 128 + 10,000 + 254 = 18,607.6
-    assert timing.stall_dram_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
+    assert timing.units["array"].dram_stall_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
     assert timing.buffer_peak_bytes == 4 * MIB
 
 
@@ -160,8 +160,8 @@ def test_iterations_that_repeat_add_the_same_each(repeat: bool) -> None:
     """DRAM is the slowest: 20 loads of 8192 cycles; the array waits 8192 - 1000 - 128 before each but the first."""
     timing = run(held(), iterations=20, repeat=repeat)
     assert timing.step_cycles == ceil(20 * 8192 + LATENCY + FILL + 1000 + DRAIN)
-    assert timing.array_busy_cycles == 20_000
-    assert timing.stall_dram_cycles == int(8192 + LATENCY + 19 * 7064)
+    assert timing.units["array"].busy_cycles == 20_000
+    assert timing.units["array"].dram_stall_cycles == int(8192 + LATENCY + 19 * 7064)
     assert timing.rows["held", "forward"].cycles == timing.step_cycles
     assert (timing.events < 20) is repeat  # commands that were played
 
@@ -213,3 +213,34 @@ def test_what_an_earlier_segment_left_late_is_still_waited_for() -> None:
     users = Segment("b", Direction.FORWARD, ((1, (user,)),) * 6)
     made_program = Program("by hand", "none", 10 * MIB, ((maker, users),))
     assert run_analytic(made_program, QUIET).step_cycles == 100_000 + 600
+
+
+def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
+    """``a`` runs twice an iteration, 1000 and 500 cycles of the array and 80 and 40 of the vector unit, 3 times."""
+    timing = run(gemm("a", 1000, 80), gemm("b", 100, 8), gemm("a", 500, 40), iterations=3)
+    busy = {key[0]: (row.array_busy_cycles, row.vector_busy_cycles) for key, row in timing.rows.items()}
+    assert busy == {"a": (4500, 360), "b": (300, 24)}
+    assert timing.array_busy_cycles == 4800
+
+
+@pytest.mark.parametrize(
+    ("moved", "peak"),
+    [
+        ({"loads": (load(4 * MIB, StepProfile.AT_ONCE, StepProfile.AT_END),)}, 4 * MIB),
+        ({"loads": (load(4 * MIB),)}, MIB),  # two steps' eighths
+        ({"stores": (store(4 * MIB),)}, MIB),
+        ({"loads": (load(4 * MIB),), "stores": (store(2 * MIB),)}, MIB + MIB // 2),
+        ({"loads": (load(4 * MIB, StepProfile.EVEN, None),), "stage_bytes": 3 * MIB}, 3 * MIB),
+        (
+            {
+                "loads": (load(4 * MIB, StepProfile.ROUND_START, StepProfile.ROUND_END),),
+                "order": LoopOrder.OUTPUT_STAYS,
+                "blocks": 4,
+                "stage_bytes": MIB,
+            },
+            3 * MIB,  # the gradient, and two rounds
+        ),
+    ],
+)
+def test_the_space_that_a_command_takes_as_its_bytes_flow(moved: dict[str, object], peak: int) -> None:
+    assert run(gemm(**moved)).buffer_peak_bytes == peak

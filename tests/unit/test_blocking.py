@@ -14,7 +14,7 @@ from wavecore.errors import SpaceError
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import LSTM, Conv, CrossEntropy, GlobalAvgPool, Linear, Outlet
 from wavecore.network.shapes import Shape
-from wavecore.plan.blocking import Blocking, LoopOrder, block, gradient_bytes, least_bytes, operands
+from wavecore.plan.blocking import Blocking, LoopOrder, Need, block, gradient_bytes, least_bytes, needs, operands
 from wavecore.plan.model import Residency
 from wavecore.plan.placement import Direction, PlacedOperation, place
 from wavecore.plan.traffic import transfers
@@ -229,3 +229,12 @@ def test_a_recurrent_layer_needs_a_panel_of_its_weights() -> None:
     assert block(op, ARRAY, 1, least) == Blocking(LoopOrder.WEIGHTS_REREAD, least, 1, 1, 1)
     with pytest.raises(SpaceError, match=r'--set core.global_buffer="2192 KiB" or more'):
         block(op, ARRAY, 1, least - 1)
+
+
+def test_what_a_weight_gradient_needs_in_either_order() -> None:
+    """Operands stay: 512 + 256 KiB per sample, two tiles and their sums.  The gradient stays: half of the operands at
+    a time, 2 MiB, and twice a window of 96 KiB and two pieces of the other operand.
+    """
+    stay, depth = needs(streamed(dense(), BACKWARD)["dense.weight_gradient"], ARRAY)
+    assert stay == Need(LoopOrder.OPERANDS_STAY, 768 * KIB, 4 * 256 * 128 * 4)
+    assert depth == Need(LoopOrder.OUTPUT_STAYS, 384 * KIB, (2048 + 2 * (96 + 32)) * KIB)

@@ -12,7 +12,10 @@ from builders import SCHEDULES, machine
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import LSTM, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, Outlet
 from wavecore.network.shapes import Shape
+from wavecore.plan.blocking import Blocking, LoopOrder
+from wavecore.plan.placement import Direction, place
 from wavecore.program.commands import After, Command, commands
+from wavecore.program.flows import step_profiles
 from wavecore.program.lower import lower
 from wavecore.training.unroll import training_graph
 
@@ -167,3 +170,28 @@ def test_time_steps_over_recurrent_weights(kib: int, order: str, weights: str, t
     assert made.loads[0].flow.lookahead == 0
     assert set(stores(made).values()) == {"even, at_end, staged"}
     assert made.steps % 9 == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "order", "blocks", "resident", "results"),
+    [
+        ("dense.forward", LoopOrder.RIGHT_STAYS, 1, "even", "even"),  # samples in their order
+        ("dense.forward", LoopOrder.LEFT_STAYS, 4, "first_block", "last_block"),  # all samples for every panel
+        ("dense.forward", LoopOrder.ROW_BLOCKS, 4, "even", "even"),
+        ("dense.forward", LoopOrder.COLUMN_BLOCKS, 4, "first_block", "last_block"),
+        ("dense.weight_gradient", LoopOrder.OUTPUT_STAYS, 4, "round_start", "even"),  # a share of the samples per round
+        ("dense.weight_gradient", LoopOrder.OPERANDS_STAY, 1, "at_once", "even"),  # all samples for every tile
+        ("dense.weight_gradient", LoopOrder.OPERANDS_STAY, 4, "first_block", "even"),
+        ("dense.weight_gradient", LoopOrder.ROW_BLOCKS, 4, "first_block", "even"),  # all samples for every block
+        ("dense.weight_gradient", LoopOrder.COLUMN_BLOCKS, 4, "first_block", "even"),
+    ],
+)
+def test_when_resident_operands_are_awaited_and_results_complete(
+    name: str, order: LoopOrder, blocks: int, resident: str, results: str
+) -> None:
+    training = training_graph(dense())
+    way = Direction.FORWARD if name.endswith("forward") else Direction.BACKWARD
+    placed = place(training, 0, len(training.units) - 1, way, {})
+    operation = next(each for each in placed if each.operation.name == name)
+    found = step_profiles(operation, Blocking(order, 0, blocks=blocks), blocks)
+    assert (found.resident, found.results) == (resident, results)

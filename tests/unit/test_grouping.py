@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from builders import chain, machine
 
+from wavecore.network.graph import Network
+from wavecore.network.layers import LSTM, Outlet
+from wavecore.network.shapes import Shape
 from wavecore.plan.grouping import INFEASIBLE_BYTES, Candidate, Grouper, Rule, linear_bytes
 from wavecore.plan.model import Choices, Residency
 from wavecore.training.unroll import training_graph
@@ -140,3 +143,16 @@ def test_a_unit_alone_streams_the_whole_mini_batch() -> None:
 def test_bytes_are_linear_in_samples_and_iterations(iterations: int, moved: int) -> None:
     """10 B per sample, 5 per iteration, 2 per iteration after the first, 7 samples."""
     assert linear_bytes(np.array([10, 5, 2]), 7, np.array(iterations)) == moved
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_time_steps_run_in_sub_batches_only_if_the_choice_lets_them(split: bool) -> None:
+    """An LSTM of 8 units: the state of a sample backward is 96 B, so 100 samples do not fit 8 KiB, and one does."""
+    net = Network("lstm", Shape(32, 5))
+    net(Outlet(), net(LSTM(8), net.input, name="lstm"), name="out")
+    accelerator = machine("core.global_buffer=8 KiB", "array.rows=4", "array.columns=4", "array.tile_rows=4")
+    made = Grouper(training_graph(net.build()), accelerator, 100, Choices(serialize_recurrent=split))
+    found = made.cost(0, 0, Rule.NEXT)
+    assert (found is None) is not split
+    whole = Grouper(made.training, accelerator, 1, Choices(serialize_recurrent=split)).cost(0, 0, Rule.NEXT)
+    assert whole is not None and whole.sub_batch == 1

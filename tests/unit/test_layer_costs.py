@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from builders import residual
+from builders import chain, residual
 
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import (
@@ -152,3 +152,18 @@ def test_a_tensor_that_is_resident_keeps_its_place_beside_held_weights() -> None
         "stem": Place.RESIDENT,
         "a.weight": Place.RESIDENT,
     }
+
+
+def test_a_mask_is_one_more_operation_in_the_drain_of_its_gradient() -> None:
+    """Gradients of 4 x 8 x 8 values behind a ReLU: the drain of the product, and the mask."""
+    found = operations(chain())
+    assert lanes(found["two.data_gradient"]) == [(256, 2)]
+    assert lanes(found["one.forward"]) == [(256, 2)]  # and the ReLU itself
+    assert lanes(operations(residual())["b.data_gradient"]) == [(256, 1)]
+
+
+def test_an_embedding_reads_the_gradient_of_its_words_once() -> None:
+    net = Network("net", Shape(1, 5))
+    net(CrossEntropy(), net(Linear(2), net(Embedding(10, 4), net.input, name="words")))
+    gradient = operations(net.build())["words.weight_gradient"]
+    assert [(use.tensor, use.passes) for use in gradient.reads] == [("input", 1), ("words.gradient", 1)]

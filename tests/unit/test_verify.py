@@ -275,3 +275,14 @@ def test_batch_normalization_in_the_whole_mini_batch_has_no_findings() -> None:
     training = training_graph(net.build())
     plan = collect("wavecore.schedules", "SCHEDULES", Schedule)["baseline"].make(training, load_accelerator(), 32)
     assert list(planrules.violations(planrules.PlanContext(training, plan))) == []
+
+
+@pytest.mark.parametrize(("missing", "hint"), [(0, "before"), (1, "after"), (2, "after")])
+def test_a_unit_that_is_left_out_belongs_beside_its_neighbour(missing: int, hint: str) -> None:
+    plan: Plan = collect("wavecore.schedules", "SCHEDULES", Schedule)["baseline"].make(TRAINING, load_accelerator(), 32)
+    names = [unit.name for unit in TRAINING.units]
+    groups = tuple(group for group in plan.groups if group.units != (names[missing],))
+    context = planrules.PlanContext(TRAINING, replace(plan, groups=groups))
+    (found,) = planrules.units_all_run(context)
+    neighbour = names[missing - 1] if missing else names[1]
+    assert (found.what, found.hint) == (f"{names[missing]!r} is left out", f"{names[missing]} {hint} {neighbour}")

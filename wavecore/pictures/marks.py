@@ -146,7 +146,8 @@ class Panel:
 class Picture:
     """Panels under one title: ``columns`` side by side where there is room; ``linked`` ones share their x axis.
 
-    ``caption`` says in a sentence how to read it; ``notes`` what is left out, and why.
+    ``caption`` says in a sentence how to read it; ``notes`` what is left out, and why.  ``width`` is in pixels of a
+    file; a page uses the width that it has.
     """
 
     key: str
@@ -156,6 +157,7 @@ class Picture:
     columns: int = 1
     linked: bool = False
     notes: tuple[str, ...] = ()
+    width: int = 1240
 
 
 LONGEST_BELOW, LONGEST_BESIDE = 26, 44  # characters of names along the x and the y axis

@@ -13,6 +13,7 @@ from wavecore.results.metrics import METRICS
 
 SYMBOLS: tuple[Symbol, ...] = get_args(Symbol)
 MOST_PANELS = 12
+WIDTHS = {1: 760, 2: 1000, 3: 1240}  # pixels of a file by the number of panels that stand side by side
 IDENTITY_FORMS = {
     "workload": "{}",
     "schedule": "{}",
@@ -131,6 +132,7 @@ def sweep_picture(
         caption=f"{caption} {_fixed(sweep)}".rstrip(),
         panels=tuple(panels[:MOST_PANELS]),
         columns=_columns(panels),
+        width=WIDTHS[_columns(panels)],
         notes=(*notes, *left_out),
     )
 
