@@ -15,6 +15,7 @@ from wavecore.network.compute import Gemm, VectorPass
 from wavecore.network.shapes import Shape
 
 ELEMENT_BYTES = 2  # fp16 activations, gradients and weights on the wire
+GRADIENT = -1  # in `PhaseSpec.operands`: the gradient of the layer's output
 ACCUMULATOR_BYTES = 4  # fp32 weight gradients, master weights and momentum
 
 
@@ -59,6 +60,9 @@ class PhaseSpec:
     so that it runs behind the data gradient.  ``in_place``: each result may go where an element of equal place was
     read, so it may take over a tensor's space.  ``lookahead``, ``whole_batch``, ``time_steps`` and ``state_bytes``: see
     `Operation`.
+
+    ``operands`` are of products of two activations: which input of the layer is the left operand and which the right,
+    counted from 0, or `GRADIENT` for the gradient of its output.
     """
 
     gemms: tuple[Gemm, ...] = ()
@@ -75,15 +79,20 @@ class PhaseSpec:
     whole_batch: bool = False
     time_steps: int = 0
     state_bytes: int = 0
+    operands: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """A layer's phases.  No ``data_gradient`` on a unit means that gradients pass through unchanged."""
+    """A layer's phases.  No ``data_gradient`` on a unit means that gradients pass through unchanged.
+
+    ``input_gradients`` are in its stead where each input has products of its own: one phase for each input.
+    """
 
     forward: PhaseSpec
     data_gradient: PhaseSpec | None = None
     weight_gradient: PhaseSpec | None = None
+    input_gradients: tuple[PhaseSpec, ...] = ()
     saved: tuple[Saved, ...] = ()
 
 
