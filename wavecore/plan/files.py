@@ -115,7 +115,7 @@ def _value(value: object) -> str:
 
 
 def _listed(key: str, names: Iterable[str]) -> str:
-    """``key = [...]``, on one line if it fits, else as many names on a line as do."""
+    """Return ``key = [...]``, on one line if it fits, else as many names on a line as do."""
     items = [toml_string(name) for name in names]
     whole = f"{key} = [{', '.join(items)}]"
     if len(whole) <= LINE_LENGTH:
@@ -204,7 +204,7 @@ class _PlanReader:
     document: Document
 
     def plan(self) -> Plan:
-        """The plan, of which no more is known than that every value has the right type."""
+        """Return the plan; only the types of its values have been checked."""
         data = self.document.data
         schema = data.get("schema")
         if schema is None:
@@ -227,7 +227,7 @@ class _PlanReader:
         )
 
     def _groups(self, data: Mapping[str, Any], name: str) -> tuple[Group, ...]:
-        """The groups of a list of tables."""
+        """Return the groups of a list of tables."""
         tables = data[name]
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.fail(PlanViolation("is no list of groups", f"[[{name}]]", key=name))
@@ -247,7 +247,7 @@ class _PlanReader:
         return tuple(groups)
 
     def _rewrites(self, data: Mapping[str, Any]) -> tuple[Rewrite, ...]:
-        """The passes that the plan names, built from their options."""
+        """Return the passes that the plan names, built from their options."""
         tables = data.get("rewrite", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.fail(PlanViolation("is no list of rewrites", "[[rewrite]]", key="rewrite"))
@@ -319,7 +319,7 @@ class _PlanReader:
     def _names(
         self, table: Mapping[str, Any], at: _GroupPlace, key: str, *, prefix: str = "", once: bool = False
     ) -> tuple[str, ...]:
-        """A list of names; ``once`` if none may be there twice."""
+        """Return a list of names; ``once`` if none may be there twice."""
         names = table.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             self.fail(_violation("is no list of names", f'{prefix}{key} = ["..."]', at, prefix + key))
@@ -340,7 +340,7 @@ class _PlanReader:
         raise PlanError(where, finding.what, finding.hint)
 
     def _line(self, finding: PlanViolation) -> int:
-        """The line (from 1) of a name, or else of its key, or else of its group."""
+        """Return the line (from 1) of a name, or else of its key, or else of its group."""
         text = self.document.text
         start, end = self._stretch(finding)
         at = _find_key(text, finding.key, start, end) if finding.key else start
@@ -350,7 +350,7 @@ class _PlanReader:
         return text.count("\n", 0, at) + 1
 
     def _stretch(self, finding: PlanViolation) -> tuple[int, int]:
-        """Where the text of a finding's group, or what stands before all groups, begins and ends."""
+        """Return where the text of a finding's group, or what stands before all groups, begins and ends."""
         text = self.document.text
         headers = list(re.finditer(rf"^[ \t]*\[\[\s*({GROUP}|{BACKWARD_GROUP})\s*\]\]", text, re.MULTILINE))
         if finding.group is None:
@@ -363,7 +363,7 @@ class _PlanReader:
 
 
 def _find_key(text: str, key: str, start: int, end: int) -> int:
-    """Where a dotted key is in a stretch of text, or the table that holds it, or where the stretch begins."""
+    """Return where a dotted key is in a stretch of text, or the table that holds it, or where the stretch begins."""
     parts = [rf"[\"']?{re.escape(part)}[\"']?" for part in key.split(".")]
     in_table = r"(?:(?!^[ \t]*\[).|\n)*?^[ \t]*"  # up to a line of the same table
     for pattern in (
@@ -378,7 +378,7 @@ def _find_key(text: str, key: str, start: int, end: int) -> int:
 
 
 def _strings(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    """The strings in a stretch of text and where they are, without those in comments."""
+    """Yield the strings in a stretch of text with their positions, without those in comments."""
     for match in _STRING.finditer(text, start, end):
         literal = match.group()
         if literal[0] == "'":
@@ -389,7 +389,7 @@ def _strings(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 
 
 def _shown(value: object) -> str:
-    """A value as a message shows it, cut off where it is long."""
+    """Return a value as a message shows it, cut off where it is long."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

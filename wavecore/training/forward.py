@@ -53,7 +53,7 @@ def phase_reads(
     """
     if work.operands is not None:
         return _operand_reads(table, fusion, work.operands, gradient)
-    # what a time step multiplies with its weights is what the one before hands on: all else is beside that
+    # a time step multiplies its weights with the result of the step before, so that its inputs are no operands
     first = OperandRole.LEFT if work.gemms and not work.time_steps else OperandRole.SIDE
     second = OperandRole.RIGHT if work.gemms else OperandRole.SIDE
     uses: list[Use] = []

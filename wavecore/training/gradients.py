@@ -12,14 +12,14 @@ from wavecore.training.tensor_table import TensorTable
 
 
 class Contribution(NamedTuple):
-    """A gradient that has reached a tensor; ``owned`` if the mask has been applied to it, or may be in place."""
+    """A gradient that has reached a tensor, not ``owned`` if a mask of the tensor is still to be applied to it."""
 
     part: str
     owned: bool
 
 
 class GradientSums:
-    """What has reached each tensor so far, as backward runs from the last layer to the first.
+    """The gradients that have reached each tensor so far, while backward runs from the last layer to the first.
 
     Gradients are added two at a time as they come, or (not ``pairwise``) all in one sweep at the end.
     """
