@@ -96,7 +96,7 @@ def batch_per_core(batch: int, cores: int) -> int:
 def make_plan(
     training: TrainingGraph,
     schedule: str,
-    accelerator: Accelerator,
+    accelerator: Accelerator | str,
     samples_per_core: int,
     choices: Choices = DEFAULT_CHOICES,
 ) -> Plan:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from wavecore.common.toml import Document, read_document, toml_string
+from wavecore.common.toml import Document, as_path, read_document, toml_string
+from wavecore.common.typecheck import type_problem
 from wavecore.errors import FileError, InputError, PlanError, nearest
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Group, Plan, Residency
@@ -71,7 +72,10 @@ _STRING = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
 
 def plan_text(plan: Plan) -> str:
-    """Return the plan as TOML; equal plans give equal texts."""
+    """Return the plan as TOML; equal plans give equal texts.  Raises `PlanError` for a value that is no plan."""
+    wrong = type_problem(plan, Plan)
+    if wrong is not None:
+        raise PlanError(f"plan{wrong.path}", wrong.what, "a value of that type")
     lines = [
         f"schema = {toml_string(SCHEMA)}",
         f"workload = {toml_string(plan.workload)}",
@@ -132,7 +136,7 @@ def _listed(key: str, names: Iterable[str]) -> str:
 
 def save_plan(plan: Plan, path: str | Path) -> None:
     """Write the plan to a file, whole or not at all; `FileError` if it cannot be written."""
-    path = _path(path)
+    path = as_path(path)
     if path.exists() and not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "is not a regular file"
         raise FileError(str(path), what, "another path")
@@ -148,20 +152,13 @@ def save_plan(plan: Plan, path: str | Path) -> None:
         raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
 
 
-def _path(path: str | Path) -> Path:
-    """Return a path; `InputError` for a value of another type."""
-    if not isinstance(path, str | Path):
-        raise InputError("path", f"is {path!r}, not a path", '"plan.toml"')
-    return Path(path)
-
-
 def load_plan(path: str | Path, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
     """Read a plan of ``training`` from a file.
 
     With the ``graph`` that was unrolled, an error can tell a view from a name that does not exist.  Raises
     the errors of `common.toml.read_document` and `parse_plan`.
     """
-    return parse_plan(read_document(_path(path)), training, graph=graph)
+    return parse_plan(read_document(path), training, graph=graph)
 
 
 def parse_plan(document: Document, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
