@@ -98,7 +98,7 @@ class TimelineProbe(Probe):
                 self._arrows[core, queue].append((source, signal))
 
     def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
-        """Remember what a queue did last, for those whom it lets go on."""
+        """Remember the last slice of a queue, for the queues that its post lets continue."""
         posts = self._posts[signal]
         while posts and posts[0].cycle < self._now:
             posts.popleft()
@@ -121,7 +121,7 @@ class TimelineProbe(Probe):
     # -- what comes of it --------------------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
-        """What was recorded."""
+        """Return the timeline that was recorded."""
         if self._left_out.joined_steps:
             join_steps(self._tracks)
         start, end = self._window.start, min(self._window.end, self._now)
@@ -156,13 +156,13 @@ class TimelineProbe(Probe):
 
 
 def _work(start: int, end: int, instance: CommandInstance, step: int, nbytes: int, tensor: str) -> Slice:
-    """A slice of work on one step."""
+    """Return a slice of work on one step."""
     tensors = (tensor,) if tensor else ()
     return Slice(start, end, instance, None, step, step, end - start, nbytes, tensors)
 
 
 def _spread(bins: Bins, window: Window, start: int, end: int, nbytes: int) -> None:
-    """Count bytes evenly over the cycles from ``start`` to ``end`` that are in a window."""
+    """Spread bytes evenly over the cycles from ``start`` to ``end`` that are in a window."""
     cycles = max(1, end - start)
     cycle, stop = max(start, window.start), min(start + cycles, window.end)
     counted = nbytes * (cycle - start) // cycles

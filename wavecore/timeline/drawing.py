@@ -68,12 +68,12 @@ class TrackGroup:
 
 
 def nanoseconds(cycle: int, clock_hz: int) -> int:
-    """The simulated time at which a cycle begins, rounded down."""
+    """Return the simulated time in ns at which a cycle begins, rounded down."""
     return cycle * 10**9 // clock_hz
 
 
 def draw(timeline: Timeline, title: str, about: Args) -> list[TrackGroup]:
-    """The groups of a timeline in the order in which they are shown; the first says what it is."""
+    """Return the groups of a timeline in the order in which they are shown; the first describes the timeline."""
     arrows = _Arrows(timeline)
     cores = sorted({track.core for track in timeline.tracks})
     run = Box(timeline.start, timeline.end, title, "run", about)
@@ -121,7 +121,7 @@ def _row(timeline: Timeline, track: Track, name: str, arrows: _Arrows) -> DrawnR
 
 
 def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
-    """Name, category and arguments of a slice."""
+    """Return name, category and arguments of a slice."""
     if item.signal is not None:
         of = {"tensor": item.signal.tensor} if item.signal.tensor else {}
         category = "skew" if item.signal.cause in (Cause.FILL, Cause.DRAIN) else "wait"
@@ -153,7 +153,7 @@ def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
 
 
 def _sub_batches(vector: list[Slice]) -> Callable[[], Iterator[Box]]:
-    """One box for each sub-batch of each group, from the first to the last work of the vector unit on it."""
+    """Return one box for each sub-batch of each group, from the first to the last work of the vector unit on it."""
 
     def key(item: Slice) -> tuple[int, int]:
         assert item.instance is not None
@@ -173,7 +173,7 @@ def _sub_batches(vector: list[Slice]) -> Callable[[], Iterator[Box]]:
 
 
 def _bandwidth(timeline: Timeline, title: str, names: tuple[str, ...]) -> Meter:
-    """What DRAM moved in each bin, in GiB/s."""
+    """Return the DRAM traffic of each bin, in GiB/s."""
     curves = [timeline.moved[name] for name in names]
     width = max(curve.width for curve in curves)
     bins: dict[int, int] = defaultdict(int)
@@ -194,7 +194,7 @@ def _single(name: str, box: Box) -> DrawnRow:
 
 
 def _facts(timeline: Timeline, arrows: int) -> Args:
-    """What a reader must know of how a timeline was recorded."""
+    """Return how the timeline was recorded, as arguments of its first box."""
     left_out = timeline.left_out
     occupancy, moved = (
         max(curve.width for curve in curves.values()) for curves in (timeline.occupancy, timeline.moved)
@@ -215,7 +215,7 @@ def _facts(timeline: Timeline, arrows: int) -> Args:
 
 
 def summary(timeline: Timeline) -> str:
-    """What a slice is, and what is missing, in a line."""
+    """Return one line that says what was recorded and what is missing."""
     left_out = timeline.left_out
     detail = "steps of a command joined" if left_out.joined_steps else "every step of every queue"
     lost = f"{left_out.slices} slices of up to {left_out.longest_cycles} cycles" if left_out.slices else "nothing"

@@ -49,7 +49,7 @@ class Slice:
 
     @property
     def cycles(self) -> int:
-        """Its length."""
+        """The length of the slice in cycles."""
         return self.end - self.start
 
     def drawn(self) -> Slice:
@@ -95,5 +95,5 @@ class Timeline:
     left_out: LeftOut
 
     def slices(self) -> int:
-        """How many slices there are."""
+        """The number of slices."""
         return sum(map(len, self.tracks.values()))
