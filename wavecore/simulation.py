@@ -1,4 +1,4 @@
-"""accelerator x workload x schedule -> run."""
+"""Simulate a step: a workload under a schedule on an accelerator gives a run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ENGINES = {
     "event": ("wavecore.engines.event", "run_events"),
     "analytic": ("wavecore.engines.analytic", "run_analytic"),
 }
-"""Engine names and where they live; loaded when asked for, since SimPy takes time to import."""
+"""Module and function of each engine; loaded when asked for, since SimPy takes time to import."""
 
 
 def schedule_names() -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def batch_per_core(batch: int, cores: int) -> int:
 def make_plan(
     training: TrainingGraph,
     schedule: str,
-    accelerator: Accelerator,
+    accelerator: Accelerator | str,
     samples_per_core: int,
     choices: Choices = DEFAULT_CHOICES,
 ) -> Plan:

@@ -183,7 +183,13 @@ def test_other_arguments(options: dict[str, Any], message: str) -> None:
 def test_paths() -> None:
     with pytest.raises(InputError) as caught:
         wc.load_plan(3, TRAINING)  # type: ignore[arg-type]
-    assert caught.value.message == 'path: is 3, not a path; try: "plan.toml"'
+    assert caught.value.message == 'path: is 3, not a path; try: "file.toml"'
+    with pytest.raises(InputError) as caught:
+        wc.load_plan("nowhere.toml", TRAINING)
+    assert caught.value.message == "nowhere.toml: there is no such file"
+    with pytest.raises(InputError) as caught:
+        wc.plan_text({})  # type: ignore[arg-type]
+    assert caught.value.message == "plan: is a dict, not a Plan; try: a value of that type"
 
 
 # -- schedules of other packages -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Pictures as files, through matplotlib: one a file, or all on a sheet.
+"""Pictures as files, through matplotlib: one per file, or all on one sheet.
 
 Everything is placed in pixels from the top left, as on a page, so that nothing depends on measuring text.
 """
@@ -63,7 +63,7 @@ def draw_sheet(pictures: Sequence[Picture], path: Path) -> None:
 
 
 def sheet(pictures: Sequence[Picture]) -> Figure:
-    """Pictures below each other, on a figure that is as high as they need."""
+    """Return pictures below each other, on a figure that is as high as they need."""
     from matplotlib.figure import Figure
 
     width, height = max(picture.width for picture in pictures), PAD + sum(map(_height, pictures))
@@ -89,7 +89,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 @contextmanager
 def _plain_text() -> Iterator[None]:
-    """Names are no formulas, and a letter that the font lacks is drawn as a box without a word."""
+    """Draw names literally, not as formulas, and letters that the font lacks as boxes, without a warning."""
     import matplotlib as mpl
 
     with mpl.rc_context({"text.parse_math": False, "font.size": 8}), warnings.catch_warnings():
@@ -105,12 +105,12 @@ class _Canvas:
         self.width, self.height = width, height
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes with their plotting area there."""
+        """Add axes with their plotting area there."""
         bottom = self.height - top - height
         return self.figure.add_axes((left / self.width, bottom / self.height, width / self.width, height / self.height))
 
     def text(self, left: float, top: float, text: str, **style: Any) -> None:
-        """Text with its top left corner there."""
+        """Add a text with its top left corner there."""
         at = left / self.width, 1 - top / self.height
         self.figure.text(*at, text, va="top", ha="left", color=style.pop("color", TEXT), **style)
 
@@ -126,7 +126,7 @@ def _legend_columns(picture: Picture, entries: Sequence[LegendEntry]) -> int:
 
 
 def _head(picture: Picture) -> int:
-    """Pixels of title, caption, notes and legend."""
+    """Return the pixels of title, caption, notes and legend."""
     entries = legend(picture)
     rows = math.ceil(len(entries) / _legend_columns(picture, entries)) if entries else 0
     return TITLE + TEXT_LINE * (len(_paragraphs(picture)) + rows) + (8 if rows else 2)
@@ -138,7 +138,7 @@ def _rows(picture: Picture) -> list[list[Panel]]:
 
 
 def _room(picture: Picture, panel: Panel) -> tuple[int, int]:
-    """Pixels above and below the plotting area of a panel."""
+    """Return the pixels above and below the plotting area of a panel."""
     bands = max((band.row + 1 for band in panel.of(Band)), default=0)
     above = TOP + LABEL_ROW * bands + (PANEL_TITLE if panel.title else 0)
     return above, (BOTTOM + turned_names(panel.x, _plot_width(picture, panel))) if _named(picture, panel) else 12
@@ -150,7 +150,7 @@ def _named(picture: Picture, panel: Panel) -> bool:
 
 
 def _plot_width(picture: Picture, panel: Panel) -> float:
-    """Pixels of the plotting area of a panel."""
+    """Return the width in pixels of the plotting area of a panel."""
     return (picture.width - 2 * PAD) / picture.columns - _left(panel) - RIGHT - _right(panel)
 
 
@@ -242,7 +242,7 @@ def _draw_panel(canvas: _Canvas, picture: Picture, panel: Panel, column: int, to
 
 
 def _left(panel: Panel) -> float:
-    """Pixels left of the plotting area: more where long names stand there."""
+    """Return the pixels left of the plotting area: more where long names stand there."""
     longest = max((len(middle_cut(name, LONGEST_BESIDE)) for name in panel.y.names), default=0)
     return max(LEFT, 24 + 1.25 * CHARACTER * longest + 16 * bool(panel.y.title)) if longest else LEFT
 

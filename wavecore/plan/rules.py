@@ -188,7 +188,7 @@ def units_exist(case: PlanContext) -> Iterator[PlanViolation]:
 
 
 def _no_unit(case: PlanContext, name: str) -> tuple[str, str]:
-    """Why ``name`` is no unit, and what to try."""
+    """Return why ``name`` is no unit, and what to try."""
     for unit in case.training.units:
         if name in unit.fused:
             return f"{name!r} is fused into {unit.name}; name that", ""
@@ -282,7 +282,7 @@ def _touched(training: TrainingGraph, units: tuple[str, ...], direction: Directi
 def _no_resident(
     training: TrainingGraph, name: str, touched: frozenset[str], direction: Direction
 ) -> tuple[str, str] | None:
-    """Why ``name`` has no residency in a direction of a group, and what to try; None if it may have."""
+    """Return why ``name`` has no residency in a direction of a group, and what to try; None if it may have."""
     tensor = training.tensors.get(name)
     if tensor is None:
         close = nearest(name, sorted(other for other in touched if training.tensors[other].batched))
@@ -307,7 +307,7 @@ def held_tensors_are_weights(case: PlanContext) -> Iterator[PlanViolation]:
 
 
 def _not_held(training: TrainingGraph, name: str, touched: frozenset[str]) -> tuple[str, str] | None:
-    """Why ``name`` cannot be held, and what to try; None if it can."""
+    """Return why ``name`` cannot be held, and what to try; None if it can."""
     tensor = training.tensors.get(name)
     if tensor is None:
         close = nearest(name, sorted(n for n in touched if training.tensors[n].tensor_class in HELD_CLASSES))
@@ -361,7 +361,7 @@ def _too_large(case: PlanContext, group: Group, direction: Direction, accelerato
 
 
 def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, space_bytes: int) -> SpaceError | None:
-    """The error of an operation that cannot run over so many samples in this space; None if it can."""
+    """Return the error of an operation that cannot run over so many samples in this space; None if it can."""
     try:
         block(placed, accelerator.array, samples, space_bytes)
     except SpaceError as error:
@@ -370,7 +370,7 @@ def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, sp
 
 
 def _more_room(placed: PlacedOperation, direction: Direction, samples: int, accelerator: Accelerator, held: int) -> str:
-    """What would let an operation run: fewer samples, fewer tensors on chip, or a larger buffer."""
+    """Return what would let an operation run: fewer samples, fewer tensors on chip, or a larger buffer."""
     space = accelerator.core.global_buffer_bytes - held
     for fewer in range(samples - 1, 0, -1):
         if _no_room(placed, accelerator, fewer, space) is None:

@@ -1,4 +1,4 @@
-"""What a result is worth: its objectives, and whether the constraints on results hold."""
+"""Judgement of results: their objectives, and whether they meet the constraints on results."""
 
 from __future__ import annotations
 

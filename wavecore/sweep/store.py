@@ -199,7 +199,7 @@ def _set_journal(connection: sqlite3.Connection, mode: str) -> str:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, and nobody else meanwhile."""
+    """Commit all statements of the block or none, with the file locked meanwhile."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -225,7 +225,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Device and number of a file; zeros if there is none."""
+    """Return device and inode of a file; zeros if there is none."""
     with suppress(OSError):
         status = path.stat()
         return status.st_dev, status.st_ino

@@ -165,7 +165,7 @@ def _work(start: int, end: int, instance: CommandInstance, step: int, nbytes: in
 
 
 def _spread(bins: Bins, window: Window, start: int, end: int, nbytes: int) -> None:
-    """Count bytes evenly over the cycles from ``start`` to ``end`` that are in a window."""
+    """Spread bytes evenly over the cycles from ``start`` to ``end`` that are in a window."""
     cycles = max(1, end - start)
     cycle, stop = max(start, window.start), min(start + cycles, window.end)
     counted = nbytes * (cycle - start) // cycles

@@ -49,7 +49,7 @@ class Slice:
 
     @property
     def cycles(self) -> int:
-        """Its length."""
+        """The length of the slice in cycles."""
         return self.end - self.start
 
     def drawn(self) -> Slice:
