@@ -71,8 +71,8 @@ class Ert:
 def read_ert(path: Path) -> Ert:
     """Read a file that Accelergy has written.
 
-    Raises the errors of `yamlfile.read_yaml`, and `ConfigError`, located at the line, for anything that is no table of
-    energies: another version, a missing name, an energy that is negative or no number, an action twice.
+    Raises the errors of `common.yaml.read_yaml`, and `ConfigError`, located at the line, for anything that is no table
+    of energies: another version, a missing name, an energy that is negative or no number, an action twice.
     """
     return _ErtReader(str(path)).table(read_yaml(path))
 

@@ -16,11 +16,11 @@ from wavecore.timeline.thinning import join_steps, thin
 
 MOST_SLICES = 200_000
 MOST_POINTS = 4096  # of a counter
-LEAST_BANDWIDTH_CYCLES = 64  # about what one request takes; in less, bandwidth is there or it is not
+LEAST_BANDWIDTH_CYCLES = 64  # about the duration of one request; shorter bins would show single requests
 
 
 class Window(NamedTuple):
-    """The cycles that are recorded: from ``start`` up to, but not with, ``end``."""
+    """The cycles that are recorded: from ``start`` up to but excluding ``end``."""
 
     start: int = 0
     end: int = sys.maxsize
@@ -62,7 +62,7 @@ class TimelineProbe(Probe):
         self._levels: dict[int, LevelOverTime] = {}
         self._moved = {name: Bins(MOST_POINTS, operator.add, LEAST_BANDWIDTH_CYCLES, window.start) for name in REQUESTS}
 
-    # -- what it is told ---------------------------------------------------------------------------------
+    # -- events of the engine ----------------------------------------------------------------------------
 
     def worked(
         self,
@@ -118,7 +118,7 @@ class TimelineProbe(Probe):
         elif cycle < self._window.end:
             self._level(core).change(cycle, used_bytes)
 
-    # -- what comes of it --------------------------------------------------------------------------------
+    # -- the result -------------------------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
         """Return the timeline that was recorded."""
@@ -138,7 +138,7 @@ class TimelineProbe(Probe):
         )
 
     def _put(self, track: Track, item: Slice) -> bool:
-        """Put a slice on its track if it can be seen in the window; say whether."""
+        """Add a slice to its track if it is in the window; return whether it is."""
         if item.end <= max(item.start, self._window.start) or item.start >= self._window.end:
             return False
         self._tracks[track].append(item)

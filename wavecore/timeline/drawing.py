@@ -1,4 +1,4 @@
-"""What a viewer shows of a timeline, whatever the format: groups of rows with named boxes, and meters."""
+"""The drawing of a timeline, the same for all formats: groups of rows with named boxes, and meters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavecore.timeline.model import QUEUES, REQUESTS, Slice, Timeline, Track
 GIB = 1 << 30
 Args = Mapping[str, int | str]
 Arrow = tuple[int, str]
-"""Its number, and what it stands for."""
+"""The number of an arrow, and its meaning."""
 
 WORDS = {
     Cause.LOADS: "wait for loads",
@@ -93,7 +93,7 @@ def draw(timeline: Timeline, title: str, about: Args) -> list[TrackGroup]:
 
 
 class _Arrows:
-    """Arrows by the slices that they start and end at, those left out whose source is not drawn."""
+    """Arrows by the slices at which they start and end, without those whose source is not drawn."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.outgoing: dict[int, list[Arrow]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What a timeline is: tracks of slices, arrows between slices, and counters over time.  All times are chip cycles."""
+"""A timeline: tracks of slices, arrows between slices, and counters over time.  All times are chip cycles."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """What was recorded of a run between two cycles, the later of which is its end unless told otherwise.
+    """A recording of a run between two cycles, by default to its end.
 
     ``occupancy`` is the largest number of bytes taken of each core's buffer; ``moved`` the bytes that DRAM moved,
     by `REQUESTS`.
