@@ -1,4 +1,4 @@
-"""What a picture is made of: axes, marks and panels, drawn alike by `interactive` (a page) and `static` (a file).
+"""The parts of a picture: axes, marks and panels, drawn by `interactive` on a page and by `static` to a file.
 
 A figure's module turns runs into a `Picture`; it is plain data, so tests can compare its numbers with the runs'.
 """
@@ -17,7 +17,7 @@ Symbol = Literal["circle", "square", "triangle", "diamond", "triangle-down", "pe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlotAxis:
-    """``names`` stand at 0, 1, 2, ...; ``ticks`` are (position, text), by default chosen by who draws it."""
+    """``names`` stand at 0, 1, 2, ...; ``ticks`` are (position, text), by default chosen by the renderer."""
 
     title: str = ""
     log: bool = False

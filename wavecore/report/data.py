@@ -30,7 +30,7 @@ Occupancy = Mapping[int, tuple[tuple[int, int], ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A run, where it was read, and its ``label``: its schedule, and what tells it from others of its network.
+    """A run, where it was read, and its ``label``: its schedule, and what differs from other runs of its network.
 
     A bare file has no ``footprints``; those, and ``occupancy``, of folders of earlier versions may be missing too.
     """
@@ -79,7 +79,7 @@ class WorkloadRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything that a report is made from."""
+    """The data of a report: runs by network, and sweeps."""
 
     cases: tuple[WorkloadRuns, ...]
     sweeps: tuple[SweepTable, ...] = ()

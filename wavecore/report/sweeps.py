@@ -25,7 +25,7 @@ TableRow = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepAxis:
-    """What was varied: its ``name``, its ``column`` in the table, and the unit of its values, one of `UNITS` or ""."""
+    """A parameter that was varied: its ``name``, its ``column`` in the table, and its unit, one of `UNITS` or ""."""
 
     name: str
     column: str
@@ -47,7 +47,7 @@ class SweepObjective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepFigure:
-    """What the specification wants drawn: the kind, and axes or metrics by name, "" for none."""
+    """The figure that the specification wants: the kind, and axes or metrics by name, "" for none."""
 
     kind: Literal["lines", "heatmap", "pareto"]
     x: str
@@ -71,7 +71,7 @@ class SweepFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSummary:
-    """What of a sweep's summary its pictures need."""
+    """The part of a sweep's summary that its pictures need."""
 
     name: str
     version: str

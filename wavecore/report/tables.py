@@ -1,4 +1,4 @@
-"""The tables of a page: headline figures, and where everything comes from."""
+"""The tables of a page: headline figures and provenance."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from wavecore.sweep.task import Task, make_task
 
 
 class UnbuildableError(Exception):
-    """A condition asks for a field of a machine that cannot be made."""
+    """Raised for a constraint on a field of a machine that cannot be built."""
 
 
 class Assignment(dict[str, SweepValue]):

@@ -31,7 +31,7 @@ _SCALES = ("linear", "log")
 
 @dataclass(frozen=True, slots=True)
 class ValueRange:
-    """A range without steps, in the base unit of its parameter; ``log`` makes every factor equally likely."""
+    """A range without steps, in the base unit of its parameter; ``log`` spaces it by equal factors."""
 
     low: Fraction
     high: Fraction
@@ -146,7 +146,7 @@ def _geometric(parameter: SweepParameter, span: ValueRange, factor: object, wher
     if ratio <= 1:
         raise ConfigError(where, f"{factor} is not above 1", "2")
     values: list[Fraction] = []
-    with localcontext(prec=50):  # as good as exact, and does not grow without end as fractions do
+    with localcontext(prec=50):  # far more digits than any unit needs; exact fractions would grow without bound
         value, high, by = (Decimal(each.numerator) / Decimal(each.denominator) for each in (span.low, span.high, ratio))
         while value <= high:
             _limit(len(values) + 1, where)

@@ -28,10 +28,10 @@ LOST_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 CHUNK_SECONDS = 0.25
 MOST_IN_A_CHUNK = 256
-CHUNKS_A_WORKER = 2  # one to work on, one to go on with
+CHUNKS_A_WORKER = 2  # one under evaluation and one waiting, so that the worker never idles
 
 _SAME = ("python", "dask", "distributed")
-_ONE_AT_A_TIME = Lock()  # threads of one process would only take turns, in each other's caches
+_ONE_AT_A_TIME = Lock()  # threads of one process gain nothing: they hold the interpreter's lock in turn
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def _check_workers(where: str, client: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Tasks that are worked on by being unpickled: `pickle.loads` turns the pickle of a chunk into its outcomes.
+    """Tasks that a worker evaluates by unpickling them: `pickle.loads` turns a chunk's pickle into its outcomes.
 
     Dask unpickles whatever function it is given on its way, and a scheduler or a worker without wavecore would break
     off; `pickle.loads` is known everywhere, and an import that fails in it is an error like any other.
@@ -127,7 +127,7 @@ def _evaluate(work: EvaluateTask, tasks: tuple[Task, ...]) -> list[Outcome]:
 
 
 class _PendingChunks:
-    """Chunks of tasks that are under way, and what becomes of them."""
+    """Chunks of tasks that are under way."""
 
     def __init__(self, client: Any, where: str, work: EvaluateTask, tasks: Tasks) -> None:
         self._client = client

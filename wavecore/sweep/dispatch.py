@@ -32,7 +32,7 @@ _WEIGHT = 0.2  # of the newest point in the mean
 
 @dataclass(slots=True)
 class Attempt:
-    """A task that was handed out, and how many processes have died over it."""
+    """A task, and the number of processes that have died over it."""
 
     task: Task
     deaths: int = 0

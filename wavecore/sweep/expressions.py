@@ -36,7 +36,7 @@ MOST_BITS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What an expression yields; of a number, its ``dimension``: powers of data, time, energy and cycles.
+    """The type of an expression's value; of a number, its ``dimension``: powers of data, time, energy and cycles.
 
     ``bare`` says that it is made of plain numbers only, ``strict`` that it cannot stand beside such.
     """
@@ -54,7 +54,7 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression: its ``text``, the ``names`` in it, its ``type``, and what works out its value."""
+    """A parsed expression: its ``text``, the ``names`` in it, its ``type``, and what computes its value."""
 
     text: str
     where: str

@@ -74,7 +74,7 @@ def _run_here(tasks: Tasks, work: EvaluateTask) -> Iterator[Outcome]:
 
 @dataclass(frozen=True, slots=True)
 class _Death:
-    """The end of a worker, and how it went."""
+    """The end of a worker, with its exit code."""
 
     exit_code: int
 

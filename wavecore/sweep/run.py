@@ -27,7 +27,7 @@ POINTS_A_READING = 500
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is, in points.
+    """Progress of a sweep, in points.
 
     ``points`` are all there will be (optuna may find fewer), ``evaluated`` those that were not in the store, and
     ``best`` is the best value of the first objective so far.
@@ -48,7 +48,7 @@ Forget = Literal["nothing", "failures", "all"]
 
 
 class SweepRun:
-    """A sweep that runs, and afterwards its results."""
+    """A sweep: `run` evaluates it, then `results` yields its results."""
 
     def __init__(self, spec: SweepSpec, listed: list[Point], store: ResultStore, *, forget: Forget = "nothing") -> None:
         """Take the `space.listed_points`; what the store has of them is used, but for what is to be forgotten."""

@@ -1,4 +1,4 @@
-"""Multi-objective search with optuna (extra ``dse``): generations of points, each bred from what came before.
+"""Multi-objective search with optuna (extra ``dse``): generations of points, each derived from the ones before.
 
 A generation is asked for as a whole and told in its own order, so that the search goes the same way however many
 workers there are and in whatever order they finish.  After an interruption the same points are asked for again, and

@@ -1,4 +1,4 @@
-"""The sections of a sweep specification that say what is looked for: objectives, search and figure."""
+"""The sections of a sweep specification on objectives, search and figure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is drawn: ``x`` and ``y`` are axes or metrics by ``kind``, ``value`` is what a heat map's colour says."""
+    """What is drawn: ``x`` and ``y`` are axes or metrics by ``kind``, ``value`` is the metric that colours show."""
 
     kind: str
     x: str

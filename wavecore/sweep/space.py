@@ -1,4 +1,4 @@
-"""The points of a sweep: a grid or random draws, with derived axes worked out and without what constraints exclude.
+"""The points of a sweep: a grid or random draws, with derived axes computed and excluded points left out.
 
 A point is a tuple, one value for each axis of the specification in its order.
 """

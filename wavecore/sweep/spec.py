@@ -1,4 +1,4 @@
-"""What to sweep: a TOML file -> `SweepSpec`.
+"""Specifications of sweeps: a TOML file -> `SweepSpec`.
 
 ::
 
@@ -66,7 +66,7 @@ Find = Callable[[str, str], SweepParameter]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSpec:
-    """A sweep: what is fixed (``base``), what varies, what must hold and what is looked for.
+    """A sweep: what is fixed (``base``), what varies, constraints, and objectives.
 
     ``parameters`` are those of ``base`` and ``axes``, and the fields of the machine that constraints name.  ``depends``
     gives, for each axis, the axes that are not derived and settle its value.  ``point_constraints`` decide which points

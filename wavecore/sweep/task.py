@@ -50,7 +50,7 @@ SCALARS = tuple(name for name in RUN_METRICS if not name.startswith(_PARTS))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One design point, complete: evaluating it asks nothing else.
+    """One design point with everything that its evaluation needs.
 
     ``key`` is the content hash of all that determines the result (see `make_task`), ``batch`` the samples of the whole
     chip, ``topology`` the text of the SCALE-Sim file that ``workload`` names, if it names one, and ``version`` the
@@ -71,7 +71,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of the task with this ``key``: ``metrics`` (`SCALARS`), or else an ``error``.
+    """The outcome of the task with this ``key``: ``metrics`` (`SCALARS`), or else an ``error``.
 
     ``seconds`` is the wall-clock time that it took, the one figure that varies.
     """
@@ -130,7 +130,7 @@ def make_task(
 
 
 def evaluate(task: Task) -> Outcome:
-    """Simulate ``task``.  Whatever goes wrong in it is recorded in the outcome, not raised.
+    """Simulate ``task``.  An error is recorded in the outcome, not raised.
 
     Raises `ConfigError` if this is not the wavecore that made the task: its result would be kept under a false key.
     """

@@ -1,4 +1,4 @@
-"""A timeline as Chrome's trace events in JSON, which Perfetto and most viewers of traces read."""
+"""A timeline as Chrome's trace events in JSON, which Perfetto and most other trace viewers read."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from wavecore.timeline.thinning import join_steps, thin
 
 MOST_SLICES = 200_000
 MOST_POINTS = 4096  # of a counter
-LEAST_BANDWIDTH_CYCLES = 64  # about what one request takes; in less, bandwidth is there or it is not
+LEAST_BANDWIDTH_CYCLES = 64  # about the duration of one request; shorter bins would show single requests
 
 
 class Window(NamedTuple):
-    """The cycles that are recorded: from ``start`` up to, but not with, ``end``."""
+    """The cycles that are recorded: from ``start`` up to but excluding ``end``."""
 
     start: int = 0
     end: int = sys.maxsize

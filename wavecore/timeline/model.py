@@ -1,4 +1,4 @@
-"""What a timeline is: tracks of slices, arrows between slices, and counters over time.  All times are chip cycles."""
+"""A timeline: tracks of slices, arrows between slices, and counters over time.  All times are chip cycles."""
 
 from __future__ import annotations
 

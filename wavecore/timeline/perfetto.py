@@ -33,7 +33,7 @@ def write_perfetto(file: IO[bytes], groups: Sequence[TrackGroup], clock_hz: int)
 
 
 class _Writer:
-    """Makes packets; strings are written once and then called by number."""
+    """Makes packets; a string is written once and then referred to by its number."""
 
     def __init__(self, file: IO[bytes], clock_hz: int) -> None:
         self._pb = perfetto_classes("--trace")

@@ -1,4 +1,4 @@
-"""Layer groups over per-layer footprints, with the buffer's size: what serialization is about."""
+"""Layer groups over per-layer footprints, beside the size of the buffer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roofline: what each layer and phase achieves, against what arrays and memory allow."""
+"""The roofline: throughput of each layer and phase against the limits of arrays and memory."""
 
 from __future__ import annotations
 

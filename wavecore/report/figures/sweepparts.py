@@ -1,4 +1,4 @@
-"""What the figures of sweeps share: panels, series, scales and what a point is said to be."""
+"""What the figures of sweeps share: panels, series, scales and texts."""
 
 from __future__ import annotations
 
