@@ -13,8 +13,8 @@ from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Add, Concat, Conv, CrossEntropy, ReLU
 from wavecore.network.shapes import Shape
 from wavecore.plan.blocking import LoopOrder
-from wavecore.plan.model import Schedule
 from wavecore.plan.placement import Direction
+from wavecore.plan.schedule import Schedule
 from wavecore.plan.traffic import Transfer
 from wavecore.program.commands import After, Command, CommandCost, Flow, Load, Program, Segment, StepProfile, Store
 from wavecore.training.operations import Phase, Tensor, TensorClass

@@ -58,7 +58,7 @@ def test_a_plan_of_a_model_runs_again(model: str, capsys: pytest.CaptureFixture[
 
 def test_check_says_what_is_in_it(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("check", model)) == 0
-    text = "model.onnx: ok, an ONNX model of 8 layers, 1,522 parameters, 15,104 MACs a sample\n"
+    text = "model.onnx: ok, an ONNX model of 8 layers, 1,522 parameters, 15,104 MACs per sample\n"
     assert capsys.readouterr() == (text, "")
 
 

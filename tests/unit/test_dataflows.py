@@ -24,11 +24,14 @@ from wavecore.hardware.dataflows import DATAFLOWS, dataflow_of
 from wavecore.hardware.dataflows.base import BufferNeed, GemmCost, GemmMatrix
 from wavecore.hardware.dataflows.weight_stationary import WEIGHT_STATIONARY as WS
 from wavecore.hardware.specs import Accelerator, ArraySpec
+from wavecore.network.compute import Gemm
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import CrossEntropy, Flatten, Linear
 from wavecore.network.shapes import Shape
 from wavecore.network.sparsity import mask_of
+from wavecore.plan.blocking import Blocking, LoopOrder
 from wavecore.program.commands import Command, commands
+from wavecore.program.flows import outer_blocks
 from wavecore.program.lower import lower
 from wavecore.simulation import make_plan, simulate
 from wavecore.sparsity.profile import Profile
@@ -105,6 +108,17 @@ def test_commands_cost_what_the_dataflow_says() -> None:
     assert streams["fc.forward"].work.buffer_read_bytes == 2 * (8 * 64 * 2 + 64 * 6 * 2)
 
 
+def test_outer_blocks_are_the_dataflows_tiles() -> None:
+    """A product of 8 x 64 x 12: 8 rows in tiles of 4 or of 8 rows, 12 columns in panels of 4."""
+    gemms = (Gemm(1, 64, 12),)
+    orders = (LoopOrder.RIGHT_STAYS, LoopOrder.LEFT_STAYS, LoopOrder.OPERANDS_STAY)
+    found = {
+        name: [outer_blocks(gemms, Blocking(order, 0), 8, machine(name).array) for order in orders]
+        for name in (WS.name, OS.name)
+    }
+    assert found == {"weight_stationary": [1, 3, 3], "output_stationary": [2, 3, 6]}
+
+
 @pytest.mark.parametrize("engine", [run_events, run_analytic])
 def test_both_engines_take_the_hand_counted_cycles(engine: object) -> None:
     """The forward pass alone: a step for each of 4 tiles, the drain, and the last step's 48 / 4 results on one lane."""
@@ -154,15 +168,15 @@ def sparse() -> Iterator[Profile]:
     yield Profile(name="half", source="a test", layers={}, masks={"fc": mask_of(weights)})
 
 
-def test_a_dataflow_that_holds_the_product_skips_nothing(sparse: Profile) -> None:
+def test_zero_weights_are_skipped_only_where_weights_are_held(sparse: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weight-stationary leaves out 8 of 16 row tiles of the weights, in the forward pass."""
-    skipped = {
-        name: simulate(
-            classifier(), "archopt", machine(name, "sparsity.tile_skipping=true"), batch=8, sparsity=sparse
-        ).skipped_macs
-        for name in (WS.name, OS.name)
-    }
-    assert skipped == {"weight_stationary": 8 * 32 * 6, "output_stationary": 0}
+    left = replace(OS, name="left_stationary", held=GemmMatrix.LEFT)
+    monkeypatch.setitem(DATAFLOWS, left.name, left)
+    skipped = {}
+    for name in (WS.name, OS.name, left.name):
+        accelerator = machine(name, "sparsity.tile_skipping=true")
+        skipped[name] = simulate(classifier(), "archopt", accelerator, batch=8, sparsity=sparse).skipped_macs
+    assert skipped == {"weight_stationary": 8 * 32 * 6, "output_stationary": 0, "left_stationary": 0}
 
 
 def test_the_held_operand_gives_the_tile_that_can_be_skipped() -> None:

@@ -33,7 +33,7 @@ def test_nothing_is_a_result_too() -> None:
 def test_a_full_kind_forgets_its_older_half() -> None:
     known = Memo()
     for key in range(5):
-        known.recall("kind", key, lambda key=key: key, limit=4)
+        known.keep("kind", key, key, limit=4)
     assert len(known) == 3
     assert [known.recall("kind", key, lambda: "again") for key in (2, 3, 4, 0)] == [2, 3, 4, "again"]
 

@@ -156,3 +156,26 @@ def test_the_manifest_names_its_inputs() -> None:
     assert changed == {"accelerator"}
     assert run.manifest.events > 0
     assert run.manifest.version
+
+
+@pytest.mark.parametrize("name", wc.workload_names())
+def test_python_and_the_command_line_use_the_same_mini_batch(name: str) -> None:
+    from wavecore.cli.inputs import load_case, load_machine, samples_per_core
+    from wavecore.cli.options import MachineOptions, NetworkOptions
+    from wavecore.network.catalog import workload_info
+
+    own = workload_info(name).batch_per_core
+    assert samples_per_core(load_case(name, NetworkOptions()), load_machine(MachineOptions()), None) == own
+    assert wc.workload(name).batch_per_core == own
+    assert training_graph(wc.workload(name)).batch_per_core == own
+
+
+@pytest.mark.parametrize("name", ["alexnet", "lenet5", "lstm_ptb", "resnet18"])
+def test_a_name_is_a_workload_with_its_own_mini_batch(name: str) -> None:
+    from wavecore.network.catalog import workload_info
+
+    samples = workload_info(name).batch_per_core * CORES
+    assert simulate(name, "baseline", engine="analytic").batch == samples
+    assert wc.evaluate(name, "baseline").batch == samples
+    assert wc.evaluate(wc.workload(name), "baseline").batch == samples
+    assert wc.evaluate(name, "baseline", batch=2 * CORES).batch == 2 * CORES

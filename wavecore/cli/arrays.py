@@ -1,4 +1,4 @@
-"""``wavecore gemm`` and ``wavecore scalesim``: the array alone."""
+"""``wavecore gemm`` and ``wavecore scalesim``: GEMMs on one systolic array, without the rest of the accelerator."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ SCALESIM_COLUMNS = (
 
 ArraySize = Annotated[
     str | None,
-    typer.Option("--array", metavar="ROWSxCOLUMNS", help="[default: the accelerator's]", show_default=False),
+    typer.Option(
+        "--array", metavar="ROWSxCOLUMNS", help="Size of the array.  [default: the accelerator's]", show_default=False
+    ),
 ]
 
 
@@ -48,11 +50,14 @@ def gemm(
     machine: MachineOptions,
     array: ArraySize = None,
     schedule: Annotated[
-        str, typer.Option("--schedule", metavar="NAME", help="baseline has one weight register a PE.")
+        str,
+        typer.Option(
+            "--schedule", metavar="NAME", help="Schedule, which decides if a PE has one weight register or two."
+        ),
     ] = "mbs2",
     json: Json = False,
 ) -> None:
-    """Time one product of M x K and K x N on one idle array, cycle by cycle in closed form."""
+    """Compute the cycles of one product of M x K and K x N on an idle array, exactly, in closed form."""
     sizes = [whole_number(name, text, 1, LARGEST_SIZE) for name, text in (("M", m), ("K", k), ("N", n))]
     loaded = load_machine(_with_array(machine, array))
     values = gemm_values(_array_of(loaded, schedule), loaded.accelerator.chip.clock_hz, *sizes)
@@ -94,10 +99,10 @@ def scalesim(
     ],
     machine: MachineOptions,
     array: ArraySize = None,
-    dataflow: Annotated[str, typer.Option("--dataflow", metavar="ws|os|is", help="SCALE-Sim's.")] = "ws",
+    dataflow: Annotated[str, typer.Option("--dataflow", metavar="ws|os|is", help="Dataflow of SCALE-Sim.")] = "ws",
     json: Json = False,
 ) -> None:
-    """Set SCALE-Sim's compute cycles beside wavecore's, layer by layer."""
+    """Compare SCALE-Sim's compute cycles with wavecore's, layer by layer."""
     from wavecore.hardware.scalesim import SCALESIM_DATAFLOWS, parse_topology
 
     if dataflow not in SCALESIM_DATAFLOWS:
@@ -133,7 +138,10 @@ def scalesim_values(layer: TopologyLayer, array: ArraySpec, dataflow: Any) -> di
 
 
 def _explanation(dataflow: str, own: str, theirs: int, ours: int, streamed: int) -> str:
-    """Explain both figures as streaming and what comes on top of it; ``own`` is SCALE-Sim's name of our dataflow."""
+    """Explain both cycle counts as cycles of streaming (``streamed``, wavecore's) plus the rest.
+
+    ``own`` is SCALE-Sim's name of wavecore's dataflow.
+    """
     if dataflow != own:
         waits = ours - streamed
         return f"SCALE-Sim streams another operand ({dataflow}); wavecore streams {streamed:,} and waits {waits:,}"
@@ -144,7 +152,7 @@ def _explanation(dataflow: str, own: str, theirs: int, ours: int, streamed: int)
 
 
 def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
-    """Return the machine with ``array``, ROWSxCOLUMNS, as the size of its array."""
+    """Return the options with ``array`` as two more overrides; raise `InputError` if it is not ROWSxCOLUMNS."""
     if array is None:
         return machine
     rows, columns = array_size(array)
@@ -152,7 +160,10 @@ def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
 
 
 def _array_of(machine: LoadedMachine, schedule: str) -> ArraySpec:
-    """Return the array as ``schedule`` uses it, with one weight register or two: as it plans for a small network."""
+    """Return the array as ``schedule`` uses it: with one weight register per PE or two.
+
+    Which of them is found by planning a small network.
+    """
     from wavecore.network.graph import Network
     from wavecore.network.layers import CrossEntropy, Flatten, Linear
     from wavecore.network.shapes import Shape
@@ -169,6 +180,7 @@ def _array_of(machine: LoadedMachine, schedule: str) -> ArraySpec:
 
 
 def _about(machine: LoadedMachine, schedule: str) -> dict[str, Any]:
+    """Return the names of the accelerator and the schedule, and the size of the array."""
     array = machine.accelerator.array
     return {
         "accelerator": machine.accelerator.name,

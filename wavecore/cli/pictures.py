@@ -61,7 +61,7 @@ def report(
 def check_outputs(page: Path | None, plot: Path | None, format: str, force: bool) -> None:
     """Refuse what cannot be written, before anything is read."""
     from wavecore.common.files import writable_file
-    from wavecore.pictures.plots import FORMATS
+    from wavecore.pictures.static import FORMATS
 
     if page is not None:
         if page.suffix.lower() not in (".html", ".htm"):
@@ -86,8 +86,7 @@ def _write_page(read: Report, path: Path) -> None:
 
 def _draw(pictures: Sequence[Picture], plot: Path, format: str, force: bool) -> None:
     """Draw those pictures that have something to show; what has not says why."""
-    from wavecore.pictures.plots import FORMATS
-    from wavecore.pictures.static import draw_each, draw_sheet
+    from wavecore.pictures.static import FORMATS, draw_each, draw_sheet
 
     drawn = [picture for picture in pictures if picture.panels]
     if not drawn:

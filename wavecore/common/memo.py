@@ -8,9 +8,10 @@ A function of a value that has a `Memo` (a training graph, say) is marked by one
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, TypeVar, cast
 
 LIMIT = 4096
 
@@ -23,19 +24,25 @@ class Memo:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[str, dict[Hashable, Any]] = {}
+        self._kinds: defaultdict[str, dict[Hashable, Any]] = defaultdict(dict)
 
-    def recall(self, kind: str, key: Hashable, make: Callable[[], Any], limit: int = LIMIT) -> Any:
-        """Return the result under ``key``; call ``make`` for it when there is none yet."""
-        known = self._kinds.setdefault(kind, {})
-        if key in known:
-            return known[key]
-        made = make()
+    def known(self, kind: str) -> dict[Hashable, Any]:
+        """Return the results of a kind by key."""
+        return self._kinds[kind]
+
+    def keep(self, kind: str, key: Hashable, result: Any, limit: int = LIMIT) -> Any:
+        """Keep a result, at most ``limit`` of its kind, and return it."""
+        known = self._kinds[kind]
         if len(known) >= limit:
             for old in list(known)[: len(known) // 2]:
                 del known[old]
-        known[key] = made
-        return made
+        known[key] = result
+        return result
+
+    def recall(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return the result under ``key``; call ``make`` for it when there is none yet."""
+        known = self._kinds[kind]
+        return known[key] if key in known else self.keep(kind, key, make())
 
     def __len__(self) -> int:
         return sum(map(len, self._kinds.values()))
@@ -44,43 +51,33 @@ class Memo:
         return f"<Memo {', '.join(f'{len(known)} {kind}' for kind, known in self._kinds.items()) or 'empty'}>"
 
 
-class HasMemo(Protocol):
-    """A value that keeps results which follow from it."""
-
-    @property
-    def memory(self) -> Memo:
-        """The results."""
-        ...
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-Owner = TypeVar("Owner", bound=HasMemo)
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def remembered(
-    *, key: Callable[..., Hashable] | None = None, limit: int = LIMIT
-) -> Callable[[Callable[Concatenate[Owner, P], R]], Callable[Concatenate[Owner, P], R]]:
-    """Mark a function whose results its first argument remembers.
+def remembered(*, key: Callable[..., Hashable] | None = None, limit: int = LIMIT) -> Callable[[Function], Function]:
+    """Mark a function whose results the ``memory`` of its first argument keeps.
 
     ``key`` maps the other arguments to what the result depends on; without it they are the key themselves.  The memory
     keeps the arguments alive, so that a key may hold their ids.
     """
 
-    def mark(function: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:
+    def mark(function: Function) -> Function:
         kind = f"{function.__module__}.{function.__qualname__}"
 
         @wraps(function)
-        def recall(owner: Owner, /, *args: P.args, **options: P.kwargs) -> R:
+        def recall(owner: Any, /, *args: Any, **options: Any) -> Any:
+            memory: Memo = owner.memory
+            known = memory.known(kind)
             if key is None:
-                whole = (*args, *options.items())
-                result: R = owner.memory.recall(kind, whole, lambda: function(owner, *args, **options), limit)
-                return result
-            found: tuple[R, object, object] = owner.memory.recall(
-                kind, key(*args, **options), lambda: (function(owner, *args, **options), args, options), limit
-            )
-            return found[0]
+                given = (*args, *options.items())
+                if given in known:
+                    return known[given]
+                return memory.keep(kind, given, function(owner, *args, **options), limit)
+            depends_on = key(*args, **options)
+            if depends_on not in known:
+                memory.keep(kind, depends_on, (function(owner, *args, **options), args, options), limit)
+            return known[depends_on][0]
 
-        return recall
+        return cast(Function, recall)
 
     return mark

@@ -62,7 +62,7 @@ def _bytes(command: Command, size: Callable[[Load | Store], int] = _dense) -> _B
     flowing = [load for load in command.loads if load.flow.profile not in _WHOLE]
     always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
     retained = sum(load.flow.total for load in command.loads if load.freed is StepProfile.AT_END)
-    if command.order == LoopOrder.OUTPUT_STAYS:
+    if command.order.in_rounds:
         whole //= command.blocks
         rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
         retained = 2 * rounds // command.blocks

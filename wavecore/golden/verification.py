@@ -17,6 +17,7 @@ from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Plan
 from wavecore.program.lower import lower
 from wavecore.simulation import batch_per_core, make_plan
+from wavecore.training.rewrites import rewritten
 from wavecore.training.unroll import training_graph
 
 DType = Literal["float64", "float32"]
@@ -78,8 +79,9 @@ def verify_workload(
     samples = batch_per_core(batch, accelerator.chip.cores)
     training = training_graph(graph)
     plan = make_plan(training, schedule, accelerator, samples) if isinstance(schedule, str) else schedule
+    changed = rewritten(training, plan.rewrites)
     data = random_data(graph, batch, np.dtype(dtype), seed)
-    ours = interpret(graph, training, lower(training, plan, accelerator), data, seed=seed)
+    ours = interpret(graph, changed, lower(changed, plan, accelerator), data, seed=seed)
     cores = accelerator.chip.cores
     exact = reference(graph, in_double(data), cores)
     tensors = tuple(compare(ours, exact))

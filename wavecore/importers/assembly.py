@@ -51,11 +51,11 @@ def assemble(
     ends = _ends(build)
     drafts = canonical_form(build.drafts, list(ends))
     unused = unused_layers(drafts, list(ends))
-    alive = [index for index in range(1, len(drafts)) if index not in unused]
+    used = [index for index in range(1, len(drafts)) if index not in unused]
     net = Network(model.name, drafts[0].shape)
     names = {0: net.input}
-    paths = [(drafts[index].path, drafts[index].kind.kind) for index in alive]
-    for index, name in zip(alive, layer_names(paths), strict=True):
+    paths = [(drafts[index].path, drafts[index].kind.kind) for index in used]
+    for index, name in zip(used, layer_names(paths), strict=True):
         draft = drafts[index]
         names[index] = net(draft.kind, *(names[read] for read in draft.inputs), name=name, source=draft.source)
     _finish(net, {names[index]: value for index, value in ends.items()})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 from wavecore.common.entry_points import broken, collect, find
 from wavecore.errors import ConfigError, InputError, unknown_name
-from wavecore.network.graph import LayerGraph
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE, LayerGraph
 
 GROUP = "wavecore.workloads"
 ATTRIBUTE = "WORKLOADS"
@@ -42,7 +42,7 @@ class Workload:
     name: str
     build: Callable[..., LayerGraph]
     summary: str
-    batch_per_core: int = 32
+    batch_per_core: int = DEFAULT_BATCH_PER_CORE
     published: Published | None = None
 
 
@@ -53,6 +53,8 @@ def workload_names() -> tuple[str, ...]:
 
 def workload_info(name: str) -> Workload:
     """The registered workload called ``name``; `NameLookupError` if there is none."""
+    if not isinstance(name, str):
+        raise InputError("workload", f"is {name!r}, not a name", '"resnet50"')
     info: Workload = find("workload", "workload", name, GROUP, ATTRIBUTE, Workload)
     return info
 
@@ -76,10 +78,11 @@ def broken_workloads() -> tuple[ConfigError, ...]:
 def workload(name: str, /, **options: OptionValue) -> LayerGraph:
     """Build the registered workload ``name``: ``workload("resnet50", image=256, width=0.5)``.
 
-    Raises `NameLookupError` for a name or an option that does not exist, `InputError` for a value of another
-    type than the option's, and `GraphError` for sizes that make no network.
+    The graph carries the workload's own mini-batch.  Raises `NameLookupError` for a name or an option that does not
+    exist, `InputError` for a value of another type than the option's, and `GraphError` for sizes that make no network.
     """
-    return workload_info(name).build(**checked_options(name, options))
+    info = workload_info(name)
+    return replace(info.build(**checked_options(name, options)), batch_per_core=info.batch_per_core)
 
 
 def checked_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:

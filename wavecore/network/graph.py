@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wavecore.common.memo import Memo
+from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.layers import KINDS, Input, LayerKind, Outlet
 from wavecore.network.layers.base import LayerRole, Parameter
@@ -16,6 +18,8 @@ from wavecore.network.sparsity import Sparsity
 
 if TYPE_CHECKING:
     import networkx as nx
+
+DEFAULT_BATCH_PER_CORE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,20 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerGraph:
-    """A network: layers in the order in which they run, each after all that it reads, and what of it is zero."""
+    """A network: layers in the order in which they run, each after all that it reads, and what of it is zero.
+
+    ``batch_per_core`` is the mini-batch of one core, in samples, unless told otherwise.
+    """
 
     name: str
     layers: tuple[Layer, ...]
     sparsity: Sparsity | None = None
+    batch_per_core: int = DEFAULT_BATCH_PER_CORE
+
+    @cached_property
+    def memory(self) -> Memo:
+        """Results that follow from this graph, kept for the next time they are asked for."""
+        return Memo()
 
     @cached_property
     def by_name(self) -> Mapping[str, Layer]:
@@ -131,11 +144,13 @@ class Network:
             raise GraphError(
                 where, f"{type(kind).__name__} is not a registered layer kind", "wavecore.network.layers.KINDS"
             )
-        _check_sizes(kind, where)
+        problem = sizes_problem(kind)
+        if problem is not None:
+            raise GraphError(where, *problem)
         try:
             shape = KINDS[type(kind)].infer(kind, tuple(self._layers[wanted].shape for wanted in inputs))
-        except ValueError as problem:
-            raise GraphError(where, str(problem), "other sizes, or a larger image") from None
+        except ValueError as error:
+            raise GraphError(where, str(error), "other sizes, or a larger image") from None
         self._layers[name] = Layer(name, kind, inputs, shape, source)
         return name
 
@@ -162,15 +177,22 @@ class Network:
         return LayerGraph(self.name, tuple(self._layers.values()))
 
 
-def _check_sizes(kind: LayerKind, where: str) -> None:
-    """Reject zero, negative or fractional sizes before they reach a formula."""
+def sizes_problem(kind: LayerKind) -> tuple[str, str] | None:
+    """Return what is wrong with a layer kind's sizes before they reach a formula, and what to try; None if nothing is.
+
+    They must have the annotated types, and be 1 or more (``padding``: 0 or more).
+    """
+    wrong = type_problem(kind, type(kind))
+    if wrong is not None:
+        return f"{wrong.path.removeprefix('.')} {wrong.what}", "a value of that type"
     for f in fields(kind):  # type: ignore[arg-type]
         value = getattr(kind, f.name)
         sizes = value if isinstance(value, tuple) else (value,)
         least = 0 if f.name == "padding" else 1
         for size in sizes:
             if isinstance(size, int) and not isinstance(size, bool) and size < least:
-                raise GraphError(where, f"{f.name} is {size}", f"{least} or more")
+                return f"{f.name} is {size}", f"{least} or more"
+    return None
 
 
 def _caller() -> str:

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from wavecore.common.units import format_bytes
 
-Symbol = Literal["circle", "square", "triangle", "diamond"]
+Symbol = Literal["circle", "square", "triangle", "diamond", "triangle-down", "pentagon", "hexagon", "star"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,11 @@ class PlotAxis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
-    """Horizontal bars from ``starts`` to ``starts + lengths`` at positions ``at``, with ``texts`` at their ends."""
+    """Bars from ``starts`` to ``starts + lengths`` at positions ``at``, with texts at their ends and ``inside`` them.
+
+    They lie, the first at the top, or are ``upright``; ``thickness`` is in units of the positions.  ``narrow`` bars
+    have their texts turned by 90 degrees.
+    """
 
     name: str
     colours: tuple[str, ...]
@@ -37,8 +41,12 @@ class Bars:
     lengths: tuple[float, ...]
     starts: tuple[float, ...] = ()
     texts: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
     hover: tuple[str, ...] = ()
     legend: bool = False
+    upright: bool = False
+    narrow: bool = False
+    thickness: float = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +79,7 @@ class LineMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """Single points; hollow ones for what stands apart."""
+    """Single points; hollow ones for what stands apart, large ones, with a black edge, for what stands out."""
 
     name: str
     colour: str
@@ -79,6 +87,7 @@ class Points:
     y: tuple[float, ...]
     symbol: Symbol = "circle"
     hollow: bool = False
+    large: bool = False
     hover: tuple[str, ...] = ()
 
 
@@ -161,7 +170,7 @@ class LegendEntry:
 
     name: str
     colour: str
-    shape: Literal["box", "line", "dashes", "circle", "square", "triangle", "diamond"]
+    shape: Literal["box", "line", "dashes"] | Symbol
     hollow: bool = False
 
 

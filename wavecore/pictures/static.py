@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavecore.common.files import staged_file
 from wavecore.errors import InputError
 from wavecore.pictures.marks import (
     GRID,
@@ -26,13 +27,13 @@ from wavecore.pictures.marks import (
     legend,
     middle_cut,
 )
-from wavecore.pictures.matplotlib_marks import CHARACTER, LABEL_ROW, MARKERS, draw_mark, set_axis, tilted
-from wavecore.pictures.plots import save
+from wavecore.pictures.matplotlib_marks import CHARACTER, LABEL_ROW, MARKERS, draw_mark, set_axis, turned_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FORMATS = (".png", ".svg", ".pdf")
 WIDTH, PIXELS_PER_INCH = 1240, 100
 PAD, TITLE, TEXT_LINE, PANEL_TITLE = 20, 24, 16, 22
 TOP, BOTTOM, LEFT, RIGHT = 8, 48, 84, 24  # around a plotting area
@@ -58,7 +59,7 @@ def draw_sheet(pictures: Sequence[Picture], path: Path) -> None:
             "--plot", f"{len(pictures)} pictures do not fit one file", "a folder, which takes each by itself"
         )
     with _plain_text():
-        save(sheet(pictures), path)
+        _save(sheet(pictures), path)
 
 
 def sheet(pictures: Sequence[Picture]) -> Figure:
@@ -74,6 +75,16 @@ def sheet(pictures: Sequence[Picture]) -> Figure:
             _draw(canvas, picture, top)
             top += _height(picture)
     return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure without the date, so that equal figures are equal files."""
+    import matplotlib as mpl
+
+    suffix = path.suffix.lower()
+    dateless: dict[str, Any] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
+    with staged_file(path) as staged, mpl.rc_context({"svg.hashsalt": "wavecore", "svg.fonttype": "path"}):
+        figure.savefig(staged, format=suffix[1:], dpi=150, metadata=dateless)
 
 
 @contextmanager
@@ -129,8 +140,17 @@ def _room(picture: Picture, panel: Panel) -> tuple[int, int]:
     """Pixels above and below the plotting area of a panel."""
     bands = max((band.row + 1 for band in panel.of(Band)), default=0)
     above = TOP + LABEL_ROW * bands + (PANEL_TITLE if panel.title else 0)
-    named = not picture.linked or panel is picture.panels[-1]
-    return above, (BOTTOM + tilted(panel.x)) if named else 12
+    return above, (BOTTOM + turned_names(panel.x, _plot_width(picture, panel))) if _named(picture, panel) else 12
+
+
+def _named(picture: Picture, panel: Panel) -> bool:
+    """Whether a panel has names below it: of linked ones only the last."""
+    return not picture.linked or panel is picture.panels[-1]
+
+
+def _plot_width(picture: Picture, panel: Panel) -> float:
+    """Pixels of the plotting area of a panel."""
+    return (WIDTH - 2 * PAD) / picture.columns - _left(panel) - RIGHT - _right(panel)
 
 
 def _row_height(picture: Picture, row: Sequence[Panel]) -> int:
@@ -200,8 +220,8 @@ def _draw_panel(canvas: _Canvas, picture: Picture, panel: Panel, column: int, to
     left = PAD + column * cell
     if panel.title:
         canvas.text(left, top + 2, panel.title, size=9, weight="bold")
-    inner = left + _left(panel)
-    axes = canvas.axes(inner, top + above, left + cell - RIGHT - _right(panel) - inner, panel.height)
+    width = _plot_width(picture, panel)
+    axes = canvas.axes(left + _left(panel), top + above, width, panel.height)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -209,13 +229,14 @@ def _draw_panel(canvas: _Canvas, picture: Picture, panel: Panel, column: int, to
     axes.set_axisbelow(True)
     for mark in panel.marks:
         draw_mark(axes, mark)
-    named = not picture.linked or panel is picture.panels[-1]
-    set_axis(axes, "x", panel.x, named)
-    set_axis(axes, "y", panel.y, True)
-    if panel.of(Bars):
+    turned = turned_names(panel.x, width) > 0
+    set_axis(axes, "x", panel.x, named=_named(picture, panel), turned=turned)
+    set_axis(axes, "y", panel.y)
+    lying = any(not bars.upright for bars in panel.of(Bars))
+    if lying:
         axes.invert_yaxis()
     if not panel.of(Heat):
-        axes.grid(axis="x" if panel.of(Bars) else "y" if panel.x.names else "both", color=GRID, linewidth=0.7)
+        axes.grid(axis="x" if lying else "y" if panel.x.names else "both", color=GRID, linewidth=0.7)
     axes.minorticks_off()
 
 

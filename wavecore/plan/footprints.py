@@ -14,7 +14,8 @@ from wavecore.errors import InputError
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block
 from wavecore.plan.model import Group, Plan
-from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.placement import Direction, PlacedOperation, groups_of, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes
 from wavecore.training.graph import TrainingGraph
 
@@ -23,7 +24,7 @@ DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFootprint:
-    """One layer in one direction, on one core; ``group`` counts from 1.
+    """One layer in one direction, on one core; ``group`` counts from 1 among the groups of the direction.
 
     ``sample_bytes``: the inputs and outputs of one sample, wherever they are; ``kept_bytes``: what the plan has on
     chip of one sample while the layer runs, for this layer or for others; ``used_bytes``: what is taken of the
@@ -41,11 +42,15 @@ class LayerFootprint:
 
 
 def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> tuple[LayerFootprint, ...]:
-    """Footprints of a plan that fits its machine, in the order of the network, forward before backward."""
+    """Return the footprints of a plan that fits its machine, in the order of the network, forward before backward.
+
+    Raises PlanError for a plan that is not of this graph or breaks a rule.
+    """
+    verify_structure(training, plan)
     found = [
         item
-        for number, group in enumerate(plan.groups, start=1)
         for direction in DIRECTIONS
+        for number, group in enumerate(groups_of(plan, direction), start=1)
         for item in _group(training, group, number, direction, plan.normalization_passes, accelerator)
     ]
     rank = {direction: at for at, direction in enumerate(DIRECTIONS)}

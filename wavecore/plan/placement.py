@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from wavecore.common.memo import remembered
 from wavecore.common.names import Name
-from wavecore.plan.model import Group, Residency
+from wavecore.plan.model import Group, Plan, Residency
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import OperandRole, Operation, Tensor, Use
 
@@ -146,6 +146,11 @@ def place(
         placed.append(_shared(training, _place_operation(group, position, op, live, frees)))
         live -= group.nbytes(frees)
     return tuple(placed)
+
+
+def groups_of(plan: Plan, direction: Direction) -> tuple[Group, ...]:
+    """Return the groups that a plan runs in a direction, in the order of the network."""
+    return plan.groups_of_backward if direction is Direction.BACKWARD else plan.groups
 
 
 def place_group(

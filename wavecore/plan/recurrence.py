@@ -8,6 +8,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes, sub_batches
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import OperandRole, Phase
@@ -36,12 +37,14 @@ class RecurrentWeights:
 
 
 def recurrent_weights(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> list[RecurrentWeights]:
-    """The recurrent weights of a plan in the order in which they are used; none in a network without such layers.
+    """Return the recurrent weights of a plan in the order of their use; none in a network without such layers.
 
-    They are resident if they are so in every iteration of their group.
+    They are resident if they are so in every iteration of their group.  Raises PlanError for a plan that is not of this
+    graph or breaks a rule.
     """
+    verify_structure(training, plan)
     directions = [(Direction.FORWARD, group) for group in plan.groups]
-    directions += [(Direction.BACKWARD, group) for group in reversed(plan.groups)]
+    directions += [(Direction.BACKWARD, group) for group in reversed(plan.groups_of_backward)]
     found = []
     for direction, group in directions:
         placed = place_group(training, group, direction, plan.normalization_passes)

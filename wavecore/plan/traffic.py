@@ -19,7 +19,7 @@ from wavecore.common.names import Name
 from wavecore.hardware.specs import Accelerator, ArraySpec
 from wavecore.plan.blocking import Blocking, LoopOrder, block, needs
 from wavecore.plan.model import Group, Plan
-from wavecore.plan.placement import Direction, Place, PlacedOperation, PlacedRead, place_group
+from wavecore.plan.placement import Direction, Place, PlacedOperation, PlacedRead, groups_of, place_group
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import OperandRole, Tensor, TensorClass
 
@@ -285,11 +285,12 @@ def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) 
     """Return the DRAM bytes of a whole step, all cores together."""
     cores = accelerator.chip.cores
     total: Moved = Counter()
-    for group in plan.groups:
-        for direction in (Direction.FORWARD, Direction.BACKWARD):
+    for direction in (Direction.FORWARD, Direction.BACKWARD):
+        for group in groups_of(plan, direction):
             placed = place_group(training, group, direction, plan.normalization_passes)
             for key, nbytes in group_traffic(group, placed, accelerator, plan.batch_per_core).items():
                 total[key] += nbytes * cores
+    for group in plan.groups:
         placed = place_group(training, group, Direction.UPDATE, plan.normalization_passes)
         for key, nbytes in _update_traffic(placed, cores).items():
             total[key] += nbytes

@@ -32,7 +32,7 @@ def _gemms(op: Operation, samples: int, array: ArraySpec) -> tuple[GemmCost, int
     """Return the cost of all GEMMs of an operation, without the tiles that it skips, and the MACs of those."""
     total = saved = GemmCost()
     for gemm in op.gemms:
-        total = total.plus(_gemm(array, *gemm.at(samples)), gemm.count)
+        total = total.plus(_gemm(array, *gemm.at(samples)), gemm.count_at(samples))
     for empty in op.empty_tiles:
         sizes = op.gemms[empty.gemm].at(samples)
         saved = saved.plus(_empty_tile(array, sizes, empty.rows, empty.columns), empty.count)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wavecore.plan.blocking import Blocking, LoopOrder, gradient_bytes, leaving_bytes
 from wavecore.plan.placement import Place, PlacedOperation, PlacedRead
-from wavecore.plan.traffic import Transfer, transfers
+from wavecore.plan.traffic import Transfer, When, transfers
 from wavecore.program.commands import (
     After,
     Command,
@@ -182,7 +182,9 @@ def _load_streamed(context: _Context, move: Transfer, after: After) -> Load:
     sample_bytes = move.tensor.nbytes if move.tensor.batched else 0
     sample_by_sample = move.nbytes == sample_bytes * context.samples
     flow = _flow(context, move.nbytes, sample_bytes, arrives) if sample_by_sample else Flow(move.nbytes, arrives)
-    return Load(move, flow, None if _is_in_whole_stage(context) else freed, after)
+    # what the group holds over its iterations has its space from the start of the group
+    has_space = _is_in_whole_stage(context) or move.when is When.FIRST
+    return Load(move, flow, None if has_space else freed, after)
 
 
 def _streamed_profiles(context: _Context, move: Transfer) -> tuple[StepProfile, StepProfile | None]:

@@ -59,6 +59,13 @@ _BY_ORDER = {
         right_freed=StepProfile.AT_END,
         resident=StepProfile.AT_ONCE,
     ),
+    LoopOrder.SAMPLE_BY_SAMPLE: StepProfiles(
+        left=StepProfile.ROUND_START,
+        left_freed=StepProfile.ROUND_END,
+        right=StepProfile.ROUND_START,
+        right_freed=StepProfile.ROUND_END,
+        resident=StepProfile.ROUND_START,
+    ),
     LoopOrder.OUTPUT_STAYS: StepProfiles(
         left=StepProfile.ROUND_START,
         left_freed=StepProfile.ROUND_END,
@@ -120,7 +127,7 @@ def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, arra
     for gemm in gemms:
         m, _, n = gemm.at(samples)
         rows = -(-m // tile.m)
-        counts += gemm.count * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // tile.n))
+        counts += gemm.count_at(samples) * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // tile.n))
     return counts if counts <= MOST_BLOCKS else 1
 
 

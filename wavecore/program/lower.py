@@ -14,6 +14,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import Blocking, block
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, place, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes, sub_batches, update_transfers
 from wavecore.program.commands import Command, CommandCost, Program, Segment, transfers_of
 from wavecore.program.costs import command_work, update_work
@@ -38,14 +39,17 @@ def _cost_key(accelerator: Accelerator) -> Hashable:
 
 @remembered(limit=64, key=lambda plan, machine: (id(plan), machine.core.global_buffer_bytes, _cost_key(machine)))
 def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Program:
-    """Lower a verified ``plan`` to the program that the cores run.
+    """Lower ``plan`` to the program that the cores run.
 
-    Raises SpaceError when an operation cannot run in the buffer at all.
+    ``training`` is the graph that the plan runs: that of the network after the plan's rewrites.  Raises PlanError for a
+    plan that is not of this graph or breaks a rule, SpaceError when an operation has no room in the buffer.
     """
+    verify_structure(training, plan)
     space = accelerator.core.global_buffer_bytes
     machine = _machine(training, machine_for(plan, accelerator))
     forward = [_segment(training, plan, group, Direction.FORWARD, space, machine) for group in plan.groups]
-    backward = [_segment(training, plan, group, Direction.BACKWARD, space, machine) for group in reversed(plan.groups)]
+    reverse = reversed(plan.groups_of_backward)
+    backward = [_segment(training, plan, group, Direction.BACKWARD, space, machine) for group in reverse]
     updates = [_update_segment(training, plan, core, space, machine) for core in range(accelerator.chip.cores)]
     segments = tuple((*forward, *backward, update) for update in updates)
     return Program(plan.workload, plan.schedule, space, segments)

@@ -14,7 +14,7 @@ from typing import Any
 from wavecore.common.records import build
 from wavecore.errors import FileError, InputError
 from wavecore.hardware.specs import Accelerator
-from wavecore.pictures.plots import COLOURS
+from wavecore.pictures.palette import COLOURS
 from wavecore.plan.footprints import LayerFootprint, parse_footprints
 from wavecore.report.sweeps import POINTS, SUMMARY, SweepTable, parse_points, parse_summary
 from wavecore.results.run import LayerRow, Run, from_dict
@@ -62,10 +62,13 @@ class WorkloadRuns:
     title: str
     runs: tuple[Shown, ...]
     key: str = ""
+    compared_with: Shown | None = None
 
     @property
     def reference(self) -> Shown:
-        """What ratios are to: the first run of `baseline`, or else the first of all."""
+        """The run that ratios are to: ``compared_with``, or the first run of `baseline`, or else the first of all."""
+        if self.compared_with is not None:
+            return self.compared_with
         return next((shown for shown in self.runs if shown.run.schedule == "baseline"), self.runs[0])
 
     @property
@@ -106,8 +109,17 @@ def load(paths: Sequence[Path]) -> Report:
     )
 
 
-def cases(runs: Iterable[Shown]) -> Iterator[WorkloadRuns]:
-    """Put runs together by network, in the order in which the networks come, and label them."""
+def cases_of_command(runs: Iterable[Run]) -> tuple[WorkloadRuns, ...]:
+    """Put the runs of one command together by network, in their order, each network's compared with its first."""
+    found = cases([_of_run(run, "") for run in runs], rank=lambda shown: 0)
+    return tuple(replace(case, compared_with=case.runs[0]) for case in found)
+
+
+def cases(runs: Iterable[Shown], rank: Callable[[Shown], int] | None = None) -> Iterator[WorkloadRuns]:
+    """Put runs together by network, in the order in which the networks come, and label them.
+
+    Those of a network are sorted by ``rank``, by default in the order of the known schedules.
+    """
     by_network: dict[tuple[str, str], list[Shown]] = {}
     for shown in runs:
         network = shown.run.workload, shown.run.manifest.hashes.get("workload", "")
@@ -116,7 +128,7 @@ def cases(runs: Iterable[Shown]) -> Iterator[WorkloadRuns]:
     used: set[str] = set()
     for (name, _), found in by_network.items():
         title = name if names.count(name) == 1 else _told_apart(name, found[0].run)
-        yield WorkloadRuns(title=title, runs=labelled(sorted(found, key=_rank)), key=_key(title, used))
+        yield WorkloadRuns(title=title, runs=labelled(sorted(found, key=rank or _rank)), key=_key(title, used))
 
 
 def labelled(runs: Sequence[Shown]) -> tuple[Shown, ...]:
@@ -233,7 +245,10 @@ def _sweep(folder: Path) -> SweepTable:
 
 
 def _shown(value: object, where: str) -> Shown:
-    run = from_dict(value, where)
+    return _of_run(from_dict(value, where), where)
+
+
+def _of_run(run: Run, where: str) -> Shown:
     accelerator = build(Accelerator, run.manifest.machine, f"{where}: manifest.machine")
     return Shown(run=run, accelerator=accelerator, source=where)
 

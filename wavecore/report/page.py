@@ -179,6 +179,10 @@ _SWATCHES = {
     "square": '<rect x="2" y="1" width="10" height="10" {fill}/>',
     "triangle": '<path d="M7 1L13 11H1Z" {fill}/>',
     "diamond": '<path d="M7 0L13 6L7 12L1 6Z" {fill}/>',
+    "triangle-down": '<path d="M7 11L13 1H1Z" {fill}/>',
+    "pentagon": '<path d="M7 0.5L13 5L10.7 11.5H3.3L1 5Z" {fill}/>',
+    "hexagon": '<path d="M7 0L12.2 3V9L7 12L1.8 9V3Z" {fill}/>',
+    "star": '<path d="M7 0L8.6 4.3L13 4.5L9.5 7.2L10.8 11.5L7 9L3.2 11.5L4.5 7.2L1 4.5L5.4 4.3Z" {fill}/>',
 }
 
 

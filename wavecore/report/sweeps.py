@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import Any, Literal
 
 from wavecore.common.records import AGAIN, build, types_of
@@ -135,6 +137,13 @@ def number(row: TableRow, column: str) -> float:
 def on_front(row: TableRow) -> bool:
     """Whether a point is on the Pareto front."""
     return FLAGS[row["pareto"]]
+
+
+def read_sweep(about: str, points: Path) -> SweepTable:
+    """Read a sweep that this process has made: the text of its summary, and the file of its points."""
+    summary = parse_summary(json.loads(about), str(points))
+    rows = parse_points(points.read_text(encoding="utf-8"), summary, str(points))
+    return SweepTable(summary=summary, rows=rows, source=str(points.parent))
 
 
 def parse_summary(value: object, where: str) -> SweepSummary:

@@ -8,7 +8,7 @@ from typing import Any
 
 from wavecore.engines.timing import Timing
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import Plan
+from wavecore.plan.model import Group, Plan
 from wavecore.program.counts import RowCounts, RowKey
 from wavecore.results.energy import energy
 from wavecore.results.run import BufferBytes, DramBytes, GroupSummary, LayerRow, PackedTensor, StallCycles, Totals
@@ -94,11 +94,11 @@ def layer_rows(
     return tuple(rows)
 
 
-def group_summaries(plan: Plan) -> tuple[GroupSummary, ...]:
-    """The groups of a plan with their iterations."""
+def group_summaries(groups: tuple[Group, ...], batch_per_core: int) -> tuple[GroupSummary, ...]:
+    """Return the groups of a plan with their iterations."""
     return tuple(
-        GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(plan.batch_per_core))
-        for group in plan.groups
+        GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(batch_per_core))
+        for group in groups
     )
 
 

@@ -167,12 +167,16 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Totals):
-    """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase."""
+    """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase.
+
+    ``backward_groups`` are those of backward where it is cut differently, and then ``groups`` are forward's.
+    """
 
     groups: tuple[GroupSummary, ...]
     rows: tuple[LayerRow, ...]
     manifest: Manifest
     packed: tuple[PackedTensor, ...] = ()
+    backward_groups: tuple[GroupSummary, ...] = ()
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -220,6 +224,7 @@ def to_dict(run: Run) -> dict[str, Any]:
         "stall_cycles": asdict(run.stall_cycles),
         "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
         "groups": [asdict(group) for group in run.groups],
+        **({_BACKWARD: [asdict(group) for group in run.backward_groups]} if run.backward_groups else {}),
         "layers": [asdict(row) for row in run.rows],
         "packed": [asdict(tensor) for tensor in run.packed],
         "manifest": asdict(run.manifest),
@@ -236,6 +241,7 @@ def from_dict(value: object, where: str = "run") -> Run:
         raise InputError(where, "is not a run of wavecore", "a file that wavecore run --json has written")
     if value["schema"] != SCHEMA:
         raise InputError(where, f"is of schema {value['schema']!r}, not {SCHEMA!r}", AGAIN)
+    value = {_BACKWARD: [], **value}  # written only where backward is cut differently
     hints = types_of(Run)
     check_keys(value, {"schema": str} | {_KEYS.get(name, name): hint for name, hint in hints.items()}, where)
     parts = {name: value[_KEYS.get(name, name)] for name in hints}
@@ -267,6 +273,7 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
 
 
 _KEYS = {"rows": "layers"}
+_BACKWARD = "backward_groups"
 _TOTALLED = ("dram_bytes", "energy_joules")
 _NESTED = {
     "dram_bytes",
@@ -274,6 +281,7 @@ _NESTED = {
     "stall_cycles",
     "energy_joules",
     "groups",
+    "backward_groups",
     "rows",
     "manifest",
     "packed",

@@ -24,10 +24,11 @@ from wavecore.hardware.scalesim import parse_topology, read_topology
 from wavecore.hardware.specs import Accelerator
 from wavecore.importers.topology import network_of
 from wavecore.network.catalog import OptionValue, checked_options, workload, workload_info
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
 from wavecore.plan.model import DEFAULT_CHOICES, Choices
 from wavecore.results.metrics import RUN_METRICS
-from wavecore.simulation import DEFAULT_BATCH_PER_CORE, find_schedule, package_version
 from wavecore.simulation import evaluate as totals_of
+from wavecore.simulation import find_schedule, package_version
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from wavecore.common.memo import Memo
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
 from wavecore.network.sparsity import Sparsity
 from wavecore.training.operations import Operation, Tensor
 
@@ -43,13 +45,31 @@ class FusedLayer:
         return any(op.time_steps for op in (*self.forward, *self.backward))
 
 
+@runtime_checkable
+class Rewrite(Protocol):
+    """A pass from training graph to training graph: a frozen dataclass whose fields are its options.
+
+    `training.rewrites` applies it, verifies what it returns, and finds registered ones by ``name``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that the pass is registered under."""
+        ...
+
+    def apply(self, training: TrainingGraph) -> TrainingGraph:
+        """Return the changed graph; `InputError` where the options do not fit it."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingGraph:
     """One training step: the units in forward order, and every tensor by name.
 
     ``sent`` are the tensors that the outside reads from DRAM: values at outlets, gradients at inlets.  ``received`` are
     the gradients at outlets, which are in DRAM when backward begins.  ``sparsity`` is what is known of zeros, until
-    `sparsity.machine` makes use of it.
+    `sparsity.machine` makes use of it.  ``batch_per_core`` is the mini-batch of one core, in samples, unless told
+    otherwise.  ``rewrites`` are the passes that have changed the graph since it was unrolled, in order.
     """
 
     name: str
@@ -60,6 +80,8 @@ class TrainingGraph:
     sent: frozenset[str] = frozenset()
     received: frozenset[str] = frozenset()
     sparsity: Sparsity | None = None
+    batch_per_core: int = DEFAULT_BATCH_PER_CORE
+    rewrites: tuple[Rewrite, ...] = ()
 
     @cached_property
     def memory(self) -> Memo:

@@ -10,27 +10,42 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypedDict
 
+from wavecore.errors import GraphError, InvariantError
 from wavecore.network.compute import VectorPass
 from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import KINDS, Inlet, Input, Outlet
 from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, Expansion, LayerRole, LayerRules, PhaseSpec
+from wavecore.network.rules import verify_graph
 from wavecore.network.sparsity import Sparsity
 from wavecore.training.graph import ROWS, FusedLayer, TrainingGraph
 from wavecore.training.operations import OperandRole, Operation, Phase, Tensor, TensorClass, Use
+from wavecore.training.rules import verify_training
 
 UPDATE_LANE_OPERATIONS = 4  # momentum, weight decay, step, rounding to fp16: one each
 OPTIMIZER_BYTES = 2 * ACCUMULATOR_BYTES  # fp32 master weight and momentum
 
 
-@lru_cache(maxsize=64)
 def training_graph(graph: LayerGraph, *, pairwise_sums: bool = True) -> TrainingGraph:
     """Unroll ``graph`` into the operations of one training step.
+
+    The graph is verified first (`GraphError`), and so is the result (`InvariantError`).
 
     The gradients of a value's readers are added two at a time as they come, or (``pairwise_sums=False``) all in
     one sweep at the end, which reads and writes DRAM less where they are there and takes more room where they
     are on chip.  With two readers, as in residual networks, both are the same.
     """
-    return _Unroller(graph, pairwise_sums).run()
+    verify_graph(graph)
+    return _verified(graph, pairwise_sums)
+
+
+@lru_cache(maxsize=64)
+def _verified(graph: LayerGraph, pairwise_sums: bool) -> TrainingGraph:
+    training = _Unroller(graph, pairwise_sums).run()
+    try:
+        verify_training(training)
+    except GraphError as error:
+        raise InvariantError(error.where, error.what, "a report of this bug") from error
+    return training
 
 
 @dataclass
@@ -103,6 +118,7 @@ class _Unroller:
             | {self.gradients[tensor] for tensor in self.inlets if tensor in self.gradients},
             frozenset(self.received),
             self._sparsity(),
+            self.graph.batch_per_core,
         )
 
     def _sparsity(self) -> Sparsity | None:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from wavecore.common.units import format_bytes
 from wavecore.pictures.marks import Band, LimitLine, Panel, Picture, PlotAxis, Steps, byte_axis, stack_labels
-from wavecore.pictures.plots import PHASE_COLOURS
+from wavecore.pictures.palette import PHASE_COLOURS
 from wavecore.plan.footprints import LayerFootprint
 from wavecore.plan.placement import Direction
 from wavecore.report.data import FOLDER, Shown, WorkloadRuns, left_out

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from wavecore.pictures.marks import DisplayScale, Panel, Picture, PlotAxis, Steps, plain, scale, stacked
-from wavecore.pictures.plots import CLASS_COLOURS, PHASE_COLOURS
+from wavecore.pictures.palette import CLASS_COLOURS, PHASE_COLOURS
 from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.results.metrics import METRICS
 from wavecore.results.run import LayerRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavecore.common.units import format_rate
 from wavecore.pictures.marks import LineMark, Panel, Picture, Points, Symbol, decade_axis, plain
-from wavecore.pictures.plots import PHASE_COLOURS
+from wavecore.pictures.palette import PHASE_COLOURS
 from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.report.figures.layers import PHASES
 from wavecore.results.run import LayerRow

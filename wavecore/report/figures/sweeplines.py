@@ -26,11 +26,11 @@ def sweep_lines(sweep: SweepTable, figure: SweepFigure) -> Picture:
             at = tuple(places[row[x.column]] for row in ordered)
             up = each.of(number(row, figure.y) for row in ordered)
             hover = tuple(said(sweep, row, (figure.y,)) for row in ordered)
-            marks.append(LineMark(name=label, colour=tint, x=at, y=up, hover=hover))
             marks.append(Points(name=label, colour=tint, x=at, y=up, symbol=symbol, hover=hover))
+            marks.append(LineMark(name=label, colour=tint, x=at, y=up, hover=hover))
         panels.append(Panel(title=title, x=_axis(sweep, x), y=y, marks=tuple(marks), height=240))
     colour = f" Colours are values of {figure.series}." if figure.series else ""
-    title = figure.title or f"{METRICS[figure.y].title} over {figure.x}"
+    title = f"{METRICS[figure.y].title} over {figure.x}"
     return sweep_picture(sweep, "lines", title, METRICS[figure.y].definition + colour, panels)
 
 
