@@ -12,7 +12,7 @@ import pytest
 from wavecore.engines.event import DRAIN_SLOTS
 from wavecore.engines.memory import REQUEST_BYTES
 from wavecore.plan.blocking import CHUNK_BYTES, MOST_ADDED, MOST_ROUNDS, LoopOrder
-from wavecore.plan.grouping import Rule
+from wavecore.plan.residency import Rule
 from wavecore.program.commands import StepProfile
 from wavecore.program.flows import LEAST_STEPS, STEP_BYTES, STEP_CYCLES
 

@@ -21,7 +21,7 @@ from wavecore.plan.residency import Rule
 from wavecore.training.unroll import training_graph
 
 
-def model(buffer_bytes: int = 10 << 20, batch: int = 10, **choices: object) -> GroupCostModel:
+def costs(buffer_bytes: int = 10 << 20, batch: int = 10, **choices: object) -> GroupCostModel:
     accelerator = machine(f"core.global_buffer={buffer_bytes} B")
     return GroupCostModel(training_graph(chain()), accelerator, batch, Choices(**choices))  # type: ignore[arg-type]
 
@@ -59,7 +59,7 @@ SAMPLE, ITERATION, LATER = (sum(each[index] for each in TRAFFIC.values()) for in
 
 
 def test_what_each_operation_of_the_chain_needs_and_moves() -> None:
-    found = model().footprint(0, 2, Rule.NEXT)
+    found = costs().footprint(0, 2, Rule.NEXT)
     ways = [tuple(zip(*each, strict=True)) for each in zip(found.per_sample_bytes, found.fixed_bytes, strict=True)]
     assert ways == list(FOOTPRINT.values())
     assert [tuple(each) for each in found.traffic] == list(TRAFFIC.values())
@@ -72,7 +72,7 @@ def test_the_largest_sub_batch_is_that_of_the_tightest_operation() -> None:
 
     one.forward: (5120 - 776) / 512 = 8; one.weight_gradient: (5120 - 1488) / 704 = 5; two.forward: 4096 / 516 = 7.
     """
-    small = model(5120)
+    small = costs(5120)
     assert small.largest_sub_batches(Rule.NEXT) == [5, 3, 10]
     assert list(small.footprint(0, 2, Rule.NEXT).largest_sub_batches(5120, 10)) == [8, 7, 10, 10, 3, 7, 5]
 
@@ -81,45 +81,45 @@ def test_the_largest_sub_batch_is_that_of_the_tightest_operation() -> None:
 def test_a_group_is_costed_at_its_balanced_largest_sub_batch(batch: int, sub_batch: int, iterations: int) -> None:
     """4 samples run twice as 2, not as 3 and 1."""
     moved = SAMPLE * batch + ITERATION * iterations + LATER * (iterations - 1)
-    assert model(5120, batch).cost(0, 2, Rule.NEXT) == Candidate(0, 2, Rule.NEXT, sub_batch, moved)
+    assert costs(5120, batch).cost(0, 2, Rule.NEXT) == Candidate(0, 2, Rule.NEXT, sub_batch, moved)
 
 
 def test_a_group_that_not_one_sample_fits_has_no_cost() -> None:
     """two.weight_gradient needs 4096 + 260 B."""
-    assert model(4096 + 260).cost(0, 2, Rule.NEXT) is not None
-    assert model(4096 + 259).cost(0, 2, Rule.NEXT) is None
-    assert model(4096 + 259).largest_sub_batches(Rule.NEXT)[1] == 0
+    assert costs(4096 + 260).cost(0, 2, Rule.NEXT) is not None
+    assert costs(4096 + 259).cost(0, 2, Rule.NEXT) is None
+    assert costs(4096 + 259).largest_sub_batches(Rule.NEXT)[1] == 0
 
 
 def test_backward_takes_what_its_fullest_operation_takes() -> None:
     """two.weight_gradient at 3 samples: 4096 + 3 * 260, less than 4096 + 3 * 516."""
-    footprint = model().footprint(0, 2, Rule.NEXT)
+    footprint = costs().footprint(0, 2, Rule.NEXT)
     assert footprint.backward_bytes(3) == 4096 + 780
     assert footprint.backward_bytes(0) == 4096
-    assert model().footprint(0, 0, Rule.NONE).backward_bytes(1) == 864 + 384 + 512  # both operands, nothing live
+    assert costs().footprint(0, 0, Rule.NONE).backward_bytes(1) == 864 + 384 + 512  # both operands, nothing live
 
 
 @pytest.mark.parametrize(("buffer_bytes", "held"), [(4876 + 431, []), (4876 + 432, ["one"]), (4876 + 433, ["one"])])
 def test_a_gradient_is_held_where_it_just_fits(buffer_bytes: int, held: list[str]) -> None:
     """6 samples in 2 iterations of 3 take 4876 B backward; one's gradient takes 432, two's 2048."""
-    small = model(buffer_bytes, 6)
+    small = costs(buffer_bytes, 6)
     candidate = Candidate(0, 2, Rule.NEXT, 3, 0)
     group = write_group(small, candidate, hold=True)
     assert sorted(group.held) == [f"{name}.weight_gradient" for name in held]
     assert bytes_saved_by_holding(small, group) == 2 * 432 * len(held)  # written and read once less
     assert not write_group(small, candidate).held
-    assert not write_group(model(buffer_bytes, 6, hold_weight_gradients=False), candidate, hold=True).held
-    assert not write_group(model(buffer_bytes, 3), candidate, hold=True).held  # one iteration
+    assert not write_group(costs(buffer_bytes, 6, hold_weight_gradients=False), candidate, hold=True).held
+    assert not write_group(costs(buffer_bytes, 3), candidate, hold=True).held  # one iteration
 
 
 def test_the_largest_gradient_is_held_first() -> None:
     """4876 B and 2048 for two's gradient leave 431: too few for one's 432."""
-    group = write_group(model(4876 + 2048 + 431, 6), Candidate(0, 2, Rule.NEXT, 3, 0), hold=True)
+    group = write_group(costs(4876 + 2048 + 431, 6), Candidate(0, 2, Rule.NEXT, 3, 0), hold=True)
     assert group.held == {"two.weight_gradient"}
 
 
 def test_a_group_names_only_what_stays() -> None:
-    group = write_group(model(), Candidate(0, 2, Rule.NEXT, 5, 0))
+    group = write_group(costs(), Candidate(0, 2, Rule.NEXT, 5, 0))
     assert (group.units, group.sub_batch) == (("one", "two", "loss"), 5)
     assert group.forward == {"one": Residency.NEXT, "two": Residency.NEXT}
     assert group.backward == {"one.gradient": Residency.NEXT, "two.gradient": Residency.NEXT}
@@ -127,14 +127,14 @@ def test_a_group_names_only_what_stays() -> None:
 
 def test_tensors_spill_until_every_operation_fits() -> None:
     """10 samples of ``one``, and of its gradient, are 5120 B: in 5000 both go through DRAM; ``two`` (40 B) stays."""
-    small = model(5000)
+    small = costs(5000)
     group = spill_until_fits(small, write_group(small, Candidate(0, 2, Rule.NEXT, 10, 0)))
     assert (group.forward, group.backward) == ({"two": Residency.NEXT}, {"two.gradient": Residency.NEXT})
 
 
 def test_a_unit_alone_streams_the_whole_mini_batch() -> None:
     """one: reads 384, writes 512 and a mask; backward reads the gradient 512 and the input 384, writes 432."""
-    first, second, third = model().streamed_costs()
+    first, second, third = costs().streamed_costs()
     assert first == Candidate(0, 0, Rule.NONE, 10, 10 * (384 + 512 + 32 + 512 + 384) + 216 + 432)
     # two: one and its result forward; backward its gradient for both products, one, the mask, and one's gradient
     assert second == Candidate(1, 1, Rule.NONE, 10, 10 * (512 + 4 + 4 + 4 + 512 + 32 + 512) + 1024 + 1024 + 2048)
