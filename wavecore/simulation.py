@@ -275,18 +275,17 @@ def _lowered(
 ) -> tuple[TrainingGraph, Plan, Program]:
     """Return the graph that runs, its plan and the program of both.
 
-    Where an operation has no room, a plan that is given, or that keeps or holds tensors on chip, is wrong: `PlanError`.
-    Otherwise the buffer is too small for the network: `SpaceError`.
+    Where an operation has no room, a plan that keeps or holds tensors on chip is wrong: `PlanError`.  Otherwise the
+    buffer is too small for the network: `SpaceError`.
     """
     plan = _plan(whole, schedule, machine, batch, choices)
     training = planned_graph(whole, plan, machine)
     try:
         return training, plan, lower(training, plan, machine)
     except SpaceError:
-        if isinstance(schedule, Plan):
-            verify_plan(training, plan, machine)
-        elif any(group.forward or group.backward or group.held for group in (*plan.groups, *plan.groups_of_backward)):
-            verify_plan(training, plan, machine, where=f"schedule {schedule}")
+        if any(group.forward or group.backward or group.held for group in (*plan.groups, *plan.groups_of_backward)):
+            where = "" if isinstance(schedule, Plan) else f"schedule {schedule}"
+            verify_plan(training, plan, machine, where=where)
         raise
 
 

@@ -33,7 +33,7 @@ BACKWARD_GROUP = "backward_group"
 HELD_CLASSES = (TensorClass.WEIGHT, TensorClass.WEIGHT_GRADIENT)
 
 
-class Cut(NamedTuple):
+class DirectionGroups(NamedTuple):
     """The groups of one or both directions, and the ``table`` that holds them in a plan's file."""
 
     table: str
@@ -54,16 +54,16 @@ class PlanContext:
         return [self.training.units[self.training.unit_index[name]] for name in group.units]
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def cuts(self) -> tuple[DirectionGroups, ...]:
         """The groups of both directions, or those of forward and those of backward where they differ."""
         if self.plan.backward_groups is None:
-            return (Cut(GROUP, self.plan.groups, DIRECTIONS),)
+            return (DirectionGroups(GROUP, self.plan.groups, DIRECTIONS),)
         return (
-            Cut(GROUP, self.plan.groups, DIRECTIONS[:1]),
-            Cut(BACKWARD_GROUP, self.plan.backward_groups, DIRECTIONS[1:]),
+            DirectionGroups(GROUP, self.plan.groups, DIRECTIONS[:1]),
+            DirectionGroups(BACKWARD_GROUP, self.plan.backward_groups, DIRECTIONS[1:]),
         )
 
-    def groups(self) -> Iterator[tuple[Cut, int, Group]]:
+    def groups(self) -> Iterator[tuple[DirectionGroups, int, Group]]:
         """Yield every group with its number, from 0, in its cut."""
         for cut in self.cuts:
             for index, group in enumerate(cut.groups):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavecore.network.layers.base import ACCUMULATOR_BYTES, PhaseSpec
 from wavecore.training.forward import manner, phase_reads, plus
-from wavecore.training.fusion import FusedNetwork, Fusion, Tensors
+from wavecore.training.fusion import FusedNetwork, Fusion, TensorNames
 from wavecore.training.gradients import GradientSums
 from wavecore.training.operations import OperandRole, Operation, Phase, TensorClass, Use
 from wavecore.training.tensor_table import TensorTable
@@ -35,7 +35,7 @@ def backward_operations(
     return tuple(operations)
 
 
-def _wanted(net: FusedNetwork, tensors: Tensors) -> list[str]:
+def _wanted(net: FusedNetwork, tensors: TensorNames) -> list[str]:
     """Return those of ``tensors`` whose gradient is wanted."""
     return [tensor for tensor in tensors if net.trained(tensor)]
 

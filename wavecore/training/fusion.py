@@ -14,7 +14,7 @@ from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import KINDS, Inlet, Input, Outlet
 from wavecore.network.layers.base import Expansion, LayerRole, LayerRules, PhaseSpec
 
-Tensors = tuple[str, ...]
+TensorNames = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fusion:
 
     layer: Layer
     expansion: Expansion
-    parts: tuple[Tensors, ...]
+    parts: tuple[TensorNames, ...]
     fused: tuple[Layer, ...]
     masked: bool
     parameters: int
@@ -40,7 +40,7 @@ class Fusion:
         return self.layer.name
 
     @property
-    def inputs(self) -> Tensors:
+    def inputs(self) -> TensorNames:
         """The tensors that the layer reads, of all its inputs in order."""
         return tuple(tensor for part in self.parts for tensor in part)
 
@@ -62,10 +62,10 @@ class FusedNetwork:
 
     graph: LayerGraph
     layers: Mapping[str, Fusion]
-    values: Mapping[str, Tensors]
-    consumers: Mapping[str, Tensors]
+    values: Mapping[str, TensorNames]
+    consumers: Mapping[str, TensorNames]
     inlets: frozenset[str]
-    outlets: Mapping[str, Tensors]
+    outlets: Mapping[str, TensorNames]
 
     def trained(self, tensor: str) -> bool:
         """Whether the gradient of a tensor is wanted."""
@@ -83,7 +83,7 @@ class FusedNetwork:
 
 def fuse(graph: LayerGraph) -> FusedNetwork:
     """Fuse the layers of ``graph``."""
-    values: dict[str, Tensors] = {}
+    values: dict[str, TensorNames] = {}
     hosts: dict[str, str] = {}  # layer -> the layer in whose pass it runs
     for layer in graph:
         role = KINDS[type(layer.kind)].role
@@ -119,7 +119,7 @@ def _host(graph: LayerGraph, hosts: Mapping[str, str], layer: Layer) -> str | No
 
 
 def _fusions(
-    graph: LayerGraph, values: Mapping[str, Tensors], hosts: Mapping[str, str], inlets: frozenset[str]
+    graph: LayerGraph, values: Mapping[str, TensorNames], hosts: Mapping[str, str], inlets: frozenset[str]
 ) -> dict[str, Fusion]:
     """Return the layers that compute, by name and in order, each with what is fused into it."""
     fused: dict[str, list[Layer]] = {}
@@ -161,10 +161,10 @@ def _expansion(graph: LayerGraph, layer: Layer, rules: LayerRules) -> Expansion:
     return Expansion(forward=PhaseSpec(passes=(sweep,), reads_input=1, in_place=True, lookahead=(0, 1)))
 
 
-def _consumers(layers: Mapping[str, Fusion], outlets: Mapping[str, Tensors]) -> dict[str, Tensors]:
+def _consumers(layers: Mapping[str, Fusion], outlets: Mapping[str, TensorNames]) -> dict[str, TensorNames]:
     """Return the readers of each tensor: fused layers in order, then outlets."""
     readers: dict[str, list[str]] = {}
-    reads: Iterable[tuple[str, Tensors]] = [(name, fusion.inputs) for name, fusion in layers.items()]
+    reads: Iterable[tuple[str, TensorNames]] = [(name, fusion.inputs) for name, fusion in layers.items()]
     for name, tensors in (*reads, *outlets.items()):
         for tensor in dict.fromkeys(tensors):
             readers.setdefault(tensor, []).append(name)
