@@ -27,6 +27,9 @@ from wavecore.program.counts import count_totals
 TICKS_PER_CYCLE = 1024
 
 Body = tuple[Command, ...]
+Span = tuple[int, int]
+"""The ticks at which the first and the last part of something are available; a plain tuple for speed."""
+
 _WHOLE = (StepProfile.AT_ONCE, StepProfile.ROUND_START)
 
 
@@ -39,13 +42,6 @@ class Share(NamedTuple):
     def of(self, ticks: int) -> int:
         """Return this share of so many ticks, rounded down."""
         return ticks * self.part // self.whole
-
-
-class Available(NamedTuple):
-    """The ticks at which the first and the last part of something are available."""
-
-    first: int
-    last: int
 
 
 class Wanted(NamedTuple):
@@ -302,8 +298,8 @@ class _CoreTimes:
         self.dram = self.frontier = 0
         self.used = self.peak = 0
         self.releases: deque[tuple[int, int]] = deque()
-        self.on_chip: dict[str, Available] = {}
-        self.stored: dict[str, Available] = {}
+        self.on_chip: dict[str, Span] = {}
+        self.stored: dict[str, Span] = {}
         self.cycles: dict[RowKey, int] = defaultdict(int)
 
     def run(self, cost: _Cost, again: bool) -> None:
@@ -311,13 +307,12 @@ class _CoreTimes:
         first_in, early_in, load, store = self._transfers(cost, again)
         begin = max(self._space(cost), self.dram)
         if cost.stored:
-            begin = max(begin, _latest(self.stored, cost.stored).first)
+            begin = max(begin, _latest(self.stored, cost.stored)[0])
         latency = self.latency if load else 0
-        arrived = Available(begin + first_in + latency, begin + load + latency)
-        ready = _latest(self.on_chip, cost.awaited) if cost.awaited else _ALWAYS
-        start, end = self._first_stage(cost, arrived, begin + early_in, ready)
+        arrived = (begin + first_in + latency, begin + early_in, begin + load + latency)
+        start, end = self._first_stage(cost, *arrived)
         last = self._later_stages(cost, start, end) if len(cost.stages) > 1 else end
-        first = start + cost.lead.of(last - start)
+        first = start + (last - start) * cost.lead.part // cost.lead.whole
         self.dram = begin + load + store
         done = max(last, self.dram, first + store if store else last)
         self._settle(cost, last if cost.at_end else first, last, done)
@@ -335,24 +330,24 @@ class _CoreTimes:
         load = max(dram.load, port.load)
         return _TransferTicks(max(dram.first, port.first), max(dram.early, port.early), load, both - load)
 
-    def _first_stage(self, cost: _Cost, arrived: Available, arrived_early: int, ready: Available) -> tuple[int, int]:
+    def _first_stage(self, cost: _Cost, arrived_first: int, arrived_early: int, arrived_last: int) -> Span:
         """Return when the unit that takes the operands begins and ends a command.
 
         It begins with the first operands when its results have room, and cannot end before it has worked on the last.
         """
         stage = cost.stages[0]
         unit = self.units[stage.unit]
-        other = ready.first
+        other, ready_last = _latest(self.on_chip, cost.awaited) if cost.awaited else (0, 0)
         if len(cost.stages) > 1:  # results wait in the slots until the next stage's unit is free
             other = max(other, self.units[cost.stages[1].unit].free - unit.result_slots * stage.step)
-        start = max(unit.free, arrived.first, other)
+        start = max(unit.free, arrived_first, other)
         if start > unit.free:
-            unit.stall(arrived.first >= other, start - unit.free)
+            unit.stall(arrived_first >= other, start - unit.free)
             start += stage.fill
         end = start + stage.ticks
-        late = max(max(arrived.last, ready.last) + cost.after_operands, arrived_early + cost.after_early)
+        late = max(max(arrived_last, ready_last) + cost.after_operands, arrived_early + cost.after_early)
         if late > end:
-            unit.stall(arrived.last >= ready.last, late - end)
+            unit.stall(arrived_last >= ready_last, late - end)
             end = late
         unit.free = end
         return start, end
@@ -385,27 +380,24 @@ class _CoreTimes:
         if self.releases:
             done = max(done, self.releases[-1][0])
         self.releases.append((done, cost.frees))
-        for name in cost.posts:
-            self.on_chip[name] = Available(first, last)
+        if cost.posts:
+            self.on_chip.update(dict.fromkeys(cost.posts, (first, last)))
         for name in cost.stores:
-            self.stored[name] = Available(first, done)
+            self.stored[name] = (first, done)
         if done > self.frontier:
             self.cycles[cost.row] += done - self.frontier
             self.frontier = done
 
 
-_ALWAYS = Available(0, 0)
-
-
-def _latest(times: dict[str, Available], wanted: tuple[Wanted, ...]) -> Available:
+def _latest(times: dict[str, Span], wanted: tuple[Wanted, ...]) -> Span:
     """Return when the first step's and all parts of the wanted tensors are available."""
     first = last = 0
     for name, whole in wanted:
         there = times.get(name)
         if there is not None:
-            first = max(first, there.last if whole else there.first)
-            last = max(last, there.last)
-    return Available(first, last)
+            first = max(first, there[1] if whole else there[0])
+            last = max(last, there[1])
+    return first, last
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,7 +407,7 @@ class _IterationState:
     used: int
     queues: tuple[int, ...]
     releases: tuple[tuple[int, int], ...]
-    made: list[Available]
+    made: list[Span]
 
     def follows(self, other: _IterationState) -> bool:
         """Return whether this is the other state with all times later by the same amount."""
@@ -467,7 +459,7 @@ class _Repetition:
         self._state = state = _IterationState(core.used, queues, tuple(core.releases), made)
         if before is None or not state.follows(before):
             return False
-        old = (times[name].last for name in self.outside for times in (core.on_chip, core.stored) if name in times)
+        old = (times[name][1] for name in self.outside for times in (core.on_chip, core.stored) if name in times)
         return max(old, default=0) <= self._begun
 
     def again(self, times: int) -> None:
@@ -485,7 +477,7 @@ class _Repetition:
         core.releases = deque((time + later, nbytes) for time, nbytes in core.releases)
         for names, table in ((self.posts, core.on_chip), (self.stores, core.stored)):
             for name in names:
-                table[name] = Available(table[name].first + later, table[name].last + later)
+                table[name] = (table[name][0] + later, table[name][1] + later)
 
 
 def run_analytic(

@@ -37,24 +37,24 @@ class _RowUsage:
     busy_cycles: Tally[str] = field(default_factory=Tally)
 
 
-class _Taken(NamedTuple):
-    """What takes a finished step's results out of a unit: a counter that has then reached a threshold."""
+class _Mark(NamedTuple):
+    """A value of a counter of finished steps."""
 
-    counter: Counter
-    threshold: int
+    done: Counter
+    steps: int
 
 
 class _ComputingUnit:
     """One computing unit of a core.
 
-    ``done`` counts the steps that it has finished; ``held`` are the latest of those whose results go on to another
-    unit, as many as it has slots for.  It has worked, or waited for loads or for another unit, for so many cycles.
+    ``done`` counts the steps that it has finished.  ``held`` are the latest of those whose results go on to another
+    unit, one for each slot, which is free again when the other unit has reached the mark.
     """
 
     def __init__(self, env: simpy.Environment, core: int, spec: UnitSpec) -> None:
         self.name = spec.name
         self.done = Counter(env, Signal(core, DONE_CAUSES[spec.kind], unit=spec.name))
-        self.held: deque[_Taken] = deque(maxlen=spec.result_slots)
+        self.held: deque[_Mark] = deque(maxlen=spec.result_slots)
         self.free_at = -1
         self.busy_cycles = 0
         self.dram_stall_cycles = 0
@@ -292,40 +292,38 @@ class _CoreQueues:
 
     def _run_stage(self, unit: _ComputingUnit, instance: CommandInstance, number: int) -> Process:
         """Work on a command's steps in one stage: each begins when its inputs are there and its results have room."""
-        env, emitter, cycles = self.env, self.emitter, instance.table.cycles[number]
-        fill_cycles = instance.command.work.stages[number].fill_cycles
-        following = self._following(instance, number)
-        for step in range(instance.command.steps):
-            if number == 0:
+        env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
+        before, after = self._mark(instance, number - 1), self._mark(instance, number + 1)
+        awaits_more = bool(command.waits or command.overwrites or command.time_steps)
+        for step in range(command.steps):
+            if before is not None:
+                if before.done.value <= before.steps + step or command.ends_time_step(step):
+                    yield from self._await_results(unit, instance, number, step)
+            elif awaits_more or self.loaded.value <= instance.steps_before + step:
                 yield from self._await_operands(unit, instance, step)
-            else:
-                yield from self._await_stage_before(unit, instance, number, step)
-            if following is not None:
+            if after is not None and len(held) == held.maxlen and held[0].done.value < held[0].steps:
                 yield from self._await_slot(unit)
-            if fill_cycles and env.now > unit.free_at:
-                yield env.timeout(fill_cycles)
-                if emitter is not None:
-                    emitter.filled(unit.name, fill_cycles)
+            if env.now > unit.free_at:
+                yield from self._fill(unit, command.work.stages[number].fill_cycles)
             if cycles[step]:
                 yield env.timeout(cycles[step])
             unit.free_at = int(env.now)
-            if following is None:
+            if after is None:
                 self._finish(instance, step)
             else:
-                unit.held.append(_Taken(following.counter, following.threshold + step + 1))
+                held.append(_Mark(after.done, after.steps + step + 1))
             unit.done.add(1)
-            if emitter is not None:
-                emitter.worked(unit.name, instance, step, cycles[step])
-                self._report_posts(unit, instance, step, following is None)
+            if self.emitter is not None:
+                self._report(self.emitter, unit, instance, number, step)
         unit.busy_cycles += sum(cycles)
-        self.rows[instance.command.row].busy_cycles[unit.name] += sum(cycles)
+        self.rows[command.row].busy_cycles[unit.name] += sum(cycles)
 
-    def _following(self, instance: CommandInstance, number: int) -> _Taken | None:
-        """Return what has taken the results of all earlier commands out of a stage; None for the last stage."""
-        if number + 1 == len(instance.command.work.stages):
+    def _mark(self, instance: CommandInstance, number: int) -> _Mark | None:
+        """Return the steps of earlier commands on the unit of a command's stage; None if there is no such stage."""
+        stages = instance.command.work.stages
+        if not 0 <= number < len(stages):
             return None
-        after = self.units[instance.command.work.stages[number + 1].unit]
-        return _Taken(after.done, instance.stage_steps_before[number + 1])
+        return _Mark(self.units[stages[number].unit].done, instance.stage_steps_before[number])
 
     def _await_operands(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
         """Wait for all that the first stage of a step reads."""
@@ -344,7 +342,7 @@ class _CoreQueues:
             yield from self._await_tokens(unit, instance, step)
             unit.unit_stall_cycles += int(env.now) - idle_from
 
-    def _await_stage_before(self, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int) -> Process:
+    def _await_results(self, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int) -> Process:
         """Wait for the results of the stage before; at the end of every time step they come with the drain."""
         before = instance.command.work.stages[number - 1]
         done, needed = self.units[before.unit].done, instance.stage_steps_before[number - 1] + step + 1
@@ -358,12 +356,17 @@ class _CoreQueues:
                 self.emitter.drained(unit.name, before.drain_cycles)
 
     def _await_slot(self, unit: _ComputingUnit) -> Process:
-        """Wait until one of the steps that the unit holds has been taken."""
-        held = unit.held
-        if len(held) == held.maxlen and held[0].counter.value < held[0].threshold:
-            idle_from = int(self.env.now)
-            yield held[0].counter.reached(held[0].threshold, unit.name, self.emitter)
-            unit.unit_stall_cycles += int(self.env.now) - idle_from
+        """Wait until the results of the earliest step that the unit holds have been taken."""
+        idle_from = int(self.env.now)
+        yield unit.held[0].done.reached(unit.held[0].steps, unit.name, self.emitter)
+        unit.unit_stall_cycles += int(self.env.now) - idle_from
+
+    def _fill(self, unit: _ComputingUnit, cycles: int) -> Process:
+        """Fill a unit that was idle."""
+        if cycles:
+            yield self.env.timeout(cycles)
+            if self.emitter is not None:
+                self.emitter.filled(unit.name, cycles)
 
     def _await_tokens(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
         """Wait for the resident tensors that a step reads, and for those in DRAM whose space it writes over."""
@@ -385,19 +388,22 @@ class _CoreQueues:
             self.space.give(instance.table.gives[step])
         self.finished_steps += 1
 
-    def _report_posts(self, unit: _ComputingUnit, instance: CommandInstance, step: int, last: bool) -> None:
-        """Report the signals that a unit's work on a step has posted."""
-        assert self.emitter is not None
-        if last:
-            for name, _ in instance.table.posts[step]:
-                self.emitter.posted(unit.name, self.on_chip[name].signal)
-            if instance.table.gives[step]:
-                self.emitter.posted(unit.name, self.space.signal)
-        self.emitter.posted(unit.name, unit.done.signal)
+    def _report(
+        self, emitter: ProbeEmitter, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int
+    ) -> None:
+        """Report a unit's work on a step and the signals that it has posted."""
+        table = instance.table
+        emitter.worked(unit.name, instance, step, table.cycles[number][step])
+        if number == len(table.cycles) - 1:
+            for name, _ in table.posts[step]:
+                emitter.posted(unit.name, self.on_chip[name].signal)
+            if table.gives[step]:
+                emitter.posted(unit.name, self.space.signal)
+        emitter.posted(unit.name, unit.done.signal)
 
-    def _finished(self, instance: CommandInstance) -> tuple[Counter, int]:
-        """Return the counter of steps that have passed a command's last stage, and its value before the command."""
-        return self.units[instance.command.work.stages[-1].unit].done, instance.stage_steps_before[-1]
+    def _finished(self, instance: CommandInstance) -> _Mark:
+        """Return the steps of earlier commands on the unit that finishes a command's steps."""
+        return _Mark(self.units[instance.command.work.stages[-1].unit].done, instance.stage_steps_before[-1])
 
     # -- store queue -----------------------------------------------------------------------------------
 

@@ -58,9 +58,15 @@ class CommandInstances:
         self._program = program
         self._tables: dict[int, StepTable] = {}
         self._stores: dict[int, Counter[str]] = {}
+        self._instances: dict[int, tuple[CommandInstance, ...]] = {}
 
     def of(self, core: int) -> Iterator[CommandInstance]:
-        """Yield every command of a core in order."""
+        """Return every command of a core in order; all queues get the same instances."""
+        if core not in self._instances:
+            self._instances[core] = tuple(self._make(core))
+        return iter(self._instances[core])
+
+    def _make(self, core: int) -> Iterator[CommandInstance]:
         steps = 0
         stage_steps: Counter[str] = Counter()
         for segment in self._program.cores[core]:
