@@ -1,7 +1,7 @@
 """The registered descriptions of hardware: accelerators, memories and energy tables.
 
 Ours lie in ``presets/accelerators``, ``presets/memories`` and ``presets/energy``.  Another package adds a
-folder with such folders through an entry point of the group ``wavecore.hardware.presets``: the path of the folder.
+folder with such folders through an entry point of the group ``wavecore.presets``: the path of the folder.
 """
 
 from __future__ import annotations
