@@ -208,9 +208,16 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> LinearTraf
 
 @lru_cache(maxsize=1 << 12)
 def _needs_of_all(placed: tuple[PlacedOperation, ...], array: ArraySpec) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Return the `needs` of each operation with what is live: bytes per sample, and at any sub-batch."""
+    """Return the `needs` of each operation with what is live: bytes per sample, and at any sub-batch.
+
+    Without the rounds of a weight gradient: where they have room, blocking may still prefer another pass over an operand.
+    """
     return tuple(
-        tuple((operation.live_bytes + way.per_sample_bytes, way.fixed_bytes) for way in needs(operation, array))
+        tuple(
+            (operation.live_bytes + way.per_sample_bytes, way.fixed_bytes)
+            for way in needs(operation, array)
+            if way.order is not LoopOrder.OUTPUT_STAYS
+        )
         for operation in placed
     )
 
