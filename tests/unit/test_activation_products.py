@@ -161,6 +161,19 @@ def test_a_resident_operand_is_awaited_sample_by_sample() -> None:
     assert plan_traffic(training, plan, SLOW_PORT).total() == SAMPLES * (64 + 64 + 32)
 
 
+def test_an_operand_that_is_both_is_loaded_once() -> None:
+    """q q^T, and then a sweep that reads q again: one read of 64 bytes per sample, and space for one."""
+    scores, copy = attention(keys="q"), attention(keys="keys")
+    units = (scores.units[-1], copy.units[0])
+    training = replace(copy, units=units, sent=frozenset({"scores", "keys"}))
+    plan = planned(units=("scores", "keys"), forward={"q": Residency.KEPT})
+    assert plan_traffic(training, plan, SLOW_PORT).total() == SAMPLES * (64 + 32 + 64)
+    first, second = lower(training, plan, SLOW_PORT).cores[0][0].bodies[0][0]
+    assert (first.reserves, second.releases) == ((("q", SUB_BATCH * 64),), (("q", SUB_BATCH * 64),))
+    for engine in ("event", "analytic"):
+        assert simulate(training, plan, SLOW_PORT, engine=engine).dram_bytes.total == SAMPLES * 160
+
+
 # -- engines -------------------------------------------------------------------------------------------------
 
 

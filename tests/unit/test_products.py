@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
+from builders import ORDER, machine
 
 from wavecore.errors import GraphError
 from wavecore.network.compute import BatchedDimension, Gemm, VectorPass
@@ -14,8 +15,9 @@ from wavecore.network.graph import Network
 from wavecore.network.layers import KINDS, Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear, ReLU
 from wavecore.network.layers.base import GRADIENT, Expansion, LayerKind, LayerRole, LayerRules, PhaseSpec
 from wavecore.network.shapes import Shape
+from wavecore.simulation import simulate
 from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import OperandRole, Use
+from wavecore.training.operations import OperandRole, Phase, Use
 from wavecore.training.rules import verify_training
 from wavecore.training.unroll import training_graph
 
@@ -117,3 +119,15 @@ def test_a_product_that_is_not_of_its_network() -> None:
     units = tuple(twice if each is unit else each for each in training.units)
     with pytest.raises(GraphError, match="its operations take"):
         verify_training(replace(training, units=units))
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("schedule", ORDER)
+@pytest.mark.parametrize("engine", ["event", "analytic"])
+def test_it_trains_under_every_schedule(alike: bool, schedule: str, engine: str) -> None:
+    """In 3 KiB sub-batches of a few samples pass; `simulate` holds the bytes of the run to those of the plan."""
+    training, accelerator = attention(alike=alike), machine("core.global_buffer=3 KiB", "chip.cores=1")
+    run = simulate(training, schedule, accelerator, batch=8, engine=engine)
+    assert run.macs == 8 * training.macs
+    rows = {row.phase: row.macs for row in run.rows if row.name == "scores"}
+    assert rows == {Phase.FORWARD: 8 * 16 * 8 * 16, Phase.DATA_GRADIENT: 2 * 8 * 16 * 8 * 16}

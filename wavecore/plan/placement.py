@@ -339,20 +339,25 @@ class _GroupContext:
 def _place_operation(
     group: _GroupContext, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]
 ) -> PlacedOperation:
-    reads = tuple(_place_read(group, position, op, use) for use in op.reads)
+    names = [use.tensor for use in op.reads]
+    reads = tuple(_place_read(group, position, op, use, use.tensor in names[:at]) for at, use in enumerate(op.reads))
     writes = tuple(_place_write(group, position, op, name, frees) for name in op.writes)
     overwritten = group.nbytes(write.overwrites for write in writes if write.overwrites)
     return PlacedOperation(op, reads, writes, live_bytes - overwritten, frees)
 
 
-def _place_read(group: _GroupContext, position: int, op: Operation, use: Use) -> PlacedRead:
-    """Place a read: the first use of a stay loads the tensor, later ones find it, and without a stay it streams."""
+def _place_read(group: _GroupContext, position: int, op: Operation, use: Use, again: bool) -> PlacedRead:
+    """Place a read: the first use of a stay loads the tensor, later ones find it, and without a stay it streams.
+
+    ``again``: the operation has read the tensor already, as the other operand of a product.
+    """
     tensor, found = group.training.tensors[use.tensor], group.stay_at(use.tensor, position)
     if found is None:
         passes = use.passes if op.whole_batch else min(use.passes, group.normalization_passes)
         return PlacedRead(tensor, use.role, Place.STREAMED, passes, part_bytes=use.part_bytes)
     number, stay = found
-    return PlacedRead(tensor, use.role, Place.LOADED if stay.first == position else Place.RESIDENT, 1, number)
+    loads = stay.first == position and not again
+    return PlacedRead(tensor, use.role, Place.LOADED if loads else Place.RESIDENT, 1, number)
 
 
 def _place_write(group: _GroupContext, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
