@@ -1,6 +1,6 @@
-"""Where the energy of a step goes: in all, by component, phase and layer, and from which constants.
+"""The energy of a step: in all, by component, phase and layer, and the constants that it was computed with.
 
-Pure functions of a `results.Run`.  Every breakdown is of the run's own rows and adds up to the run's energy, up to
+Pure functions of a `results.run.Run`.  Every breakdown is of the run's own rows and adds up to the run's energy, up to
 the rounding of floats; that is checked whenever a report is made.  `to_dict` gives the JSON contract (schema
 ``wavecore.energy/1``); `metrics.METRICS` defines its figures, as ``energy.*``.
 """
@@ -35,7 +35,7 @@ CSV_ROW = ("name", "kind", "phase", "cycles", "energy_joules", *(f"energy_{part}
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How many samples an epoch has, and who says so."""
+    """The number of samples of an epoch, and its source."""
 
     samples: int
     source: str
@@ -64,7 +64,7 @@ class LayerEnergy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A number that the energy was worked out with: dotted key, value in its base ``unit`` ("" for none), source."""
+    """A number that the energy was computed with: dotted key, value in its base ``unit`` ("" for none), source."""
 
     name: str
     value: float
@@ -102,7 +102,7 @@ class EnergyReport:
 
     @property
     def joules_per_epoch(self) -> float | None:
-        """Energy of all samples of the data set, each as in the step; None if nobody says how many there are."""
+        """Energy of all samples of the data set, each as in the step; None if their number is unknown."""
         return None if self.epoch is None else self.joules_per_sample * self.epoch.samples
 
     @property
@@ -117,7 +117,7 @@ class EnergyReport:
 
 
 def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
-    """Work out the report of a run; ``epoch`` is the data set that ``joules_per_epoch`` is of.
+    """Compute the report of a run; ``epoch`` is the data set that ``joules_per_epoch`` is of.
 
     Raises `InvariantError` if a breakdown does not add up to the run's energy.
     """
@@ -143,7 +143,7 @@ def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
 
 
 def constants(run: Run) -> tuple[Constant, ...]:
-    """Every constant that the run's energy was worked out with."""
+    """Return every constant that the run's energy was computed with."""
     keys = machine_keys()
     found = []
     for name in (*(key for key in keys if key.startswith("energy.")), *OTHER_CONSTANTS):
@@ -156,7 +156,7 @@ def constants(run: Run) -> tuple[Constant, ...]:
 
 
 def to_dict(report: EnergyReport) -> dict[str, Any]:
-    """The JSON contract: plain values; keys that a run's JSON has too mean the same."""
+    """Return the JSON contract: plain values; keys that a run's JSON has too mean the same."""
     total = report.joules_per_step
     return {
         "schema": SCHEMA,
@@ -188,7 +188,7 @@ def to_dict(report: EnergyReport) -> dict[str, Any]:
 
 
 def energy_csv(runs: Iterable[Run]) -> str:
-    """Print the energy of every layer and phase of the runs as CSV: what was run, the row, joules by component."""
+    """Return the energy of every layer and phase of the runs as CSV: what was run, the row, joules by component."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*CSV_CASE, *CSV_ROW))
@@ -199,7 +199,7 @@ def energy_csv(runs: Iterable[Run]) -> str:
 
 
 def share(part: float, whole: float) -> float:
-    """A part of a whole, from 0 to 1; no part of nothing."""
+    """Return a part of a whole, from 0 to 1; 0 if the whole is 0."""
     return part / whole if whole else 0.0
 
 
@@ -209,7 +209,7 @@ def _parts(energy: EnergyJoules, total: float) -> dict[str, float]:
 
 
 def _grouped(rows: Iterable[LayerRow], key: Callable[[LayerRow], str]) -> dict[str, list[LayerRow]]:
-    """Rows by key, in the order in which the keys first come."""
+    """Return rows by key, in the order in which the keys first come."""
     groups: dict[str, list[LayerRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -217,7 +217,7 @@ def _grouped(rows: Iterable[LayerRow], key: Callable[[LayerRow], str]) -> dict[s
 
 
 def _sum(rows: Iterable[LayerRow]) -> EnergyJoules:
-    """The energy of several rows, by component."""
+    """Return the energy of several rows, by component."""
     listed = list(rows)
     return EnergyJoules(**{part: fsum(getattr(row, f"energy_{part}_joules") for row in listed) for part in COMPONENTS})
 
@@ -235,7 +235,7 @@ def _check(report: EnergyReport) -> None:
 
 
 def _sums(report: EnergyReport) -> Iterator[tuple[str, float, float]]:
-    """Everything that must add up: what it is, what it comes to, and what it must come to."""
+    """Yield every sum that is checked: what it is of, what it comes to, and what it must come to."""
     for part, joules in asdict(report.energy).items():
         yield f"{part} energy of the phases", fsum(getattr(each.energy, part) for each in report.phases), joules
         yield f"{part} energy of the layers", fsum(getattr(each.energy, part) for each in report.layers), joules
