@@ -1,4 +1,4 @@
-"""What one command costs the array and the vector unit, and the accesses that its energy is made of."""
+"""What one command costs each unit of a core, and the accesses that its energy is made of."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LEAST_BANDWIDTH_CYCLES = 64  # about what one request takes; in less, bandwidth 
 
 
 class Window(NamedTuple):
-    """The cycles that are recorded: from ``start`` up to, but not with, ``end``."""
+    """The cycles that are recorded: from ``start`` to ``end``, which is not included."""
 
     start: int = 0
     end: int = sys.maxsize
@@ -41,7 +41,7 @@ class _Request(NamedTuple):
 
 
 class TimelineProbe(Probe):
-    """Records what happens in ``window`` as at most ``most`` slices."""
+    """Records what happens in ``window`` in at most ``most`` slices."""
 
     def __init__(self, accelerator: Accelerator, window: Window = WHOLE, most: int = MOST_SLICES) -> None:
         self._clock_hz = accelerator.chip.clock_hz

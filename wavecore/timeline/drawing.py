@@ -1,4 +1,4 @@
-"""What a viewer shows of a timeline, whatever the format: groups of rows with named boxes, and meters."""
+"""What a viewer shows of a timeline, in every format: groups of rows with named boxes, and meters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavecore.timeline.model import REQUESTS, Slice, Timeline, Track
 GIB = 1 << 30
 Args = Mapping[str, int | str]
 Arrow = tuple[int, str]
-"""Its number, and what it stands for."""
+"""The number of an arrow, and what the wait that it ends was for."""
 
 WORDS = {
     Cause.LOADS: "wait for loads",

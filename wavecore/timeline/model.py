@@ -21,7 +21,7 @@ class Track:
 
     @property
     def dram(self) -> bool:
-        """Whether it shows requests to DRAM."""
+        """Whether the track shows requests to DRAM."""
         return self.name in REQUESTS
 
 
@@ -49,7 +49,7 @@ class Slice:
 
     @property
     def cycles(self) -> int:
-        """Its length."""
+        """The length of the slice."""
         return self.end - self.start
 
     def drawn(self) -> Slice:
