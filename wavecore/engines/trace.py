@@ -1,4 +1,4 @@
-"""The requests that the event engine makes, written as another DRAM simulator's input."""
+"""The DRAM requests of the event engine, written as the input of another DRAM simulator."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ACCESS_BYTES = 64
 class DramTrace(Probe):
     """Writes every request as accesses of `ACCESS_BYTES`, at the chip cycle in which it is granted.
 
-    Each queue of a core is a stream of its own, in which a request continues where the last one ended: an access
-    that two requests share is written with the first, so that a stream has its bytes rounded up once.
+    Each queue of a core is a stream of addresses in which a request continues where the last one ended.  An access
+    that two requests share is written with the first, so that only the end of a stream is rounded up.
     """
 
     def __init__(self, file: TextIO, trace_format: TraceFormat) -> None:

@@ -210,7 +210,7 @@ def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> LinearTraf
 def _needs_of_all(placed: tuple[PlacedOperation, ...], array: ArraySpec) -> tuple[tuple[tuple[int, int], ...], ...]:
     """Return the `needs` of each operation with what is live: bytes per sample, and at any sub-batch.
 
-    Without the rounds of a weight gradient: where they have room, blocking may still prefer another pass over an operand.
+    Without the rounds of a weight gradient: blocking may prefer another pass over an operand where they have room.
     """
     return tuple(
         tuple(

@@ -1,4 +1,4 @@
-"""The cycles of one command on the array and the vector unit, and the counts that its energy is made of."""
+"""What one command costs each unit of a core, and the accesses that its energy is made of."""
 
 from __future__ import annotations
 

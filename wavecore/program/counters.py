@@ -47,8 +47,8 @@ class Counters:
             Reported(
                 "macs",
                 "MACs",
-                "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no "
-                "padding, no inserted zeros.",
+                "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; without "
+                "those on padding or on inserted zeros.",
             ),
             Reported("macs", "MACs", "Multiply-accumulates of this row, all cores."),
         ),
@@ -59,11 +59,11 @@ class Counters:
             "MACs",
             Reported(
                 "effectual_macs",
-                "with no zero",
-                "Of these, those of which neither operand is zero: the bound of an ideal machine that skips every "
-                "zero.  Densities of two operands are taken to be independent.",
+                "effectual MACs",
+                "Effectual multiply-accumulates: those of macs of which neither operand is zero, all that an ideal "
+                "machine that skips every zero would do.  The zeros of the two operands are taken to be independent.",
             ),
-            Reported("effectual_macs", "with no zero", "Those of them of which neither operand is zero."),
+            Reported("effectual_macs", "effectual MACs", "Those of this row's macs of which neither operand is zero."),
         ),
     )
     gated_macs: int = field(
@@ -72,11 +72,15 @@ class Counters:
             "MACs",
             Reported(
                 "gated_macs",
-                "gated",
-                "Of these, those with a zero operand whose multipliers rest (sparsity.gating): they take time and no "
-                "energy but that of the registers.",
+                "gated MACs",
+                "Those of macs with a zero operand whose multiplier is switched off (sparsity.gating): they take "
+                "time, but no energy except that of the registers.",
             ),
-            Reported("gated_macs", "gated", "Those of them whose multipliers rest."),
+            Reported(
+                "gated_macs",
+                "gated MACs",
+                "Those of this row's macs whose multiplier is switched off because an operand is zero.",
+            ),
         ),
     )
     skipped_macs: int = field(
@@ -85,10 +89,15 @@ class Counters:
             "MACs",
             Reported(
                 "skipped_macs",
-                "skipped",
-                "Of these, those left out because the array's tile of weights is all zero (sparsity.tile_skipping).",
+                "skipped MACs",
+                "Those of macs that are left out because the array's tile of weights is all zero "
+                "(sparsity.tile_skipping).",
             ),
-            Reported("skipped_macs", "skipped", "Those of them that are left out with their tiles."),
+            Reported(
+                "skipped_macs",
+                "skipped MACs",
+                "Those of this row's macs that are left out because their tile of weights is all zero.",
+            ),
         ),
     )
     vector_operations: int = field(

@@ -1,4 +1,4 @@
-"""What a program does, counted without running it: the same for every engine."""
+"""What a program does, counted without running it, and so the same for every engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A result put together from a plan, what its program counts, and when an engine says that things happened."""
+"""A result, put together from a plan, the counters of its program and the timing of an engine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _COUNTED_IN_ROWS = [(name, counter.row.key) for name, counter in COUNTERS.items(
 
 
 def totals(plan: Plan, counts: RowCounts, timing: Timing, accelerator: Accelerator, engine: str) -> Totals:
-    """The totals of a step whose program counts ``counts``."""
+    """Return the totals of a step whose program counts ``counts``."""
     return Totals(**total_values(plan, counts, timing, accelerator, engine))
 
 
 def total_values(
     plan: Plan, counts: RowCounts, timing: Timing, accelerator: Accelerator, engine: str
 ) -> dict[str, Any]:
-    """Every field of `Totals`."""
+    """Return every field of `Totals`."""
     cores, array = accelerator.chip.cores, accelerator.array
     arrays = _mean_array(timing, accelerator)
     seconds = timing.step_cycles / accelerator.chip.clock_hz
@@ -65,7 +65,7 @@ def total_values(
 def layer_rows(
     training: TrainingGraph, counts: Mapping[RowKey, RowCounts], timing: Timing, accelerator: Accelerator
 ) -> tuple[LayerRow, ...]:
-    """A row for each layer and phase."""
+    """Return a row for each layer and phase."""
     arrays, vectors = (_names(accelerator, kind) for kind in (UnitKind.ARRAY, UnitKind.VECTOR))
     rows = []
     for key, row in counts.items():
@@ -114,7 +114,7 @@ def group_summaries(groups: tuple[Group, ...], batch_per_core: int) -> tuple[Gro
 
 
 def packed_tensors(training: TrainingGraph) -> tuple[PackedTensor, ...]:
-    """The tensors that are compressed in DRAM."""
+    """Return the tensors that are compressed in DRAM."""
     return tuple(
         PackedTensor(
             tensor=tensor.name,
@@ -132,7 +132,7 @@ _CLASSES = tuple((kind, str(kind)) for kind in TensorClass)
 
 
 def _by_class(moved: Mapping[tuple[TensorClass, bool], int]) -> dict[str, int]:
-    """Bytes of each class, both directions together."""
+    """Return the bytes of each class, both directions together."""
     return {name: moved.get((kind, False), 0) + moved.get((kind, True), 0) for kind, name in _CLASSES}
 
 

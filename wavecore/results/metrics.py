@@ -1,8 +1,8 @@
-"""The definition, unit and formula of every metric: each key of the JSON outputs and each column of the tables.
+"""The definition, formula and unit of every figure: each key of JSON and each column of a table.
 
-A formula is arithmetic over other metrics of the same run and over the accelerator's fields, which are named as in
-``--set`` and taken in base units (bytes, cycles, hertz, joules, watts); tests evaluate it.  A metric that is counted
-by the engine has no formula, and its definition says what is counted.
+A formula is arithmetic over other metrics of the same run and over the accelerator's fields, named as in
+``--set`` and taken in base units (bytes, cycles, hertz, joules, watts); tests evaluate it.  A figure without a formula
+is counted, as its definition says.  Counters are defined in `program.counters`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from wavecore.errors import NameLookupError, nearest
+from wavecore.program.counters import COUNTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,30 @@ class Metric:
     definition: str
     formula: str = ""
 
+
+def _total_metrics(*counters: str) -> tuple[Metric, ...]:
+    """Return the metrics of counters over the step: the sums of their rows."""
+    found = []
+    for name in counters:
+        counter = COUNTERS[name]
+        assert counter.total is not None and counter.row is not None
+        key, title, definition = counter.total.key, counter.total.title, counter.total.definition
+        found.append(Metric(key, title, counter.unit, definition, f"sum(layers.{counter.row.key})"))
+    return tuple(found)
+
+
+def _row_metrics(*counters: str) -> tuple[Metric, ...]:
+    """Return the metrics of counters for each layer and phase."""
+    found = []
+    for name in counters:
+        counter = COUNTERS[name]
+        assert counter.row is not None
+        found.append(Metric(f"layers.{counter.row.key}", counter.row.title, counter.unit, counter.row.definition))
+    return tuple(found)
+
+
+_MACS = ("macs", "effectual_macs", "gated_macs", "skipped_macs")
+_BUFFER = ("buffer_read_bytes", "buffer_write_bytes")
 
 _RUN = (
     Metric("schema", "schema", "", "Name and version of the JSON layout."),
@@ -38,23 +63,8 @@ _RUN = (
            "sum(layers.cycles)"),
     Metric("step_seconds", "step time", "s", "Time of one training step.", "step_cycles / chip.clock"),
     Metric("samples_per_second", "throughput", "samples/s", "Training throughput.", "batch / step_seconds"),
-    Metric("macs", "MACs", "MACs",
-           "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; without "
-           "those on padding or on inserted zeros.",
-           "sum(layers.macs)"),
-    Metric("effectual_macs", "effectual MACs", "MACs",
-           "Effectual multiply-accumulates: those of macs of which neither operand is zero, all that an ideal machine "
-           "that skips every zero would do.  The zeros of the two operands are taken to be independent.",
-           "sum(layers.effectual_macs)"),
-    Metric("gated_macs", "gated MACs", "MACs",
-           "Those of macs with a zero operand whose multiplier is switched off (sparsity.gating): they take time, but "
-           "no energy except that of the registers.",
-           "sum(layers.gated_macs)"),
-    Metric("skipped_macs", "skipped MACs", "MACs",
-           "Those of macs that are left out because the array's tile of weights is all zero "
-           "(sparsity.tile_skipping).",
-           "sum(layers.skipped_macs)"),
-    Metric("group_count", "groups", "", "Number of layer groups of the plan."),
+    *_total_metrics(*_MACS),
+    Metric("group_count", "groups", "", "Layer groups of the plan."),
     Metric("array_utilization", "array utilization", "share",
            "Multiply-accumulates done (macs without skipped_macs) over those that all arrays could have done in the "
            "cycles of the step.",
@@ -92,12 +102,7 @@ _DRAM = (
 )  # fmt: skip
 
 _BUFFER_AND_STALLS = (
-    Metric("global_buffer_bytes.read", "global buffer reads", "bytes",
-           "Bytes read from the global buffers, all cores.",
-           "sum(layers.global_buffer_read_bytes)"),
-    Metric("global_buffer_bytes.write", "global buffer writes", "bytes",
-           "Bytes written to the global buffers, all cores.",
-           "sum(layers.global_buffer_write_bytes)"),
+    *_total_metrics(*_BUFFER),
     Metric("global_buffer_bytes.peak", "global buffer peak", "bytes",
            "Largest occupancy of any core's global buffer at any time of the step; at most "
            "core.global_buffer."),
@@ -168,51 +173,20 @@ _LAYERS = (
            "Cycles in which the array works for this row, mean over cores."),
     Metric("layers.vector_busy_cycles", "vector busy", "cycles",
            "Cycles in which the vector unit works for this row, mean over cores."),
-    Metric("layers.macs", "MACs", "MACs", "Multiply-accumulates of this row, all cores."),
-    Metric("layers.effectual_macs", "effectual MACs", "MACs",
-           "Those of this row's macs of which neither operand is zero."),
-    Metric("layers.gated_macs", "gated MACs", "MACs",
-           "Those of this row's macs whose multiplier is switched off because an operand is zero."),
-    Metric("layers.skipped_macs", "skipped MACs", "MACs",
-           "Those of this row's macs that are left out because their tile of weights is all zero."),
-    Metric("layers.vector_operations", "vector operations", "operations",
-           "Lane-operations of the vector units, all cores."),
+    *_row_metrics(*_MACS, "vector_operations"),
     Metric("layers.dram_read_bytes", "DRAM read", "bytes",
            "Bytes that this row reads from DRAM, all cores."),
     Metric("layers.dram_write_bytes", "DRAM write", "bytes",
            "Bytes that this row writes to DRAM, all cores."),
-    Metric("layers.dram_weight_bytes", "DRAM weights", "bytes",
-           "DRAM bytes of weights that this row moves: a part of dram_bytes.weight."),
-    Metric("layers.dram_activation_bytes", "DRAM activations", "bytes",
-           "DRAM bytes of activations that this row moves: a part of dram_bytes.activation."),
-    Metric("layers.dram_gradient_bytes", "DRAM gradients", "bytes",
-           "DRAM bytes of gradients that this row moves: a part of dram_bytes.gradient."),
-    Metric("layers.dram_weight_gradient_bytes", "DRAM weight gradients", "bytes",
-           "DRAM bytes of weight gradients that this row moves: a part of dram_bytes.weight_gradient."),
-    Metric("layers.dram_mask_bytes", "DRAM masks and indices", "bytes",
-           "DRAM bytes of masks and indices that this row moves: a part of dram_bytes.mask."),
-    Metric("layers.dram_optimizer_bytes", "DRAM optimizer", "bytes",
-           "DRAM bytes of the update that this row moves: a part of dram_bytes.optimizer."),
-    Metric("layers.global_buffer_read_bytes", "buffer read", "bytes",
-           "Bytes that this row reads from the global buffers."),
-    Metric("layers.global_buffer_write_bytes", "buffer write", "bytes",
-           "Bytes that this row writes to the global buffers."),
+    *(Metric(f"layers.dram_{metric.name.removeprefix('dram_bytes.')}_bytes", f"DRAM {metric.title}", "bytes",
+             f"The part of {metric.name} that this row moves.")
+      for metric in _DRAM[3:]),
+    *_row_metrics(*_BUFFER),
     Metric("layers.energy_joules", "energy", "J",
-           "Energy of this row: its counted events, and static and background power over its cycles."),
-    Metric("layers.energy_array_joules", "energy of arrays", "J",
-           "Energy of this row in one component: a part of energy_joules.array."),
-    Metric("layers.energy_local_buffer_joules", "energy of local buffers", "J",
-           "Energy of this row in one component: a part of energy_joules.local_buffer."),
-    Metric("layers.energy_global_buffer_joules", "energy of global buffers", "J",
-           "Energy of this row in one component: a part of energy_joules.global_buffer."),
-    Metric("layers.energy_vector_joules", "energy of vector units", "J",
-           "Energy of this row in one component: a part of energy_joules.vector."),
-    Metric("layers.energy_dram_joules", "energy of DRAM", "J",
-           "Energy of this row in one component: a part of energy_joules.dram."),
-    Metric("layers.energy_interconnect_joules", "energy of interconnect", "J",
-           "Energy of this row in one component: a part of energy_joules.interconnect."),
-    Metric("layers.energy_static_joules", "energy of leakage", "J",
-           "Energy of this row in one component: a part of energy_joules.static."),
+           "Energy of this row: its counted events, and static power over its cycles."),
+    *(Metric(f"layers.energy_{metric.name.removeprefix('energy_joules.')}_joules", f"energy of {metric.title}", "J",
+             f"The part of {metric.name} that is this row's.")
+      for metric in _ENERGY[1:]),
 )  # fmt: skip
 
 _MANIFEST = (

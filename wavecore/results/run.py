@@ -1,4 +1,4 @@
-"""What a simulation says: typed, with units in every name, totals that are sums of rows, and a manifest.
+"""What a simulation returns: totals, a row for each layer and phase, and a manifest of how it was made.
 
 `metrics.METRICS` defines every figure; `to_dict` gives the JSON contract (schema ``wavecore.run/1``).
 """
@@ -35,13 +35,13 @@ class DramBytes:
 
     @property
     def total(self) -> int:
-        """Everything read and written."""
+        """Bytes read and written."""
         return self.read + self.write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BufferBytes:
-    """Global-buffer accesses of all cores, and the largest occupancy of any."""
+    """Bytes read from and written to the global buffers of all cores, and the largest occupancy of any."""
 
     read: int
     write: int
@@ -81,9 +81,9 @@ class PackedTensor:
 class LayerRow:
     """One layer in one phase, all cores together.
 
-    ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``; busy
-    cycles are means over the cores and overlap with those of other rows.  DRAM bytes are given by direction and,
-    once more, by class; energy in all and by component.
+    ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``.  Busy
+    cycles are means over the cores, of all units of a kind, and overlap with those of other rows.  DRAM bytes are
+    given by direction and, once more, by class; energy in all and by component.
     """
 
     name: str
@@ -193,14 +193,14 @@ class Run(Totals):
 
 
 def table(runs: Iterable[Totals]) -> pd.DataFrame:
-    """A DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
+    """Return a DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
     import pandas as pd
 
     return pd.DataFrame([_flat(run) for run in runs])
 
 
 def _flat(totals: Totals) -> dict[str, Any]:
-    """Totals by dotted name."""
+    """Return totals by dotted name."""
     flat: dict[str, Any] = {}
     for part in fields(Totals):
         value = getattr(totals, part.name)
@@ -255,7 +255,7 @@ def from_dict(value: object, where: str = "run") -> Run:
 
 
 def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
-    """Raise `InputError` for totals that the parts do not give: a file that was cut or edited."""
+    """Raise `InputError` for totals that are not the sums of their parts: a file that was cut or edited."""
     sums = {
         "group_count": (run.group_count, len(run.groups)),
         "step_cycles": (run.step_cycles, sum(row.cycles for row in run.rows)),

@@ -41,7 +41,7 @@ class _Request(NamedTuple):
 
 
 class TimelineProbe(Probe):
-    """Records what happens in ``window`` as at most ``most`` slices."""
+    """Records what happens in ``window`` in at most ``most`` slices."""
 
     def __init__(self, accelerator: Accelerator, window: Window = WHOLE, most: int = MOST_SLICES) -> None:
         self._clock_hz = accelerator.chip.clock_hz

@@ -21,7 +21,7 @@ class Track:
 
     @property
     def dram(self) -> bool:
-        """Whether it shows requests to DRAM."""
+        """Whether the track shows requests to DRAM."""
         return self.name in REQUESTS
 
 

@@ -25,7 +25,7 @@ def perfetto_classes(where: str) -> Any:
 
 
 def write_perfetto(file: IO[bytes], groups: Sequence[TrackGroup], clock_hz: int) -> None:
-    """Write groups as a trace; `InputError` if the extra is missing."""
+    """Write groups as a trace.  Raises `InputError` if the package perfetto is missing."""
     writer = _Writer(file, clock_hz)
     for rank, group in enumerate(groups):
         writer.group(group, rank)
@@ -60,7 +60,7 @@ class _Writer:
             self._meter(meter, self._track(meter.name, parent, place, meter.unit))
 
     def flush(self) -> None:
-        """Write the packets that are held."""
+        """Write the packets that have been collected."""
         self._file.write(self._trace.SerializeToString())
         self._trace.Clear()
 

@@ -1,4 +1,4 @@
-"""Does each law of the product trip on a result that breaks it?"""
+"""Does each invariant of the product fail for a result that violates it?"""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ def test_an_honest_run_passes() -> None:
     check(honest())
 
 
-@pytest.mark.parametrize(("law", "doctor"), DOCTORED)
-def test_a_doctored_run_is_caught(law: str, doctor: Doctor) -> None:
+@pytest.mark.parametrize(("invariant", "doctor"), DOCTORED)
+def test_a_doctored_run_is_caught(invariant: str, doctor: Doctor) -> None:
     with pytest.raises(InvariantError) as caught:
         check(doctor(honest()))
-    assert str(caught.value).startswith(f"chain, baseline, analytic engine: {law}")
+    assert str(caught.value).startswith(f"chain, baseline, analytic engine: {invariant}")
 
 
-def test_every_law_is_tried() -> None:
-    assert {law.split(":")[0] for law, _ in DOCTORED} == {*TOTALS_INVARIANTS, *ROWS_INVARIANTS}
+def test_every_invariant_is_violated_once() -> None:
+    assert {invariant.split(":")[0] for invariant, _ in DOCTORED} == {*TOTALS_INVARIANTS, *ROWS_INVARIANTS}
 
 
 def test_one_core_needs_no_interconnect() -> None:
