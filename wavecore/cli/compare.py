@@ -93,7 +93,7 @@ def compare(
 
 
 def schedule_list(schedules: str | None) -> list[str]:
-    """The schedules to compare, each once; all registered ones if none are named."""
+    """Return the schedules to compare, each once; all registered ones if none are named."""
     from wavecore.simulation import schedule_names
 
     if schedules is None:
@@ -117,7 +117,7 @@ def check_plot(path: Path, force: bool) -> None:
 
 
 def comparison(by_workload: list[list[Run]]) -> Iterator[RenderableType]:
-    """A table for each workload, with ratios to its first schedule, and the means where there are several."""
+    """Yield a table for each workload, with ratios to its first schedule, and the means where there are several."""
     headings = _headings(by_workload[0][0].schedule)
     for runs in by_workload:
         first = runs[0]
@@ -136,7 +136,7 @@ def _headings(first: str) -> list[str]:
 
 
 def ratios(run: Run, first: Run) -> dict[str, float]:
-    """What ``compare.*`` says of a run against the first of its workload."""
+    """Return the metrics ``compare.*`` of a run against the first of its workload."""
     return {
         "compare.speedup": first.step_seconds / run.step_seconds,
         "compare.dram_ratio": run.dram_bytes.total / first.dram_bytes.total,
@@ -156,7 +156,7 @@ def _row(run: Run, first: Run) -> list[str]:
 
 
 def _means(by_workload: list[list[Run]]) -> RenderableType:
-    """Arithmetic means of the ratios over the workloads."""
+    """Return the arithmetic means of the ratios over the workloads."""
     names = ("compare.speedup", "compare.dram_ratio", "compare.energy_ratio")
     rows = []
     for at, run in enumerate(by_workload[0]):

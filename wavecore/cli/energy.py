@@ -117,7 +117,7 @@ def energy(
 
 
 def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[LoadedMachine]:
-    """The machine with each of the memories and with the energy table; an `InputError` for what is wrong."""
+    """Return the machine with each of the memories and with the energy table.  Raises `InputError` for a wrong name."""
     if memories is not None and options.memory is not None:
         raise InputError("--memory", "is given with --memories", "one of them")
     names = _names(memories) if memories is not None else [options.memory]
@@ -149,7 +149,7 @@ def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
 
 
 def _epoch(case: LoadedWorkload, given: str | None) -> Epoch | None:
-    """The samples of an epoch: as given, or ImageNet's for a network that tells its classes apart."""
+    """Return the samples of an epoch: as given, or ImageNet's for a network that tells its classes apart."""
     from wavecore.network.catalog import workload_names, workload_options
     from wavecore.results.energy_report import IMAGENET, Epoch
 

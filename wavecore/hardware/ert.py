@@ -64,7 +64,7 @@ class Ert:
 
     @property
     def components(self) -> tuple[str, ...]:
-        """Names of all components, with the numbers of their instances."""
+        """The names of all components, with the numbers of their instances."""
         return tuple(dict.fromkeys(action.component for action in self.actions))
 
 
@@ -78,7 +78,7 @@ def read_ert(path: Path) -> Ert:
 
 
 def find_actions(ert: Ert, component: str, action: str, fail: Callable[[str, str, str], ConfigError]) -> list[Action]:
-    """Everything that the table says of an action of a component, which may be named without its instances' numbers.
+    """Return all entries for an action of a component, which may be named without the numbers of its instances.
 
     ``fail`` makes the error for a name that is not there, from its kind, what is wrong and what to try.
     """
@@ -97,7 +97,7 @@ def find_actions(ert: Ert, component: str, action: str, fail: Callable[[str, str
 
 
 def _nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
-    """The nearest names, or those with the same last part, or all of them."""
+    """Return the nearest names, or those with the same last part, or all of them."""
     last = _INSTANCES.sub("", name).rpartition(".")[2]
     same = [each for each in names if _INSTANCES.sub("", each).rpartition(".")[2] == last]
     return " or ".join(same or nearest(name, names)) or "one of " + ", ".join(dict.fromkeys(names))
@@ -191,7 +191,7 @@ class _ErtReader:
 
     @staticmethod
     def _shown(node: YamlNode) -> str:
-        """A value for messages."""
+        """Return a value as messages show it."""
         if isinstance(node.value, str):
             return repr(node.value if len(node.value) <= _LONGEST else f"{node.value[:_LONGEST]}...")
         if node.value is None:

@@ -99,7 +99,7 @@ class ImportedConstant:
 
 
 def constant_units() -> dict[str, str]:
-    """The unit of each constant of an energy table, by its key."""
+    """Return the unit of each constant of an energy table, by its key."""
     prefix = f"{SECTION}."
     return {name.removeprefix(prefix): key.unit for name, key in machine_keys().items() if name.startswith(prefix)}
 
@@ -144,7 +144,7 @@ def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[ImportedConstant
 
 
 def table_text(table: tuple[ImportedConstant, ...], ert: Ert, mapping: ErtMap, base: str) -> str:
-    """The table as TOML, which ``--energy`` takes."""
+    """Return the table as TOML, which ``--energy`` takes."""
     names = [Path(name).name for name in (ert.label, mapping.label, base)]
     head = (
         f"# Energy per event and static power, from {names[0]} (Accelergy, version {ert.version}) through {names[1]};"
@@ -162,7 +162,7 @@ def _allowed(name: str, names: list[str]) -> str:
 
 
 def _terms(document: Document, key: str, value: object, unit: str) -> Iterator[ActionTerm]:
-    """The terms of a constant: its table, or each of the tables in it."""
+    """Return the terms of a constant: its table, or each of the tables in it."""
     if not isinstance(value, dict) or not value:
         raise ConfigError(place(document, key), "is no table", f"[{key}], with a component and an action")
     if not all(isinstance(each, dict) for each in value.values()):
@@ -219,12 +219,12 @@ def _divisor(document: Document, path: str, table: Mapping[str, Any], key: str) 
 
 
 def _exact(text: object, unit: str, where: str = "") -> Fraction:
-    """A quantity in its base unit, with the digits that were stated."""
+    """Return a quantity in its base unit, exactly as it was stated."""
     return Fraction(str(units.parse(text, unit, where=where)))
 
 
 def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> ImportedConstant:
-    """The sum of a constant's terms, and how it comes about."""
+    """Return a constant as the sum of its terms, with their derivation as its source."""
     total, texts = Fraction(0), []
     per_joule = _exact(f"1 {mapping.unit}", "joules")
     for term in mapping.terms[key]:
@@ -243,7 +243,7 @@ def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> ImportedConstan
 
 
 def _action(ert: Ert, term: ActionTerm) -> Action:
-    """The one action that a term means."""
+    """Return the one action that a term names."""
 
     def fail(key: str, what: str, hint: str) -> ConfigError:
         return ConfigError(term.places[key], what, hint)
@@ -264,7 +264,7 @@ def _action(ert: Ert, term: ActionTerm) -> Action:
 
 
 def _complete(ert: Ert, term: ActionTerm, action: Action, unit: str) -> dict[str, Fraction]:
-    """The divisors of a term, the cycle from the ERT where the map leaves it out."""
+    """Return the divisors of a term, with the cycle of the ERT where the map leaves it out."""
     divisors = dict(term.divisors)
     stated = action.arguments.get(CYCLE_ARGUMENT)
     for key in _DIVISORS_OF[unit]:
@@ -280,7 +280,7 @@ def _complete(ert: Ert, term: ActionTerm, action: Action, unit: str) -> dict[str
 
 
 def _derivation(term: ActionTerm, action: Action, unit: str, divisors: Mapping[str, Fraction]) -> str:
-    """One term in words: ``0.5 x shared_glb[1..1] read 32.377775 pJ / 64 bit``."""
+    """Return the derivation of a term: ``0.5 x shared_glb[1..1] read 32.377775 pJ / 64 bit``."""
     times = "" if term.times == 1 else f"{float(term.times):g} x "
     mean = ", mean over arguments" if action.averaged else ""
     text = f"{times}{action} {float(action.energy):.15g} {unit}{mean}"
@@ -289,13 +289,13 @@ def _derivation(term: ActionTerm, action: Action, unit: str, divisors: Mapping[s
 
 
 def _value(amount: Fraction, unit: str) -> str:
-    """A quantity as people state it, to the last digit."""
+    """Return a quantity with its unit, to the last digit."""
     symbol = units.UNITS[unit].examples[0]
     return f"{float(amount / _exact(f'1 {symbol}', unit))!r} {symbol}"
 
 
 def _kept(base: Document, key: str) -> ImportedConstant:
-    """A constant as the base table, which is known to be whole, has it."""
+    """Return a constant of the base table, which has been verified to have all."""
     stated = base.data[key]
     value, source = (stated["value"], stated.get("source", "")) if isinstance(stated, dict) else (stated, "")
     source = f"as in {Path(base.label).name}: {source}".removesuffix(": ")

@@ -1,6 +1,6 @@
-"""Named arrays out of ``.npz`` and ``.safetensors`` files that nobody vouches for, and into ``.npz``.
+"""Named arrays read from untrusted ``.npz`` and ``.safetensors`` files, and written to ``.npz``.
 
-Nothing is unpickled, nothing is read before its size is known to be true, and no more than `LARGEST_BYTES` are.
+Nothing is unpickled, stated sizes are verified before anything is read, and at most `LARGEST_BYTES` are read.
 https://github.com/huggingface/safetensors describes the second format: a length, a JSON header, and the bytes.
 """
 
@@ -138,7 +138,7 @@ def _safetensors_header(path: Path, stream: IO[bytes], size: int) -> tuple[dict[
 
 
 def _safetensors_entry(path: Path, name: str, entry: object, room: int) -> tuple[str, tuple[int, ...], int, int]:
-    """Type, shape, begin and end of a tensor, which lies within the file."""
+    """Return type, shape, begin and end of a tensor.  Raises `FileError` if it does not lie within the file."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
     except (KeyError, TypeError, ValueError) as error:

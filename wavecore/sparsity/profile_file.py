@@ -46,7 +46,7 @@ def parse_profile(document: Document) -> Profile:
 
 
 def profile_text(profile: Profile, masks: str = "") -> str:
-    """The profile as TOML; ``masks`` is the name of the file with its masks."""
+    """Return the profile as TOML; ``masks`` is the name of the file with its masks."""
     lines = [f"schema = {toml_string(SCHEMA)}", f"name = {toml_string(profile.name)}"]
     if profile.workload:
         lines.append(f"workload = {toml_string(profile.workload)}")
