@@ -133,7 +133,12 @@ def test_texts_inside_bars_can_be_read_beside_those_at_their_ends() -> None:
     inside, ends = spec(bars, x=VALUES, y=PlotAxis(names=("a", "b")))["data"]
     assert (inside["text"], inside["textposition"]) == (["20%", "&lt;30%"], "inside")
     assert inside["textfont"]["color"] == ["#FFFFFF", "#000000"]
-    assert (ends["mode"], ends["x"], ends["y"], ends["text"]) == ("text", [3.0, 3.0], [0.0, 1.0], ["2", "3"])
+    assert (ends["mode"], ends["x"], ends["y"], ends["text"]) == (
+        "text",
+        [3.0, 3.0],
+        [0.0, 1.0],
+        ["\u00a02", "\u00a03"],
+    )
     assert ends["meta"] == inside["meta"]
 
 

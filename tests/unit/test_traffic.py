@@ -189,8 +189,8 @@ def test_a_branch_reads_its_part_of_the_gradient_of_a_concatenation() -> None:
 def test_rounds_that_blocking_does_not_choose_are_not_counted() -> None:
     """A gradient of 5x5x8x64 fp32 = 51,200 bytes is large against its operands, 16 and 128 bytes per sample.
 
-    At 65,920 bytes there is room for rounds, which read both operands once, but each would add to all of it.  So blocking
-    holds columns of it instead and reads the left operand, 8 channels of fp16, twice for each of 3 samples.
+    At 65,920 bytes there is room for rounds, which read both operands once, but each would add to all of it.  So
+    blocking holds columns of it instead and reads the left operand, 8 channels of fp16, twice for each of 3 samples.
     """
     net = Network("rounds", Shape(3, 1, 1))
     x = net(Conv(64, 5, padding=2), net(Conv(8, 1), net.input, name="first"), name="wide")

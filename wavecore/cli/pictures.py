@@ -104,7 +104,7 @@ def _draw(pictures: Sequence[Picture], plot: Path, format: str, force: bool) -> 
 
 
 def _files(pictures: Sequence[Picture], folder: Path, format: str, force: bool) -> list[Path]:
-    """A file for each picture in a folder, which is made."""
+    """Return a file for each picture in a folder, which is created."""
     from wavecore.common.files import file_errors, writable_file
 
     with file_errors(folder):

@@ -188,7 +188,8 @@ def _bars(mark: Bars) -> list[PlotlySpec]:
     ends = short(start + length for start, length in zip(starts, mark.lengths, strict=True))
     place = "top center" if mark.upright else "middle right"
     texts = {"type": "scatter", "mode": "text", **named, across: list(mark.at), along: ends, "hoverinfo": "skip"}
-    return [spec, texts | _texts(mark, mark.texts, place) | {"textfont": FONT_OF_TEXTS}]
+    spaced = mark.texts if mark.upright else tuple(f"\u00a0{text}" for text in mark.texts)  # off the end of the bar
+    return [spec, texts | _texts(mark, spaced, place) | {"textfont": FONT_OF_TEXTS}]
 
 
 def _texts(mark: Bars, texts: Iterable[str], position: str) -> PlotlySpec:

@@ -48,7 +48,7 @@ def run_folder(path: Path) -> Iterator[Write]:
 
 
 def run_files(run: Run, plan: Plan) -> dict[str, str]:
-    """Text of every file of a run's folder, by name."""
+    """Return the text of every file of a run's folder, by name."""
     manifest = {
         "schema": MANIFEST_SCHEMA,
         **{key: getattr(run, key) for key in ("workload", "schedule", "accelerator", "memory", "engine", "batch")},
@@ -59,12 +59,12 @@ def run_files(run: Run, plan: Plan) -> dict[str, str]:
 
 
 def json_text(value: Any) -> str:
-    """Strict JSON, indented, with a newline at its end; ValueError for a number that is not finite."""
+    """Return strict JSON, indented, with a newline at its end.  Raises ValueError for a number that is not finite."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def layers_csv(run: Run) -> str:
-    """Print the rows as CSV: the columns of `LayerRow`, fused layers with spaces between them."""
+    """Return the rows as CSV: the columns of `LayerRow`, fused layers with spaces between them."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.name for column in fields(LayerRow))

@@ -40,7 +40,7 @@ Scalar = int | float | str
 GRAPHS_A_PROCESS = 8
 
 # What cannot change a result, whatever is edited there; every other source counts.
-_IMMATERIAL = ("cli/", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
+_IMMATERIAL = ("cli/", "common/files.py", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
 _MATERIAL = ("sweep/task.py",)
 
 _PARTS = ("schema", "groups.", "layers.", "packed.", "manifest.")

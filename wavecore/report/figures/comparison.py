@@ -85,7 +85,7 @@ def _grouped_panel(cases: Sequence[WorkloadRuns], quantity: Quantity) -> Panel:
                 colours=(tint[runs[0].schedule],) * len(runs),
                 at=tuple(at + (place - (len(labels) - 1) / 2) * step for at in range(len(runs))),
                 lengths=heights,
-                texts=tuple(f"{each:.2f}" for each in ratios),
+                texts=tuple(f"{relative:.2f}" for relative in ratios),
                 hover=tuple(
                     f"{case.title}, {label}: {plain(height)} {each.symbol} ({relative:.2f}x)"
                     for case, height, relative in zip(cases, heights, ratios, strict=True)

@@ -59,14 +59,14 @@ def energy(cases: Sequence[WorkloadRuns]) -> Picture:
 
 
 def _energy_panel(case: WorkloadRuns, title: str) -> Panel:
-    runs, names = [shown.run for shown in case.runs], [shown.label for shown in case.runs]
+    runs, labels = [shown.run for shown in case.runs], tuple(shown.label for shown in case.runs)
     most = max(map(_energy, runs))
     each = scale([most], "J")
     joules = {
         part.name: [getattr(run.energy_joules, part.name) for run in runs] for part in fields(runs[0].energy_joules)
     }
     bars = _stack(
-        names,
+        [f"{title}: {label}" if title else label for label in labels],
         {_title(part): (COMPONENT_COLOURS[part], each.of(values)) for part, values in joules.items()},
         each.symbol,
         1.0,
@@ -74,7 +74,7 @@ def _energy_panel(case: WorkloadRuns, title: str) -> Panel:
         {_title(part): _shares(values, runs, most) for part, values in joules.items()},
     )
     axis = PlotAxis(title=f"energy ({each.symbol} a step)", low=0.0, high=1.2 * most / each.size)
-    return Panel(title=title, x=axis, y=PlotAxis(names=tuple(names)), marks=bars, height=ROW * len(runs) + 10)
+    return Panel(title=title, x=axis, y=PlotAxis(names=labels), marks=bars, height=ROW * len(runs) + 10)
 
 
 def _title(part: str) -> str:
