@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
@@ -71,18 +72,27 @@ def without_optimizer(run: Run) -> int:
     return run.dram_bytes.total - run.dram_bytes.optimizer
 
 
-def changes(pairs: Iterable[tuple[Run, Run]]) -> tuple[float, float, float, float]:
-    """Return the mean changes of the second run of each pair against the first, as shares."""
+class Changes(NamedTuple):
+    """Mean relative changes of a second run against a first: 0.1 is 10 % more."""
+
+    traffic: float
+    traffic_without_optimizer: float
+    speed: float
+    energy: float
+
+
+def changes(pairs: Iterable[tuple[Run, Run]]) -> Changes:
+    """Return the mean changes of the second run of each pair against the first."""
     pairs = list(pairs)
 
     def mean(of: Callable[[Run, Run], float]) -> float:
         return fmean(of(first, second) for first, second in pairs) - 1
 
-    return (
-        mean(lambda a, b: b.dram_bytes.total / a.dram_bytes.total),
-        mean(lambda a, b: without_optimizer(b) / without_optimizer(a)),
-        mean(lambda a, b: a.step_seconds / b.step_seconds),
-        mean(lambda a, b: b.energy_joules.total / a.energy_joules.total),
+    return Changes(
+        traffic=mean(lambda a, b: b.dram_bytes.total / a.dram_bytes.total),
+        traffic_without_optimizer=mean(lambda a, b: without_optimizer(b) / without_optimizer(a)),
+        speed=mean(lambda a, b: a.step_seconds / b.step_seconds),
+        energy=mean(lambda a, b: b.energy_joules.total / a.energy_joules.total),
     )
 
 

@@ -141,6 +141,7 @@ def draw() -> None:
             panel("step time (ms)", decade_axis("", values(times)), times),
         ),
         columns=2,
+        width=1000,
     )
     draw_sheet([picture], FIGURE)
 

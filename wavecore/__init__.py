@@ -5,7 +5,7 @@
     import wavecore as wc
     run = wc.simulate(wc.workload("resnet50"), schedule="mbs2", accelerator="wavecore")
     run.dram_bytes.total, run.step_seconds, run.energy_joules.total
-    run.layers            # pandas.DataFrame, one row a layer and phase
+    run.layers            # pandas.DataFrame, one row for each layer and phase
 
 `simulate` gives a whole run, `evaluate` the totals of one design point in milliseconds, `table` a DataFrame of many,
 `explore` a sweep.

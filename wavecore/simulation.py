@@ -1,4 +1,4 @@
-"""accelerator x workload x schedule -> run."""
+"""Simulate a step: a workload under a schedule on an accelerator gives a run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common import entry_points as registry
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.engines.timing import Engine, ProgressCallback
 from wavecore.errors import InputError, SpaceError, unknown_name
@@ -44,7 +45,7 @@ ENGINES = {
     "event": ("wavecore.engines.event", "run_events"),
     "analytic": ("wavecore.engines.analytic", "run_analytic"),
 }
-"""Engine names and where they live; loaded when asked for, since SimPy takes time to import."""
+"""Module and function of each engine; loaded when asked for, since SimPy takes time to import."""
 
 
 def schedule_names() -> tuple[str, ...]:
@@ -96,7 +97,7 @@ def batch_per_core(batch: int, cores: int) -> int:
 def make_plan(
     training: TrainingGraph,
     schedule: str,
-    accelerator: Accelerator,
+    accelerator: Accelerator | str,
     samples_per_core: int,
     choices: Choices = DEFAULT_CHOICES,
 ) -> Plan:
@@ -181,7 +182,7 @@ def simulate(
     manifest = Manifest(
         version=package_version(),
         hashes={
-            "workload": str(whole.memory.recall("hash", None, lambda: content_hash(whole))),
+            "workload": _graph_hash(whole),
             "plan": content_hash(plan),
             "accelerator": content_hash(machine),
             **({"profile": whole.sparsity.digest} if whole.sparsity is not None else {}),
@@ -234,6 +235,11 @@ def _machine(accelerator: Accelerator | str) -> Accelerator:
     return accelerator
 
 
+@remembered()
+def _graph_hash(training: TrainingGraph) -> str:
+    return content_hash(training)
+
+
 def _unrolled(workload: str | LayerGraph | TrainingGraph, sparsity: Profile | None) -> TrainingGraph:
     """Return one training step of what a profile leaves of the workload."""
     if sparsity is not None and not isinstance(sparsity, Profile):
@@ -269,18 +275,17 @@ def _lowered(
 ) -> tuple[TrainingGraph, Plan, Program]:
     """Return the graph that runs, its plan and the program of both.
 
-    Where an operation has no room, a plan that is given, or that keeps or holds tensors on chip, is wrong: `PlanError`.
-    Otherwise the buffer is too small for the network: `SpaceError`.
+    Where an operation has no room, a plan that keeps or holds tensors on chip is wrong: `PlanError`.  Otherwise the
+    buffer is too small for the network: `SpaceError`.
     """
     plan = _plan(whole, schedule, machine, batch, choices)
     training = planned_graph(whole, plan, machine)
     try:
         return training, plan, lower(training, plan, machine)
     except SpaceError:
-        if isinstance(schedule, Plan):
-            verify_plan(training, plan, machine)
-        elif any(group.forward or group.backward or group.held for group in (*plan.groups, *plan.groups_of_backward)):
-            verify_plan(training, plan, machine, where=f"schedule {schedule}")
+        if any(group.forward or group.backward or group.held for group in (*plan.groups, *plan.groups_of_backward)):
+            where = "" if isinstance(schedule, Plan) else f"schedule {schedule}"
+            verify_plan(training, plan, machine, where=where)
         raise
 
 

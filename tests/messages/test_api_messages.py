@@ -15,7 +15,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.network.layers import BatchNorm, Conv, CrossEntropy, Flatten, GlobalAvgPool, Linear, ReLU
 from wavecore.network.shapes import Shape
 from wavecore.plan.footprints import footprints
-from wavecore.plan.model import Choices, Group, Plan
+from wavecore.plan.model import Choices, Group, Plan, Residency
 from wavecore.plan.rules import verify_plan
 from wavecore.plan.schedule import Schedule
 from wavecore.program.lower import lower
@@ -183,7 +183,13 @@ def test_other_arguments(options: dict[str, Any], message: str) -> None:
 def test_paths() -> None:
     with pytest.raises(InputError) as caught:
         wc.load_plan(3, TRAINING)  # type: ignore[arg-type]
-    assert caught.value.message == 'path: is 3, not a path; try: "plan.toml"'
+    assert caught.value.message == 'path: is 3, not a path; try: "file.toml"'
+    with pytest.raises(InputError) as caught:
+        wc.load_plan("nowhere.toml", TRAINING)
+    assert caught.value.message == "nowhere.toml: there is no such file"
+    with pytest.raises(InputError) as caught:
+        wc.plan_text({})  # type: ignore[arg-type]
+    assert caught.value.message == "plan: is a dict, not a Plan; try: a value of that type"
 
 
 # -- schedules of other packages -----------------------------------------------------------------------------
@@ -229,7 +235,9 @@ def test_a_schedule_that_holds_too_much(engine: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_buffer_that_is_too_small(engine: str) -> None:
-    with pytest.raises(SpaceError, match=r"layer one, forward: needs .* bytes"):
-        simulate(TRAINING, "baseline", machine("core.global_buffer=100 B"), batch=8, engine=engine)
-    with pytest.raises(PlanError, match=r"plan baseline of chain: group 1: layer one, forward: needs .* bytes"):
-        simulate(TRAINING, PLAN, machine("core.global_buffer=100 B"), engine=engine)
+    for schedule in ("baseline", PLAN):
+        with pytest.raises(SpaceError, match=r"^layer one, forward: needs .* bytes"):
+            simulate(TRAINING, schedule, machine("core.global_buffer=100 B"), batch=8, engine=engine)
+    kept = replace(PLAN, groups=(Group(("one", "two"), 4, {"one": Residency.KEPT}), LOSS))
+    with pytest.raises(PlanError, match=r"^plan baseline of chain: group 1: layer one, forward: needs .* bytes"):
+        simulate(TRAINING, kept, machine("core.global_buffer=100 B"), engine=engine)

@@ -83,6 +83,35 @@ def test_a_graph_that_remembers_gives_what_a_fresh_one_gives(
         assert known == evaluate(fresh(network), schedule, accelerator, batch=2 * batch)
 
 
+MACHINES = (
+    "vector.lanes=64",
+    "vector.startup=1 cycle",
+    "core.array_port=64 B/cycle",
+    "core.vector_port=64 B/cycle",
+    "core.memory_port=64 B/cycle",
+    "core.global_buffer=1 MiB",
+    "array.rows=32",
+    "array.weight_double_buffering=false",
+    "array.weight_load=global",
+    "chip.cores=1",
+    "chip.clock=1 GHz",
+    "memory=lpddr4",
+)
+
+
+@pytest.mark.parametrize("schedule", ["archopt", "mbs2"])
+def test_a_graph_that_has_seen_other_machines_gives_what_a_fresh_one_gives(schedule: str) -> None:
+    """Every setting changes what the step costs, and none is mistaken for another that the graph remembers."""
+    network = workload("resnet18", image=32)
+    training, seen = fresh(network), set()
+    for setting in (None, *MACHINES, None):
+        accelerator = load_accelerator(overrides=[setting] if setting else [])
+        point = evaluate(training, schedule, accelerator, batch=16)
+        assert point == evaluate(fresh(network), schedule, accelerator, batch=16)
+        seen.add((point.step_cycles, point.step_seconds))
+    assert len(seen) == len(MACHINES) + 1
+
+
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
 @pytest.mark.parametrize("engine", ["analytic", "event"])
 def test_a_design_point_is_the_totals_of_a_run(schedule: str, engine: str) -> None:

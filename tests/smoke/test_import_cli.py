@@ -66,7 +66,7 @@ def test_notes_go_to_stderr(model: str, capsys: pytest.CaptureFixture[str]) -> N
     assert main(("run", model, *SMALL, "--json", "--option", "norm=batch")) == 0
     said = capsys.readouterr()
     assert "batch_norm" in {layer["kind"] for layer in json.loads(said.out)["layers"]}
-    assert said.err.startswith("note: model.onnx: no sub-batch passes through") and said.err.count("\n") == 1
+    assert said.err.startswith("note: model.onnx: a normalization over the mini-batch") and said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("norm", ["group", "batch"])

@@ -50,7 +50,7 @@ def test_a_gemm_issues_drains_and_is_swept() -> None:
     """The array counts as filled when the step begins; the last step's eighth of the sweep comes after the product."""
     timing = run(gemm(array=8000, vector=800))
     assert timing.step_cycles == 8000 + 100 + DRAIN
-    assert (timing.array_busy_cycles, timing.rows["gemm", "forward"].vector_busy_cycles) == (8000, 800)
+    assert (timing.units["array"].busy_cycles, timing.rows["gemm", "forward"].busy_cycles["vector"]) == (8000, 800)
 
 
 def test_a_slow_sweep_begins_behind_the_first_step() -> None:
@@ -141,7 +141,7 @@ def test_they_wait_for_space_where_there_is_none() -> None:
     """One of 4 MiB fits in 7: every command begins when the one before has drained."""
     timing = run(*[held(10000)] * 5, buffer=7 * MIB)
     assert timing.step_cycles == 5 * 18607 + 3  # 8192 + 33.6 + 128 + 10,000 + 254 = 18,607.6
-    assert timing.stall_dram_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
+    assert timing.units["array"].dram_stall_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
     assert timing.buffer_peak_bytes == 4 * MIB
 
 
@@ -160,8 +160,8 @@ def test_iterations_that_repeat_add_the_same_each(repeat: bool) -> None:
     """DRAM is the slowest: 20 loads of 8192 cycles; the array waits 8192 - 1000 - 128 before each but the first."""
     timing = run(held(), iterations=20, repeat=repeat)
     assert timing.step_cycles == ceil(20 * 8192 + LATENCY + FILL + 1000 + DRAIN)
-    assert timing.array_busy_cycles == 20_000
-    assert timing.stall_dram_cycles == int(8192 + LATENCY + 19 * 7064)
+    assert timing.units["array"].busy_cycles == 20_000
+    assert timing.units["array"].dram_stall_cycles == int(8192 + LATENCY + 19 * 7064)
     assert timing.rows["held", "forward"].cycles == timing.step_cycles
     assert (timing.events < 20) is repeat  # commands that were played
 
@@ -218,9 +218,9 @@ def test_what_an_earlier_segment_left_late_is_still_waited_for() -> None:
 def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
     """``a`` runs twice an iteration, 1000 and 500 cycles of the array and 80 and 40 of the vector unit, 3 times."""
     timing = run(gemm("a", 1000, 80), gemm("b", 100, 8), gemm("a", 500, 40), iterations=3)
-    busy = {key[0]: (row.array_busy_cycles, row.vector_busy_cycles) for key, row in timing.rows.items()}
+    busy = {key[0]: (row.busy_cycles["array"], row.busy_cycles["vector"]) for key, row in timing.rows.items()}
     assert busy == {"a": (4500, 360), "b": (300, 24)}
-    assert timing.array_busy_cycles == 4800
+    assert timing.units["array"].busy_cycles == 4800
 
 
 @pytest.mark.parametrize(

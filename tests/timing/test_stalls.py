@@ -30,7 +30,8 @@ def analytic(*commands: Command, **options: int) -> Timing:
 
 
 def stalls(timing: Timing) -> tuple[int, int, int]:
-    return timing.stall_dram_cycles, timing.stall_vector_cycles, timing.stall_dependency_cycles
+    array = timing.units["array"]
+    return array.dram_stall_cycles, array.unit_stall_cycles, array.dependency_stall_cycles
 
 
 def gemm(name: str = "gemm", array: int = 1000, vector: int = 0, steps: int = 8, **changes: object) -> Command:

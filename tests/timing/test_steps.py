@@ -107,7 +107,7 @@ def test_waits_posts_and_cycles() -> None:
     assert table.waits == [[("x", 5, 5)], [("x", 10, 5)]]
     assert table.overwrites == [[("y", 6, 3)], [("y", 6, 3)]]
     assert table.posts == [[("w", 4)], [("z", 8), ("w", 4)]]
-    assert (table.array, table.vector) == ([3, 4], [1, 2])
+    assert table.cycles == ([3, 4], [1, 2])
 
 
 def test_packed_bytes_are_shared_out_like_dense_ones() -> None:
@@ -127,7 +127,7 @@ def test_packed_bytes_are_shared_out_like_dense_ones() -> None:
 
 def instance(made: Command, iteration: int = 2, first_sample: int = 4) -> CommandInstance:
     segment = Segment("segment", Direction.FORWARD, ((2, (made,)),) * 4)
-    return CommandInstance(made, step_table(made), segment, iteration, first_sample, False, False)
+    return CommandInstance(made, step_table(made), segment, iteration, first_sample, False, False, 0, (0,))
 
 
 def own(total: int, batched: bool = True) -> Load:

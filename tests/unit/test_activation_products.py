@@ -128,14 +128,18 @@ def test_products_of_activations_have_operations_of_their_own() -> None:
 def test_a_command_counts_the_products_of_all_its_samples(heads: int) -> None:
     work, products = only_command(attention(heads)).work, SUB_BATCH * heads
     assert work.macs == products * 4 * 8 * 4
-    assert work.array_cycles == products * PRODUCT_CYCLES
-    assert (work.fill_cycles, work.drain_cycles, work.output_tiles) == (FILL, DRAIN, products)
+    assert work.stage("array").cycles == products * PRODUCT_CYCLES
+    assert (work.stage("array").fill_cycles, work.stage("array").drain_cycles, work.output_tiles) == (
+        FILL,
+        DRAIN,
+        products,
+    )
     assert (work.buffer_read_bytes, work.buffer_write_bytes) == (products * 128, products * 32)
 
 
 def test_without_a_slow_port_a_product_takes_its_longest_side() -> None:
     """A wave lasts as long as four rows of A stream or eight rows of B load: 8 cycles."""
-    assert only_command(attention(), machine("chip.cores=1")).work.array_cycles == SUB_BATCH * 8
+    assert only_command(attention(), machine("chip.cores=1")).work.stage("array").cycles == SUB_BATCH * 8
 
 
 def test_operands_arrive_and_leave_sample_by_sample() -> None:
@@ -164,7 +168,7 @@ def test_a_resident_operand_is_awaited_sample_by_sample() -> None:
 def test_every_further_sample_takes_a_product(engine: Engine) -> None:
     """Loads and sweeps hide behind products that are fifteen times as long."""
     six, twelve = (engine(lower(attention(), planned(size), SLOW_PORT), SLOW_PORT) for size in (6, 12))
-    assert six.array_busy_cycles == 6 * PRODUCT_CYCLES
+    assert six.units["array"].busy_cycles == 6 * PRODUCT_CYCLES
     assert twelve.step_cycles - six.step_cycles == 6 * PRODUCT_CYCLES
 
 
@@ -198,7 +202,7 @@ def test_it_runs_in_the_least_buffer_and_overlaps_there(heads: int) -> None:
         for accelerator in (with_buffer(least), SLOW_PORT)
     )
     assert tight.buffer_peak_bytes <= least
-    assert tight.array_busy_cycles == wide.array_busy_cycles == SAMPLES * heads * PRODUCT_CYCLES
+    assert tight.units["array"].busy_cycles == wide.units["array"].busy_cycles == SAMPLES * heads * PRODUCT_CYCLES
     assert tight.step_cycles <= 1.05 * wide.step_cycles
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from builders import SCHEDULES, chain, machine
 
-from wavecore.engines.timing import RowTiming, Timing
+from wavecore.engines.timing import RowTiming, Timing, UnitTiming
 from wavecore.plan.model import Plan
+from wavecore.program.commands import RowKey
 from wavecore.program.counts import RowCounts
 from wavecore.results.assembly import group_summaries, layer_rows, totals
 from wavecore.training.operations import Phase, TensorClass
@@ -20,7 +21,7 @@ READ, WRITTEN = 10101010101, 20202020202  # a 1 read and a 2 written at every ot
 COUNTS = {
     "macs": 2 * 128 * 128 * 350,  # 350 cycles of both arrays
     "effectual_macs": 5,
-    "gated_macs": 3,
+    "gated_macs": 2 * 128 * 128 * 50,
     "skipped_macs": 2 * 128 * 128 * 100,
     "vector_operations": 7,
     "register_bytes": 11,
@@ -31,11 +32,14 @@ COUNTS = {
 }
 TIMING = Timing(
     step_cycles=1000,
-    rows={("one", Phase.FORWARD): RowTiming(600, 300, 200), ("two", Phase.UPDATE): RowTiming(400, 0, 100)},
-    array_busy_cycles=400,
-    stall_dram_cycles=300,
-    stall_vector_cycles=200,
-    stall_dependency_cycles=100,
+    rows={
+        RowKey("one", Phase.FORWARD): RowTiming(600, {"array": 300, "vector": 200}),
+        RowKey("two", Phase.UPDATE): RowTiming(400, {"array": 0, "vector": 100}),
+    },
+    units={
+        "array": UnitTiming(busy_cycles=400, dram_stall_cycles=300, unit_stall_cycles=200, dependency_stall_cycles=100),
+        "vector": UnitTiming(busy_cycles=1, dram_stall_cycles=2, unit_stall_cycles=3, dependency_stall_cycles=994),
+    },
     dram_bytes=MOVED,
     buffer_peak_bytes=77,
     events=5,
@@ -75,7 +79,7 @@ def test_dram_bytes_by_direction_and_by_class() -> None:
 
 def test_a_row_has_its_own_counts_times_and_energy() -> None:
     """Energy: MACs that are neither gated nor skipped, and static power over the row's 600 cycles."""
-    keys = (("one", Phase.FORWARD), ("two", Phase.UPDATE))
+    keys = (RowKey("one", Phase.FORWARD), RowKey("two", Phase.UPDATE))
     first, second = layer_rows(training_graph(chain()), {keys[0]: counts(), keys[1]: RowCounts()}, TIMING, machine())
     assert (first.name, first.kind, first.phase, len(first.fused)) == ("one", "conv", Phase.FORWARD, 1)
     assert (first.cycles, first.array_busy_cycles, first.vector_busy_cycles) == (600, 300, 200)

@@ -42,7 +42,7 @@ def cost(
     blocks: int = 1,
     accelerator: Accelerator = NARROW,
 ) -> CommandCost:
-    return command_work(streamed(graph, name), Blocking(order, 0, blocks=blocks), samples, accelerator)
+    return command_work(streamed(graph, name), Blocking(order, 0, blocks=blocks), samples, accelerator, "")
 
 
 def recurrent() -> LayerGraph:
@@ -73,7 +73,7 @@ def test_the_state_of_an_lstm_is_written_and_read_in_every_time_step() -> None:
     assert work.buffer_read_bytes == 2800 + 960 + 720
     assert work.buffer_write_bytes == 1440 + 720
     # the vector unit moves sums, results and the state both ways, in 5 equal parts that each start anew (16 cycles)
-    assert work.vector_cycles == 5 * ((960 + 1440 + 2 * 720) // 5 + 16)
+    assert work.stage("vector").cycles == 5 * ((960 + 1440 + 2 * 720) // 5 + 16)
     assert work.vector_operations == 3 * 8 * 5 * 12
 
 
@@ -86,7 +86,7 @@ def test_the_state_of_an_lstm_backward() -> None:
     work = cost(recurrent(), "lstm.data_gradient", 3, LoopOrder.WEIGHTS_STAY)
     assert work.buffer_read_bytes == 3520 + 1440 + 1440
     assert work.buffer_write_bytes == 960 + 1440
-    assert work.vector_cycles == 5 * ((1440 + 960 + 2 * 1440) // 5 + 16)
+    assert work.stage("vector").cycles == 5 * ((1440 + 960 + 2 * 1440) // 5 + 16)
     assert work.vector_operations == 3 * 8 * 5 * 18
 
 
@@ -103,14 +103,14 @@ def test_every_round_adds_its_products_to_the_gradient_on_chip(rounds: int) -> N
     assert (work.macs, work.vector_operations) == (1024, 8 * rounds)
     assert work.buffer_read_bytes == 1024 + 512 + 32 * rounds
     assert work.buffer_write_bytes == 32 * rounds
-    assert work.vector_cycles == 2 * 32 * rounds + 16
+    assert work.stage("vector").cycles == 2 * 32 * rounds + 16
 
 
 @pytest.mark.parametrize("order", [LoopOrder.OPERANDS_STAY, LoopOrder.ROW_BLOCKS, LoopOrder.COLUMN_BLOCKS])
 def test_blocks_of_other_orders_finish_each_sum_once(order: LoopOrder) -> None:
     work = cost(pointwise(), "one.weight_gradient", 2, order, 3)
     assert (work.buffer_read_bytes, work.buffer_write_bytes) == (1024 + 512 + 32, 32)
-    assert (work.vector_operations, work.vector_cycles) == (8, 2 * 32 + 16)
+    assert (work.vector_operations, work.stage("vector").cycles) == (8, 2 * 32 + 16)
 
 
 # -- products and sweeps ------------------------------------------------------------------------------------------
@@ -124,15 +124,20 @@ def test_a_product_drains_its_results_only() -> None:
     """
     work = cost(pointwise(), "one.forward", 1, LoopOrder.RIGHT_STAYS)
     assert (work.buffer_read_bytes, work.buffer_write_bytes) == (512 + 16, 256)
-    assert (work.vector_operations, work.vector_cycles) == (128, 256 + 16)
-    assert (work.array_cycles, work.fill_cycles, work.drain_cycles, work.output_tiles) == (64, 4, 4, 1)
+    assert (work.vector_operations, work.stage("vector").cycles) == (128, 256 + 16)
+    assert (
+        work.stage("array").cycles,
+        work.stage("array").fill_cycles,
+        work.stage("array").drain_cycles,
+        work.output_tiles,
+    ) == (64, 4, 4, 1)
     assert (work.macs, work.effectual_macs, work.gated_macs, work.skipped_macs) == (512, 512, 0, 0)
 
 
 def test_a_narrow_port_holds_the_array_up() -> None:
     """528 B through a port of 3 B a cycle take 176 cycles, more than the 64 of the issue."""
     slow = machine("core.array_port=3 B/cycle")
-    assert cost(pointwise(), "one.forward", 1, LoopOrder.RIGHT_STAYS, 1, slow).array_cycles == 176
+    assert cost(pointwise(), "one.forward", 1, LoopOrder.RIGHT_STAYS, 1, slow).stage("array").cycles == 176
 
 
 @pytest.mark.parametrize(("lanes", "cycles"), [(256, 3 * 1536 + 16), (1, 3 * 768 + 16)])
@@ -147,10 +152,10 @@ def test_a_sweep_is_as_slow_as_its_port_or_its_lanes(lanes: int, cycles: int) ->
     port = 1 if lanes == 256 else 2
     accelerator = machine(f"core.vector_port={port} B/cycle", f"vector.lanes={lanes}")
     work = cost(net.build(), "sum.forward", 3, LoopOrder.SWEEPS, 1, accelerator)
-    assert (work.vector_operations, work.vector_cycles) == (3 * 256, cycles)
+    assert (work.vector_operations, work.stage("vector").cycles) == (3 * 256, cycles)
     assert (work.buffer_read_bytes, work.buffer_write_bytes) == (3 * 1024, 3 * 512)
     wide = machine("core.vector_port=64 KiB/cycle", "vector.lanes=1")
-    assert cost(net.build(), "sum.forward", 3, LoopOrder.SWEEPS, 1, wide).vector_cycles == 3 * 256 + 16
+    assert cost(net.build(), "sum.forward", 3, LoopOrder.SWEEPS, 1, wide).stage("vector").cycles == 3 * 256 + 16
 
 
 def test_what_a_product_moves_in_local_buffers_and_registers() -> None:
@@ -170,7 +175,7 @@ def test_every_group_of_a_convolution_is_a_product_of_its_own() -> None:
     net = Network("grouped", Shape(4, 8, 8))
     net(CrossEntropy(), net(Conv(2, 8), net(Conv(2, groups=2), net.input, name="one"), name="head"), name="loss")
     work = cost(net.build(), "one.forward", 1, LoopOrder.RIGHT_STAYS)
-    assert (work.array_cycles, work.output_tiles, work.macs) == (128, 2, 64 * 2 * 2)
+    assert (work.stage("array").cycles, work.output_tiles, work.macs) == (128, 2, 64 * 2 * 2)
     assert work.buffer_read_bytes == 2 * (256 + 4)
     assert work.local_buffer_bytes == 2 * 2 * (256 + 4 + 256)
 
@@ -185,9 +190,9 @@ def test_a_strided_data_gradient_is_a_product_for_each_parity() -> None:
     x = net(Conv(2, 3, 2, 1), net(Conv(4), net.input, name="stem"), name="down")
     net(CrossEntropy(), net(Conv(2, 4), x, name="head"), name="loss")
     work = cost(net.build(), "down.data_gradient", 1, LoopOrder.RIGHT_STAYS)
-    assert (work.array_cycles, work.output_tiles, work.macs) == (4 * 16, 4, 16 * 18 * 4)
+    assert (work.stage("array").cycles, work.output_tiles, work.macs) == (4 * 16, 4, 16 * 18 * 4)
     assert work.buffer_read_bytes == 16 * 18 * 2 + 18 * 4 * 2
-    assert work.drain_cycles == work.fill_cycles + 2
+    assert work.stage("array").drain_cycles == work.stage("array").fill_cycles + 2
 
 
 @pytest.mark.parametrize(("gated", "resting"), [(False, 0), (True, 256)])
@@ -203,8 +208,8 @@ def test_a_tile_of_zeros_is_left_out_with_all_that_it_costs(gated: bool, resting
     empty = (EmptyTiles(gemm=0, rows=4, columns=2, count=1),)
     pruned = replace(placed.operation, empty_tiles=empty, effectual_share=0.25, gated=gated)
     accelerator = machine("array.rows=4", "core.vector_port=1 B/cycle")
-    work = command_work(replace(placed, operation=pruned), Blocking(LoopOrder.RIGHT_STAYS, 0), 1, accelerator)
-    assert (work.array_cycles, work.buffer_read_bytes) == (64, 512 + 16)
+    work = command_work(replace(placed, operation=pruned), Blocking(LoopOrder.RIGHT_STAYS, 0), 1, accelerator, "")
+    assert (work.stage("array").cycles, work.buffer_read_bytes) == (64, 512 + 16)
     assert (work.macs, work.skipped_macs, work.effectual_macs, work.gated_macs) == (1024, 512, 256, resting)
     assert work.local_buffer_bytes == 2 * (512 + 16 + 512)
     assert work.register_bytes == 1024 + 56 + 2048
@@ -229,5 +234,5 @@ def test_a_core_updates_its_half_of_a_layer() -> None:
     update = next(each for *_, each in commands(lower(training, plan, machine())) if each.name == "one.update")
     assert (update.work.buffer_read_bytes, update.work.buffer_write_bytes) == (432 + 432, 432 + 108)
     assert update.work.interconnect_bytes == 54 * 4
-    assert (update.work.vector_operations, update.work.vector_cycles) == (54 * 4, 2 + 16)
+    assert (update.work.vector_operations, update.work.stage("vector").cycles) == (54 * 4, 2 + 16)
     assert (update.steps, update.sweep_steps, update.blocks) == (8, 0, 1)

@@ -95,7 +95,12 @@ def test_commands_cost_what_the_dataflow_says() -> None:
     """Forward as above; the weight gradient is 64 x 8 times 8 x 6: 16 x 2 tiles of 8 cycles."""
     held, streams = lowered(machine("weight_stationary")), lowered(machine("output_stationary"))
     found = {
-        name: (each.work.fill_cycles, each.work.array_cycles, each.work.drain_cycles, each.work.output_tiles)
+        name: (
+            each.work.stage("array").fill_cycles,
+            each.work.stage("array").cycles,
+            each.work.stage("array").drain_cycles,
+            each.work.output_tiles,
+        )
         for name, each in streams.items()
         if each.work.macs
     }
@@ -103,7 +108,10 @@ def test_commands_cost_what_the_dataflow_says() -> None:
     # B stays in the global buffer while row tiles of A pass: 8 rows are one tile, or two of the array's 4 rows
     assert (held["fc.forward"].blocks, streams["fc.forward"].blocks) == (1, 2)
     # weight-stationary: 16 waves of 4 rows by 2 column blocks, each of max(m = 8, k = 4) cycles
-    assert (held["fc.forward"].work.fill_cycles, held["fc.forward"].work.array_cycles) == (4, 32 * 8)
+    assert (held["fc.forward"].work.stage("array").fill_cycles, held["fc.forward"].work.stage("array").cycles) == (
+        4,
+        32 * 8,
+    )
     # A is fetched once for each of 2 column tiles, B once for each of 2 row tiles
     assert streams["fc.forward"].work.buffer_read_bytes == 2 * (8 * 64 * 2 + 64 * 6 * 2)
 
@@ -127,7 +135,7 @@ def test_both_engines_take_the_hand_counted_cycles(engine: object) -> None:
     timing = engine(program(forward), accelerator)  # type: ignore[operator]
     assert forward.steps == 4
     assert timing.step_cycles == 256 + 6 + 12
-    assert timing.array_busy_cycles == 256
+    assert timing.units["array"].busy_cycles == 256
 
 
 @pytest.mark.parametrize("engine", ["event", "analytic"])

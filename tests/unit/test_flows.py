@@ -56,7 +56,7 @@ def test_a_step_takes_4096_cycles(samples: int, steps: int) -> None:
     net = Network("pool", Shape(64, 32, 32))
     net(Outlet(), net(AvgPool(8, 1), net.input, name="pool"), name="out")
     found = lowered(net.build(), samples)["pool.forward"]
-    assert found.work.vector_cycles == 10_000 * samples + 16
+    assert found.work.stage("vector").cycles == 10_000 * samples + 16
     assert found.steps == steps
     for startup, exact in ((960, 10), (961, 11)):  # 40,960 cycles are 10 steps to the cycle
         assert lowered(net.build(), 4, f"vector.startup={startup} cycles")["pool.forward"].steps == exact

@@ -7,47 +7,6 @@ import pytest
 from wavecore.common.memo import Memo, remembered
 
 
-def test_a_result_is_made_once() -> None:
-    made: list[int] = []
-    known = Memo()
-    for _ in range(3):
-        assert known.recall("kind", 1, lambda: made.append(1) or "result") == "result"
-    assert made == [1]
-
-
-def test_kinds_do_not_mix() -> None:
-    known = Memo()
-    assert [known.recall(kind, 1, lambda kind=kind: kind) for kind in ("a", "b", "a")] == ["a", "b", "a"]
-    assert repr(known) == "<Memo 1 a, 1 b>"
-    assert (len(known), repr(Memo())) == (2, "<Memo empty>")
-
-
-def test_nothing_is_a_result_too() -> None:
-    made: list[int] = []
-    known = Memo()
-    for _ in range(2):
-        assert known.recall("kind", 1, lambda: made.append(1)) is None
-    assert made == [1]
-
-
-def test_a_full_kind_forgets_its_older_half() -> None:
-    known = Memo()
-    for key in range(5):
-        known.keep("kind", key, key, limit=4)
-    assert len(known) == 3
-    assert [known.recall("kind", key, lambda: "again") for key in (2, 3, 4, 0)] == [2, 3, 4, "again"]
-
-
-def test_a_failure_is_not_remembered() -> None:
-    known = Memo()
-    with pytest.raises(ZeroDivisionError):
-        known.recall("kind", 1, lambda: 1 // 0)
-    assert known.recall("kind", 1, lambda: 5) == 5
-
-
-# -- functions that are remembered ---------------------------------------------------------------------------
-
-
 class Owner:
     """A value with a memory, and a list of the calls that were made in earnest."""
 
@@ -111,3 +70,39 @@ def test_a_function_forgets_its_older_half_at_its_limit() -> None:
 
 def test_a_function_keeps_its_name_and_docstring() -> None:
     assert (total.__name__, total.__doc__) == ("total", "Return the sum, and note that it was computed.")
+
+
+@remembered()
+def nothing(owner: Owner) -> None:
+    """Note that the function ran, and return nothing."""
+    owner.calls.append("nothing")
+
+
+@remembered()
+def failing(owner: Owner) -> int:
+    """Fail at the first call."""
+    owner.calls.append("failing")
+    return 1 // (len(owner.calls) - 1)
+
+
+def test_nothing_is_a_result_too() -> None:
+    owner = Owner()
+    for _ in range(2):
+        nothing(owner)
+    assert owner.calls == ["nothing"]
+
+
+def test_a_failure_is_not_remembered() -> None:
+    owner = Owner()
+    with pytest.raises(ZeroDivisionError):
+        failing(owner)
+    assert failing(owner) == 1
+
+
+def test_a_memory_tells_what_it_knows() -> None:
+    owner = Owner()
+    assert (len(owner.memory), repr(owner.memory)) == (0, "<Memo empty>")
+    total(owner, 1)
+    total(owner, 2)
+    bounded(owner, 1)
+    assert (len(owner.memory), repr(owner.memory)) == (3, f"<Memo 2 {__name__}.total, 1 {__name__}.bounded>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ import pytest
 from builders import SCHEDULES, machine
 from small_networks import NETWORKS
 
+import wavecore as wc
+from wavecore.cli import main
 from wavecore.common import entry_points
 from wavecore.errors import GraphError, InputError, PlanError
 from wavecore.hardware.specs import Accelerator
@@ -19,6 +22,7 @@ from wavecore.plan.rules import verify_plan
 from wavecore.plan.schedule import Schedule
 from wavecore.results.run import Run
 from wavecore.simulation import simulate
+from wavecore.sweep import task
 from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import Phase
 from wavecore.training.rewrites import rewritten
@@ -202,3 +206,37 @@ def test_rewrites_in_files_that_are_wrong(old: str, new: str, message: str, regi
     with pytest.raises(PlanError) as caught:
         load_plan(path, training)
     assert caught.value.message.startswith(message.replace("F:", f"{path}:"))
+
+
+def test_every_command_goes_on_with_the_rewritten_graph(
+    registered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("lenet5", "--schedule", "rewriting", "--batch", "4", "--set", "core.global_buffer=1 MiB")
+    planned = ("lenet5", "--schedule", "plan.toml", "--set", "core.global_buffer=1 MiB")
+    assert main(["plan", *small, "--out", "plan.toml"]) == 0
+    assert main(["check", "plan.toml", "--set", "core.global_buffer=1 MiB"]) == 0
+    capsys.readouterr()
+    steps = []
+    for words in (small, planned):
+        assert main(["run", *words, "--json", "--out", "folder"]) == 0
+        steps.append(json.loads(capsys.readouterr().out)["layers"])
+        assert main(["program", *words]) == 0
+        text = capsys.readouterr().out
+        assert text.index("fc2.data_gradient:") < text.index("fc2.weight_gradient:")
+        assert main(["plan", *words, "--json"]) == 0
+        rewrites = json.loads(capsys.readouterr().out)["rewrites"]
+        assert rewrites == [{"name": "weight_gradient_last", "kinds": ["conv", "linear"]}]
+        assert main(["plan", *words]) == 0
+        assert "after rewrite WeightGradientLast(kinds=('conv', 'linear'))" in capsys.readouterr().out
+    assert steps[0] == steps[1]
+    pytest.importorskip("torch")
+    for schedule in ("rewriting", "plan.toml"):
+        assert main(["verify", "lenet5", "--schedule", schedule, "--set", "core.global_buffer=1 MiB"]) == 0
+
+
+def test_a_sweep_goes_on_with_the_rewritten_graph(registered: None) -> None:
+    outcome = task.evaluate(task.make_task("lenet5", "rewriting", machine(), batch=4))
+    assert outcome.error is None
+    assert outcome.metrics is not None
+    assert outcome.metrics["step_cycles"] == wc.evaluate("lenet5", "rewriting", machine(), batch=4).step_cycles

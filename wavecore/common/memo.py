@@ -39,11 +39,6 @@ class Memo:
         known[key] = result
         return result
 
-    def recall(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return the result under ``key``; call ``make`` for it when there is none yet."""
-        known = self._kinds[kind]
-        return known[key] if key in known else self.keep(kind, key, make())
-
     def __len__(self) -> int:
         return sum(map(len, self._kinds.values()))
 

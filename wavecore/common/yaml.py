@@ -130,5 +130,5 @@ def _line(event: Any) -> int:
 
 
 def items(node: YamlNode) -> Iterator[tuple[str, YamlNode]]:
-    """The keys and values of a mapping; nothing of any other value."""
+    """Yield the keys and values of a mapping; nothing for any other value."""
     yield from node.value.items() if isinstance(node.value, dict) else ()

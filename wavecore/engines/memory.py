@@ -8,7 +8,7 @@ from wavecore.engines.probe import Probe
 from wavecore.hardware.dram import PS_PER_SECOND, Dram
 from wavecore.hardware.specs import Accelerator
 
-REQUEST_BYTES = 64 * 1024  # a queue's instance: it lets others in after so many bytes
+REQUEST_BYTES = 64 * 1024  # a queue moves so many bytes before it is another queue's turn
 
 
 class SharedMemory:
@@ -44,9 +44,9 @@ class SharedMemory:
         return event
 
     def _slots(self, queue: int, nbytes: int) -> int:
-        """Bytes of whole stripes that a request adds to its queue's stream.
+        """Return the bytes of whole stripes that a request adds to its queue's stream.
 
-        Requests of a queue continue where the last one ended, so what rounding one up takes, the next one gains.
+        Requests of a queue continue where the last one ended: a stripe that two of them share counts for the first.
         """
         stripe, start = self._stripe, self._offset[queue]
         end = start + nbytes

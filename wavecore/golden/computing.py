@@ -25,7 +25,7 @@ def array_queue(core: CoreState) -> Iterator[bool]:
     """
     sequence = 0
     for executed in core.commands:
-        if not executed.command.work.array_cycles:
+        if not executed.command.work.chained:
             sequence += executed.command.steps
             continue
         core.positions["array"] = executed.where
@@ -94,7 +94,7 @@ def vector_queue(core: CoreState) -> Iterator[bool]:
     for executed in core.commands:
         command = executed.command
         core.positions["vector"] = executed.where
-        gemm = command.work.array_cycles > 0
+        gemm = command.work.chained
         for step in range(command.steps):
             sequence += 1
             gemm_steps += gemm

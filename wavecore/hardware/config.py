@@ -14,6 +14,7 @@ size, or a preset states it and a later layer changes the array, the buffer gets
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -68,7 +69,10 @@ def _keys(spec: type) -> dict[str, SettingKey]:
     return keys
 
 
-_SPECS: dict[str, type] = {part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part != "name"}
+# The list of units has no section: no file states it.
+_SPECS: dict[str, type] = {
+    part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part not in ("name", "units")
+}
 _SECTIONS = {section: _keys(spec) for section, spec in _SPECS.items()}
 
 # A plain number is from 1 to this; a quantity is positive and at most the ceiling of its unit.
@@ -139,7 +143,8 @@ def sources(
 
 def describe(accelerator: specs.Accelerator) -> dict[str, Any]:
     """Return the machine as nested dicts of plain values in base units, keyed by field name, for JSON."""
-    return asdict(accelerator)
+    described: dict[str, Any] = json.loads(json.dumps(asdict(accelerator)))
+    return described
 
 
 def available(kind: PresetKind) -> list[str]:

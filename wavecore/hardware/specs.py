@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from wavecore.common.names import Name
+
 WeightLoad = Literal["skewed", "global"]
 
 
@@ -57,6 +59,48 @@ class CoreSpec:
     array_port_bytes_per_cycle: int
     vector_port_bytes_per_cycle: int
     memory_port_bytes_per_cycle: int  # each way: loads write the buffer while stores read it
+
+
+class UnitKind(Name):
+    """What a unit of a core does."""
+
+    LOAD = "load"  # reads DRAM into the global buffer
+    ARRAY = "array"  # multiplies
+    VECTOR = "vector"  # takes results from an array, and sweeps over the global buffer
+    STORE = "store"  # writes DRAM from the global buffer
+
+
+DRAM_KINDS = (UnitKind.LOAD, UnitKind.STORE)
+"""The kinds of units that move data to and from DRAM; the others compute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitSpec:
+    """One unit of a core: it works through a queue of commands in order, beside the other units.
+
+    ``result_slots`` is the number of finished steps whose results the unit can hold until the unit of the next stage
+    has taken them; 0 for a unit whose results go to the global buffer or to DRAM.  ``layer_kinds`` names the kinds of
+    layers whose sweeps run on this vector unit; the first vector unit without any takes everything else.
+    """
+
+    name: str
+    kind: UnitKind
+    result_slots: int = 0
+    layer_kinds: tuple[str, ...] = ()
+
+
+CORE_UNITS = (
+    UnitSpec(name="load", kind=UnitKind.LOAD),
+    # of two steps in the accumulators one is drained while the other is filled
+    UnitSpec(name="array", kind=UnitKind.ARRAY, result_slots=2),
+    UnitSpec(name="vector", kind=UnitKind.VECTOR),
+    UnitSpec(name="store", kind=UnitKind.STORE),
+)
+"""The units of a core in the order of the data.
+
+A core has one load unit, one store unit, and at least one array and one vector unit without ``layer_kinds``.  Events
+of one cycle happen in this order.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +177,7 @@ class SparsitySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """The whole machine: the chip, what each core has, the shared memory, energies, and what it does with zeros."""
+    """The whole machine: the chip, its ``cores`` with the same ``units`` each, the memory, energies, and zeros."""
 
     name: str
     chip: ChipSpec
@@ -144,3 +188,4 @@ class Accelerator:
     memory: MemorySpec
     energy: EnergySpec
     sparsity: SparsitySpec = SparsitySpec()
+    units: tuple[UnitSpec, ...] = CORE_UNITS

@@ -1,4 +1,4 @@
-"""The registered workloads: what they are, and building one with its options."""
+"""The registered workloads: their descriptions, and the function that builds one with its options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OptionValue = int | float | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A network's size as printed elsewhere: trained elements, and forward multiply-accumulates of a sample.
+    """A network's size as printed elsewhere: trained elements, and forward multiply-accumulates per sample.
 
     ``parameters`` is exact; ``forward_gmacs``, in 1e9 and of convolutions and linear layers only, is rounded
     to the digits printed.
@@ -47,12 +47,12 @@ class Workload:
 
 
 def workload_names() -> tuple[str, ...]:
-    """Names of all registered workloads, families together."""
+    """Return the names of all registered workloads, families together."""
     return tuple(collect(GROUP, ATTRIBUTE, Workload))
 
 
 def workload_info(name: str) -> Workload:
-    """The registered workload called ``name``; `NameLookupError` if there is none."""
+    """Return the registered workload called ``name``; `NameLookupError` if there is none."""
     if not isinstance(name, str):
         raise InputError("workload", f"is {name!r}, not a name", '"resnet50"')
     info: Workload = find("workload", "workload", name, GROUP, ATTRIBUTE, Workload)
@@ -60,7 +60,7 @@ def workload_info(name: str) -> Workload:
 
 
 def workload_options(name: str) -> Mapping[str, OptionValue]:
-    """The options that workload ``name`` takes, with their defaults."""
+    """Return the options that workload ``name`` takes, with their defaults."""
     options = {}
     for option in inspect.signature(workload_info(name).build).parameters.values():
         if type(option.default) not in (int, float, str):
@@ -71,7 +71,7 @@ def workload_options(name: str) -> Mapping[str, OptionValue]:
 
 
 def broken_workloads() -> tuple[ConfigError, ...]:
-    """An error for each registered module of workloads that cannot be used."""
+    """Return an error for each registered module of workloads that cannot be used."""
     return broken(GROUP, ATTRIBUTE, Workload)
 
 
@@ -86,7 +86,7 @@ def workload(name: str, /, **options: OptionValue) -> LayerGraph:
 
 
 def checked_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """All options of workload ``name``: the given ones, checked as in `workload`, and the defaults of the others."""
+    """Return all options of workload ``name``: the given ones, checked as in `workload`, and defaults of the others."""
     defaults = workload_options(name)
     where = f"workload {name}"
     for option in options:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.graph import Layer, LayerGraph, sizes_problem
@@ -31,9 +32,10 @@ def verify_graph(graph: LayerGraph) -> None:
     """
     if not isinstance(graph, LayerGraph):
         raise GraphError("network", f"is a {type(graph).__name__}, not a LayerGraph", "wavecore.workload(NAME)")
-    graph.memory.recall("verified", None, lambda: _verify(graph))
+    _verify(graph)
 
 
+@remembered()
 def _verify(graph: LayerGraph) -> None:
     for rule in GRAPH_RULES:
         for finding in rule(graph):

@@ -39,12 +39,12 @@ PlotlySpec = dict[str, Any]
 
 
 def escaped(text: str) -> str:
-    """Text in which plotly finds no markup."""
+    """Return a text in which plotly finds no markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def panel_spec(panel: Panel, *, names_below: bool = True) -> PlotlySpec:
-    """Data and layout of one panel; ``names_below`` is off for panels that have theirs below a later one."""
+    """Return data and layout of one panel; ``names_below`` is off for panels that have theirs below a later one."""
     rows = max((band.row + 1 for band in panel.of(Band)), default=0)
     top = TOP + LABEL_ROW * rows
     bottom = BOTTOM + _tilted(panel.x) if names_below else 14
@@ -107,7 +107,7 @@ def _axis(axis: PlotAxis, longest: int) -> PlotlySpec:
 
 
 def _named(axis: PlotAxis, longest: int) -> PlotlySpec:
-    """Few names are all shown; of many, as many as there is room for, and more of them the closer one looks."""
+    """Return ticks with names: all of few names; of many as many as fit, and more when the reader zooms in."""
     names = [escaped(middle_cut(name, longest)) for name in axis.names]
     if longest == LONGEST_BESIDE:
         return {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5]}
@@ -126,7 +126,7 @@ def _named(axis: PlotAxis, longest: int) -> PlotlySpec:
 
 
 def _tilted(axis: PlotAxis) -> int:
-    """Pixels that names need below an axis on which they are tilted by 60 degrees."""
+    """Return the pixels that names need below an axis on which they are tilted by 60 degrees."""
     longest = max((len(middle_cut(name, LONGEST_BELOW)) for name in axis.names), default=0)
     return math.ceil(NAME_WIDTH * longest * math.sin(math.pi / 3))
 
@@ -153,7 +153,7 @@ def _traces(mark: Mark, panel: Panel) -> list[PlotlySpec]:
 
 
 def short(values: Iterable[float | None]) -> list[float | None]:
-    """Six significant digits, which is more than can be seen, in fewer characters."""
+    """Return the values rounded to six significant digits, to keep the page small."""
     return [None if value is None else float(f"{value:.6g}") for value in values]
 
 
@@ -197,7 +197,7 @@ def _texts(mark: Bars, texts: Iterable[str], position: str) -> PlotlySpec:
 
 
 def _steps(mark: Steps, names: tuple[str, ...]) -> PlotlySpec:
-    """A step line through the middle of each name, drawn from the left edge of the first to the right of the last."""
+    """Return a step line through the middle of each name, from the first one's left edge to the last one's right."""
     inner = range(len(mark.values))
     order = [0, *inner, len(mark.values) - 1] if mark.values else []
     spec: PlotlySpec = {

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from wavecore.common.files import ANOTHER_PATH, write_file
-from wavecore.common.toml import Document, read_document, toml_string
+from wavecore.common.toml import Document, as_path, read_document, toml_string
+from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError, nearest
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Group, Plan, Residency
@@ -71,7 +72,10 @@ _STRING = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
 
 def plan_text(plan: Plan) -> str:
-    """Return the plan as TOML; equal plans give equal texts."""
+    """Return the plan as TOML; equal plans give equal texts.  Raises `PlanError` for a value that is no plan."""
+    wrong = type_problem(plan, Plan)
+    if wrong is not None:
+        raise PlanError(f"plan{wrong.path}", wrong.what, "a value of that type")
     lines = [
         f"schema = {toml_string(SCHEMA)}",
         f"workload = {toml_string(plan.workload)}",
@@ -115,7 +119,7 @@ def _value(value: object) -> str:
 
 
 def _listed(key: str, names: Iterable[str]) -> str:
-    """``key = [...]``, on one line if it fits, else as many names on a line as do."""
+    """Return ``key = [...]``, on one line if it fits, else as many names on a line as do."""
     items = [toml_string(name) for name in names]
     whole = f"{key} = [{', '.join(items)}]"
     if len(whole) <= LINE_LENGTH:
@@ -132,14 +136,7 @@ def _listed(key: str, names: Iterable[str]) -> str:
 
 def save_plan(plan: Plan, path: str | Path) -> None:
     """Write the plan to a file, whole or not at all; `FileError` if it cannot be written."""
-    write_file(_path(path), plan_text(plan), hint=ANOTHER_PATH)
-
-
-def _path(path: str | Path) -> Path:
-    """Return a path; `InputError` for a value of another type."""
-    if not isinstance(path, str | Path):
-        raise InputError("path", f"is {path!r}, not a path", '"plan.toml"')
-    return Path(path)
+    write_file(as_path(path), plan_text(plan), hint=ANOTHER_PATH)
 
 
 def load_plan(path: str | Path, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
@@ -148,7 +145,7 @@ def load_plan(path: str | Path, training: TrainingGraph, *, graph: LayerGraph | 
     With the ``graph`` that was unrolled, an error can tell a view from a name that does not exist.  Raises
     the errors of `common.toml.read_document` and `parse_plan`.
     """
-    return parse_plan(read_document(_path(path)), training, graph=graph)
+    return parse_plan(read_document(path), training, graph=graph)
 
 
 def parse_plan(document: Document, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
@@ -191,7 +188,7 @@ class _PlanReader:
     document: Document
 
     def plan(self) -> Plan:
-        """The plan, of which no more is known than that every value has the right type."""
+        """Return the plan; only the types of its values have been checked."""
         data = self.document.data
         schema = data.get("schema")
         if schema is None:
@@ -214,7 +211,7 @@ class _PlanReader:
         )
 
     def _groups(self, data: Mapping[str, Any], name: str) -> tuple[Group, ...]:
-        """The groups of a list of tables."""
+        """Return the groups of a list of tables."""
         tables = data[name]
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.fail(PlanViolation("is no list of groups", f"[[{name}]]", key=name))
@@ -234,7 +231,7 @@ class _PlanReader:
         return tuple(groups)
 
     def _rewrites(self, data: Mapping[str, Any]) -> tuple[Rewrite, ...]:
-        """The passes that the plan names, built from their options."""
+        """Return the passes that the plan names, built from their options."""
         tables = data.get("rewrite", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.fail(PlanViolation("is no list of rewrites", "[[rewrite]]", key="rewrite"))
@@ -306,7 +303,7 @@ class _PlanReader:
     def _names(
         self, table: Mapping[str, Any], at: _GroupPlace, key: str, *, prefix: str = "", once: bool = False
     ) -> tuple[str, ...]:
-        """A list of names; ``once`` if none may be there twice."""
+        """Return a list of names; ``once`` if none may be there twice."""
         names = table.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             self.fail(_violation("is no list of names", f'{prefix}{key} = ["..."]', at, prefix + key))
@@ -327,7 +324,7 @@ class _PlanReader:
         raise PlanError(where, finding.what, finding.hint)
 
     def _line(self, finding: PlanViolation) -> int:
-        """The line (from 1) of a name, or else of its key, or else of its group."""
+        """Return the line (from 1) of a name, or else of its key, or else of its group."""
         text = self.document.text
         start, end = self._stretch(finding)
         at = _find_key(text, finding.key, start, end) if finding.key else start
@@ -337,7 +334,7 @@ class _PlanReader:
         return text.count("\n", 0, at) + 1
 
     def _stretch(self, finding: PlanViolation) -> tuple[int, int]:
-        """Where the text of a finding's group, or what stands before all groups, begins and ends."""
+        """Return where the text of a finding's group, or what stands before all groups, begins and ends."""
         text = self.document.text
         headers = list(re.finditer(rf"^[ \t]*\[\[\s*({GROUP}|{BACKWARD_GROUP})\s*\]\]", text, re.MULTILINE))
         if finding.group is None:
@@ -350,7 +347,7 @@ class _PlanReader:
 
 
 def _find_key(text: str, key: str, start: int, end: int) -> int:
-    """Where a dotted key is in a stretch of text, or the table that holds it, or where the stretch begins."""
+    """Return where a dotted key is in a stretch of text, or the table that holds it, or where the stretch begins."""
     parts = [rf"[\"']?{re.escape(part)}[\"']?" for part in key.split(".")]
     in_table = r"(?:(?!^[ \t]*\[).|\n)*?^[ \t]*"  # up to a line of the same table
     for pattern in (
@@ -365,7 +362,7 @@ def _find_key(text: str, key: str, start: int, end: int) -> int:
 
 
 def _strings(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    """The strings in a stretch of text and where they are, without those in comments."""
+    """Yield the strings in a stretch of text with their positions, without those in comments."""
     for match in _STRING.finditer(text, start, end):
         literal = match.group()
         if literal[0] == "'":
@@ -376,7 +373,7 @@ def _strings(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 
 
 def _shown(value: object) -> str:
-    """A value as a message shows it, cut off where it is long."""
+    """Return a value as a message shows it, cut off where it is long."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

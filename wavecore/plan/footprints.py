@@ -1,6 +1,6 @@
-"""What each layer of a plan takes of the global buffer: for the picture of groups over footprints.
+"""What each layer of a plan takes of the global buffer, for the figure of groups over footprints.
 
-Nothing on the way to a run needs these; they are worked out for a run's folder only.
+A run does not need these; they are computed for its folder only.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
 class LayerFootprint:
     """One layer in one direction, on one core; ``group`` counts from 1 among the groups of the direction.
 
-    ``sample_bytes``: the inputs and outputs of one sample, wherever they are; ``kept_bytes``: what the plan has on
-    chip of one sample while the layer runs, for this layer or for others; ``used_bytes``: what is taken of the
-    buffer at the group's sub-batch, with staging and with weights that are held.  Where a layer runs several
-    operations, each is that of the operation that takes most.
+    ``sample_bytes``: inputs and outputs per sample, wherever they are; ``kept_bytes``: tensors on chip per sample while
+    the layer runs, its own and others'; ``used_bytes``: what is taken of the buffer at the group's sub-batch, with
+    staging and held weights.  Where a layer runs several operations, each number is the largest of theirs.
     """
 
     layer: str
@@ -81,7 +80,7 @@ def _group(
 
 
 def _sample_bytes(placed: PlacedOperation) -> int:
-    """Bytes of the batched tensors that an operation reads and writes, each once."""
+    """Return the bytes per sample of the batched tensors that an operation reads and writes, each counted once."""
     tensors = {read.tensor.name: read.tensor for read in placed.reads}
     tensors |= {write.tensor.name: write.tensor for write in placed.writes}
     return sum(tensor.nbytes for tensor in tensors.values() if tensor.batched)
@@ -100,7 +99,10 @@ def footprints_csv(rows: tuple[LayerFootprint, ...]) -> str:
 
 
 def parse_footprints(text: str, where: str) -> tuple[LayerFootprint, ...]:
-    """Read what `footprints_csv` has printed; `InputError`, located at ``where``:LINE, for anything else."""
+    """Return the footprints that `footprints_csv` has printed.
+
+    Raises `InputError`, located at ``where``:LINE, for anything else.
+    """
     reader = csv.reader(StringIO(text))
     if tuple(next(reader, ())) != COLUMNS:
         raise InputError(f"{where}:1", "is no table of footprints", f"the columns {','.join(COLUMNS)}")

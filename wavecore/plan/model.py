@@ -1,4 +1,4 @@
-"""What a plan is: layer groups, their sub-batches, and where every tensor lives.
+"""A plan: layer groups, their sub-batches, and which tensors stay on chip.
 
 A plan is complete: lowering asks the schedule that made it nothing.
 """
@@ -16,7 +16,7 @@ class Residency(Name):
     """How long a tensor stays on chip once it is there.
 
     ``next``: as long as the very next unit uses it again.  ``kept``: until its last use in the group.  A tensor
-    without residency goes through DRAM at every use.
+    without residency is read from and written to DRAM at every use.
     """
 
     NEXT = "next"
@@ -38,7 +38,7 @@ class Group:
     held: frozenset[str] = frozenset()
 
     def iterations(self, batch_per_core: int) -> int:
-        """Sub-batches that cover ``batch_per_core`` samples; the last may be smaller."""
+        """Return the number of sub-batches that cover ``batch_per_core`` samples; the last may be smaller."""
         return -(-batch_per_core // self.sub_batch)
 
 
@@ -77,7 +77,7 @@ class Choices:
 
     ``normalization_passes``: see `Plan`.  ``hold_weight_gradients``: serialized groups keep the weight gradients
     on chip that fit beside everything else, instead of adding to partial sums in DRAM.  ``serialize_recurrent``: groups
-    with recurrent layers may run in sub-batches, each of which runs all time steps anew, if that moves fewer bytes.
+    with recurrent layers may run in sub-batches, each of which runs all time steps, if that moves fewer bytes.
     """
 
     normalization_passes: int = 2

@@ -1,4 +1,4 @@
-"""Where the recurrent weights of a plan are while time steps follow each other: on chip, or read anew in each."""
+"""Where the recurrent weights of a plan are during the time steps: on chip, or read from DRAM in each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from wavecore.training.operations import OperandRole, Phase
 class RecurrentWeights:
     """The weights of a layer in one phase, over its time ``steps``, on one core.
 
-    ``reads`` is how often DRAM is read for all of them in a training step: once an iteration of their group where
-    they are ``resident`` over the time steps, or just once where the group holds them over its iterations; else once in
-    every time step.
+    ``reads`` is how often all of them are read from DRAM in a training step: once if the group holds them over its
+    iterations; once per iteration if they are ``resident`` over the time steps; else once per time step and iteration.
     """
 
     layer: str
@@ -32,7 +31,7 @@ class RecurrentWeights:
 
     @property
     def dram_read_bytes(self) -> int:
-        """DRAM bytes that one core reads for them in a training step, where they are not compressed."""
+        """DRAM bytes that one core reads for them in a training step if they are not compressed."""
         return self.weight_bytes * self.reads
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import PlanError, SpaceError, nearest
 from wavecore.hardware.specs import Accelerator
@@ -32,7 +33,7 @@ BACKWARD_GROUP = "backward_group"
 HELD_CLASSES = (TensorClass.WEIGHT, TensorClass.WEIGHT_GRADIENT)
 
 
-class Cut(NamedTuple):
+class DirectionGroups(NamedTuple):
     """The groups of one or both directions, and the ``table`` that holds them in a plan's file."""
 
     table: str
@@ -53,16 +54,16 @@ class PlanContext:
         return [self.training.units[self.training.unit_index[name]] for name in group.units]
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def cuts(self) -> tuple[DirectionGroups, ...]:
         """The groups of both directions, or those of forward and those of backward where they differ."""
         if self.plan.backward_groups is None:
-            return (Cut(GROUP, self.plan.groups, DIRECTIONS),)
+            return (DirectionGroups(GROUP, self.plan.groups, DIRECTIONS),)
         return (
-            Cut(GROUP, self.plan.groups, DIRECTIONS[:1]),
-            Cut(BACKWARD_GROUP, self.plan.backward_groups, DIRECTIONS[1:]),
+            DirectionGroups(GROUP, self.plan.groups, DIRECTIONS[:1]),
+            DirectionGroups(BACKWARD_GROUP, self.plan.backward_groups, DIRECTIONS[1:]),
         )
 
-    def groups(self) -> Iterator[tuple[Cut, int, Group]]:
+    def groups(self) -> Iterator[tuple[DirectionGroups, int, Group]]:
         """Yield every group with its number, from 0, in its cut."""
         for cut in self.cuts:
             for index, group in enumerate(cut.groups):
@@ -98,9 +99,7 @@ def verify_plan(training: TrainingGraph, plan: Plan, accelerator: Accelerator, *
     for a machine is not examined again.
     """
     verify_structure(training, plan, where=where)
-    # what is remembered holds the plan, so that no other can have its identity
-    key = (id(plan), accelerator.core.global_buffer_bytes, accelerator.array)
-    training.memory.recall("fitting plan", key, lambda: _verify_space(training, plan, accelerator, where))
+    _verify_space(training, plan, accelerator, where)
 
 
 def verify_structure(training: TrainingGraph, plan: Plan, *, where: str = "") -> None:
@@ -109,19 +108,19 @@ def verify_structure(training: TrainingGraph, plan: Plan, *, where: str = "") ->
     if not isinstance(plan, Plan):
         what = f"is a {type(plan).__name__}, not a Plan"
         raise PlanError(where or "plan", what, "wavecore.make_plan, or wavecore.load_plan")
-    training.memory.recall("verified plan", id(plan), lambda: _verify_structure(training, plan, where))
+    _verify_structure(training, plan, where)
 
 
-def _verify_space(training: TrainingGraph, plan: Plan, accelerator: Accelerator, where: str) -> Plan:
+@remembered(key=lambda plan, accelerator, where: (id(plan), accelerator.core.global_buffer_bytes, accelerator.array))
+def _verify_space(training: TrainingGraph, plan: Plan, accelerator: Accelerator, where: str) -> None:
     for finding in every_operation_fits(PlanContext(training, plan), accelerator):
         raise _error(plan, finding, where)
-    return plan
 
 
-def _verify_structure(training: TrainingGraph, plan: Plan, where: str) -> Plan:
+@remembered(key=lambda plan, where: id(plan))
+def _verify_structure(training: TrainingGraph, plan: Plan, where: str) -> None:
     for finding in violations(PlanContext(training, plan)):
         raise _error(plan, finding, where)
-    return plan
 
 
 def _error(plan: Plan, finding: PlanViolation, where: str) -> PlanError:
@@ -189,7 +188,7 @@ def units_exist(case: PlanContext) -> Iterator[PlanViolation]:
 
 
 def _no_unit(case: PlanContext, name: str) -> tuple[str, str]:
-    """Why ``name`` is no unit, and what to try."""
+    """Return why ``name`` is no unit, and what to try."""
     for unit in case.training.units:
         if name in unit.fused:
             return f"{name!r} is fused into {unit.name}; name that", ""
@@ -269,25 +268,21 @@ def residency_is_of_samples(case: PlanContext) -> Iterator[PlanViolation]:
                     yield PlanViolation(*problem, index, f"{direction}.{residency}", name, table=cut.table)
 
 
+@remembered()
 def _touched(training: TrainingGraph, units: tuple[str, ...], direction: Direction) -> frozenset[str]:
     """Return the tensors that units read or write in a direction."""
-
-    def fresh() -> frozenset[str]:
-        names: set[str] = set()
-        for unit in (training.units[training.unit_index[name]] for name in units):
-            for op in unit.forward if direction is Direction.FORWARD else unit.backward:
-                names.update(op.writes)
-                names.update(use.tensor for use in op.reads)
-        return frozenset(names)
-
-    found: frozenset[str] = training.memory.recall("touched", (units, direction), fresh)
-    return found
+    names: set[str] = set()
+    for unit in (training.units[training.unit_index[name]] for name in units):
+        for op in unit.forward if direction is Direction.FORWARD else unit.backward:
+            names.update(op.writes)
+            names.update(use.tensor for use in op.reads)
+    return frozenset(names)
 
 
 def _no_resident(
     training: TrainingGraph, name: str, touched: frozenset[str], direction: Direction
 ) -> tuple[str, str] | None:
-    """Why ``name`` has no residency in a direction of a group, and what to try; None if it may have."""
+    """Return why ``name`` has no residency in a direction of a group, and what to try; None if it may have."""
     tensor = training.tensors.get(name)
     if tensor is None:
         close = nearest(name, sorted(other for other in touched if training.tensors[other].batched))
@@ -312,7 +307,7 @@ def held_tensors_are_weights(case: PlanContext) -> Iterator[PlanViolation]:
 
 
 def _not_held(training: TrainingGraph, name: str, touched: frozenset[str]) -> tuple[str, str] | None:
-    """Why ``name`` cannot be held, and what to try; None if it can."""
+    """Return why ``name`` cannot be held, and what to try; None if it can."""
     tensor = training.tensors.get(name)
     if tensor is None:
         close = nearest(name, sorted(n for n in touched if training.tensors[n].tensor_class in HELD_CLASSES))
@@ -366,7 +361,7 @@ def _too_large(case: PlanContext, group: Group, direction: Direction, accelerato
 
 
 def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, space_bytes: int) -> SpaceError | None:
-    """The error of an operation that cannot run over so many samples in this space; None if it can."""
+    """Return the error of an operation that cannot run over so many samples in this space; None if it can."""
     try:
         block(placed, accelerator.array, samples, space_bytes)
     except SpaceError as error:
@@ -375,7 +370,7 @@ def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, sp
 
 
 def _more_room(placed: PlacedOperation, direction: Direction, samples: int, accelerator: Accelerator, held: int) -> str:
-    """What would let an operation run: fewer samples, fewer tensors on chip, or a larger buffer."""
+    """Return what would let an operation run: fewer samples, fewer tensors on chip, or a larger buffer."""
     space = accelerator.core.global_buffer_bytes - held
     for fewer in range(samples - 1, 0, -1):
         if _no_room(placed, accelerator, fewer, space) is None:

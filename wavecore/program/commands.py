@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from wavecore.common.names import Name
 from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import Transfer
+from wavecore.program.counters import Counters
 from wavecore.training.operations import Phase
 
 
@@ -98,30 +100,51 @@ def token_name(tensor: str, life: int) -> str:
     return f"{tensor}#{life}" if life else tensor
 
 
-@dataclass(frozen=True, slots=True)
-class CommandCost:
-    """What a command computes: array and vector cycles in all, and the counts that energy is made of.
+class RowKey(NamedTuple):
+    """What a row of a result is about: a layer, with what is fused into it, in one phase."""
 
-    ``array_cycles`` is back-to-back issue; ``fill_cycles`` come before it when the array was idle, and
-    ``drain_cycles`` after it until the last result is out.  Of the ``macs`` that the network needs, ``effectual_macs``
-    have no zero for an operand; ``gated_macs`` pass through resting multipliers, ``skipped_macs`` are left out.
+    layer: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one command costs one unit of the core: ``cycles`` of work, spread evenly over the command's steps.
+
+    ``fill_cycles`` come before a step when the unit was idle.  ``drain_cycles`` pass between the unit's last step, or
+    that of each time step, and the next stage's work on its results.
     """
 
-    macs: int = 0
-    effectual_macs: int = 0
-    gated_macs: int = 0
-    skipped_macs: int = 0
-    array_cycles: int = 0
+    unit: str
+    cycles: int
     fill_cycles: int = 0
     drain_cycles: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandCost(Counters):
+    """What a command computes: its stages in the order of the data, and what it counts.
+
+    A GEMM has a stage on the array and one on the vector unit, a sweep only the latter.  ``output_tiles`` are those
+    of a GEMM.
+    """
+
+    stages: tuple[StageCost, ...] = ()
     output_tiles: int = 0
-    vector_cycles: int = 0
-    vector_operations: int = 0
-    register_bytes: int = 0
-    local_buffer_bytes: int = 0
-    buffer_read_bytes: int = 0
-    buffer_write_bytes: int = 0
-    interconnect_bytes: int = 0
+
+    @property
+    def chained(self) -> bool:
+        """Whether one unit hands results on to another, as in a GEMM."""
+        return len(self.stages) > 1
+
+    @property
+    def longest_stage_cycles(self) -> int:
+        """Cycles of the stage that works longest."""
+        return max((stage.cycles for stage in self.stages), default=0)
+
+    def stage(self, unit: str) -> StageCost:
+        """Return the stage on a unit; without one, a stage of no cycles."""
+        return next((stage for stage in self.stages if stage.unit == unit), StageCost(unit, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +175,11 @@ class Command:
     stage_bytes: int
     work: CommandCost
     time_steps: int = 0
+
+    @property
+    def row(self) -> RowKey:
+        """The row that it counts for."""
+        return RowKey(self.unit, self.phase)
 
     def begins_time_step(self, step: int) -> bool:
         """Whether a step needs the results of all before it."""
@@ -267,10 +295,8 @@ def program_lines(program: Program) -> Iterator[str]:
 def _command_lines(command: Command) -> Iterator[str]:
     work = command.work
     times = f" in {command.time_steps} time steps" if command.time_steps else ""
-    yield (
-        f"    {command.name}: {command.steps} steps{times}, {command.order}, array {work.array_cycles}, "
-        f"vector {work.vector_cycles} cycles"
-    )
+    stages = ", ".join(f"{stage.unit} {stage.cycles}" for stage in work.stages)
+    yield f"    {command.name}: {command.steps} steps{times}, {command.order}, {stages} cycles"
     for name, size in command.reserves:
         yield f"      reserve {name} {size} B"
     if command.stage_bytes:

@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.dataflows.base import GemmCost
-from wavecore.hardware.specs import Accelerator, ArraySpec
+from wavecore.hardware.specs import Accelerator, ArraySpec, UnitKind, UnitSpec
 from wavecore.network.compute import VectorPass
 from wavecore.plan.blocking import Blocking, LoopOrder
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import CommandCost
+from wavecore.program.commands import CommandCost, StageCost
 from wavecore.training.operations import Operation
 
 
@@ -39,8 +39,17 @@ def _gemms(op: Operation, samples: int, array: ArraySpec) -> tuple[GemmCost, int
     return total.plus(saved, -1), saved.macs
 
 
-def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator) -> CommandCost:
-    """Return the cycles and counts of one operation over ``samples`` samples."""
+def vector_unit(units: Iterable[UnitSpec], layer_kind: str) -> str:
+    """Return the name of the unit on which the sweeps of a kind of layer run: the one that lists it, or any other's."""
+    vectors = [unit for unit in units if unit.kind is UnitKind.VECTOR]
+    own = [unit.name for unit in vectors if layer_kind in unit.layer_kinds]
+    return (own or [unit.name for unit in vectors if not unit.layer_kinds])[0]
+
+
+def command_work(
+    placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator, layer_kind: str
+) -> CommandCost:
+    """Return the cycles and counts of one operation, of a layer of that kind, over ``samples`` samples."""
     reads = sum(
         read.nbytes * (samples if read.tensor.batched else 1) * use.passes
         for use, read in zip(placed.operation.reads, placed.reads, strict=True)
@@ -50,7 +59,7 @@ def command_work(placed: PlacedOperation, blocking: Blocking, samples: int, acce
         return _gemm_work(placed, blocking, samples, accelerator, writes)
     operations, cycles = _vector(placed.operation.passes, samples, reads + writes, accelerator)
     return CommandCost(
-        vector_cycles=cycles,
+        stages=(StageCost(vector_unit(accelerator.units, layer_kind), cycles),),
         vector_operations=operations,
         buffer_read_bytes=reads,
         buffer_write_bytes=writes,
@@ -81,11 +90,16 @@ def _gemm_work(
         effectual_macs=nonzero,
         gated_macs=macs - skipped - nonzero if op.gated else 0,
         skipped_macs=skipped,
-        array_cycles=max(cost.issue_cycles, 1, -(-cost.fetch_bytes // accelerator.core.array_port_bytes_per_cycle)),
-        fill_cycles=dataflow.fill_cycles(array, *last),
-        drain_cycles=dataflow.drain_cycles(array, *last),
+        stages=(
+            StageCost(
+                next(unit.name for unit in accelerator.units if unit.kind is UnitKind.ARRAY),
+                cycles=max(cost.issue_cycles, 1, -(-cost.fetch_bytes // accelerator.core.array_port_bytes_per_cycle)),
+                fill_cycles=dataflow.fill_cycles(array, *last),
+                drain_cycles=dataflow.drain_cycles(array, *last),
+            ),
+            StageCost(vector_unit(accelerator.units, ""), cycles),
+        ),
         output_tiles=cost.output_tiles,
-        vector_cycles=cycles,
         vector_operations=operations,
         register_bytes=cost.register_bytes,
         local_buffer_bytes=cost.local_buffer_bytes,
@@ -118,7 +132,7 @@ def update_work(
     writes = sum(move.nbytes for move in moves if move.write)
     operations, cycles = _vector(passes, 1, reads + writes, accelerator)
     return CommandCost(
-        vector_cycles=cycles,
+        stages=(StageCost(vector_unit(accelerator.units, ""), cycles),),
         vector_operations=operations,
         buffer_read_bytes=reads,
         buffer_write_bytes=writes,

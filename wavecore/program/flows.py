@@ -199,7 +199,7 @@ def _dram_steps(moves: tuple[Transfer, ...]) -> int:
 
 def _wanted_steps(cost: CommandCost, moves: tuple[Transfer, ...]) -> int:
     """Return the steps that let queues overlap."""
-    cycles = max(cost.array_cycles, cost.vector_cycles)
+    cycles = cost.longest_stage_cycles
     return max(_dram_steps(moves), -(-cycles // STEP_CYCLES), LEAST_STEPS)
 
 

@@ -34,7 +34,7 @@ def _cost_key(accelerator: Accelerator) -> Hashable:
     """Return what the cost of a command depends on."""
     core = accelerator.core
     ports = core.array_port_bytes_per_cycle, core.vector_port_bytes_per_cycle
-    return accelerator.array, accelerator.vector, ports, accelerator.chip.cores
+    return accelerator.array, accelerator.vector, accelerator.units, ports, accelerator.chip.cores
 
 
 @remembered(limit=64, key=lambda plan, machine: (id(plan), machine.core.global_buffer_bytes, _cost_key(machine)))
@@ -131,9 +131,10 @@ class _CostedCommand:
 @remembered(limit=1 << 15)
 def _costed(training: TrainingGraph, site: Site, blocking: Blocking, machine: _Machine) -> _CostedCommand:
     placed, samples, array = site.placed, site.samples, machine.accelerator.array
+    kind = training.units[training.unit_index[placed.operation.unit]].kind
     blocks = outer_blocks(placed.operation.gemms, blocking, samples, array)
     draft = _draft(training, site, blocking, blocks)
-    cost = command_work(placed, blocking, samples, machine.accelerator)
+    cost = command_work(placed, blocking, samples, machine.accelerator, kind)
     return _CostedCommand(draft, cost, step_limits(placed, cost, transfers_of(draft), samples, blocks, array))
 
 

@@ -26,7 +26,7 @@ OF_EACH = (groups, traffic, time, roofline, occupancy)
 
 
 def pictures(report: Report) -> tuple[Picture, ...]:
-    """All pictures of a report; one that has no panels has a note that says why."""
+    """Return all pictures of a report; one without panels has a note that says why."""
     of_all = [make(report.cases) for make in OF_ALL] if report.cases else []
     of_each = [picture for case in report.cases for picture in _of_case(case)]
     of_sweeps = [picture for sweep in report.sweeps for picture in _of_sweep(sweep)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from wavecore.common.memo import remembered
 from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.dataflows.base import GemmMatrix
 from wavecore.hardware.specs import Accelerator, SparsitySpec
@@ -29,25 +30,24 @@ def for_machine(training: TrainingGraph, accelerator: Accelerator) -> TrainingGr
     """Return the training graph as this machine runs it: the given one where nothing is known of zeros."""
     if training.sparsity is None:
         return training
-    sparsity, options = training.sparsity, accelerator.sparsity
-    tile = _skippable_tile(accelerator)
+    return _with_zeros(training, training.sparsity, accelerator.sparsity, _skippable_tile(accelerator))
 
-    def fresh() -> TrainingGraph:
-        zeros = _zeros(training, sparsity)
-        tensors = dict(training.tensors)
-        if options.compression:
-            tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
 
-        def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-            return tuple(_operation(zeros, training, op, options, tile) for op in operations)
+@remembered(key=lambda sparsity, options, tile: (options, tile))
+def _with_zeros(
+    training: TrainingGraph, sparsity: Sparsity, options: SparsitySpec, tile: tuple[int, int] | None
+) -> TrainingGraph:
+    """Return the training graph on a machine with these options, which skips tiles of ``tile`` rows and columns."""
+    zeros = _zeros(training, sparsity)
+    tensors = dict(training.tensors)
+    if options.compression:
+        tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
 
-        units = tuple(
-            replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units
-        )
-        return replace(training, units=units, tensors=tensors, sparsity=None)
+    def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+        return tuple(_operation(zeros, training, op, options, tile) for op in operations)
 
-    made: TrainingGraph = training.memory.recall("machine", (options, tile), fresh)
-    return made
+    units = tuple(replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units)
+    return replace(training, units=units, tensors=tensors, sparsity=None)
 
 
 def _skippable_tile(accelerator: Accelerator) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ _HEADER = """\
 """
 
 
-def load_profile(path: Path) -> Profile:
+def load_profile(path: str | Path) -> Profile:
     """Read a profile and its masks; raises `FileError` or `ConfigError`, with FILE:LINE, for an invalid one."""
     return parse_profile(read_document(path))
 

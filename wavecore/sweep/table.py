@@ -1,4 +1,4 @@
-"""The tidy table of a sweep: one row a point, in the order of the points; nothing in it depends on how it was made.
+"""The tidy table of a sweep: one row per point, in the order of the points, the same for any number of workers.
 
 Columns: `IDENTITY`, every other axis (a field of the machine with its unit: ``core.global_buffer_bytes``), every
 numeric metric by its name in ``wavecore list metrics``, ``feasible``, ``pareto`` and ``error``.  A point that failed
@@ -35,7 +35,7 @@ Record = dict[str, CellValue]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that is known of a point in the end."""
+    """A point with its outcome, its judgement, and whether it is on the Pareto front."""
 
     point: Point
     outcome: Outcome
@@ -44,13 +44,13 @@ class Result:
 
 
 def columns(spec: SweepSpec) -> list[str]:
-    """The columns of a sweep's table, in their order."""
+    """Return the columns of a sweep's table, in their order."""
     axes = [axis.parameter.column for axis in spec.axes]
     return [*IDENTITY, *(column for column in axes if column not in IDENTITY), *FIGURES, *LAST]
 
 
 def record(spec: SweepSpec, result: Result) -> Record:
-    """One row, by column."""
+    """Return one row of the table, by column."""
     values = assignment(spec, result.point)
     metrics = result.outcome.metrics or _described(spec, result.point)
     cells: Record = {name: values.get(name, metrics.get(name)) for name in IDENTITY}
@@ -64,7 +64,7 @@ def record(spec: SweepSpec, result: Result) -> Record:
 
 
 def _described(spec: SweepSpec, point: Point) -> Record:
-    """Memory and mini-batch of a point that failed, as far as they can be known."""
+    """Return memory and mini-batch of a point that failed; nothing if it does not even make a task."""
     try:
         task = assignment(spec, point).task()
     except InputError:

@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from wavecore.common.entry_points import find
+from wavecore.common.memo import remembered
 from wavecore.common.records import build
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError, InputError
@@ -34,10 +35,12 @@ def rewritten(training: TrainingGraph, rewrites: tuple[Rewrite, ...]) -> Trainin
     if rewrites[: len(had)] != had:
         what = f"has been rewritten by {names_of(had)}, and not by {names_of(rewrites)}"
         raise InputError(f"training graph of {training.name}", what, "the graph as it was unrolled")
-    changed: TrainingGraph = training.memory.recall(
-        "rewritten", rewrites, lambda: _apply(rewritten(training, rewrites[:-1]), rewrites[-1])
-    )
-    return changed
+    return _apply_all(training, rewrites)
+
+
+@remembered()
+def _apply_all(training: TrainingGraph, rewrites: tuple[Rewrite, ...]) -> TrainingGraph:
+    return _apply(rewritten(training, rewrites[:-1]), rewrites[-1])
 
 
 def _check(rewrites: tuple[Rewrite, ...]) -> None:

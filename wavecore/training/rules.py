@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.compute import BatchedDimension
@@ -24,9 +25,10 @@ def verify_training(training: TrainingGraph) -> None:
     if not isinstance(training, TrainingGraph):
         what = f"is a {type(training).__name__}, not a TrainingGraph"
         raise GraphError("training graph", what, "wavecore.training_graph(wavecore.workload(NAME))")
-    training.memory.recall("verified", None, lambda: _verify(training))
+    _verify(training)
 
 
+@remembered()
 def _verify(training: TrainingGraph) -> None:
     for rule in TRAINING_RULES:
         for finding in rule(training):
@@ -34,7 +36,7 @@ def _verify(training: TrainingGraph) -> None:
 
 
 def step(training: TrainingGraph) -> Iterator[Operation]:
-    """The operations of the step in an order in which they can run: forward, backward, update."""
+    """Yield the operations of the step in an order in which they can run: forward, backward, update."""
     for unit in training.units:
         yield from unit.forward
     for unit in reversed(training.units):
@@ -76,7 +78,7 @@ def operations_are_in_their_phase(training: TrainingGraph) -> Iterator[Violation
 
 
 def sizes_are_positive(training: TrainingGraph) -> Iterator[Violation]:
-    """An operation reads, multiplies and sweeps something, or does not say so."""
+    """Every GEMM, sweep and read has positive sizes, and a lookahead is a share of some rows."""
     for op in step(training):
         sizes = [size for gemm in op.gemms for size in (gemm.m, gemm.k, gemm.n, gemm.count)]
         sizes += [each.elements for each in op.passes] + [use.passes for use in op.reads]
@@ -107,7 +109,7 @@ def tensors_are_written_once(training: TrainingGraph) -> Iterator[Violation]:
 
 
 def _writes(training: TrainingGraph) -> Iterator[tuple[Operation, str]]:
-    """Writes of forward and backward that are not the first of their tensor."""
+    """Yield the writes of forward and backward that are not the first of their tensor."""
     seen: set[str] = set()
     for op in step(training):
         if op.phase is Phase.UPDATE:
@@ -129,7 +131,7 @@ def reads_follow_writes(training: TrainingGraph) -> Iterator[Violation]:
 
 
 def _there_at_start(training: TrainingGraph, tensor: Tensor) -> bool:
-    """Whether the step finds a tensor in DRAM when it begins."""
+    """Return whether a tensor is in DRAM when the step begins."""
     if tensor.tensor_class is TensorClass.ACTIVATION:
         return tensor.name not in training.written and tensor.name not in training.unit_index
     return tensor.tensor_class in (TensorClass.WEIGHT, TensorClass.OPTIMIZER) or tensor.name in training.received
@@ -146,7 +148,7 @@ def writes_are_read(training: TrainingGraph) -> Iterator[Violation]:
 
 
 def space_is_taken_over_from_a_read(training: TrainingGraph) -> Iterator[Violation]:
-    """An operation takes over the space of tensors that it reads only."""
+    """An operation takes over the space only of tensors that it reads."""
     for op in step(training):
         read = {use.tensor for use in op.reads}
         for name in op.in_place:

@@ -33,12 +33,12 @@ QUANTITIES = (
 
 
 def ratio(value: Callable[[Run], float], run: Run, reference: Run) -> float:
-    """A run's value over the reference's, both for a sample, since mini-batches may differ."""
+    """Return a run's value over the reference's, both per sample, since mini-batches may differ."""
     return (value(run) / run.batch) / (value(reference) / reference.batch)
 
 
 def comparison(cases: Sequence[WorkloadRuns]) -> Picture:
-    """A panel for each network and quantity with a bar for each run."""
+    """Return a panel for each network and quantity with a bar for each run."""
     longest = max(len(shown.label) for shown in all_runs(cases))
     return Picture(
         key="comparison",
@@ -50,7 +50,7 @@ def comparison(cases: Sequence[WorkloadRuns]) -> Picture:
 
 
 def grouped(cases: Sequence[WorkloadRuns]) -> Picture:
-    """A panel for each quantity, the networks side by side, in each a bar for each schedule.
+    """Return a panel for each quantity: the networks side by side, with a bar for each schedule.
 
     Every network has the same runs by label, in the same order.
     """
@@ -137,16 +137,16 @@ def behind_a_bar(cases: Sequence[WorkloadRuns]) -> str:
 
 
 def behind(case: WorkloadRuns, shown: Shown, value: Callable[[Run], float], each: DisplayScale) -> str:
-    """What stands behind a bar: its value, and the ratio to the reference."""
+    """Return the text behind a bar: its value, and the ratio to the reference."""
     return f"{plain(value(shown.run) / each.size)} ({ratio(value, shown.run, case.reference.run):.2f}x)"
 
 
 def run_names(cases: Sequence[WorkloadRuns]) -> tuple[str, ...]:
-    """A name for every run: its label, behind its network's name if there are several."""
+    """Return a name for every run: its label, after its network's name if there are several."""
     several = len(cases) > 1
     return tuple(f"{case.title}: {shown.label}" if several else shown.label for case in cases for shown in case.runs)
 
 
 def all_runs(cases: Sequence[WorkloadRuns]) -> list[Shown]:
-    """Every run, network by network."""
+    """Return every run, network by network."""
     return [shown for case in cases for shown in case.runs]

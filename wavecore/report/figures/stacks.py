@@ -16,7 +16,7 @@ LEAST_LABELLED = 0.045  # of the longest bar: a shorter part has no room for its
 
 
 def utilization(cases: Sequence[WorkloadRuns]) -> Picture:
-    """Shares of the step in which the arrays work usefully, work in vain, or wait, and for what."""
+    """Return shares of the step: useful work of the arrays, other busy cycles, and waits by their cause."""
     runs = [shown.run for shown in all_runs(cases)]
     shares = {name: tuple(share(run) for run in runs) for name, (_, share) in USES.items()}
     bars = _stack(run_names(cases), {name: (tint, shares[name]) for name, (tint, _) in USES.items()}, "%", 100.0)
@@ -46,7 +46,7 @@ USES: dict[str, tuple[str, Callable[[Run], float]]] = {
 
 
 def energy(cases: Sequence[WorkloadRuns]) -> Picture:
-    """Energy of a step by component, a panel for each network."""
+    """Return the energy of a step by component, a panel for each network."""
     longest = max(len(shown.label) for shown in all_runs(cases))
     return Picture(
         key="energy",
@@ -101,8 +101,10 @@ def _stack(
     ends: Sequence[str] = (),
     inside: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Bars, ...]:
-    """A bar for each of ``names``, in parts by name, each with its colour and its values; ``ends`` are texts behind
-    the last part, ``inside`` texts in the parts, by name."""
+    """Return stacked bars, one for each of ``names``, of ``parts``: colour and values of each part, by its name.
+
+    ``ends`` are texts behind the last part, ``inside`` texts in the parts, by name.
+    """
     lengths = [tuple(factor * value for value in values) for _, values in parts.values()]
     starts = stacked(lengths)
     last = len(parts) - 1

@@ -22,7 +22,7 @@ FRONT_COLOUR = "#000000"
 
 
 def sweep_front(sweep: SweepTable) -> Picture | None:
-    """A panel for each value of what fronts are made apart for and of the figure's ``panels``; None with one objective.
+    """Return a panel for each value of ``per`` and of the figure's ``panels``; None with a single objective.
 
     The axes are those of the specification's figure, or else the first two objectives.
     """
@@ -83,7 +83,7 @@ def _panel(
 
 
 def _series(sweep: SweepTable) -> str:
-    """What colours tell apart: the series of the specification's figure, or the schedule, if it varies."""
+    """Return the axis that colours show: the series of the specification's figure, or the schedule, if it varies."""
     figure = sweep.summary.figure
     if figure is not None and figure.series:
         return figure.series

@@ -15,7 +15,7 @@ IN_PANELS = ("schedule", "workload")
 
 
 def sweep_map(sweep: SweepTable) -> Picture | None:
-    """What the specification wants, or else the first objective; None where points are no grid of two axes."""
+    """Return the map that the specification wants, or else one of the first objective; None if points are no grid."""
     axes = _two_axes(sweep)
     if axes is None:
         return None
@@ -35,7 +35,7 @@ def sweep_map(sweep: SweepTable) -> Picture | None:
 
 
 def _two_axes(sweep: SweepTable) -> tuple[SweepAxis, SweepAxis] | None:
-    """The axes that the specification wants, or the two that vary most, schedules and workloads left to panels."""
+    """Return the axes that the specification wants, or the two with most values but schedule and workload."""
     figure = sweep.summary.figure
     if figure is not None and figure.kind == "heatmap":
         return sweep.axis(figure.x), sweep.axis(figure.y)

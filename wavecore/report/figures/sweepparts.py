@@ -1,4 +1,4 @@
-"""What the figures of sweeps share: panels, series, scales and what a point is said to be."""
+"""What the figures of sweeps share: panels, series, scales and texts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wavecore.results.metrics import METRICS
 
 SYMBOLS: tuple[Symbol, ...] = get_args(Symbol)
 MOST_PANELS = 12
+WIDTHS = {1: 760, 2: 1000, 3: 1240}  # pixels of a file by the number of panels that stand side by side
 IDENTITY_FORMS = {
     "workload": "{}",
     "schedule": "{}",
@@ -41,7 +42,7 @@ class PanelRows(NamedTuple):
 
 
 def parted(sweep: SweepTable, names: Iterable[str]) -> list[PanelRows]:
-    """Rows by their values of some axes, each part with a title; all in one without axes, and no part without rows."""
+    """Return the rows of each combination of values of some axes, without empty ones; all rows if there are no axes."""
     axes = [sweep.axis(name) for name in names]
     found = []
     for values in product(*(sweep.values(axis) for axis in axes)):
@@ -75,7 +76,7 @@ def _tints(axis: SweepAxis, values: Sequence[str]) -> Mapping[str, str]:
 
 
 def metric_scale(metric: str, values: Iterable[float]) -> DisplayScale:
-    """The unit in which values of a metric are drawn."""
+    """Return the unit in which values of a metric are drawn."""
     match METRICS[metric].unit:
         case "share":
             return DisplayScale(0.01, "%")
@@ -90,19 +91,19 @@ def metric_scale(metric: str, values: Iterable[float]) -> DisplayScale:
 
 
 def metric_title(metric: str, each: DisplayScale) -> str:
-    """What an axis of a metric is called, with its unit."""
+    """Return the title of an axis of a metric, with its unit."""
     title = METRICS[metric].title
     return f"{title} ({each.symbol})" if each.symbol and each.symbol != title else title
 
 
 def said(sweep: SweepTable, row: TableRow, metrics: Iterable[str]) -> str:
-    """What a point is, and its metrics."""
+    """Return a text that names a point by its values, and gives its metrics."""
     varied = ", ".join(f"{axis.name} {axis.show(row[axis.column])}" for axis in sweep.summary.axes)
     return f"{varied}: {', '.join(f'{METRICS[metric].title} {metric_text(row, metric)}' for metric in metrics)}"
 
 
 def metric_text(row: TableRow, metric: str) -> str:
-    """A metric of a point, with its unit."""
+    """Return a metric of a point as text, with its unit."""
     value = number(row, metric)
     each = metric_scale(metric, [value])
     return f"{plain(value / each.size)} {each.symbol}".rstrip()
@@ -131,6 +132,7 @@ def sweep_picture(
         caption=f"{caption} {_fixed(sweep)}".rstrip(),
         panels=tuple(panels[:MOST_PANELS]),
         columns=_columns(panels),
+        width=WIDTHS[_columns(panels)],
         notes=(*notes, *left_out),
     )
 
@@ -147,6 +149,6 @@ def _fixed(sweep: SweepTable) -> str:
 
 
 def _columns(panels: Sequence[Panel]) -> int:
-    """How many stand side by side: heat maps need room for their scale, and four are two rows of two."""
+    """Return how many panels stand side by side: two heat maps, which need room for their scale, or two of four."""
     wide = len(panels) == 4 or any(panel.of(Heat) for panel in panels)
     return min(2 if wide else 3, max(1, len(panels)))
