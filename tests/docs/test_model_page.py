@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wavecore.engines.event import DRAIN_SLOTS
 from wavecore.engines.memory import REQUEST_BYTES
+from wavecore.hardware.specs import CORE_UNITS
 from wavecore.plan.blocking import CHUNK_BYTES, MOST_ADDED, MOST_ROUNDS, LoopOrder
 from wavecore.plan.residency import Rule
 from wavecore.program.commands import StepProfile
@@ -64,7 +64,7 @@ def test_every_section_names_the_functions_that_hold_its_rules() -> None:
         (MOST_ROUNDS, "At most 8 rounds where there is room for fewer (`MOST_ROUNDS`)"),
         (MOST_ADDED, "16 times\n  the operands (`MOST_ADDED`)"),
         (REQUEST_BYTES, "64 KiB at a time (`REQUEST_BYTES`)"),
-        (DRAIN_SLOTS, "two\naccumulators (`DRAIN_SLOTS`)"),
+        (CORE_UNITS[1].result_slots, "two\naccumulators (`result_slots`)"),
     ],
 )
 def test_a_constant_is_what_the_page_says(value: int, said: str) -> None:

@@ -10,6 +10,7 @@ from wavecore.network.layers import (
     LSTM,
     Add,
     AvgPool,
+    BatchNorm,
     Conv,
     CrossEntropy,
     Embedding,
@@ -167,3 +168,17 @@ def test_an_embedding_reads_the_gradient_of_its_words_once() -> None:
     net(CrossEntropy(), net(Linear(2), net(Embedding(10, 4), net.input, name="words")))
     gradient = operations(net.build())["words.weight_gradient"]
     assert [(use.tensor, use.passes) for use in gradient.reads] == [("input", 1), ("words.gradient", 1)]
+
+
+def test_batch_statistics_need_the_whole_mini_batch_both_ways() -> None:
+    found = behind_a_convolution(BatchNorm())
+    assert found["x.forward"].whole_batch and found["x.data_gradient"].whole_batch
+    group = behind_a_convolution(GroupNorm(4))
+    assert not group["x.forward"].whole_batch and not group["x.data_gradient"].whole_batch
+
+
+def test_sums_of_gradients_follow_element_by_element() -> None:
+    """Nothing beyond the share that is computed; the mean of an image needs all of it."""
+    found = operations(residual())
+    assert [found[name].lookahead for name in ("sum.forward", "stem.gradient.sum")] == [(0, 1), (0, 1)]
+    assert found["loss.forward"].lookahead == (1, 1)

@@ -70,14 +70,6 @@ def test_figures_of_a_run() -> None:
     assert run.step_seconds == run.step_cycles / 0.7e9
     assert run.samples_per_second == pytest.approx(8 / run.step_seconds)
     assert run.array_utilization == run.macs / (run.step_cycles * 128 * 128 * CORES)
-    assert sum(vars_of(run).values()) == run.step_cycles
-
-
-def vars_of(run: Run) -> dict[str, int]:
-    """The parts of the step as the array sees it."""
-    busy = round(run.array_occupancy * run.step_cycles)
-    stalls = run.stall_cycles
-    return {"busy": busy, "dram": stalls.dram, "vector": stalls.vector, "dependency": stalls.dependency}
 
 
 def test_rows_follow_the_step() -> None:
