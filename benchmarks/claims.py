@@ -1,4 +1,4 @@
-"""The claims of docs/validation.md, and the tests that hold them."""
+"""The claims of docs/validation.md, and the tests that show them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the page, and the tests that hold it, as ``file::test`` under ``tests/``."""
+    """One sentence of the page, and the tests that show it, as ``file::test`` under ``tests/``."""
 
     text: str
     tests: tuple[str, ...]
@@ -19,11 +19,11 @@ EXACT = (
         ("timing/test_array_exact.py::test_cycles_and_product", "timing/test_array_exact.py::test_edges"),
     ),
     Claim(
-        "... which loses no cycle: started one cycle earlier, any wave meets a hazard",
+        "... whose timetable is the earliest: if any wave starts one cycle earlier, a result is spoiled",
         ("timing/test_array_exact.py::test_no_wave_could_start_one_cycle_earlier",),
     ),
     Claim(
-        "... and is the array in Verilog, cycle for cycle (needs Icarus Verilog)",
+        "... and which equals the array in Verilog, cycle for cycle (needs Icarus Verilog)",
         (
             "rtl/test_rtl_array.py::test_verilog_equals_the_numpy_model",
             "rtl/test_rtl_array.py::test_verilog_equals_the_numpy_model_on_random_gemms",
@@ -39,7 +39,7 @@ EXACT = (
         ),
     ),
     Claim(
-        "The program computes the right thing: run on real numbers, buffer space included, it yields PyTorch's loss, "
+        "The program computes the right values: run on real numbers in the buffer's space, it yields PyTorch's loss, "
         "weight gradients and updated weights under all six schedules, in any order of its queues (needs PyTorch)",
         (
             "crosscheck/test_interpreter.py::test_every_gradient_is_autograds",
@@ -47,8 +47,8 @@ EXACT = (
         ),
     ),
     Claim(
-        "A time step of an LSTM takes the array's cycles and its sweep, one after the other; its weights stay on chip "
-        "from the very byte on from which they fit",
+        "A time step of an LSTM takes the array's cycles and then those of its vector sweep; its weights stay on "
+        "chip from exactly the buffer size that holds them",
         (
             "timing/test_time_steps.py::test_a_time_step_takes_the_register_level_arrays_cycles",
             "timing/test_time_steps.py::test_each_time_step_is_filled_drained_and_swept",
@@ -57,7 +57,7 @@ EXACT = (
         ),
     ),
     Claim(
-        "Every DRAM constraint is met at the legal picosecond and not one earlier; a referee moves single bursts",
+        "Every DRAM constraint is met at the earliest legal picosecond; equal to a reference that moves single bursts",
         (
             "timing/test_dram.py::test_no_slot_overlaps_the_refresh",
             "timing/test_dram.py::test_read_to_write_waits_for_the_data_and_the_turnaround",
@@ -65,18 +65,18 @@ EXACT = (
         ),
     ),
     Claim(
-        "Parameters and multiply-accumulates of the networks: published counts",
+        "Parameters and multiply-accumulates of the networks equal published counts",
         ("paper/test_published_counts.py::test_parameters", "paper/test_published_counts.py::test_forward_macs"),
     ),
     Claim(
-        "Two runs are identical, in one process and in two",
+        "Two equal runs give identical results, in one process and in two",
         (
             "properties/test_engine_laws.py::test_two_runs_are_identical",
             "smoke/test_cli.py::test_two_processes_print_the_same",
         ),
     ),
     Claim(
-        "The exported DRAM trace has every byte of the run, in order",
+        "The exported DRAM trace contains every byte of the run, in order",
         (
             "unit/test_trace.py::test_dramsim3_lines_are_the_bytes_of_the_run_in_order",
             "unit/test_trace.py::test_the_probe_is_told_of_every_byte_and_changes_nothing",
@@ -86,19 +86,22 @@ EXACT = (
 
 LAWS = (
     Claim(
-        "Checked after every run: bytes are the plan's, no unit overworked, not below the roofline, buffer never "
-        "overfull, rows and energy add up",
-        ("unit/test_laws.py::test_a_doctored_run_is_caught", "unit/test_laws.py::test_every_law_is_tried"),
+        "Checked after every run: bytes are those of the plan, no unit is busy for longer than the step, the step is "
+        "not faster than the roofline, the buffer never overflows, rows and energy add up",
+        (
+            "unit/test_invariants.py::test_a_doctored_run_is_caught",
+            "unit/test_invariants.py::test_every_invariant_is_violated_once",
+        ),
     ),
     Claim(
-        "Faster hardware is never slower under one plan; a larger buffer moves no more",
+        "With the same plan, faster hardware never makes a step slower; a larger buffer never moves more bytes",
         (
             "properties/test_engine_laws.py::test_faster_hardware_is_never_slower",
             "properties/test_plan_laws.py::test_twice_the_buffer_moves_no_more",
         ),
     ),
     Claim(
-        "A further layer or iteration costs what the last one did; cores may be exchanged",
+        "Each further layer or iteration costs as much as the one before; exchanging cores changes nothing",
         (
             "properties/test_engine_laws.py::test_each_further_layer_costs_the_same",
             "properties/test_engine_laws.py::test_more_iterations_cost_as_much_more",
@@ -106,7 +109,7 @@ LAWS = (
         ),
     ),
     Claim(
-        "The event engine on commands whose time can be worked out by hand: fill, drain, overlap, DRAM-bound streams",
+        "The event engine equals hand calculation for single commands: fill, drain, overlap, DRAM-bound streams",
         (
             "timing/test_event_engine.py::test_a_gemm_alone_fills_issues_and_drains",
             "timing/test_event_engine.py::test_a_stream_is_bound_by_dram",
@@ -116,24 +119,24 @@ LAWS = (
 )
 
 ENGINES = Claim(
-    "The engines share the program and nothing of its timing; bytes, counts and busy cycles are equal",
+    "The engines share the program but no code for its timing; bytes, counts and busy cycles are equal",
     ("crosscheck/test_engines_agree.py::test_small_networks", "crosscheck/test_engines_agree.py::test_resnet50"),
 )
 PEER = (
     Claim(
-        "SCALE-Sim's cycles follow a closed form, equal to what was measured for every layer, array and dataflow",
+        "SCALE-Sim's cycles follow a closed form, equal to the measured cycles for every layer, array and dataflow",
         (
             "crosscheck/test_scalesim.py::test_closed_form_equals_the_measured_cycles",
             "crosscheck/test_scalesim.py::test_closed_form_equals_scalesim_live",
         ),
     ),
     Claim(
-        "A topology file that runs as a workload has the multiply-accumulates that SCALE-Sim counts",
-        ("unit/test_topology.py::test_any_topology_has_the_macs_that_scalesim_counts",),
+        "A topology file that runs as a workload has as many multiply-accumulates as SCALE-Sim counts",
+        ("properties/test_topology_laws.py::test_every_layer_has_scalesims_macs_outputs_and_weights",),
     ),
 )
 BANDWIDTH = Claim(
-    "Sustained bandwidth is the closed form",
+    "The model's sustained bandwidth is that of the closed form",
     (
         "timing/test_dram.py::test_sequential_bandwidth_is_the_closed_form",
         "timing/test_dram.py::test_mixed_bandwidth_is_the_closed_form",

@@ -1,4 +1,4 @@
-"""The paper's six networks under all six schedules, beside what the paper claims; writes docs/headline.md and .png.
+"""Run the paper's six networks under all six schedules and compare with the paper; write docs/headline.md and .png.
 
     python benchmarks/headline.py [--engine analytic] [--jobs 2]
 
@@ -14,12 +14,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload, workload_info
-from wavecore.pictures.plots import comparison_figure
+from wavecore.pictures.static import draw_sheet
 from wavecore.plan.model import DEFAULT_CHOICES, Choices
+from wavecore.report.contents import compared
 from wavecore.results.run import Run
 from wavecore.simulation import find_schedule, simulate
 from wavecore.training.unroll import training_graph
@@ -31,7 +33,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 @dataclass(frozen=True)
 class Variant:
-    """One modelling choice taken the other way; ``machine`` changes the accelerator of every schedule."""
+    """One modelling choice changed; ``overrides`` change the accelerator of every schedule."""
 
     name: str
     choices: Choices = DEFAULT_CHOICES
@@ -50,7 +52,7 @@ VARIANTS = (
     Variant("weights loaded under a global shift enable", overrides=("array.weight_load=global",)),
     Variant("DRAM energy doubled", overrides=("memory.energy=7.8 pJ/bit",)),
     Variant("no static power", overrides=("energy.static_per_core=0 W", "energy.static_per_global_buffer_byte=0 W/B")),
-    Variant("global buffer at half the energy an access", overrides=("energy.global_buffer=5.5 pJ/B",)),
+    Variant("global buffer at half the energy per access", overrides=("energy.global_buffer=5.5 pJ/B",)),
     Variant("HBM2, one stack (300 GiB/s)", overrides=("memory=hbm2",)),
 )
 
@@ -66,32 +68,41 @@ def run_one(task: tuple[str, str, Variant, str]) -> Run:
 
 
 def without_optimizer(run: Run) -> int:
-    """DRAM bytes without the weight update, which no schedule changes."""
+    """Return the DRAM bytes without those of the weight update, which no schedule changes."""
     return run.dram_bytes.total - run.dram_bytes.optimizer
 
 
-def changes(pairs: Iterable[tuple[Run, Run]]) -> tuple[float, float, float, float]:
-    """Mean change of (traffic, traffic without optimizer, speed, energy) of the second run against the first."""
+class Changes(NamedTuple):
+    """Mean relative changes of a second run against a first: 0.1 is 10 % more."""
+
+    traffic: float
+    traffic_without_optimizer: float
+    speed: float
+    energy: float
+
+
+def changes(pairs: Iterable[tuple[Run, Run]]) -> Changes:
+    """Return the mean changes of the second run of each pair against the first."""
     pairs = list(pairs)
 
     def mean(of: Callable[[Run, Run], float]) -> float:
         return fmean(of(first, second) for first, second in pairs) - 1
 
-    return (
-        mean(lambda a, b: b.dram_bytes.total / a.dram_bytes.total),
-        mean(lambda a, b: without_optimizer(b) / without_optimizer(a)),
-        mean(lambda a, b: a.step_seconds / b.step_seconds),
-        mean(lambda a, b: b.energy_joules.total / a.energy_joules.total),
+    return Changes(
+        traffic=mean(lambda a, b: b.dram_bytes.total / a.dram_bytes.total),
+        traffic_without_optimizer=mean(lambda a, b: without_optimizer(b) / without_optimizer(a)),
+        speed=mean(lambda a, b: a.step_seconds / b.step_seconds),
+        energy=mean(lambda a, b: b.energy_joules.total / a.energy_joules.total),
     )
 
 
 def percent(value: float) -> str:
-    """A change as people write it."""
+    """Format a change as a percentage with its sign."""
     return f"{value:+.1%}".replace("%", " %")
 
 
 def network_table(runs: Sequence[Run]) -> list[str]:
-    """One network's schedules, each against the first."""
+    """Return the table of one network: its schedules, each compared with the first."""
     first = runs[0]
     lines = [
         f"### {first.workload}, {first.batch} samples",
@@ -111,7 +122,7 @@ def network_table(runs: Sequence[Run]) -> list[str]:
 
 
 def means_table(runs: dict[tuple[str, str], Run], networks: Sequence[str]) -> list[str]:
-    """Mean change of every schedule against baseline, and the paper's claims."""
+    """Return the table of the mean changes of every schedule against baseline."""
     lines = [
         "| schedule | DRAM traffic | w/o optimizer | speed | energy |",
         "|---|--:|--:|--:|--:|",
@@ -123,15 +134,15 @@ def means_table(runs: dict[tuple[str, str], Run], networks: Sequence[str]) -> li
 
 
 def bytes_saved(runs: dict[tuple[str, str], Run]) -> str:
-    """The change of all networks' bytes added up, which weighs a network by what it moves."""
+    """Return a sentence with the change of the networks' total bytes, which weighs networks by their traffic."""
     first = sum(without_optimizer(runs[n, "baseline"]) for n in NETWORKS)
     last = sum(without_optimizer(runs[n, "mbs2"]) for n in NETWORKS)
     fall = percent(1 - last / first)[1:]
-    return f"Without optimizer, the bytes of all six networks together fall by {fall} under `mbs2`."
+    return f"Without optimizer, the DRAM bytes of all six networks together fall by {fall} under `mbs2`."
 
 
 def sensitivity(pool: ProcessPoolExecutor, networks: Sequence[str]) -> list[str]:
-    """How far each modelling choice moves the mean change of mbs2 against baseline (analytic engine)."""
+    """Return the table of the mean change of mbs2 against baseline under each variant (analytic engine)."""
     variants = (DEFAULT, *VARIANTS)
     tasks = [(n, s, v, "analytic") for v in variants for n in networks for s in ("baseline", "mbs2")]
     results = dict(zip(((v.name, n, s) for n, s, v, _ in tasks), pool.map(run_one, tasks), strict=True))
@@ -149,10 +160,10 @@ INTRODUCTION = """\
 # The headline, reproduced
 
 The six networks of the MBS paper (arXiv 1810.00307) on the default accelerator, simulated with the {engine}
-engine; `python benchmarks/headline.py` writes this page.  32 samples a core (AlexNet 64), group
-normalization, all constants with their sources in `wavecore/hardware/presets`.
+engine; `python benchmarks/headline.py` writes this page.  Each core has 32 samples (AlexNet: 64), normalization is
+group normalization, and all constants are in `wavecore/hardware/presets`, with their sources.
 
-The paper's abstract claims, for mini-batch serialization against the conventional baseline, on average:
+The paper's abstract claims, for mini-batch serialization compared with the conventional baseline, on average:
 DRAM traffic -73 % (version 1) or -75 % (version 4), performance +45 % or +53 %, energy -24 % or -26 %.
 
 ## Means of the six networks against `baseline`
@@ -160,24 +171,24 @@ DRAM traffic -73 % (version 1) or -75 % (version 4), performance +45 % or +53 %,
 
 READING = """\
 
-## Reading it
+## How to read the results
 
-* *w/o optimizer* leaves out the weight update (fp32 master weights, momentum, the gradients it reduces, the new fp16
-  weights), which every schedule moves once a step.
-* Speed and energy come out near the paper's.  The mean traffic saving does not: it stays short of -73 %.  AlexNet
-  is the reason.  Most of what it moves are the weights of its three fully-connected layers, which any schedule reads
-  once for each GEMM and whose gradients it writes once, so that little is left to save.
-* In the deep networks what is left of the difference are weights and partial sums of weight gradients, which a group
-  moves in every iteration.  The sums are fp32, read and written; halving them would be another machine.
-* Most of the speed is `archopt`'s second weight register.  `mbs2` needs little of the DRAM's bandwidth, and so keeps
-  its speed on slower memories where `baseline` does not (last row of the table at the end).
+* *w/o optimizer* leaves out the DRAM bytes of the weight update (fp32 master weights, momentum, the gradients that it
+  adds up, the new fp16 weights), which every schedule moves once per step.
+* Speed and energy are near the paper's.  The mean traffic saving is smaller than the paper's 73 %, mainly because of
+  AlexNet: most of its traffic is the weights of three fully-connected layers, which any schedule reads once for each
+  GEMM, and their gradients, which it writes once, so that a schedule can save little.
+* In the deep networks the remaining difference is weights and partial sums of weight gradients, which a group moves in
+  every iteration.  The partial sums are fp32 and are both read and written.
+* Most of the speed-up comes from `archopt`'s second weight register.  `mbs2` needs little of the DRAM's bandwidth, so
+  it keeps its speed on slower memories, where `baseline` does not (last row of the last table).
 """
 
 CHOICES = """
-## What the modelling choices move
+## How modelling choices change the result
 
-Mean change of `mbs2` against `baseline` over the same six networks, with one choice at a time taken the other way for
-both (analytic engine, so the first row differs a little from the table above).
+Mean change of `mbs2` against `baseline` over the same six networks, with one modelling choice changed at a time for
+both.  This table is of the analytic engine, so its first row differs a little from the first table.
 
 """
 
@@ -202,8 +213,7 @@ def main() -> None:
     lines += [CHOICES.rstrip(), "", *choices]
     options.docs.mkdir(exist_ok=True)
     (options.docs / "headline.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    figure = comparison_figure([runs[n, s] for n in NETWORKS for s in SCHEDULES])
-    figure.savefig(options.docs / "headline.png", dpi=110)
+    draw_sheet([compared([runs[n, s] for n in NETWORKS for s in SCHEDULES])], options.docs / "headline.png")
     print(f"wrote {options.docs / 'headline.md'} and headline.png")
 
 

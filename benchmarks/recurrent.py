@@ -7,25 +7,21 @@ Prints the tables of docs/sparsity.md and writes docs/figures/iss_buffer.png.  T
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from matplotlib.figure import Figure
 
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.catalog import workload, workload_info
-from wavecore.pictures.plots import COLOURS, save
+from wavecore.pictures.marks import LineMark, Mark, Panel, Picture, PlotAxis, byte_axis, decade_axis
+from wavecore.pictures.palette import COLOURS
+from wavecore.pictures.static import draw_sheet
 from wavecore.results.run import Run
 from wavecore.simulation import simulate
 from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "examples" / "profiles" / "published"
@@ -122,41 +118,48 @@ def print_tables() -> None:
 
 
 def draw() -> None:
-    """DRAM bytes of weights and time of a step over the size of the buffer."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    weights, times = figure.subplots(1, 2)
+    """Draw DRAM bytes of weights and time of a step over the size of the buffer."""
     growth = (LARGEST / SMALLEST) ** (1 / (SIZES - 1))
     sizes = [round(SMALLEST * growth**index) for index in range(SIZES)]
+    moved: list[Mark] = []
+    times: list[Mark] = []
     for units, colour in LINES.items():
         fitting = [size for size in sizes if units != DENSE or size >= 2 * MIB]
-        at = [size / MIB for size in fitting]
-        weights.step(
-            at, [weight_bytes(units, size) / 2**30 for size in fitting], where="post", color=colour, label=units
-        )
-        for memory, style in (("hbm2x2", "-"), ("lpddr4", "--")):
+        moved.append(line(f"units left: {units}", colour, fitting, [weight_bytes(units, size) for size in fitting]))
+        for memory in ("hbm2x2", "lpddr4"):
             runs = [run("lstm_ptb", units, "baseline", size, memory, "analytic") for size in fitting]
-            label = {"hbm2x2": "HBM2", "lpddr4": "LPDDR4"}[memory] if units == DENSE else None
-            values = [found.step_seconds * 1e3 for found in runs]
-            times.step(at, values, style, where="post", color=colour, label=label)
-    finish(weights, "DRAM traffic of weights (GiB a step)", (0.05, 0.1, 0.2, 0.5, 1, 2, 5))
-    finish(times, "step time (ms)", (3, 5, 10, 20, 40))
-    weights.legend(title="units left", frameon=False)
-    times.legend(title="memory", frameon=False)
-    figure.suptitle("lstm_ptb, 20 samples, baseline, analytic engine", fontsize="medium")
-    save(figure, FIGURE)
+            seconds = [found.step_seconds * 1e3 for found in runs]
+            slow = memory == "lpddr4"
+            name = f"{units} with LPDDR4" if slow else f"units left: {units}"
+            times.append(line(name, colour, fitting, seconds, dashed=slow))
+    picture = Picture(
+        key="iss_buffer",
+        title="Weights and time of lstm_ptb over the size of the buffer",
+        caption="20 samples, baseline, analytic engine. Lines: HBM2; dashes: LPDDR4.",
+        panels=(
+            panel("DRAM traffic of weights in a step", byte_axis("", values(moved)), moved),
+            panel("step time (ms)", decade_axis("", values(times)), times),
+        ),
+        columns=2,
+        width=1000,
+    )
+    draw_sheet([picture], FIGURE)
 
 
-def finish(panel: Axes, title: str, values: tuple[float, ...]) -> None:
-    panel.set_xscale("log", base=2)
-    panel.set_yscale("log")
-    panel.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
-    panel.set_xlabel("global buffer of a core (MiB)")
-    panel.set_yticks(values, [f"{value:g}" for value in values])
-    panel.minorticks_off()
-    panel.set_title(title, fontsize="medium", loc="left")
-    panel.grid(color="#DDDDDD", linewidth=0.6)
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
+def line(name: str, colour: str, sizes: list[int], heights: Sequence[float], *, dashed: bool = False) -> LineMark:
+    """Return a line over sizes of the buffer that holds each value until the next."""
+    return LineMark(name=name, colour=colour, x=tuple(map(float, sizes)), y=tuple(heights), stepped=True, dashed=dashed)
+
+
+def values(lines: Sequence[Mark]) -> list[float]:
+    """Return all heights of lines."""
+    return [height for each in lines if isinstance(each, LineMark) for height in each.y]
+
+
+def panel(title: str, y: PlotAxis, lines: Sequence[Mark]) -> Panel:
+    """Return a panel over sizes of the buffer."""
+    x = byte_axis("global buffer of a core", [SMALLEST, LARGEST])
+    return Panel(title=title, x=x, y=y, marks=tuple(lines), height=270)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What holds wavecore's numbers, on one page; writes docs/validation.md.
+"""Write docs/validation.md: what is exact, what is approximate and by how much, and which test shows each claim.
 
     python benchmarks/validation.py [--jobs 2]
 
-Takes about ten minutes, nearly all of it for both engines over all workloads and schedules.  The same code gives the
-same page, byte for byte.
+Takes about ten minutes, nearly all of it for both engines over all workloads and schedules.  The same code always
+writes the same page, byte for byte.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from statistics import fmean
 
 from claims import BANDWIDTH, ENGINES, EXACT, LAWS, PEER, Claim
 
-from wavecore.hardware.array import gemm_cycles, issue_cycles
 from wavecore.hardware.config import load_accelerator
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.dram import Dram, sustained_bytes_per_second
 from wavecore.hardware.scalesim import gemm_of, parse_topology, scalesim_cycles
 from wavecore.hardware.specs import ArraySpec, MemorySpec
@@ -44,7 +44,7 @@ NOT_MODELLED = (
     "DRAM: bank groups, tFAW, per-bank or postponed refresh, row hits after a switch back to an earlier stream",
     "clock and voltage scaling, temperature",
     "the host, input decoding, and links between chips",
-    "values: a zero takes as long as any other number",
+    "values: a zero takes as long as any other number, except in weight tiles that `sparsity.tile_skipping` leaves out",
 )
 
 
@@ -59,12 +59,12 @@ class Measured:
 
     @property
     def error(self) -> float:
-        """How far the analytic engine is off, as a share of the event engine's cycles."""
+        """The analytic engine's difference from the event engine, as a share of the event engine's cycles."""
         return self.analytic / self.event - 1
 
 
 def networks() -> tuple[str, ...]:
-    """The networks for ImageNet, which all come in several widths, and the recurrent ones."""
+    """Return the ImageNet networks, which have the option ``width``, and the recurrent ones."""
     return tuple(name for name in workload_names() if {"width", "hidden"} & set(workload_options(name)))
 
 
@@ -80,11 +80,11 @@ def measure(case: tuple[str, str]) -> Measured:
 
 
 def measure_steps(case: tuple[str, str, float]) -> int:
-    """Step cycles of the event engine with its steps so many times as large."""
+    """Return the event engine's step cycles if its steps are ``factor`` times as large."""
     name, schedule, factor = case
     before = pacing.STEP_BYTES, pacing.STEP_CYCLES
     pacing.STEP_BYTES, pacing.STEP_CYCLES = (round(size * factor) for size in before)
-    training_graph.cache_clear()  # a graph remembers the commands that were made of it
+    training_graph.cache_clear()  # a graph keeps the commands that it was lowered to
     try:
         return simulate(workload(name), schedule).step_cycles
     finally:
@@ -93,35 +93,35 @@ def measure_steps(case: tuple[str, str, float]) -> int:
 
 
 def percent(value: float, sign: bool = True) -> str:
-    """A share as people write it."""
+    """Format a share as a percentage."""
     return f"{value:{'+' if sign else ''}z.1%}".replace("-", "\N{MINUS SIGN}").replace("%", " %")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """A table whose first columns are texts and whose others are numbers."""
+    """Return a Markdown table whose first ``left`` columns are texts and whose others are numbers."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * left + "--:|" * (len(head) - left)]
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 def tests_of(claim: Claim, between: str = "<br>") -> str:
-    """The tests of a claim, each with its file."""
+    """Return the tests of a claim, each with its file."""
     return between.join(f"`{test}`" for test in claim.tests)
 
 
 def claims(items: Sequence[Claim]) -> list[str]:
-    """A table of claims."""
-    return table(("claim", "held by `tests/...`"), [(claim.text, tests_of(claim)) for claim in items], left=2)
+    """Return a table of claims and their tests."""
+    return table(("claim", "shown by `tests/...`"), [(claim.text, tests_of(claim)) for claim in items], left=2)
 
 
 def error_row(name: str, measured: Sequence[Measured]) -> tuple[str, ...]:
-    """One workload's errors: each schedule, and the mean of their sizes."""
+    """Return the row of a workload: its error under each schedule, and the mean of their absolute values."""
     by_schedule = {one.schedule: one.error for one in measured}
     mean = fmean(abs(error) for error in by_schedule.values())
     return (name, *(percent(by_schedule[schedule]) for schedule in SCHEDULES), percent(mean, sign=False))
 
 
 def engine_section(measured: Sequence[Measured]) -> list[str]:
-    """The error of the analytic engine over all workloads and schedules."""
+    """Return the section with the analytic engine's error over all workloads and schedules."""
     sizes = [abs(one.error) for one in measured]
     worst = max(measured, key=lambda one: abs(one.error))
     names = list(dict.fromkeys(one.workload for one in measured))
@@ -137,7 +137,7 @@ def engine_section(measured: Sequence[Measured]) -> list[str]:
 
 
 def step_section(cycles: dict[tuple[str, float], int]) -> list[str]:
-    """How far the event engine's granularity moves its result."""
+    """Return the section that shows how the size of the event engine's steps changes its result."""
     rows = []
     for schedule in ("baseline", "mbs2"):
         whole = cycles[schedule, 1.0]
@@ -146,14 +146,14 @@ def step_section(cycles: dict[tuple[str, float], int]) -> list[str]:
     return [
         "**The event engine** is exact inside a step and event-driven between steps, which are about "
         f"{pacing.STEP_BYTES // 1024} KiB of DRAM data or {pacing.STEP_CYCLES} cycles long; what a command moves and "
-        "computes is spread evenly over its steps. How far the size of a step moves the result:",
+        "computes is spread evenly over its steps. How much the size of a step changes the result:",
         "",
-        *table(("step cycles", "as it is", "steps half as large", "steps twice as large"), rows),
+        *table(("step cycles", "steps as they are", "half as large", "twice as large"), rows),
     ]
 
 
 def measured_by_scalesim(topology: str, rows: int, columns: int) -> dict[str, int]:
-    """SCALE-Sim's own cycles of the layers of a topology, weight-stationary."""
+    """Return the cycles that SCALE-Sim itself printed for the layers of a topology, weight-stationary."""
     with (PEER_DATA / "scalesim_measured.csv").open(encoding="utf-8") as file:
         table_rows = csv.DictReader(line for line in file if not line.startswith("#"))
         wanted = (topology, str(rows), str(columns), "ws")
@@ -162,12 +162,12 @@ def measured_by_scalesim(topology: str, rows: int, columns: int) -> dict[str, in
 
 
 def scalesim_rows(array: ArraySpec) -> list[tuple[str, ...]]:
-    """Both tools' cycles of the larger layers, split into their terms."""
+    """Return a row for each of the larger layers: both tools' cycles, split into their terms."""
     theirs = measured_by_scalesim("scalesim_large", array.rows, array.columns)
     rows = []
     for layer in parse_topology(PEER_DATA / "scalesim_large.csv"):
         m, n, k = gemm_of(layer)
-        ours = gemm_cycles(array, m, k, n)
+        ours = dataflow_of(array).gemm_cycles(array, m, k, n)
         folds = -(-k // array.rows) * -(-n // array.columns)
         edges = folds * (2 * array.rows + array.columns - 2)
         measured = theirs[layer.name]
@@ -177,13 +177,13 @@ def scalesim_rows(array: ArraySpec) -> list[tuple[str, ...]]:
             folds, folds * m, edges, measured,
             ours.fill_cycles, ours.weight_gap_cycles, ours.drain_cycles, ours.cycles,
         )  # fmt: skip
-        later = issue_cycles(array, BATCH * m, k, n) / BATCH
+        later = dataflow_of(array).issue_cycles(array, BATCH * m, k, n) / BATCH
         rows.append((layer.name, f"{m} x {k} x {n}", *(f"{number:,}" for number in numbers), f"{later:,.0f}"))
     return rows
 
 
 def scalesim_section() -> list[str]:
-    """SCALE-Sim reconciled with wavecore, term by term."""
+    """Return the section that explains the difference between SCALE-Sim and wavecore, term by term."""
     array = load_accelerator().array
     head = (
         "layer", "M x K x N", "folds F", "both: F·M", "SCALE-Sim: F·(2R+C-2)", "**SCALE-Sim**",
@@ -193,31 +193,33 @@ def scalesim_section() -> list[str]:
         "## SCALE-Sim, term by term",
         "",
         "SCALE-Sim 3.0.0, weight-stationary, on R x C elements: every one of F = ceil(K/R) · ceil(N/C) folds takes "
-        "2R + C + M - 2 cycles (R to load the weights, M to stream, R + C - 2 of skew), and no fold overlaps another; "
-        "one cycle less a layer, for it counts from 0. It is the time of one sample, its memory never stalling. The "
-        f"same GEMMs on wavecore's {array.rows}x{array.columns} array, from idle to the last output:",
+        "2R + C + M - 2 cycles (R to load the weights, M to stream, R + C - 2 of skew), and folds do not overlap; "
+        "per layer it prints one cycle less, because it counts from 0. That is the time of one sample without memory "
+        f"stalls. The same GEMMs on wavecore's {array.rows}x{array.columns} array, from idle to the last output:",
         "",
         *table(head, scalesim_rows(array), left=2),
-        "* *It counts, we do not*: loading weights and skewing operands in every fold. Here the next weights shift "
-        "into a second register while the array streams, and the operands of one wave follow those of the last: what "
-        "remains is, for each wave, by how much the next one's K exceeds the rows of its output tile. A fold smaller "
-        "than the array costs SCALE-Sim the whole array.",
-        "* *We count, it does not*: a GEMM of the whole mini-batch, so that weights are loaded once for many samples "
-        f"(last column: cycles a sample of {BATCH}, on an array that is busy before and after); output tiles of "
-        f"{array.tile_rows} rows, the last of which may be short; DRAM, vector unit and the backward pass, which are "
-        "left out of this table.",
-        "* With one weight register a PE (`--schedule baseline`) every wave waits for its weights, as in SCALE-Sim; "
-        "what still differs is the skew, R + C - 2 a fold.",
+        "* *Counted by SCALE-Sim only*: loading weights and skewing operands in every fold. In wavecore the next "
+        "weights shift into a second register while the array streams, and the operands of a wave follow those of the "
+        "wave before. What remains per wave is the weight gap: the weight rows of the next wave minus the rows of the "
+        "output tile, where that is positive. In SCALE-Sim a fold smaller than the array takes the time of a "
+        "whole one.",
+        "* *Modelled by wavecore only*: a GEMM of the whole mini-batch, so that weights are loaded once for many "
+        f"samples (last column: cycles per sample of {BATCH}, on an array that is busy before and after); output tiles "
+        f"of {array.tile_rows} rows, the last of which may be short; DRAM, the vector unit and the backward pass, "
+        "which are left out of this table.",
+        "* With one weight register per PE (`--schedule baseline`) every wave waits for its weights, as in SCALE-Sim; "
+        "what still differs is the skew, R + C - 2 per fold.",
         "",
-        "`wavecore scalesim TOPOLOGY.csv` lists this for any topology. `wavecore run TOPOLOGY.csv` trains it: a layer "
-        "reads the one above where their sizes agree, and DRAM where they do not (`wavecore/topology.py`).",
+        "`wavecore scalesim TOPOLOGY.csv` lists this for any topology. `wavecore run TOPOLOGY.csv` simulates a "
+        "training step of it: a layer reads the output of the layer before it if the sizes agree, and DRAM otherwise "
+        "(`wavecore/importers/topology.py`).",
         "",
         *claims(PEER),
     ]
 
 
 def backlog(memory: MemorySpec, nbytes: int, mixed: bool, scattered: bool) -> float:
-    """Bandwidth of the model over a backlog of requests, in bytes a second."""
+    """Return the bandwidth of the DRAM model over a backlog of requests, in bytes per second."""
     dram, free = Dram(memory), 0
     for index in range(REQUESTS):
         write = mixed and bool(index % 2)
@@ -226,7 +228,7 @@ def backlog(memory: MemorySpec, nbytes: int, mixed: bool, scattered: bool) -> fl
 
 
 def dram_section() -> list[str]:
-    """Sustained bandwidths of the memories, by formula and by the model."""
+    """Return the section with the sustained bandwidths of the memories, by formula and by the model."""
     patterns = (
         ("one stream", 64 * 1024, False, False),
         ("64 KiB read, 64 KiB written", 64 * 1024, True, False),
@@ -243,13 +245,13 @@ def dram_section() -> list[str]:
             off.append(abs(backlog(memory, nbytes, mixed, scattered) / formula - 1))
             cells.append(f"{formula / 2**30:.1f} ({formula / peak:.0%})".replace("%", " %"))
         rows.append((name, f"{peak / 2**30:.1f}", *cells, f"{max(off):.2%}".replace("%", " %")))
-    head = ("GiB/s", "peak", *(pattern[0] for pattern in patterns), "model off by at most")
+    head = ("GiB/s", "peak", *(pattern[0] for pattern in patterns), "largest difference")
     return [
         "## DRAM",
         "",
-        "Sustained bandwidth, by closed form from tRCD, tRP, tCL, tRFC/tREFI, tWTR and tRTW (share of the peak), and "
-        f"how far the model is off it over {REQUESTS:,} requests: a gap may coincide with a refresh, which the formula "
-        "does not see.",
+        "Sustained bandwidth in closed form from tRCD, tRP, tCL, tRFC/tREFI, tWTR and tRTW (share of the peak), and "
+        f"the largest difference of the model from it over {REQUESTS:,} requests. They differ because a gap may "
+        "coincide with a refresh, which the formula ignores.",
         "",
         *table(head, rows),
         f"{BANDWIDTH.text} ({tests_of(BANDWIDTH, ', ')}). `wavecore run ... --dram-trace FILE` exports the requests of "
@@ -259,17 +261,17 @@ def dram_section() -> list[str]:
 
 
 def intro() -> list[str]:
-    """The beginning of the page, up to the measured part."""
+    """Return the beginning of the page, up to the measured part."""
     return [
         "# Can the numbers be trusted?",
         "",
-        "What is exact, what is approximate and by how much, and what is not modelled; each claim with the test that "
-        "holds it. Made by `python benchmarks/validation.py`, which measures every number anew.",
+        "What is exact, what is approximate and by how much, and what is not modelled; each claim with the tests that "
+        "show it. `python benchmarks/validation.py` measures every number again and writes this page.",
         "",
-        "## Exact, against referees that share no code with what they judge",
+        "## Exact, checked by references that share no code with what they check",
         "",
         *claims(EXACT),
-        "## Laws, over random networks, plans and machines",
+        "## Invariants, tested on random networks, plans and machines",
         "",
         *claims(LAWS),
         "## Approximate, and by how much",
@@ -278,12 +280,12 @@ def intro() -> list[str]:
 
 
 def outro() -> list[str]:
-    """The rest of the page."""
+    """Return the rest of the page."""
     missing = ["## Not modelled", "", *(f"* {item};" for item in NOT_MODELLED)]
     missing[-1] = missing[-1].removesuffix(";") + "."
     return [
         "**Energies** and some timings are derived from public figures, each with its source in the manifest of a run; "
-        "[headline.md](headline.md) shows how far each modelling choice moves the result.",
+        "[headline.md](headline.md) shows how much each modelling choice changes the result.",
         "",
         *missing,
         "",
@@ -293,7 +295,7 @@ def outro() -> list[str]:
 
 
 def page(measured: Sequence[Measured], steps: dict[tuple[str, float], int]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     lines = [*intro(), *engine_section(measured), *step_section(steps), *outro()]
     return "\n".join(lines).rstrip("\n") + "\n"
 

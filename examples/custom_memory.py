@@ -1,4 +1,7 @@
-"""A memory of one's own: twice HBM2's bandwidth at a third less energy, described in hbm3.toml beside this file."""
+"""Use another memory: hbm3.toml, next to this file, describes one with twice HBM2's bandwidth and a third less energy.
+
+Prints step time and DRAM energy of two schedules, with HBM2 and with this memory.
+"""
 
 from pathlib import Path
 

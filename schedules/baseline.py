@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from wavecore.common.memo import remembered
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import Choices, Group, Plan, Schedule
+from wavecore.plan.model import Choices, Group, Plan
+from wavecore.plan.schedule import Schedule
 from wavecore.training.graph import TrainingGraph
 
 
-def _layer_by_layer(name: str, training: TrainingGraph, batch_per_core: int, double: bool, choices: Choices) -> Plan:
-    def fresh() -> Plan:
-        groups = tuple(Group((unit.name,), batch_per_core) for unit in training.units)
-        return Plan(training.name, name, batch_per_core, double, groups, choices.normalization_passes)
-
-    plan: Plan = training.memory.recall("plan", (name, batch_per_core, choices.normalization_passes), fresh)
-    return plan
+@remembered()
+def _layer_by_layer(
+    training: TrainingGraph, name: str, batch_per_core: int, double_buffering: bool, normalization_passes: int
+) -> Plan:
+    groups = tuple(Group((unit.name,), batch_per_core) for unit in training.units)
+    passes, rewrites = normalization_passes, training.rewrites
+    return Plan(training.name, name, batch_per_core, double_buffering, groups, passes, rewrites=rewrites)
 
 
 def baseline(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
-    """Two-level GEMM blocking, one weight register in use."""
-    return _layer_by_layer("baseline", training, batch_per_core, False, choices)
+    """Run every layer by itself, with two-level GEMM blocking and one weight register in use."""
+    return _layer_by_layer(training, "baseline", batch_per_core, False, choices.normalization_passes)
 
 
 def archopt(training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices) -> Plan:
-    """The same with weight double buffering in the array."""
-    return _layer_by_layer("archopt", training, batch_per_core, True, choices)
+    """Run as `baseline` does, with weight double buffering in the array."""
+    return _layer_by_layer(training, "archopt", batch_per_core, True, choices.normalization_passes)
 
 
 SCHEDULES = {

@@ -13,10 +13,21 @@ from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Add, Concat, Conv, CrossEntropy, ReLU
 from wavecore.network.shapes import Shape
 from wavecore.plan.blocking import LoopOrder
-from wavecore.plan.model import Schedule
 from wavecore.plan.placement import Direction
+from wavecore.plan.schedule import Schedule
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import After, Command, CommandCost, Flow, Load, Program, Segment, StepProfile, Store
+from wavecore.program.commands import (
+    After,
+    Command,
+    CommandCost,
+    Flow,
+    Load,
+    Program,
+    Segment,
+    StageCost,
+    StepProfile,
+    Store,
+)
 from wavecore.training.operations import Phase, Tensor, TensorClass
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)
@@ -92,13 +103,22 @@ IDLE = Command(
     reserves=(),
     releases=(),
     stage_bytes=0,
-    work=CommandCost(),
+    work=CommandCost(stages=(StageCost("vector", 0),)),
 )
 
 
 def command(name: str = "unit", *, work: dict[str, int] | None = None, **changes: Any) -> Command:
-    """A command that does nothing but what is asked for."""
-    return replace(IDLE, name=name, unit=name, work=CommandCost(**(work or {})), **changes)
+    """A command that does nothing but what is asked for.
+
+    ``work`` has counters, and ``array_cycles``, ``fill_cycles``, ``drain_cycles`` and ``vector_cycles`` of its stages;
+    with array cycles it is a GEMM.
+    """
+    counts = dict(work or {})
+    array, fill, drain, vector = (counts.pop(f"{part}_cycles", 0) for part in ("array", "fill", "drain", "vector"))
+    stages = (StageCost("vector", vector),)
+    if array:
+        stages = (StageCost("array", array, fill, drain), *stages)
+    return replace(IDLE, name=name, unit=name, work=CommandCost(stages=stages, **counts), **changes)
 
 
 def program(*commands: Command, cores: int = 1, iterations: int = 1, buffer_bytes: int = 10 << 20) -> Program:

@@ -1,5 +1,10 @@
-"""What all tests share: golden files, and hypothesis without deadlines."""
+"""What all tests share: golden files, and hypothesis without deadlines.
 
+CI tries the same examples in every run (hypothesis sees the variable ``CI``).  ``pytest --hypothesis-seed=random``
+draws a new seed, whatever ``CI`` says, and prints it; ``--hypothesis-seed=NUMBER`` repeats that run.
+"""
+
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +20,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 settings.register_profile("wavecore", deadline=None)
 settings.load_profile("wavecore")
+settings.register_profile("seeded", settings.get_profile("wavecore"), derandomize=False, print_blob=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the seed of ``--hypothesis-seed=random`` before hypothesis and the workers of xdist read the option."""
+    if config.option.hypothesis_seed == "random":
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(10**9))
+    if config.option.hypothesis_seed is not None:
+        settings.load_profile("seeded")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to repeat the run, also under ``-q``."""
+    if config.option.hypothesis_seed is not None:
+        terminalreporter.write_line(f"repeat these examples: --hypothesis-seed={config.option.hypothesis_seed}")
 
 
 @pytest.fixture

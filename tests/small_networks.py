@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from wavecore.workloads.common import lstm
 
@@ -151,3 +152,18 @@ def serialized(graph: LayerGraph, batch_per_core: int, sub_batch: int) -> Plan:
     held = frozenset(name for name in training.tensors if name.endswith(".weight_gradient"))
     whole = Group(group.units, sub_batch, group.forward, group.backward, held)
     return Plan(wide.workload, "by hand", batch_per_core, True, (whole,))
+
+
+def two_cuts(graph: LayerGraph, batch_per_core: int, forward: int, backward: int) -> Plan:
+    """The network as one group of forward, and of backward two groups, each with a sub-batch of its own."""
+    whole = serialized(graph, batch_per_core, forward)
+    (group,) = whole.groups
+    training, middle = training_graph(graph), len(group.units) // 2
+    halves = []
+    for units in (group.units[:middle], group.units[middle:]):
+        operations = [op for name in units for op in training.units[training.unit_index[name]].backward]
+        touched = {name for op in operations for name in (*op.writes, *(use.tensor for use in op.reads))}
+        kept = {name: how for name, how in group.backward.items() if name in touched}
+        halves.append(Group(units, backward, {}, kept, group.held & touched))
+    ahead = replace(group, backward={}, held=frozenset())
+    return replace(whole, groups=(ahead,), backward_groups=tuple(halves))

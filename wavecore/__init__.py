@@ -5,7 +5,7 @@
     import wavecore as wc
     run = wc.simulate(wc.workload("resnet50"), schedule="mbs2", accelerator="wavecore")
     run.dram_bytes.total, run.step_seconds, run.energy_joules.total
-    run.layers            # pandas.DataFrame, one row a layer and phase
+    run.layers            # pandas.DataFrame, one row for each layer and phase
 
 `simulate` gives a whole run, `evaluate` the totals of one design point in milliseconds, `table` a DataFrame of many,
 `explore` a sweep.
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from wavecore.network.catalog import Workload, workload, workload_names
     from wavecore.network.graph import LayerGraph, Network
     from wavecore.plan.files import load_plan, plan_text, save_plan
-    from wavecore.plan.model import Group, Plan, Residency, Schedule
+    from wavecore.plan.model import Group, Plan, Residency
+    from wavecore.plan.schedule import Schedule
     from wavecore.results.energy_report import energy_report
     from wavecore.results.run import Run, Totals, table, to_dict
     from wavecore.simulation import evaluate, make_plan, schedule_names, simulate
@@ -88,7 +89,8 @@ _HOMES = {
     "network.catalog": ("Workload", "workload", "workload_names"),
     "network.graph": ("LayerGraph", "Network"),
     "plan.files": ("load_plan", "plan_text", "save_plan"),
-    "plan.model": ("Group", "Plan", "Residency", "Schedule"),
+    "plan.model": ("Group", "Plan", "Residency"),
+    "plan.schedule": ("Schedule",),
     "results.energy_report": ("energy_report",),
     "results.run": ("Run", "Totals", "table", "to_dict"),
     "simulation": ("evaluate", "make_plan", "schedule_names", "simulate"),

@@ -7,7 +7,7 @@
     │   ├── UnitError              a quantity without a unit, with a wrong one, or out of range
     │   ├── NameLookupError        a name that is not registered (the nearest ones are offered)
     │   ├── ConfigError            an accelerator, memory or energy file
-    │   ├── GraphError             a workload that is not a well-formed network
+    │   ├── GraphError             a network or a training step that is not well formed
     │   ├── PlanError              a plan that does not fit its workload or its machine
     │   ├── SpaceError             something that cannot fit the buffer it needs
     │   └── FileError              a file that cannot be read or written

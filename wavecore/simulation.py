@@ -1,4 +1,4 @@
-"""accelerator x workload x schedule -> run."""
+"""Simulate a step: a workload under a schedule on an accelerator gives a run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common import entry_points as registry
+from wavecore.common.memo import remembered
+from wavecore.common.typecheck import type_problem
 from wavecore.engines.timing import Engine, ProgressCallback
-from wavecore.errors import InputError, unknown_name
+from wavecore.errors import InputError, SpaceError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
 from wavecore.hardware.config import sources as config_sources
 from wavecore.hardware.specs import Accelerator
+from wavecore.network.catalog import workload as named_workload
 from wavecore.network.graph import LayerGraph
-from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan, Schedule
+from wavecore.network.rules import verify_graph
+from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan
+from wavecore.plan.rules import verify_plan, verify_structure
+from wavecore.plan.schedule import Schedule
 from wavecore.plan.traffic import plan_traffic
+from wavecore.program.commands import Program
 from wavecore.program.counts import count, count_totals
 from wavecore.program.lower import lower
 from wavecore.results.assembly import group_summaries, layer_rows, packed_tensors, total_values, totals
@@ -27,37 +34,40 @@ from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import Profile
 from wavecore.sparsity.structure import apply_profile
 from wavecore.training.graph import TrainingGraph
+from wavecore.training.rewrites import rewritten
 from wavecore.training.rules import verify_training
 from wavecore.training.unroll import training_graph
 
 if TYPE_CHECKING:
     from wavecore.engines.probe import Probe
 
-DEFAULT_BATCH_PER_CORE = 32
-
 ENGINES = {
     "event": ("wavecore.engines.event", "run_events"),
     "analytic": ("wavecore.engines.analytic", "run_analytic"),
 }
-"""Engine names and where they live; loaded when asked for, since SimPy takes time to import."""
+"""Module and function of each engine; loaded when asked for, since SimPy takes time to import."""
 
 
 def schedule_names() -> tuple[str, ...]:
-    """Names of all registered schedules."""
+    """Return the names of all registered schedules."""
     return tuple(registry.collect("wavecore.schedules", "SCHEDULES", Schedule))
 
 
 def find_schedule(name: str) -> Schedule:
-    """The registered schedule called ``name``; `NameLookupError` if there is none."""
+    """Return the registered schedule called ``name``; `NameLookupError` if there is none."""
+    if not isinstance(name, str):
+        raise InputError("--schedule", f"is {_described(name)}, not a name or a plan", '"mbs2"')
     schedule: Schedule = registry.find("--schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule)
     return schedule
 
 
 def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe") -> Engine:
-    """The engine called ``name``, watched by ``probe``.
+    """Return the engine called ``name``, watched by ``probe``.
 
     Raises `NameLookupError` if there is none, `InputError` at ``wanted_by`` if it has nothing to tell a probe.
     """
+    if not isinstance(name, str):
+        raise InputError("--engine", f"is {_described(name)}, not a name", " or ".join(ENGINES))
     if name not in ENGINES:
         raise unknown_name("--engine", "engine", name, ENGINES)
     module, function = ENGINES[name]
@@ -73,6 +83,8 @@ def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe")
 
 def batch_per_core(batch: int, cores: int) -> int:
     """Split the chip's mini-batch evenly over its cores; InputError if that cannot be done."""
+    if isinstance(batch, bool) or not isinstance(batch, int):
+        raise InputError("--batch", f"is {_described(batch)}, not a whole number", f"{32 * cores}")
     if batch < 1:
         raise InputError("--batch", f"a mini-batch of {batch} samples is empty", f"{32 * cores}")
     if batch % cores:
@@ -85,12 +97,31 @@ def batch_per_core(batch: int, cores: int) -> int:
 def make_plan(
     training: TrainingGraph,
     schedule: str,
-    accelerator: Accelerator,
+    accelerator: Accelerator | str,
     samples_per_core: int,
     choices: Choices = DEFAULT_CHOICES,
 ) -> Plan:
-    """Ask a registered schedule for its plan, under its modelling choices."""
-    return find_schedule(schedule).make(for_machine(training, accelerator), accelerator, samples_per_core, choices)
+    """Ask a registered schedule for its plan, under its modelling choices.
+
+    Raises what `Schedule.make` does, and `InputError` for an argument of a wrong type.
+    """
+    verify_training(training)
+    if isinstance(samples_per_core, bool) or not isinstance(samples_per_core, int) or samples_per_core < 1:
+        raise InputError("samples_per_core", f"is {_described(samples_per_core)}", "a whole number from 1")
+    wrong = type_problem(choices, Choices)
+    if wrong is not None:
+        raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.plan.model.Choices()")
+    machine = _machine(accelerator)
+    return find_schedule(schedule).make(for_machine(training, machine), machine, samples_per_core, choices)
+
+
+def planned_graph(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> TrainingGraph:
+    """Return the graph that ``plan`` runs: ``training`` as the machine runs it, after the plan's rewrites.
+
+    Raises `PlanError` for a plan that is not of this graph.
+    """
+    verify_training(training)
+    return rewritten(for_machine(training, accelerator), plan.rewrites)
 
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
@@ -117,7 +148,7 @@ def parse_choices(texts: Sequence[str]) -> Choices:
 
 
 def simulate(
-    workload: LayerGraph | TrainingGraph,
+    workload: str | LayerGraph | TrainingGraph,
     schedule: str | Plan = "mbs2",
     accelerator: Accelerator | str = "wavecore",
     *,
@@ -132,28 +163,26 @@ def simulate(
 ) -> Run:
     """Simulate one training step.
 
-    ``schedule`` is a registered name or a plan; ``batch`` is the mini-batch of the whole chip (by default 32 samples
-    a core, or the plan's); ``choices`` are the schedule's modelling choices; ``sparsity`` is a profile to apply;
-    ``progress`` is called with the share that is done, ``probe`` (event engine only) is told what happens when.
+    ``workload`` is a graph or the name of a registered one; ``schedule`` is a registered name or a plan; ``batch`` is
+    the mini-batch of the whole chip (by default the plan's, or the workload's own on every core); ``choices`` are the
+    schedule's modelling choices; ``sparsity`` is a profile to apply; ``progress`` is called with the share that is
+    done, ``probe`` (event engine only) is told what happens when.
 
-    Raises an `InputError` for what does not fit together, `InvariantError` if the result breaks a law.
+    Raises an `InputError` for a graph or a plan that is wrong and for what does not fit together, `InvariantError` if
+    the result breaks a law.
     """
     started = time.perf_counter()
     run_engine = find_engine(engine, probe)
+    machine = _machine(accelerator)
     if isinstance(accelerator, str):
-        machine, sources = load_accelerator(accelerator), sources or config_sources(accelerator)
-    else:
-        machine = accelerator
+        sources = sources or config_sources(accelerator)
     whole = _unrolled(workload, sparsity)
-    graph_hash = _verified_hash(whole)
-    training = for_machine(whole, machine)
-    plan = _plan(training, schedule, machine, batch, choices)
-    program = lower(training, plan, machine)
+    training, plan, program = _lowered(whole, schedule, machine, batch, choices)
     timing = run_engine(program, machine, progress)
     manifest = Manifest(
         version=package_version(),
         hashes={
-            "workload": graph_hash,
+            "workload": _graph_hash(whole),
             "plan": content_hash(plan),
             "accelerator": content_hash(machine),
             **({"profile": whole.sparsity.digest} if whole.sparsity is not None else {}),
@@ -166,7 +195,8 @@ def simulate(
     )
     run = Run(
         **total_values(plan, count_totals(program), timing, machine, engine),
-        groups=group_summaries(plan),
+        groups=group_summaries(plan.groups, plan.batch_per_core),
+        backward_groups=group_summaries(plan.backward_groups or (), plan.batch_per_core),
         rows=layer_rows(training, count(program), timing, machine),
         packed=packed_tensors(training),
         manifest=manifest,
@@ -176,7 +206,7 @@ def simulate(
 
 
 def evaluate(
-    training: TrainingGraph,
+    workload: str | LayerGraph | TrainingGraph,
     schedule: str | Plan = "mbs2",
     accelerator: Accelerator | str = "wavecore",
     *,
@@ -184,56 +214,91 @@ def evaluate(
     choices: Choices = DEFAULT_CHOICES,
     engine: str = "analytic",
 ) -> Totals:
-    """What one design point costs: `simulate` without rows, groups and manifest, for thousands of points.
+    """Return what one design point costs: `simulate` without rows, groups and manifest, for thousands of points.
 
     Raises what `simulate` does; the totals are equal to its.
     """
-    machine = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
-    _verified_hash(training)
-    training = for_machine(training, machine)
-    plan = _plan(training, schedule, machine, batch, choices)
-    program = lower(training, plan, machine)
-    timing = find_engine(engine)(program, machine, None)
+    run_engine, machine = find_engine(engine), _machine(accelerator)
+    training, plan, program = _lowered(_unrolled(workload, None), schedule, machine, batch, choices)
+    timing = run_engine(program, machine, None)
     found = totals(plan, count_totals(program), timing, machine, engine)
     check_totals(found, machine, plan_traffic(training, plan, machine))
     return found
 
 
-def _unrolled(workload: LayerGraph | TrainingGraph, sparsity: Profile | None) -> TrainingGraph:
-    """One training step of what a profile leaves of the workload."""
+def _machine(accelerator: Accelerator | str) -> Accelerator:
+    """Return an accelerator, loaded if it is given by name."""
+    if isinstance(accelerator, str):
+        return load_accelerator(accelerator)
+    if not isinstance(accelerator, Accelerator):
+        raise InputError("accelerator", f"is {_described(accelerator)}, not a name or an Accelerator", '"wavecore"')
+    return accelerator
+
+
+@remembered()
+def _graph_hash(training: TrainingGraph) -> str:
+    return content_hash(training)
+
+
+def _unrolled(workload: str | LayerGraph | TrainingGraph, sparsity: Profile | None) -> TrainingGraph:
+    """Return one training step of what a profile leaves of the workload."""
+    if sparsity is not None and not isinstance(sparsity, Profile):
+        raise InputError("sparsity", f"is {_described(sparsity)}, not a Profile", "wavecore.load_profile(PATH)")
     if isinstance(workload, TrainingGraph):
         if sparsity is not None:
             raise InputError("sparsity", "a profile is of layers, and this graph is unrolled", "the LayerGraph")
+        verify_training(workload)
         return workload
-    return training_graph(workload if sparsity is None else apply_profile(workload, sparsity))
+    if not isinstance(workload, str | LayerGraph):
+        what = f"is {_described(workload)}, not a name, a LayerGraph or a TrainingGraph"
+        raise InputError("workload", what, '"resnet50"')
+    graph = named_workload(workload) if isinstance(workload, str) else workload
+    verify_graph(graph)
+    return training_graph(graph if sparsity is None else apply_profile(graph, sparsity))
 
 
-def _verified_hash(training: TrainingGraph) -> str:
-    """The content hash of a training graph, which is verified when it is first asked for."""
-
-    def verified() -> str:
-        verify_training(training)
-        return content_hash(training)
-
-    return str(training.memory.recall("hash", None, verified))
+def _described(value: object) -> str:
+    """Return a value of a wrong type as a message shows it."""
+    return repr(value) if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
 
 
 def package_version() -> str:
-    """The installed version."""
+    """Return the installed version."""
     try:
         return version("wavecore")
     except PackageNotFoundError:
         return "unknown (not installed)"
 
 
+def _lowered(
+    whole: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None, choices: Choices
+) -> tuple[TrainingGraph, Plan, Program]:
+    """Return the graph that runs, its plan and the program of both.
+
+    Where an operation has no room, a plan that keeps or holds tensors on chip is wrong: `PlanError`.  Otherwise the
+    buffer is too small for the network: `SpaceError`.
+    """
+    plan = _plan(whole, schedule, machine, batch, choices)
+    training = planned_graph(whole, plan, machine)
+    try:
+        return training, plan, lower(training, plan, machine)
+    except SpaceError:
+        if any(group.forward or group.backward or group.held for group in (*plan.groups, *plan.groups_of_backward)):
+            where = "" if isinstance(schedule, Plan) else f"schedule {schedule}"
+            verify_plan(training, plan, machine, where=where)
+        raise
+
+
 def _plan(
-    training: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None, choices: Choices
+    whole: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None, choices: Choices
 ) -> Plan:
+    """Return the plan that is given, verified, or that of a registered schedule."""
     cores = machine.chip.cores
-    if isinstance(schedule, Plan):
-        if batch is not None and batch_per_core(batch, cores) != schedule.batch_per_core:
-            planned = schedule.batch_per_core * cores
-            raise InputError("--batch", f"is {batch}, and the plan is made for {planned} samples", str(planned))
-        return schedule
-    samples = DEFAULT_BATCH_PER_CORE if batch is None else batch_per_core(batch, cores)
-    return make_plan(training, schedule, machine, samples, choices)
+    if not isinstance(schedule, Plan):
+        samples = whole.batch_per_core if batch is None else batch_per_core(batch, cores)
+        return make_plan(whole, schedule, machine, samples, choices)
+    verify_structure(planned_graph(whole, schedule, machine), schedule)
+    if batch is not None and batch_per_core(batch, cores) != schedule.batch_per_core:
+        planned = schedule.batch_per_core * cores
+        raise InputError("--batch", f"is {batch}, and the plan is made for {planned} samples", str(planned))
+    return schedule

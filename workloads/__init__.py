@@ -1,5 +1,5 @@
-"""The networks that come with wavecore, one file a family, each registered through an entry point.
+"""The built-in networks, one file per family, each registered through an entry point.
 
-Layers are named like those of the implementation that a file cites, so that a checkpoint's tensors can be
-matched to them; a normalization takes the name of the batch normalization that it stands for.
+Layers have the names of the implementation that a file cites, so that a checkpoint's tensors can be matched to them.  A
+group normalization has the name of the batch normalization that it replaces.
 """

@@ -1,6 +1,6 @@
 """AlexNet: Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (arXiv 1404.5997).
 
-As torchvision's ``alexnet``, which is that paper's single column; it has no normalization.
+It follows torchvision's ``alexnet``, the single-column network of that paper, which has no normalization.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
 """The LSTMs of BiDAF that ISS prunes: Seo et al., "Bidirectional attention flow for machine comprehension" (2016).
 
-``bidaf`` is a piece of that network (arXiv 1611.01603), as its authors' code has it (allenai/bi-att-flow): two modeling
+``bidaf`` is a part of that network (arXiv 1611.01603), as in its authors' code (allenai/bi-att-flow): two modeling
 layers and the output layer, each an LSTM forward and one backward in time.  A sample is a context of ``steps`` words;
-that code cuts contexts at 400 words for training, and its mini-batch is 60.  What is not described is outside:
+that code cuts contexts at 400 words for training, and its mini-batch is 60.  The rest of the network is not simulated;
+its values are read from DRAM (`Inlet`) and written to it (`Outlet`):
 
 * ``p0`` comes from the attention, 8 x hidden features; modeling layer 1 reads it and makes g0, layer 2 reads that and
   makes ``g1``;
 * the output layer reads p0, g1, a summary of g1 by attention (``a1i``, of all words and the same for each), and the
   product of both (``g1_a1i``), and makes ``g2``;
-* g1 and g2 go to the answer's pointers, and g1 to the summary too.
+* g1 and g2 are outputs: the answer's pointers read both, the summary reads g1.
 
-Dropout is on all that an LSTM reads.  The two directions of a layer run one after the other, though neither needs the
-other.
+Dropout is applied to everything that an LSTM reads.  The two directions of a layer run one after the other, although
+they are independent.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from wavecore.network.shapes import Shape
 
 from .common import lstm
 
-DROPOUT = 0.2  # it keeps 0.8
+DROPOUT = 0.2  # the share of values that are dropped
 
 
 def bidaf(hidden: int = 100, steps: int = 400) -> LayerGraph:
@@ -42,7 +43,7 @@ def bidaf(hidden: int = 100, steps: int = 400) -> LayerGraph:
 
 
 def _layer(net: Network, reads: tuple[str, ...], hidden: int, name: str) -> tuple[str, ...]:
-    """An LSTM in either direction over all that is in ``reads``, each with a dropout of its own."""
+    """Add a forward and a backward LSTM over the concatenation of ``reads``; each has its own dropouts."""
     made = []
     for direction in ("fwd", "bwd"):
         own = f"{name}_{direction}"
@@ -61,7 +62,7 @@ WORKLOADS: Mapping[str, Workload] = {
         published=Published(
             parameters=2_162_400,
             forward_gmacs=0.864,
-            source="counted: 4 x 100 x (in + 100) weights and 4 x 100 biases an LSTM, in = 800, 200, 1400 twice each",
+            source="counted: 4 x 100 x (in + 100) weights and 4 x 100 biases per LSTM, in = 800, 200, 1400 twice each",
         ),
     ),
 }

@@ -1,4 +1,4 @@
-"""What the families share: how a network begins and ends, its width, and its recurrent layers."""
+"""Functions that several families share: begin and end a network, scale its width, and add an LSTM."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ LARGEST_WIDTH = 100
 
 
 def begin(name: str, image: int, width: float, least: int) -> Network:
-    """A network that reads RGB images of ``image`` x ``image``; `GraphError` below ``least`` x ``least``.
+    """Begin a network that reads RGB images of ``image`` x ``image``, after checking its options.
 
-    ``least`` is the network's total stride, below which its last layers would see more padding than image;
-    or more, where windows without padding need it.
+    ``least`` is the smallest image: the network's total stride, below which the last layers would read more padding
+    than image, or more if windows without padding need it.  Raises `GraphError` for a smaller or too large image, or a
+    ``width`` out of range.
     """
     if not least <= image <= LARGEST_IMAGE:
         raise GraphError(f"network {name}", f"image is {image}", f"{least} to {LARGEST_IMAGE}")
@@ -27,19 +28,19 @@ def begin(name: str, image: int, width: float, least: int) -> Network:
 
 
 def scaled(channels: int, width: float) -> int:
-    """``channels`` times ``width``, to the nearest multiple of 8, and at least 8; as published at width 1."""
+    """Return ``channels`` times ``width`` as the nearest multiple of 8, at least 8; unchanged if ``width`` is 1."""
     return channels if width == 1 else max(8, 8 * int(channels * width / 8 + 0.5))
 
 
 def resize(net: Network, x: str, side: int) -> str:
-    """Average ``x`` to the ``side`` x ``side`` that a classifier needs, unless it has that already."""
+    """Average-pool ``x`` to ``side`` x ``side``, the input size of the classifier, unless it has that size already."""
     if net.shape(x) == Shape(net.shape(x).channels, side, side):
         return x
     return net(AdaptiveAvgPool(side), x, name="avgpool")
 
 
 def finish(net: Network, x: str, classes: int, dropout: float = 0.0, classifier: str = "fc") -> LayerGraph:
-    """End with global average pooling, dropout where there is any, a linear classifier and the loss."""
+    """End with global average pooling, dropout (unless 0), a linear classifier and the loss; return the graph."""
     x = net(GlobalAvgPool(), x, name="avgpool")
     x = net(Flatten(), x, name="flatten")
     if dropout:
@@ -50,6 +51,6 @@ def finish(net: Network, x: str, classes: int, dropout: float = 0.0, classifier:
 
 
 def lstm(net: Network, x: str, hidden: int, name: str, *, reverse: bool = False) -> str:
-    """An LSTM of ``hidden`` units over a sequence: its input products of all steps as ``name``.input, then ``name``."""
+    """Add an LSTM of ``hidden`` units: ``name``.input, the input products of all steps, and ``name``, its steps."""
     gates = net(Linear(GATES * hidden), x, name=f"{name}.input")
     return net(LSTM(hidden, reverse), gates, name=name)

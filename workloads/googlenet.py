@@ -1,7 +1,7 @@
 """GoogLeNet: Szegedy et al., "Going deeper with convolutions" (arXiv 1409.4842), table 1.
 
-As torchvision's ``googlenet`` without its auxiliary heads: normalization (here of groups) behind every
-convolution, 3x3 convolutions where the paper has 5x5, max-poolings that round up, and dropout of 0.2.
+It follows torchvision's ``googlenet`` without the auxiliary heads: a normalization (here group normalization) after
+every convolution, 3x3 convolutions where the paper has 5x5, max-poolings that round up, and a dropout of 0.2.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BLOCKS: Mapping[
 
 
 def inception(one: int, reduce3: int, three: int, reduce5: int, five: int, pool: int) -> tuple[Tower, ...]:
-    """The four towers of a block (figure 2b)."""
+    """Return the four towers of a block (figure 2b), from their channels."""
     return (
         (("branch1", same(one)),),
         (("branch2.0", same(reduce3)), ("branch2.1", same(three, 3))),

@@ -1,4 +1,4 @@
-"""The Inceptions: version 3 and version 4, both at 299 x 299."""
+"""The entries of Inception v3 and Inception v4, both for images of 299 x 299."""
 
 from __future__ import annotations
 

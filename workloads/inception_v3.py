@@ -1,6 +1,6 @@
 """Inception v3: Szegedy et al., "Rethinking the Inception architecture" (arXiv 1512.00567), table 1.
 
-As torchvision's ``inception_v3`` without its auxiliary head, with group normalization.
+It follows torchvision's ``inception_v3``, without the auxiliary head and with group normalization.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STEM = (
 
 
 def block_a(pool: int) -> tuple[Tower, ...]:
-    """35 x 35 (figure 5)."""
+    """Return the towers of a block on 35 x 35 (figure 5); ``pool`` is the channels of the pooling tower."""
     return (
         (("branch1x1", same(64)),),
         (("branch5x5_1", same(48)), ("branch5x5_2", same(64, 5))),
@@ -43,7 +43,7 @@ BLOCK_B: tuple[Tower, ...] = (
 
 
 def block_c(channels: int) -> tuple[Tower, ...]:
-    """17 x 17, with 7x7 convolutions factored into 1x7 and 7x1 (figure 6)."""
+    """Return the towers of a block on 17 x 17, with 7x7 convolutions factored into 1x7 and 7x1 (figure 6)."""
     return (
         (("branch1x1", same(192)),),
         (
@@ -75,6 +75,7 @@ BLOCK_D: tuple[Tower, ...] = (
 
 
 def _fork(name: str) -> Fork:
+    """Return the end of a tower: a 1x3 and a 3x1 convolution of the same input, concatenated."""
     return Fork((((f"{name}a", same(384, (1, 3))),), ((f"{name}b", same(384, (3, 1))),)))
 
 

@@ -1,6 +1,7 @@
 """Inception v4: Szegedy et al., "Inception-v4, Inception-ResNet" (arXiv 1602.07261), figures 3 to 9.
 
-With the channels and names of timm's ``inception_v4``, group normalization, and the paper's dropout (0.2).
+Channels and names are those of timm's ``inception_v4``; normalization is group normalization, and dropout is the
+paper's (0.2).
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ REDUCTION_B: tuple[Tower, ...] = (
 
 
 def _fork(name: str) -> Fork:
+    """Return the end of a tower: a 1x3 and a 3x1 convolution of the same input, concatenated."""
     return Fork((((f"{name}a", same(256, (1, 3))),), ((f"{name}b", same(256, (3, 1))),)))
 
 

@@ -1,7 +1,7 @@
 """LeNets for 28 x 28 digits: LeCun et al., "Gradient-based learning applied to document recognition" (1998).
 
-``lenet5`` is the variant that came with Caffe, 20-50-500-10; ``lenet300`` the perceptron 300-100-10.  Pruning papers
-measure on these two.  Both have biases, no normalization, and a ReLU behind every layer but the last.
+``lenet5`` is Caffe's variant, 20-50-500-10, and ``lenet300`` the perceptron 300-100-10; papers on pruning use these
+two.  Both have biases, no normalization, and a ReLU behind every convolution and linear layer except the last.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ def lenet300(image: int = 28, classes: int = 10) -> LayerGraph:
 
 
 def _begin(name: str, image: int, least: int) -> Network:
+    """Begin a network that reads grey images; `GraphError` for an image below ``least`` or too large."""
     if not least <= image <= LARGEST_IMAGE:
         raise GraphError(f"network {name}", f"image is {image}", f"{least} to {LARGEST_IMAGE}")
     return Network(name, Shape(1, image, image))
 
 
 def _finish(net: Network, x: str, features: tuple[int, ...]) -> LayerGraph:
-    """End with linear layers of so many outputs, and the loss."""
+    """End with linear layers of ``features`` outputs, with ReLUs between them, and the loss; return the graph."""
     for index, outputs in enumerate(features, start=1):
         x = net(Linear(outputs), x, name=f"fc{index}")
         if index < len(features):

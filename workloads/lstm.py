@@ -1,7 +1,8 @@
 """The LSTM language model of Zaremba et al., "Recurrent neural network regularization" (arXiv 1409.2329).
 
-``lstm_ptb`` is their large one for the Penn Treebank: 10,000 words, two layers of 1500 units, 35 steps, and dropout on
-all but the recurrent connections.  A sample is a sequence, and the state is carried from one mini-batch to the next.
+``lstm_ptb`` is their large model for the Penn Treebank: a vocabulary of 10,000 words, two layers of 1500 units, 35
+steps, and dropout on all connections except the recurrent ones.  A sample is a sequence.  They carry the state from one
+mini-batch to the next; here every step begins with a state of zeros.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from wavecore.network.shapes import Shape
 
 from .common import lstm
 
-DROPOUT = 0.65  # of the large model; it keeps 0.35
+DROPOUT = 0.65  # of the large model: the share of values that are dropped
 
 
 def lstm_ptb(
@@ -45,7 +46,7 @@ WORKLOADS: Mapping[str, Workload] = {
         published=Published(
             parameters=66_022_000,
             forward_gmacs=1.785,
-            source="arXiv 1709.05027, table 1: 66.0M weights; counted with one bias a gate; 35 x (18M + 18M + 15M)",
+            source="arXiv 1709.05027, table 1: 66.0M weights; counted with one bias per gate; 35 x (18M + 18M + 15M)",
         ),
     ),
 }

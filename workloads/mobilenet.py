@@ -1,6 +1,6 @@
 """MobileNetV2: Sandler et al., "Inverted residuals and linear bottlenecks" (arXiv 1801.04381), table 2.
 
-As torchvision's ``mobilenet_v2``, with group normalization.
+It follows torchvision's ``mobilenet_v2``, with group normalization.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def mobilenet_v2(image: int = 224, classes: int = 1000, width: float = 1.0) -> L
 
 
 def rounded(channels: float) -> int:
-    """The nearest multiple of 8 that is at least 8 and no more than 10% below ``channels``."""
+    """Return the multiple of 8 nearest to ``channels``, or the next one if that is more than 10 % below; at least 8."""
     multiple = max(8, int(channels + 4) // 8 * 8)
     return multiple if multiple >= 0.9 * channels else multiple + 8
 
 
 def inverted_residual(net: Network, x: str, name: str, expansion: int, channels: int, stride: int) -> str:
-    """A 1x1 convolution that widens, a depthwise 3x3, and a linear 1x1; added to its input where both fit."""
+    """Add a 1x1 convolution that widens, a depthwise 3x3 and a linear 1x1; add the input if the shapes are equal."""
     inputs = net.shape(x).channels
     hidden = inputs * expansion
     position = 0

@@ -1,7 +1,7 @@
 """ResNet: He et al., "Deep residual learning for image recognition" (arXiv 1512.03385), table 1.
 
-As torchvision's ``resnet18`` to ``resnet152`` (v1.5: a bottleneck's stride is in its 3x3 convolution), with
-group normalization.  The main branch of a block comes first, then the projection, where there is one.
+It follows torchvision's ``resnet18`` to ``resnet152`` (v1.5: a bottleneck's stride is in its 3x3 convolution), with
+group normalization.  The layers of a block's main branch come first, then its projection, if it has one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def resnet(
     classes: int = 1000,
     width: float = 1.0,
 ) -> LayerGraph:
-    """Build a ResNet with ``depths`` blocks in its stages, for images of at least 32 x 32."""
+    """Build a ResNet with ``depths`` blocks per stage, for images of at least 32 x 32."""
     net = begin(name, image, width, least=32)
     stem = Conv(scaled(64, width), kernel=7, stride=2, padding=3)
     x = _conv_norm(net, net.input, stem, "conv1", "norm1")
@@ -44,7 +44,7 @@ def resnet(
 
 
 def basic(net: Network, x: str, name: str, channels: int, stride: int) -> str:
-    """Two 3x3 convolutions."""
+    """Add a basic block: two 3x3 convolutions and a shortcut."""
     y = _conv_norm(net, x, Conv(channels, 3, stride, padding=1), f"{name}.conv1", f"{name}.norm1")
     y = net(ReLU(), y, name=f"{name}.relu1")
     y = _conv_norm(net, y, Conv(channels, 3, padding=1), f"{name}.conv2", f"{name}.norm2")
@@ -53,7 +53,7 @@ def basic(net: Network, x: str, name: str, channels: int, stride: int) -> str:
 
 
 def bottleneck(net: Network, x: str, name: str, channels: int, stride: int) -> str:
-    """A 1x1 convolution that narrows, a 3x3, and a 1x1 to four times the channels."""
+    """Add a bottleneck: a 1x1 convolution that narrows, a 3x3, a 1x1 to four times ``channels``, and a shortcut."""
     y = _conv_norm(net, x, Conv(channels), f"{name}.conv1", f"{name}.norm1")
     y = net(ReLU(), y, name=f"{name}.relu1")
     y = _conv_norm(net, y, Conv(channels, 3, stride, padding=1), f"{name}.conv2", f"{name}.norm2")
@@ -64,7 +64,7 @@ def bottleneck(net: Network, x: str, name: str, channels: int, stride: int) -> s
 
 
 def _shortcut(net: Network, x: str, name: str, channels: int, stride: int) -> str:
-    """``x`` itself where it already has the block's output shape, or its 1x1 projection to that."""
+    """Return ``x`` if it has the shape of the block's output, else add its 1x1 projection to that shape."""
     if stride == 1 and net.shape(x).channels == channels:
         return x
     return _conv_norm(net, x, Conv(channels, 1, stride), f"{name}.downsample.0", f"{name}.downsample.1")
@@ -75,6 +75,7 @@ def _conv_norm(net: Network, x: str, conv: Conv, conv_name: str, norm_name: str)
 
 
 def _entry(layers: int, block: Block, depths: tuple[int, ...], parameters: int, gmacs: float) -> Workload:
+    """Return the entry of a ResNet."""
     name = f"resnet{layers}"
     return Workload(
         name=name,

@@ -1,7 +1,7 @@
 """VGG: Simonyan and Zisserman, "Very deep convolutional networks" (arXiv 1409.1556), table 1.
 
-As torchvision's ``vgg11`` to ``vgg19``.  Published without normalization; ``norm="group"`` puts one behind
-every convolution, where torchvision's ``vgg*_bn`` have batch normalization.
+It follows torchvision's ``vgg11`` to ``vgg19``, which have no normalization.  With ``norm="group"`` a group
+normalization follows every convolution, where torchvision's ``vgg*_bn`` have batch normalization.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def vgg(
     width: float = 1.0,
     norm: str = "none",
 ) -> LayerGraph:
-    """Build a VGG with ``depths`` convolutions in its stages, for images of at least 32 x 32."""
+    """Build a VGG with ``depths`` convolutions per stage, for images of at least 32 x 32."""
     if norm not in ("none", "group"):
         raise unknown_name(f"network {name}", "norm", norm, ("none", "group"))
     net = begin(name, image, width, least=32)
@@ -55,6 +55,7 @@ def vgg(
 
 
 def _entry(depths: tuple[int, ...], parameters: int, gmacs: float) -> Workload:
+    """Return the entry of a VGG; its name counts the convolutions and three linear layers."""
     convolutions = sum(depths)
     name = f"vgg{convolutions + 3}"
     return Workload(

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from wavecore.cli import main as wavecore
+from wavecore.common.files import write_file
 from wavecore.common.units import format_bytes, format_joules, format_seconds
 from wavecore.hardware.config import load_accelerator
 from wavecore.methods.folder import CHECKPOINT, FILES, PROFILE, SUMMARY
 from wavecore.methods.registry import METHODS
 from wavecore.network.catalog import workload, workload_info
 from wavecore.network.graph import LayerGraph
-from wavecore.results.folder import write_file
 from wavecore.results.run import Run
 from wavecore.simulation import simulate
 from wavecore.sparsity.profile_file import load_profile
@@ -84,7 +84,7 @@ def left_table() -> Iterator[str]:
 def cost_table() -> Iterator[str]:
     """A step of every profile against the network without one: plain, and with the machine's options for zeros."""
     cells = "time | traffic | energy"
-    yield f"| network, schedule | profile | {cells} | MACs | no zeros | with options: {cells} |"
+    yield f"| network, schedule | profile | {cells} | MACs | effectual | with options: {cells} |"
     yield f"|---|---|{'--:|' * 8}"
     found = summaries()
     for network in dict.fromkeys(each["network"] for each in found.values()):

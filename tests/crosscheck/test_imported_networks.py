@@ -141,7 +141,7 @@ def test_every_exporter_writes_the_same_network(tmp_path: Path) -> None:
     folded = converted(tmp_path / "folded.onnx", dynamo=True)
     assert structure(import_onnx(folded, folded="restore").graph) == wanted
     kept = import_onnx(folded)
-    assert "1 of the convolutions seem to hold a batch normalization" in kept.notes[0]
+    assert "1 of the convolutions seem to contain a folded batch normalization" in kept.notes[0]
     assert len(kept.graph.layers) == len(wanted) - 1
 
 

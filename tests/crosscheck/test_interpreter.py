@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from small_networks import NETWORKS, serialized
+from small_networks import NETWORKS, serialized, two_cuts
 
 from wavecore.errors import InputError
 from wavecore.golden.interpreter import interpret
@@ -66,6 +66,14 @@ def test_gradients_held_on_chip_over_uneven_iterations(network: str, sub_batch: 
     needs_torch()
     graph = NETWORKS[network]()
     check(verify_workload(graph, serialized(graph, BATCH // 2, sub_batch), machine(2048), BATCH))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("forward", "backward"), [(2, 3), (5, 1), (3, 5)])
+def test_a_backward_of_its_own_groups(network: str, forward: int, backward: int) -> None:
+    needs_torch()
+    graph = NETWORKS[network]()
+    check(verify_workload(graph, two_cuts(graph, BATCH // 2, forward, backward), machine(2048), BATCH))
 
 
 @pytest.mark.parametrize("seed", range(8))

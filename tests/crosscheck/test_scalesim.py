@@ -11,13 +11,13 @@ import os
 import random
 import subprocess
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from wavecore.errors import ConfigError, FileError, GraphError, NameLookupError
 from wavecore.hardware.scalesim import (
-    Dataflow,
+    SCALESIM_DATAFLOWS,
+    ScalesimDataflow,
     TopologyLayer,
     gemm_of,
     parse_topology,
@@ -30,15 +30,14 @@ DATA = Path(__file__).parent / "data"
 PEER = os.environ.get("WAVECORE_SCALESIM_PYTHON", "")
 CONV_HEADER = "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\n"
 GEMM_HEADER = "Layer,M,N,K,\n"
-DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)
 
 
-def measured() -> dict[tuple[str, int, int, Dataflow], dict[str, int]]:
+def measured() -> dict[tuple[str, int, int, ScalesimDataflow], dict[str, int]]:
     """Group the measured cycles by topology, rows, columns and dataflow."""
-    runs: dict[tuple[str, int, int, Dataflow], dict[str, int]] = {}
+    runs: dict[tuple[str, int, int, ScalesimDataflow], dict[str, int]] = {}
     with (DATA / "scalesim_measured.csv").open() as file:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
-            dataflow = next(d for d in DATAFLOWS if d == row["dataflow"])
+            dataflow = next(d for d in SCALESIM_DATAFLOWS if d == row["dataflow"])
             run = (row["topology"], int(row["rows"]), int(row["columns"]), dataflow)
             runs.setdefault(run, {})[row["layer"]] = int(row["cycles"])
     return runs
@@ -48,7 +47,7 @@ MEASURED = measured()
 
 
 @pytest.mark.parametrize("run", MEASURED, ids=lambda run: "-".join(map(str, run)))
-def test_closed_form_equals_the_measured_cycles(run: tuple[str, int, int, Dataflow]) -> None:
+def test_closed_form_equals_the_measured_cycles(run: tuple[str, int, int, ScalesimDataflow]) -> None:
     topology, rows, columns, dataflow = run
     layers = {layer.name: layer for layer in parse_topology(DATA / f"{topology}.csv")}
     ours = {name: scalesim_cycles(layers[name], rows, columns, dataflow) for name in MEASURED[run]}
@@ -60,7 +59,7 @@ def test_every_layer_of_every_topology_was_measured() -> None:
         names = {layer.name for layer in parse_topology(DATA / f"{topology}.csv")}
         divided_by_zero = {"unit"} if (topology, rows, columns, dataflow) == ("scalesim_gemm", 1, 1, "os") else set()
         assert set(cycles) == names - divided_by_zero
-    assert {run[3] for run in MEASURED} == set(DATAFLOWS)
+    assert {run[3] for run in MEASURED} == set(SCALESIM_DATAFLOWS)
 
 
 def ask_scalesim(topology: Path, kind: str, rows: int, columns: int, dataflow: str) -> list[tuple[int, int]]:
@@ -89,10 +88,10 @@ def random_topology(path: Path, kind: str, seed: int) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(not PEER, reason="WAVECORE_SCALESIM_PYTHON names no interpreter that has scalesim 3.0.0")
 @pytest.mark.parametrize("kind", ["conv", "gemm"])
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("dataflow", SCALESIM_DATAFLOWS)
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (7, 2), (3, 9)])
 def test_closed_form_equals_scalesim_live(
-    tmp_path: Path, kind: str, dataflow: Dataflow, rows: int, columns: int
+    tmp_path: Path, kind: str, dataflow: ScalesimDataflow, rows: int, columns: int
 ) -> None:
     topology = random_topology(tmp_path / "random.csv", kind, seed=100 * rows + columns)
     ours = [(scalesim_cycles(layer, rows, columns, dataflow), 0) for layer in parse_topology(topology)]

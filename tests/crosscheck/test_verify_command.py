@@ -31,7 +31,7 @@ def test_the_table_says_what_was_run(capsys: pytest.CaptureFixture[str]) -> None
     pytest.importorskip("torch", reason='PyTorch is the referee: pip install "wavecore[torch]"')
     assert main(("verify", *SMALL)) == 0
     text = capsys.readouterr().out
-    for part in ("width 0.125", "samples a core", "global buffer", "largest relative errors", "passed"):
+    for part in ("width 0.125", "samples per core", "global buffer", "largest relative errors", "passed"):
         assert part in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from wavecore.cli import app, main
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "ARCHITECTURE.md", "docs/guide.md")
+PAGES = ("README.md", "ARCHITECTURE.md", "docs/guide.md", "docs/model.md", "docs/results.md")
 TOPOLOGY = "Layer,M,N,K,\nfirst,100,64,27,\nsecond,100,32,64,\n"
 OPERATORS = ("|", "&&", ";", ">")
 
@@ -111,27 +112,48 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
-def folder_map() -> set[str]:
-    """The names in the first column of ARCHITECTURE.md's map."""
-    (block,) = [block for block in blocks("ARCHITECTURE.md", "") if block.startswith("errors.py")]
-    columns = (re.split(r"\s{2,}", line, maxsplit=1)[0] for line in block.splitlines())
-    return {name for column in columns for name in re.split(r"[,\s]+", column)}
-
-
 def is_there(name: str) -> bool:
-    return any((folder / found).exists() for folder in (ROOT, ROOT / "wavecore") for found in (name, f"{name}.py"))
+    return any((folder / name).exists() for folder in (ROOT, ROOT / "wavecore"))
 
 
-def test_the_map_names_what_there_is() -> None:
-    assert [name for name in sorted(folder_map()) if not is_there(name)] == []
+def folder_map() -> dict[str, list[str]]:
+    """ARCHITECTURE.md's map: the files and folders that it names in each entry; a module at the top has none."""
+    (block,) = [block for block in blocks("ARCHITECTURE.md", "") if block.startswith("errors.py")]
+    entries = re.split(r"\n(?=\S)", re.sub(r"\([^)]*\)", "", block.rstrip()))
+    named = {entry.split()[0]: entry.split(maxsplit=1)[1:] for entry in entries}
+    return {place: " ".join(rest).replace(",", " ").split() for place, rest in named.items()}
 
 
-def test_the_map_leaves_no_module_out() -> None:
-    named = {name.removesuffix("/").removesuffix(".py") for name in folder_map()}
-    there = {
-        path.stem for path in (ROOT / "wavecore").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+def modules(folder: Path) -> set[str]:
+    """Modules and packages of a folder, the packages with a slash."""
+    packages = {f"{path.name}/" for path in folder.iterdir() if (path / "__init__.py").exists()}
+    return packages | {path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")}
+
+
+PACKAGES = sorted(path.parent for path in (ROOT / "wavecore").rglob("__init__.py") if path.parent.name != "wavecore")
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT / "wavecore")))
+def test_the_map_names_every_module_of_a_folder_and_no_other(folder: Path) -> None:
+    named = folder_map()[f"{folder.relative_to(ROOT / 'wavecore')}/"]
+    assert len(named) == len(set(named))
+    assert set(named) - {"presets/"} == modules(folder)
+
+
+def test_the_map_names_every_folder_and_no_other() -> None:
+    top = {f"{name}.py" for name in modules(ROOT / "wavecore") if not name.endswith("/")}
+    folders = {f"{folder.relative_to(ROOT / 'wavecore')}/" for folder in PACKAGES}
+    assert set(folder_map()) == top | folders | {"workloads/", "schedules/"}
+
+
+def test_the_map_is_in_the_order_of_the_import_contract() -> None:
+    """A folder stands behind everything that it may import."""
+    contract = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    floors = {
+        name: floor for floor, layer in enumerate(reversed(contract)) for name in re.findall(r"wavecore\.(\w+)", layer)
     }
-    assert there - named - {"__init__", "__main__"} == set()
+    order = [floors[place.split("/")[0].removesuffix(".py")] for place in folder_map()]
+    assert order == sorted(order)
 
 
 def test_files_in_the_text_of_architecture_exist() -> None:

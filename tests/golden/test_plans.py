@@ -9,8 +9,8 @@ from wavecore.common.entry_points import collect
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.catalog import workload
 from wavecore.plan.files import load_plan, plan_text
-from wavecore.plan.model import Schedule
 from wavecore.plan.rules import verify_plan
+from wavecore.plan.schedule import Schedule
 from wavecore.training.unroll import training_graph
 
 SCHEDULES = collect("wavecore.schedules", "SCHEDULES", Schedule)

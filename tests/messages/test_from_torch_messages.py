@@ -14,7 +14,7 @@ import wavecore as wc  # noqa: E402
 from wavecore.errors import InputError  # noqa: E402
 
 GENERAL = "a network without them, or a layer kind for them (ARCHITECTURE.md, How to add)"
-TRACED = "an example of the right shape, and a forward of one path"
+TRACED = "an example of the right shape, and a forward without data-dependent branches"
 
 
 class Fork(nn.Module):
@@ -77,7 +77,7 @@ def test_all_unsupported_operators_at_once(capfd: pytest.CaptureFixture[str]) ->
         (
             "resnet50",
             (1, 3, 8, 8),
-            "from_torch: a str is no module; try: a torch.nn.Module",
+            "from_torch: a str is not a module; try: a torch.nn.Module",
         ),
         (
             nn.Conv2d(3, 4, 3),
@@ -88,7 +88,7 @@ def test_all_unsupported_operators_at_once(capfd: pytest.CaptureFixture[str]) ->
         (
             nn.Conv2d(3, 4, 3),
             (3,),
-            "from_torch: the example's shape 3 has no samples first; try: (1, 3, 224, 224)",
+            "from_torch: the example's shape (3) is not samples followed by non-empty axes; try: (1, 3, 224, 224)",
         ),
         (
             nn.Conv1d(3, 4, 3),
@@ -98,7 +98,7 @@ def test_all_unsupported_operators_at_once(capfd: pytest.CaptureFixture[str]) ->
         (
             nn.ReLU(),
             (1, 3, 8, 8),
-            "module ReLU: has no layer with weights, so there is nothing to train; try: another model",
+            "module ReLU: has no layer with weights, so there is nothing to train; try: a model with trainable weights",
         ),
         (
             nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardtanh(-1.0, 1.0)),
@@ -145,13 +145,15 @@ def test_several_outputs_go_to_dram() -> None:
 
 def test_layers_that_share_a_weight_are_told() -> None:
     shared = nn.Conv2d(3, 3, 3)
-    with pytest.warns(wc.ModelNote, match="share the weight of an earlier one are costed with their own: conv2d_1$"):
+    with pytest.warns(
+        wc.ModelNote, match="share the weight of an earlier one are costed as if each had its own: conv2d_1$"
+    ):
         graph = wc.from_torch(nn.Sequential(shared, shared), (1, 3, 8, 8))
     assert graph.parameter_count == 2 * (81 + 3)
 
 
 WORDS = torch.zeros(2, 7, dtype=torch.long)
-OTHER = "nn.LSTM over the whole sequence: there is no other recurrent layer"
+OTHER = "nn.LSTM over the whole sequence, the only supported recurrent layer"
 
 
 def every_step(m: Any, x: Tensor) -> Any:
@@ -167,11 +169,12 @@ def every_step(m: Any, x: Tensor) -> Any:
         (
             Reads(lambda m, x: m.fc(m.rnn(x, (m.state, m.state))[0])),
             "aten.lstm, with an initial state that is not zero (1: lstm); "
-            "try: a network whose LSTMs begin with zeros, as they do when they are given no state",
+            "try: a network whose LSTMs are given no initial state, so that they begin with zeros",
         ),
         (
             Reads(lambda m, x: m.fc(m.rnn(x)[1][0][-1])),
-            "aten.select, of an LSTM's last state (1: select); try: a network that reads its outputs, of all steps",
+            "aten.select, of an LSTM's final state (1: select); "
+            "try: a network that reads the LSTM's outputs of all steps",
         ),
         (
             Reads(lambda m, x: m.fc(m.rnn(x)[0][:, -1])),
@@ -179,13 +182,13 @@ def every_step(m: Any, x: Tensor) -> Any:
         ),
         (
             Reads(every_step, sparse=True),
-            "aten.embedding, of sparse gradients (1: embedding); "
+            "aten.embedding, with sparse gradients (1: embedding); "
             "try: sparse=False: gradients of embeddings are costed as dense",
         ),
         (
             Reads(lambda m, x: m.fc(m.rnn(x)[0]).flatten(1)),
             "aten.flatten, of a sequence to 2x350 (1: flatten); "
-            "try: samples and steps put into one axis, and nothing else",
+            "try: a reshape that only joins samples and steps",
         ),
     ],
 )  # fmt: skip
@@ -197,8 +200,8 @@ def test_lstms_that_disagree_on_which_axis_is_the_samples() -> None:
     module = Reads(lambda m, x: m.fc(m.rnn(m.other(x)[0])[0]))
     module.other = nn.LSTM(12, 12)
     assert refused(module, WORDS) == (
-        "module Reads: 1 operation cannot be costed: aten.lstm, of samples x steps, and steps x samples come "
-        "(1: lstm_1); try: batch_first alike in all LSTMs, or a transpose between them"
+        "module Reads: 1 operation cannot be costed: aten.lstm, over samples x steps, but its input is steps x samples "
+        "(1: lstm_1); try: the same batch_first in all LSTMs, or a transpose between them"
     )
 
 
@@ -207,7 +210,7 @@ def test_lstms_that_disagree_on_which_axis_is_the_samples() -> None:
     [
         (
             Reads(every_step), (1, 7),
-            "try: words as whole numbers: torch.zeros(1, 35, dtype=torch.long)",
+            "try: words as integers: torch.zeros(1, 35, dtype=torch.long)",
         ),
         (
             Reads(every_step), torch.zeros(1, 40_000, dtype=torch.long),
@@ -215,12 +218,12 @@ def test_lstms_that_disagree_on_which_axis_is_the_samples() -> None:
         ),
         (
             Reads(lambda m, x: m.rnn(x)[1]), WORDS,
-            "module Reads: has no output but the last state of an LSTM; try: a model that makes something",
+            "module Reads: has no output other than the final state of an LSTM; try: a model that returns an output",
         ),
         (
             nn.LSTM(12, 8), (7, 12),
-            "module LSTM: 1 operation cannot be costed: aten.lstm, of what is no sequence (1: lstm); "
-            "try: samples x steps x features from the input on",
+            "module LSTM: 1 operation cannot be costed: aten.lstm, of an input that is not a sequence (1: lstm); "
+            "try: samples x steps x features from the input to the LSTM",
         ),
         (
             nn.Embedding(70_000, 4), WORDS,

@@ -20,9 +20,9 @@ from wavecore.importers.onnx import import_onnx
 
 CONV = node("Conv", "x w", "a", pads=[1, 1, 1, 1])
 WEIGHTS = [weight("w", 8, 3, 3, 3), weight("m", 100, 10), constant("s", -1, 4), weight("k", 8, 8, 3, 3)]
-RECURRENT = "nn.LSTM over the whole sequence: there is no other recurrent layer"
+RECURRENT = "nn.LSTM over the whole sequence, the only supported recurrent layer"
 GENERAL = "a network without them, or a layer kind for them (ARCHITECTURE.md, How to add)"
-CHECKER = "the whole file; onnx.checker says more"
+CHECKER = "the complete file; onnx.checker gives details"
 PICKLE = "may be a pickle, which can run any code when it is read; it is never opened"
 PYTORCH = "wavecore.from_torch(module, example_input) in Python, or torch.onnx.export(...) to an .onnx file"
 
@@ -52,7 +52,7 @@ def test_all_unsupported_operators_at_once(folder: Path) -> None:
         "Conv, dilated (1: d_node); Loop (1: l_node); com.acme::Fused (1: fused); "
         f"try: {GENERAL}; a network without dilated convolutions; "
         "a model without control flow: torch.onnx.export of one path through it; "
-        "a model of plain ONNX operators (onnx.inliner.inline_local_functions makes one of local functions)"
+        "a model of standard ONNX operators (onnx.inliner.inline_local_functions replaces local functions)"
     )
 
 
@@ -70,17 +70,18 @@ def test_of_many_nodes_some_are_named(folder: Path) -> None:
         (
             [node("Relu", "nowhere", "y")],
             {},
-            ", Relu y_node: reads 'nowhere', which nothing makes; try: the whole model",
+            ", Relu y_node: reads 'nowhere', which no node makes; try: the complete model",
         ),
         (
             [node("Add", "a y", "b"), node("Relu", "b", "y")],
             {},
-            ", Add b_node: reads 'y', which y_node makes only later; try: a graph without cycles, its nodes in order",
+            ", Add b_node: reads 'y', which the later node y_node makes; "
+            "try: a graph without cycles, with its nodes in order",
         ),
         (
             [node("Relu", "a", "a")],
             {"outputs": ("a",)},
-            ", Relu a_node: makes 'a', which is there already; try: a name for each value",
+            ", Relu a_node: makes 'a', which exists already; try: a different name for each value",
         ),
         (
             [node("Relu", "a", "y")],
@@ -105,17 +106,17 @@ def test_of_many_nodes_some_are_named(folder: Path) -> None:
         (
             [node("Relu", "a", "y")],
             {"data": (1, 5, 8, 8)},
-            ", Conv a_node: its weight takes 3 channels, and 5 come; try: other sizes, or a larger image",
+            ", Conv a_node: its weight takes 3 channels, but its input has 5; try: other sizes, or a larger image",
         ),
         (
             [node("Relu", "a", "y")],
             {"outputs": ("z",)},
-            ": its output 'z' does not depend on its input; try: a model whose output is made from its input",
+            ": its output 'z' does not depend on its input; try: a model whose output is computed from its input",
         ),
         (
             [node("Add", "a z", "y")],
             {"inputs": {"z": (1, 8, "H", 8)}},
-            ": has other inputs of open shape beside x: z; try: a model of one input, its data",
+            ": has other inputs of open shape besides x: z; try: a model of one input, its data",
         ),
         (
             [node("Add", "a z", "y")],
@@ -125,7 +126,7 @@ def test_of_many_nodes_some_are_named(folder: Path) -> None:
         (
             [node("Flatten", "a", "f"), node("Gemm", "f m", "y")],
             {},
-            ", Gemm y_node: its weight takes 100 features, and 512 come; try: other sizes, or a larger image",
+            ", Gemm y_node: its weight takes 100 features, but its input has 512; try: other sizes, or a larger image",
         ),
         (
             [node("Reshape", "a s", "y")],
@@ -162,7 +163,7 @@ ONES.dims[:] = [1, 3, 8]
     [
         (
             [GATHER, LSTM, *END], ("steps", "N"),
-            ", input x: leaves its steps open; try: an export with a fixed number of steps",
+            ", input x: leaves its number of steps open; try: an export with a fixed number of steps",
         ),
         (
             [GATHER, LSTM, *END], (1 << 20, 1),
@@ -174,52 +175,53 @@ ONES.dims[:] = [1, 3, 8]
         ),
         (
             [GATHER, node("LSTM", "a lw lr _ lengths", "l"), *END], (7, 3),
-            ": 1 operation cannot be costed: LSTM, of sequences of several lengths (1: l_node); "
+            ": 1 operation cannot be costed: LSTM, of sequences of different lengths (1: l_node); "
             "try: sequences of one length",
         ),
         (
             [GATHER, node("LSTM", "a lw lr _ _ ones ones", "l"), *END], (7, 3),
             ": 1 operation cannot be costed: LSTM, with an initial state that is not zero (1: l_node); "
-            "try: a network whose LSTMs begin with zeros, as they do when they are given no state",
+            "try: a network whose LSTMs are given no initial state, so that they begin with zeros",
         ),
         (
             [GATHER, node("LSTM", "a lw lr _ _ given given", "l"), *END], (7, 3),
-            ": 1 operation cannot be costed: LSTM, with an initial state from outside (1: l_node); "
-            "try: a network whose LSTMs begin with zeros, as they do when they are given no state",
+            ": 1 operation cannot be costed: "
+            "LSTM, with an initial state that is an input or depends on one (1: l_node); "
+            "try: a network whose LSTMs are given no initial state, so that they begin with zeros",
         ),
         (
             [GATHER, node("LSTM", "a lw lr _ _ _ _ ones", "l"), *END], (7, 3),
-            ": 1 operation cannot be costed: LSTM, with functions of its own, or peepholes (1: l_node); "
+            ": 1 operation cannot be costed: LSTM, with other activation functions or with peepholes (1: l_node); "
             "try: a plain LSTM",
         ),
         (
             [GATHER, node("LSTM", "a lw lr", "l", clip=3.0), *END], (7, 3),
-            ": 1 operation cannot be costed: LSTM, of another kind (1: l_node); "
+            ": 1 operation cannot be costed: LSTM, with unsupported attributes (1: l_node); "
             "try: the attributes that PyTorch exports",
         ),
         (
             [GATHER, node("LSTM", "a lr lr", "l"), *END], (7, 3),
-            ", LSTM l_node: its weight takes 8 features, and 12 come; try: other sizes, or a larger image",
+            ", LSTM l_node: its weight takes 8 features, but its input has 12; try: other sizes, or a larger image",
         ),
         (
             [GATHER, node("LSTM", "a lw lw", "l"), *END], (7, 3),
-            ", LSTM l_node: its weights are 1x32x12 and 1x32x12, not of 4 gates of as many units; "
+            ", LSTM l_node: its weights are 1x32x12 and 1x32x12, which are not 4 gates of the same number of units; "
             "try: other sizes, or a larger image",
         ),
         (
             [GATHER, LSTM, node("Squeeze", "h one", "q"), node("MatMul", "q lm", "y")], (7, 3),
-            ": 1 operation cannot be costed: MatMul, of an LSTM's last state (1: y_node); "
-            "try: a network that reads its outputs, of all steps",
+            ": 1 operation cannot be costed: MatMul, of an LSTM's final state (1: y_node); "
+            "try: a network that reads the LSTM's outputs of all steps",
         ),
         (
             [GATHER, LSTM, node("Gather", "l one", "q"), node("MatMul", "q lm", "y")], (7, 3),
-            ": 1 operation cannot be costed: Gather, of some steps or features (1: q_node); "
-            "try: a network that uses all steps",
+            ": 1 operation cannot be costed: Gather, of parts of an activation (1: q_node); "
+            "try: a network that uses all steps and features",
         ),
         (
             [GATHER, LSTM, node("Transpose", "l", "t", perm=[0, 1, 3, 2]), node("MatMul", "t lm", "y")], (7, 3),
-            ": 1 operation cannot be costed: MatMul, over another axis than the features (1: y_node); "
-            "try: features as the last axis",
+            ": 1 operation cannot be costed: MatMul, over an axis other than the features (1: y_node); "
+            "try: the features as the last axis",
         ),
     ],
 )  # fmt: skip
@@ -246,7 +248,7 @@ def test_nothing_to_train(folder: Path) -> None:
     with pytest.raises(InputError) as caught:
         import_onnx(saved(folder, model([node("Relu", "x", "y")])))
     assert caught.value.message == (
-        "model.onnx: has no layer with weights, so there is nothing to train; try: another model"
+        "model.onnx: has no layer with weights, so there is nothing to train; try: a model with trainable weights"
     )
 
 
@@ -258,13 +260,13 @@ WHOLE = classifier().SerializeToString()
     [
         ("a.onnx", None, "there is no such file", "the path of an .onnx file"),
         ("a.onnx", b"", "is empty", "an .onnx file"),
-        ("a.onnx", b"\x08\x07", "holds no network", "an .onnx file with a graph"),
-        ("a.onnx", WHOLE[:300], "is truncated or no ONNX file: what begins at byte 2 does not fit", CHECKER),
+        ("a.onnx", b"\x08\x07", "contains no network", "an .onnx file with a graph"),
+        ("a.onnx", WHOLE[:300], "is truncated or not an ONNX file: the data at byte 2 cannot be decoded", CHECKER),
         ("a.onnx", b"PK\x03\x04....", "is a checkpoint or a pickle by its first bytes, not an ONNX file", PYTORCH),
         ("a.onnx", b"\x80\x04\x95", "is a checkpoint or a pickle by its first bytes, not an ONNX file", PYTORCH),
         ("a.pt", b"x", PICKLE, PYTORCH),
         ("a.pth", None, PICKLE, PYTORCH),
-        ("a.safetensors", b"x", ".safetensors files hold weights and no network", PYTORCH),
+        ("a.safetensors", b"x", ".safetensors files hold weights but no network", PYTORCH),
     ],
 )
 def test_a_file_that_is_refused(folder: Path, name: str, content: bytes | None, what: str, hint: str) -> None:
@@ -307,11 +309,11 @@ def test_a_normalization_that_was_folded_away_is_told(folder: Path) -> None:
     with pytest.warns(wc.ModelNote) as told:
         kept = wc.from_onnx(saved(folder, proto))
     assert [str(each.message) for each in told] == [
-        "model: 1 of the convolutions seem to hold a batch normalization that was folded in (y_node), which changes "
+        "model: 1 of the convolutions seem to contain a folded batch normalization (y_node), which changes "
         "the training step; try: an export that keeps it (torch.onnx.export with optimize=False, or with dynamo=False "
         "and training=TrainingMode.TRAINING), or folded=restore"
     ]
-    with pytest.warns(wc.ModelNote, match="a normalization is put behind each, and its bias taken away$"):
+    with pytest.warns(wc.ModelNote, match="a normalization is added after each, and its bias is removed$"):
         restored = wc.from_onnx("model.onnx", folded="restore")
     assert [layer.kind.kind for layer in kept] == ["input", "conv", "outlet"]
     assert [layer.name for layer in restored] == ["input", "y_node", "y_node_norm", "y_node_norm.output"]
@@ -327,15 +329,15 @@ def test_a_bias_of_a_module_is_no_folded_normalization(folder: Path) -> None:
 
 def test_what_batch_statistics_forbid(folder: Path) -> None:
     assert import_onnx(saved(folder, classifier()), norm="batch").notes == (
-        "no sub-batch passes through a normalization over the mini-batch, 1 of which are kept, so nothing is fused "
-        "with them unless the whole mini-batch fits on chip: conv / bn / d_node",
+        "a normalization over the mini-batch needs all its samples at once, so no layer is fused with one unless the "
+        "whole mini-batch fits on chip; 1 kept: conv / bn / d_node",
     )
 
 
 def test_a_shared_weight_is_told(folder: Path) -> None:
     nodes = [CONV, node("Conv", "a k", "b"), node("Conv", "b k", "y")]
     assert import_onnx(saved(folder, model(nodes, WEIGHTS))).notes == (
-        "layers that share the weight of an earlier one are costed with their own: y_node",
+        "layers that share the weight of an earlier one are costed as if each had its own: y_node",
     )
 
 

@@ -53,6 +53,48 @@ units = ["conv3", "global_avg_pool1", "linear1", "cross_entropy1"]
 sub_batch = 8
 """
 
+BACKWARD = """
+[[backward_group]]
+units = ["conv1", "norm1"]
+sub_batch = 2
+backward.kept = ["norm1.gradient"]
+[[backward_group]]
+units = ["conv2", "conv3", "global_avg_pool1", "linear1", "cross_entropy1"]
+sub_batch = 4
+held = ["conv3.weight_gradient"]
+"""
+
+BACKWARD_MISTAKES = [
+    ('"conv2", "conv3"', '"conv3"', "F:25: backward group 1: units: 'conv2' is left out; try: conv2 after norm1"),
+    ("sub_batch = 4\nheld", "sub_batch = 9\nheld", "F:30: backward group 2: sub_batch: 9 is out of range; try: 1 to 8"),
+    (
+        '"conv1", "norm1"]\nsub_batch = 2',
+        '"norm1", "conv1"]\nsub_batch = 2',
+        "F:25: backward group 1: units: 'norm1' stands where 'conv1' belongs; try: the order of the network",
+    ),
+    (
+        "backward.kept",
+        "forward.kept",
+        "F:27: backward group 1: forward: a [[backward_group]] does not run forward; try: moving it to a [[group]]",
+    ),
+    (
+        'held = ["conv3',
+        'held = ["conv1',
+        "F:31: backward group 2: held: 'conv1.weight_gradient' is no weight or weight gradient of this group",
+    ),
+    (
+        "sub_batch = 8\n",
+        'sub_batch = 8\nbackward.kept = ["linear1.gradient"]\n',
+        "F:23: group 2: backward: a [[group]] does not run backward; try: moving it to a [[backward_group]]",
+    ),
+    (
+        'held = ["conv2.weight"]',
+        'held = ["conv2.weight_gradient"]',
+        "F:18: group 1: held: 'conv2.weight_gradient' is no weight or weight gradient of this group",
+    ),
+    ("sub_batch = 2\n", "sub_batch = 2\nschema = 'x'\n", "F:27: backward group 1: schema: unknown key"),
+]
+
 HEAD = TEXT.partition("[[group]]")[0]
 
 MISTAKES = [
@@ -280,6 +322,17 @@ def test_file(text: str | bytes, message: str, tmp_path: Path) -> None:
     error = error_of(path)
     assert error.message.replace(str(path), "F") == message
     assert isinstance(error, FileError | ConfigError | PlanError)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BACKWARD_MISTAKES)
+def test_mistakes_in_groups_of_backward(old: str, new: str, message: str, tmp_path: Path) -> None:
+    text = TEXT + BACKWARD
+    assert text.count(old) == 1
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    load_plan(path, TRAINING)
+    path.write_text(text.replace(old, new))
+    assert error_of(path).message.replace(str(path), "F").startswith(message)
 
 
 @pytest.mark.parametrize("length", range(0, len(TEXT), 37))

@@ -24,9 +24,9 @@ LAYER = HEAD + '[layers."conv1"]\n'
 
 WRONG = {
     "": "p.toml: is empty",
-    'name = "p"\n': 'p.toml: there is no schema; try: schema = "wavecore.profile/1" in a file that holds a profile',
+    'name = "p"\n': 'p.toml: there is no schema; try: schema = "wavecore.profile/1" as the first line',
     'schema = "x/1"\n': "p.toml:1: schema: 'x/1' is not known; try: \"wavecore.profile/1\"",
-    HEAD: 'p.toml: says nothing of any layer; try: [layers."conv1"]',
+    HEAD: 'p.toml: has no entry for any layer; try: [layers."conv1"]',
     HEAD + "sauce = 1\n": "p.toml:4: sauce: unknown key; try: source or schema",
     LAYER + "weight_densty = 0.1\n": "p.toml:5: layers.conv1.weight_densty: unknown key; "
     "try: weight_density or activation_density",
@@ -35,14 +35,16 @@ WRONG = {
     LAYER
     + "weight_density = nan\n": "p.toml:5: layers.conv1.weight_density: nan is not a number; try: a share of 0 to 1",
     LAYER + "kept_outputs = 0\n": "p.toml:5: layers.conv1.kept_outputs: 0 is out of range; "
-    "try: removed = true, if nothing of the branch is left",
-    LAYER + "kept_outputs = [1, 1]\n": "p.toml:5: layers.conv1.kept_outputs: names an index twice; try: each once",
-    LAYER
-    + 'decomposition = "spatial"\n': "p.toml:5: layers.conv1.decomposition: there is no rank; try: rank = 12 beside it",
-    LAYER + "block = 8\n": "p.toml:5: layers.conv1.block: 8 is no pair; try: [8, 8]",
+    "try: removed = true, to remove the whole branch",
+    LAYER + "kept_outputs = [1, 1]\n": "p.toml:5: layers.conv1.kept_outputs: contains an index twice; "
+    "try: each index once",
+    LAYER + 'decomposition = "spatial"\n': "p.toml:5: layers.conv1.decomposition: there is no rank; "
+    "try: rank = 12 in the same table",
+    LAYER + "block = 8\n": "p.toml:5: layers.conv1.block: 8 is not a pair; try: [8, 8]",
     HEAD + 'masks = "../m.npz"\n': "p.toml:4: masks: '../m.npz' points outside the profile's folder; "
-    "try: a file beside the profile",
-    HEAD + 'masks = "m.pkl"\n': "p.toml:4: masks: 'm.pkl' is no .npz or .safetensors file; try: masks = \"masks.npz\"",
+    "try: a file in the profile's folder",
+    HEAD
+    + 'masks = "m.pkl"\n': "p.toml:4: masks: 'm.pkl' is not a .npz or .safetensors file; try: masks = \"masks.npz\"",
     HEAD + 'masks = "m.npz"\n': "m.npz: there is no such file",
 }
 UNFIT = {
@@ -56,7 +58,7 @@ UNFIT = {
     "try: a convolution or linear layer",
     "[layers.conv2]\nremoved = true\n": "p.toml:5: layers.conv2.removed: is in no residual branch; "
     "try: kept_outputs, to make the layer smaller",
-    "[layers.conv1]\nrank = 26\n": "p.toml:5: layers.conv1.rank: 26 is more than the whole rank, 20; try: 1 to 20",
+    "[layers.conv1]\nrank = 26\n": "p.toml:5: layers.conv1.rank: 26 is more than the full rank, 20; try: 1 to 20",
 }
 
 
@@ -96,7 +98,7 @@ def test_mask_of_another_shape() -> None:
     Path("p.toml").write_text(HEAD + 'masks = "m.npz"\n')
     said = message(apply_profile, workload("lenet5"), load_profile(Path("p.toml")))
     assert said == (
-        "p.toml:4: masks: the mask of 'conv1' is 20x1x3x3, and its weights are 20x1x5x5; "
+        "p.toml:4: masks: the mask of 'conv1' is 20x1x3x3, but its weights are 20x1x5x5; "
         "try: a mask in PyTorch's order of dimensions"
     )
 
@@ -109,7 +111,7 @@ class Hostile:
 def test_pickles_are_not_executed() -> None:
     import torch
 
-    refused = "is damaged, or holds more than tensors, which would have to be executed"
+    refused = "is damaged, or holds objects other than tensors, which cannot be read safely"
     torch.save({"conv1.weight": Hostile()}, "a.pt")
     Path("b.pth").write_bytes(pickle.dumps(Hostile(), protocol=2))
     np.savez("c.npz", w=np.array([Hostile()], dtype=object))
@@ -128,7 +130,7 @@ def test_a_tensor_larger_than_its_file() -> None:
 
     torch.save({"w": torch.zeros(1).expand(1 << 20, 1 << 20)}, "a.pt")
     assert message(read_checkpoint, Path("a.pt")) == (
-        "a.pt: 'w' says that it has 1099511627776 elements, and holds 4 bytes; "
+        "a.pt: 'w' is declared with 1099511627776 elements, but holds 4 bytes; "
         "try: tensor.contiguous() before it is saved"
     )
 
@@ -143,8 +145,8 @@ def test_an_npz_array_larger_than_its_file() -> None:
     with zipfile.ZipFile("a.npz", "w") as archive:
         archive.writestr("w.npy", npy((1 << 20, 1 << 20), bytes(16)))
     assert message(read_arrays, Path("a.npz")) == (
-        "a.npz: 'w' says that it is 1048576x1048576 of 4 bytes, and holds 16 bytes; "
-        "try: the whole file: it may have been cut off"
+        "a.npz: 'w' is declared as 1048576x1048576 elements of 4 bytes, but holds 16 bytes; "
+        "try: the complete file: it may be truncated"
     )
 
 
@@ -154,16 +156,18 @@ def safetensors(header: dict[str, Any], content: bytes = bytes(8)) -> bytes:
 
 
 SAFETENSORS = {
-    b"abc": "is no .safetensors file, or is truncated; try: the whole file",
-    (1 << 60).to_bytes(8, "little"): "is no .safetensors file, or is truncated; try: the whole file",
-    safetensors({"w": {}}): "its header does not describe 'w'; try: the whole file",
+    b"abc": "is not a .safetensors file, or is truncated; try: the complete file",
+    (1 << 60).to_bytes(8, "little"): "is not a .safetensors file, or is truncated; try: the complete file",
+    safetensors({"w": {}}): "its header does not describe 'w'; try: the complete file",
     safetensors({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 80]}}): "'w' lies beyond the end of the file; "
-    "try: the whole file",
+    "try: the complete file",
     safetensors(
         {"w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 8]}}
-    ): "'w' says that it is 1099511627776 of 4 bytes, and holds 8 bytes; try: the whole file: it may have been cut off",
-    safetensors({"w": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}): "'w' says that it is -2x-1 "
-    "of 4 bytes, and holds 8 bytes; try: the whole file: it may have been cut off",
+    ): "'w' is declared as 1099511627776 elements of 4 bytes, but holds 8 bytes; "
+    "try: the complete file: it may be truncated",
+    safetensors(
+        {"w": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}
+    ): "'w' is declared as -2x-1 elements of 4 bytes, but holds 8 bytes; try: the complete file: it may be truncated",
 }
 
 
@@ -205,7 +209,7 @@ def test_names_and_shapes_are_checked(capsys: pytest.CaptureFixture[str]) -> Non
         "d": (dict(list(weights.items())[1:]), "d.npz: has no tensor for the layer 'conv1' of lenet5"),
         "e": (
             weights | {"module.fc2.weight": np.ones((10, 501))},
-            "e.npz: the tensor of 'fc2' is 10x501, and its weights are 10x500",
+            "e.npz: the tensor of 'fc2' is 10x501, but its weights are 10x500",
         ),
     }
     for name, (arrays, expected) in wrong.items():
@@ -219,23 +223,23 @@ LSTMS = {
     "embedding": (40, 12), "lstm1.input": (40, 12), "lstm1": (40, 10), "lstm2.input": (40, 10), "lstm2": (40, 10),
     "decoder": (40, 10),
 }  # fmt: skip
-ALIKE = "tensors of one network, all of them slimmed"
+ALIKE = "tensors of the same pruned network"
 RENAMED = {
     ("lstm.weight_ih_l2", (40, 10)): "lstm_ptb has no layer with weights named 'lstm.weight_ih_l2'\n"
     "  try: renaming the tensor: lstm1.input",
     ("encoder", (40, 12)): "lstm_ptb has no layer with weights named 'encoder'\n  try: renaming the tensor: decoder",
 }
 RESHAPED = {
-    ("lstm1", (28, 8)): "the tensor of 'lstm1' is 28x8, and an LSTM of 8 units has 32x8\n"
-    "  try: weight_hh as PyTorch has it: the rows of four gates",
-    ("lstm1", (28, 7)): f"the tensor of 'lstm1.input' makes 40 sums, and 'lstm1' takes 28\n  try: {ALIKE}",
-    ("lstm2.input", (40, 9)): f"the tensor of 'lstm2.input' takes 9 inputs, and 'lstm1' make 10\n  try: {ALIKE}",
-    ("decoder", (40, 7)): f"the tensor of 'decoder' takes 7 inputs, and 'lstm2' make 10\n  try: {ALIKE}",
-    ("lstm1.input", (40, 11)): f"the tensor of 'lstm1.input' takes 11 inputs, and 'embedding' make 12\n  try: {ALIKE}",
-    ("embedding", (39, 12)): "the tensor of 'embedding' is 39x12, and its weights are 40x12\n"
-    "  try: --option, if the workload was built otherwise",
-    ("lstm2", (48, 12)): "the tensor of 'lstm2' is 48x12, and its weights are 40x10\n"
-    "  try: --option, if the workload was built otherwise",
+    ("lstm1", (28, 8)): "the tensor of 'lstm1' is 28x8, but an LSTM of 8 units has 32x8\n"
+    "  try: weight_hh in PyTorch's form: the rows of four gates",
+    ("lstm1", (28, 7)): f"the tensor of 'lstm1.input' makes 40 sums, but 'lstm1' takes 28\n  try: {ALIKE}",
+    ("lstm2.input", (40, 9)): f"the tensor of 'lstm2.input' takes 9 inputs, but 'lstm1' make 10\n  try: {ALIKE}",
+    ("decoder", (40, 7)): f"the tensor of 'decoder' takes 7 inputs, but 'lstm2' make 10\n  try: {ALIKE}",
+    ("lstm1.input", (40, 11)): f"the tensor of 'lstm1.input' takes 11 inputs, but 'embedding' make 12\n  try: {ALIKE}",
+    ("embedding", (39, 12)): "the tensor of 'embedding' is 39x12, but its weights are 40x12\n"
+    "  try: --option, if the workload has other options",
+    ("lstm2", (48, 12)): "the tensor of 'lstm2' is 48x12, but its weights are 40x10\n"
+    "  try: --option, if the workload has other options",
 }
 
 

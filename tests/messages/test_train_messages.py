@@ -20,9 +20,9 @@ WRONG: dict[tuple[str, ...], str] = {
     ("jpnet", "--finetune-epochs", "-1"): "--finetune-epochs: -1 is out of range\n  try: 0 to 100000",
     ("jpnet", "--seed", "1.5"): "--seed: '1.5' is not a whole number\n  try: 0 to 4294967295",
     ("jpnet", "--samples", "0"): "--samples: 0 is out of range\n  try: 1 to 16777216",
-    ("jpnet", "--samples", "15"): "--samples: 15 is not so many of each of the ten digits\n"
+    ("jpnet", "--samples", "15"): "--samples: 15 is not an available number of images, equally many of each digit\n"
     "  try: a multiple of 10, up to 3500",
-    ("dense", "--samples", "5000"): "--samples: 5000 is not so many of each of the ten digits\n"
+    ("dense", "--samples", "5000"): "--samples: 5000 is not an available number of images, equally many of each digit\n"
     "  try: a multiple of 10, up to 4000",
     ("jpnet", "-o", "file"): "file: is a file, not a folder\n  try: the path of a folder",
     ("jpnet", "-o", "file/below"): "file/below: {cwd}/file is a file, not a folder\n  try: the path of a folder",

@@ -1,4 +1,4 @@
-"""Does what MODEL.md expects of the paper's machine come out, with nothing fitted?  (Analytic engine.)"""
+"""Does what a count by hand expects of the paper's machine come out, with nothing fitted?  (Analytic engine.)"""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_inter_layer_reuse_alone_saves_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", RESNETS)
 def test_utilization_without_memory_stalls(name: str) -> None:
-    """MODEL.md section 7: about 0.53-0.61 with one weight register, 0.80-0.92 with two."""
+    """By hand: about 0.53-0.61 with one weight register, 0.80-0.92 with two."""
     assert 0.52 <= utilization(name, "baseline") <= 0.62
     assert 0.80 <= utilization(name, "archopt") <= 0.93
 

@@ -17,8 +17,8 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph
-from wavecore.plan.blocking import UNLIMITED_BYTES, ample_bytes, block
-from wavecore.plan.model import Group, Plan
+from wavecore.plan.blocking import block
+from wavecore.plan.model import Plan
 from wavecore.plan.placement import Direction, place_group
 from wavecore.plan.traffic import group_traffic, sub_batches, transfers
 from wavecore.program.commands import Program
@@ -61,20 +61,6 @@ def test_most_iterations_of_a_serialized_step_repeat() -> None:
     assert short < full / 2
 
 
-@settings(max_examples=60, deadline=None)
-@given(networks(), machines(), st.integers(1, 20), st.integers(0, 1 << 24))
-def test_more_than_ample_room_changes_nothing(
-    network: LayerGraph, accelerator: Accelerator, samples: int, more: int
-) -> None:
-    training = training_graph(network)
-    group = Group(tuple(unit.name for unit in training.units), samples)
-    for direction in (Direction.FORWARD, Direction.BACKWARD):
-        for placed in place_group(training, group, direction, 2):
-            ample = ample_bytes(placed, accelerator.array, samples)
-            unlimited = block(placed, accelerator.array, samples, UNLIMITED_BYTES)
-            assert block(placed, accelerator.array, samples, ample + more) == unlimited
-
-
 def fresh(network: LayerGraph) -> TrainingGraph:
     """A training graph that remembers nothing."""
     return replace(training_graph(network))
@@ -95,6 +81,35 @@ def test_a_graph_that_remembers_gives_what_a_fresh_one_gives(
                 evaluate(fresh(network), schedule, accelerator, batch=2 * batch)
             continue
         assert known == evaluate(fresh(network), schedule, accelerator, batch=2 * batch)
+
+
+MACHINES = (
+    "vector.lanes=64",
+    "vector.startup=1 cycle",
+    "core.array_port=64 B/cycle",
+    "core.vector_port=64 B/cycle",
+    "core.memory_port=64 B/cycle",
+    "core.global_buffer=1 MiB",
+    "array.rows=32",
+    "array.weight_double_buffering=false",
+    "array.weight_load=global",
+    "chip.cores=1",
+    "chip.clock=1 GHz",
+    "memory=lpddr4",
+)
+
+
+@pytest.mark.parametrize("schedule", ["archopt", "mbs2"])
+def test_a_graph_that_has_seen_other_machines_gives_what_a_fresh_one_gives(schedule: str) -> None:
+    """Every setting changes what the step costs, and none is mistaken for another that the graph remembers."""
+    network = workload("resnet18", image=32)
+    training, seen = fresh(network), set()
+    for setting in (None, *MACHINES, None):
+        accelerator = load_accelerator(overrides=[setting] if setting else [])
+        point = evaluate(training, schedule, accelerator, batch=16)
+        assert point == evaluate(fresh(network), schedule, accelerator, batch=16)
+        seen.add((point.step_cycles, point.step_seconds))
+    assert len(seen) == len(MACHINES) + 1
 
 
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))

@@ -91,7 +91,7 @@ def critical_path(program: Program) -> int:
             table = step_table(command)
             read = [token.tensor for token in command.waits]
             read += [load.transfer.tensor.name for load in command.loads if load.after is not After.NOTHING]
-            end = max((ends.get(name, 0) for name in read), default=0) + table.array[-1] + table.vector[-1]
+            end = max((ends.get(name, 0) for name in read), default=0) + sum(cycles[-1] for cycles in table.cycles)
             ends |= {token.tensor: end for token in command.posts}
             ends |= {load.posts: end for load in command.loads if load.posts}
             ends |= {store.transfer.tensor.name: end for store in command.stores}
@@ -106,8 +106,8 @@ def bounds(program: Program, accelerator: Accelerator) -> dict[str, float]:
         count = len(segment.iterations)
         for iteration, (_, body) in enumerate(segment.iterations):
             for each in body:
-                array += each.work.array_cycles
-                vector += each.work.vector_cycles
+                array += each.work.stage("array").cycles
+                vector += each.work.stage("vector").cycles
                 loads += sum(l.flow.total for l in each.loads if l.transfer.happens(iteration, count))  # noqa: E741
                 stores += sum(s.flow.total for s in each.stores if s.transfer.happens(iteration, count))
     port = accelerator.core.memory_port_bytes_per_cycle
@@ -133,10 +133,9 @@ def check(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> None
     assert max(event.buffer_peak_bytes, analytic.buffer_peak_bytes) <= accelerator.core.global_buffer_bytes
     for timing in (event, analytic):
         assert sum(row.cycles for row in timing.rows.values()) == timing.step_cycles
-        assert timing.array_busy_cycles == sum(row.array_busy_cycles for row in timing.rows.values())
-        stalls = (timing.stall_dram_cycles, timing.stall_vector_cycles, timing.stall_dependency_cycles)
-        assert timing.array_busy_cycles + sum(stalls) == timing.step_cycles
-        assert min(stalls) >= 0
+        array = timing.units["array"].busy_cycles
+        assert array == sum(row.busy_cycles["array"] for row in timing.rows.values())
+        assert all(min(asdict(unit).values()) >= 0 for unit in timing.units.values())
 
 
 @law(max_examples=60)

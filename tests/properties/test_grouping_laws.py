@@ -10,20 +10,21 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph
-from wavecore.plan.grouping import Grouper, Rule
+from wavecore.plan.group_costs import GroupCostModel
 from wavecore.plan.model import Choices
 from wavecore.plan.partition import group_costs
+from wavecore.plan.residency import Rule
 from wavecore.training.unroll import training_graph
 
 
-def check(grouper: Grouper, rule: Rule, start: int) -> None:
-    units = [(unit, unit) for unit in range(grouper.last + 1)]
-    pieces = units if rule is Rule.NEXT else grouper.training.blocks
+def check(model: GroupCostModel, rule: Rule, start: int) -> None:
+    units = [(unit, unit) for unit in range(model.last + 1)]
+    pieces = units if rule is Rule.NEXT else model.training.blocks
     start %= len(pieces)
-    costs = group_costs(grouper, pieces, rule)
+    table = group_costs(model, pieces, rule)
     for end in range(len(pieces)):
-        found = costs.sub_batches[start, end], costs.dram_bytes[start, end]
-        whole = grouper.cost(pieces[start][0], pieces[end][1], rule) if start <= end else None
+        found = table.sub_batches[start, end], table.dram_bytes[start, end]
+        whole = model.cost(pieces[start][0], pieces[end][1], rule) if start <= end else None
         if whole is None:
             assert found[1] == 1 << 62
         else:
@@ -35,7 +36,7 @@ def check(grouper: Grouper, rule: Rule, start: int) -> None:
 def test_pieces_add_up_to_the_group(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule, start: int
 ) -> None:
-    check(Grouper(training_graph(network), accelerator, batch, Choices()), rule, start)
+    check(GroupCostModel(training_graph(network), accelerator, batch, Choices()), rule, start)
 
 
 @settings(max_examples=12, deadline=None)
@@ -45,5 +46,5 @@ def test_pieces_add_up_to_the_group(
     st.integers(0, 200),
 )
 def test_pieces_of_real_networks_add_up(name: str, rule: Rule, start: int) -> None:
-    grouper = Grouper(training_graph(workload(name)), load_accelerator(), 32, Choices())
-    check(grouper, rule, start)
+    model = GroupCostModel(training_graph(workload(name)), load_accelerator(), 32, Choices())
+    check(model, rule, start)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavecore.methods.determinism import deterministic
-from wavecore.methods.iss import slimmed
+from wavecore.methods.iss import without_zero_groups
 from wavecore.methods.language import LanguageModel, ModelSizes
-from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, slim
+from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, select_units
 
 UNITS = st.lists(st.integers(1, 7), min_size=1, max_size=3).map(tuple)
 SEEDS = st.integers(0, 1 << 16)
@@ -49,7 +49,7 @@ def test_units_without_weights_leave_and_nothing_else_changes(
             own.weight.mul_(rows * _columns(units, left))
         network.decoder.weight.mul_(_columns(hidden[-1], kept[-1]))
     assert [each.tolist() for each in kept_units(network.state_dict())] == kept
-    small = slimmed(network)
+    small = without_zero_groups(network)
     tokens = torch.arange(12).view(4, 3) % 6
     full, less = (each.eval()(tokens, each.state(3))[0] for each in (network, small))
     assert torch.allclose(full, less, atol=1e-5)
@@ -61,8 +61,8 @@ def test_units_without_weights_leave_and_nothing_else_changes(
 @given(hidden=UNITS, seed=SEEDS)
 def test_slimming_twice_is_slimming_once(hidden: tuple[int, ...], seed: int) -> None:
     tensors = model(hidden, seed).state_dict()
-    first = slim(tensors, [torch.arange(0, units, 2) for units in hidden])
-    again = slim(first, [torch.arange(-(-units // 2)) for units in hidden])
+    first = select_units(tensors, [torch.arange(0, units, 2) for units in hidden])
+    again = select_units(first, [torch.arange(-(-units // 2)) for units in hidden])
     assert all(torch.equal(first[name], again[name]) for name in tensors)
 
 

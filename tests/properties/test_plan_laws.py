@@ -7,6 +7,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from wavecore.errors import SpaceError
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import (
+    LSTM,
     Add,
     Concat,
     Conv,
@@ -26,17 +28,29 @@ from wavecore.network.layers import (
     GroupNorm,
     Linear,
     MaxPool,
+    Outlet,
     ReLU,
 )
 from wavecore.network.rules import verify_graph
 from wavecore.network.shapes import Shape
-from wavecore.plan.blocking import block, least_bytes
+from wavecore.plan.blocking import Blocking, LoopOrder, block, least_bytes
 from wavecore.plan.files import load_plan, plan_text, save_plan
-from wavecore.plan.grouping import DIRECTIONS, Grouper, Rule
-from wavecore.plan.model import Choices, Plan, Schedule
-from wavecore.plan.placement import place_group
+from wavecore.plan.group_costs import DIRECTIONS, GroupCostModel, linear_bytes
+from wavecore.plan.grouping import write_group
+from wavecore.plan.model import Choices, Plan
+from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.residency import Rule, place_by_rule
 from wavecore.plan.rules import verify_plan
-from wavecore.plan.traffic import group_traffic, held_bytes, plan_traffic, sub_batches, transfers
+from wavecore.plan.schedule import Schedule
+from wavecore.plan.traffic import (
+    LinearTraffic,
+    group_traffic,
+    held_bytes,
+    linear_traffic,
+    plan_traffic,
+    sub_batches,
+    transfers,
+)
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.rules import verify_training
 from wavecore.training.unroll import training_graph
@@ -121,23 +135,69 @@ def test_the_cost_of_a_group_is_its_traffic(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule, passes: int, data: st.DataObject
 ) -> None:
     training = unrolled(network, accelerator, batch)
-    grouper = Grouper(training, accelerator, batch, Choices(normalization_passes=passes))
-    first = data.draw(st.integers(0, grouper.last), label="first unit")
-    last = data.draw(st.integers(first, grouper.last), label="last unit")
+    costs = GroupCostModel(training, accelerator, batch, Choices(normalization_passes=passes))
+    first = data.draw(st.integers(0, costs.last), label="first unit")
+    last = data.draw(st.integers(first, costs.last), label="last unit")
     try:
-        candidate = grouper.cost(first, last, rule)
+        candidate = costs.cost(first, last, rule)
     except SpaceError:  # a sample that is held between two sweeps may be more than a small buffer
         assert passes == 1
         return
     if candidate is None:
         return
     for hold in (False, True):
-        group = grouper.group(candidate, hold=hold)
+        group = write_group(costs, candidate, hold=hold)
         moved = sum(
             group_traffic(group, place_group(training, group, way, passes), accelerator, batch).total()
             for way in DIRECTIONS
         )
         assert moved <= candidate.dram_bytes if hold else moved == candidate.dram_bytes
+
+
+def moved_by(operation: PlacedOperation, blocking: Blocking, sizes: list[int]) -> int:
+    """DRAM bytes of the transfers of an operation over iterations of these sizes."""
+    return sum(
+        move.dram_bytes
+        for iteration, samples in enumerate(sizes)
+        for move in transfers(operation, blocking, samples)
+        if move.happens(iteration, len(sizes))
+    )
+
+
+def linear(traffic: LinearTraffic, sizes: list[int]) -> int:
+    """DRAM bytes over the same iterations, as planning sums them."""
+    arrays = np.array(traffic), np.array(len(sizes))
+    return int(linear_bytes(arrays[0], sum(sizes), arrays[1]))
+
+
+sub_batch_sizes = st.lists(st.integers(1, 40), min_size=1, max_size=5)
+
+
+@law(max_examples=100)
+@given(networks(), st.sampled_from(Rule), st.sampled_from(DIRECTIONS), sub_batch_sizes, st.integers(1, 2), st.data())
+def test_planning_sums_the_bytes_of_transfers(
+    network: LayerGraph, rule: Rule, way: Direction, sizes: list[int], passes: int, data: st.DataObject
+) -> None:
+    training = training_graph(network)
+    first = data.draw(st.integers(0, len(training.units) - 1), label="first unit")
+    last = data.draw(st.integers(first, len(training.units) - 1), label="last unit")
+    for operation in place_by_rule(training, first, last, rule, way, passes):
+        once = Blocking(LoopOrder.SWEEPS, 0)
+        assert linear(linear_traffic(operation), sizes) == moved_by(operation, once, sizes)
+
+
+@law(max_examples=40)
+@given(st.integers(1, 64), st.integers(1, 9), st.sampled_from(DIRECTIONS), sub_batch_sizes, st.booleans())
+def test_planning_sums_the_bytes_of_time_steps(
+    hidden: int, steps: int, way: Direction, sizes: list[int], rereads: bool
+) -> None:
+    net = Network("lstm", Shape(4 * hidden, steps))
+    net(Outlet(), net(LSTM(hidden), net.input, name="lstm"), name="out")
+    training = training_graph(net.build())
+    for operation in place_by_rule(training, 0, len(training.units) - 1, Rule.NONE, way, 2):
+        times = operation.operation.time_steps if rereads else 1
+        blocking = Blocking(LoopOrder.WEIGHTS_REREAD, 0, right_passes=max(1, times))
+        assert linear(linear_traffic(operation, rereads), sizes) == moved_by(operation, blocking, sizes)
 
 
 @law(max_examples=100)
@@ -174,9 +234,9 @@ def test_an_operation_runs_in_its_least_bytes_and_in_no_fewer(
     network: LayerGraph, accelerator: Accelerator, batch: int, rule: Rule
 ) -> None:
     training = training_graph(network)
-    grouper = Grouper(training, accelerator, batch, Choices())
+    costs = GroupCostModel(training, accelerator, batch, Choices())
     for way in DIRECTIONS:
-        for operation in grouper.placed(0, grouper.last, rule, way):
+        for operation in place_by_rule(training, 0, costs.last, rule, way, 2):
             least = least_bytes(operation, accelerator.array, batch)
             block(operation, accelerator.array, batch, least)
             with pytest.raises(SpaceError):

@@ -106,10 +106,10 @@ def test_time_steps_never_overlap(network: LayerGraph, accelerator: Accelerator,
         assume(False)
     least = 0
     for _, _, _, each in commands(program):
-        work = each.work
+        array, vector = each.work.stage("array"), each.work.stage("vector")
         if each.time_steps:
-            ends = each.time_steps * (work.fill_cycles + work.drain_cycles)
-            least += ends + work.array_cycles + work.vector_cycles * each.time_steps // each.steps - work.fill_cycles
+            ends = each.time_steps * (array.fill_cycles + array.drain_cycles)
+            least += ends + array.cycles + vector.cycles * each.time_steps // each.steps - array.fill_cycles
     assert 0 < least <= run_events(program, accelerator).step_cycles
 
 

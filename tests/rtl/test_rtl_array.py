@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from wavecore.golden.array import Wave, cut_waves, run_waves
-from wavecore.hardware.array import gemm_cycles
+from wavecore.hardware.dataflows.weight_stationary import WEIGHT_STATIONARY as WS
 from wavecore.hardware.specs import ArraySpec
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ def compare(compiled, folder: Path, array: ArraySpec, m: int, k: int, n: int) ->
     first_tile = (depth - 1) * min(m, array.tile_rows)
     assert outputs[0][first_tile][0] == model.first_output_cycle
     assert max(cycles) == model.last_output_cycle
-    assert max(cycles) + 1 == gemm_cycles(array, m, k, n).cycles
+    assert max(cycles) + 1 == WS.gemm_cycles(array, m, k, n).cycles
 
 
 SHAPES = [(1, 1, 1), (9, 4, 4), (3, 9, 5), (20, 17, 18), (2, 33, 3), (33, 3, 20), (5, 40, 17), (17, 16, 16)]

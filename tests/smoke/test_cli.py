@@ -13,7 +13,7 @@ import pytest
 import wavecore
 from wavecore.cli import main
 from wavecore.cli.knowledge import KINDS
-from wavecore.pictures.plots import COLOURS, OTHER_COLOURS, colours
+from wavecore.pictures.palette import COLOURS, OTHER_COLOURS, colours
 
 Prints = Callable[..., str]
 

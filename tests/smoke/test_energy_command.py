@@ -13,9 +13,11 @@ import pytest
 
 from wavecore.cli import energytables, main
 from wavecore.network.catalog import workload
-from wavecore.pictures.energy import DARK, energy_figure
-from wavecore.pictures.plots import COLOURS, COMPONENT_COLOURS, OTHER_COLOURS
+from wavecore.pictures.marks import Bars
+from wavecore.pictures.palette import COLOURS, COMPONENT_COLOURS, OTHER_COLOURS
+from wavecore.report.contents import energies
 from wavecore.results.energy import EnergyJoules
+from wavecore.results.metrics import METRICS
 from wavecore.simulation import simulate
 
 Prints = Callable[..., str]
@@ -53,7 +55,7 @@ def test_every_kind_of_network(name: str, prints: Prints) -> None:
 
 def test_tables(prints: Prints) -> None:
     text = prints(*ENERGY)
-    for words in ("energy an epoch", "of baseline", "arrays", "weight_gradient", "by layer, top 10", "other layers"):
+    for words in ("energy per epoch", "of baseline", "arrays", "weight_gradient", "by layer, top 10", "other layers"):
         assert words in text
     assert "energy.interconnect" in text and "1.4 pJ/bit" in text and "[Keckler 2011]" in text
     assert "ImageNet's ILSVRC 2012" in text
@@ -92,7 +94,7 @@ def test_runs_that_do_not_fit_beside_each_other_come_below(width: int) -> None:
 
 
 def test_no_epoch_for_other_classes(prints: Prints) -> None:
-    assert "energy an epoch" not in prints(*ENERGY, "--classes", "10")
+    assert "energy per epoch" not in prints(*ENERGY, "--classes", "10")
     (report, _) = reports(prints, *ENERGY, "--classes", "10", "--epoch-samples", "50000")
     assert (report["epoch_samples"], report["epoch_source"]) == (50000, "--epoch-samples")
 
@@ -144,21 +146,31 @@ def test_the_picture_is_the_same_every_time(kind: str, prints: Prints) -> None:
     assert [path.name for path in Path().iterdir()] == [f"e.{kind}"]
 
 
-def test_bars_are_as_tall_as_the_energy() -> None:
+def test_bars_are_as_long_as_the_energy() -> None:
     runs = [
         simulate(workload(name, image=64), schedule, batch=4, engine="analytic")
         for name in ("resnet18", "alexnet")
-        for schedule in ("baseline", "mbs2")
+        for schedule in ("mbs2", "baseline")
     ]
-    panels = energy_figure(runs).axes
-    assert [panel.get_title("left") for panel in panels] == ["resnet18, 4 samples", "alexnet, 4 samples"]
-    for panel, mine in zip(panels, (runs[:2], runs[2:]), strict=True):
-        for at, run in enumerate(mine):
-            heights = [float(bars[at].get_height()) for bars in panel.containers]
-            assert heights == pytest.approx([getattr(run.energy_joules, part) for part in COMPONENT_COLOURS])
+    picture = energies(runs)
+    assert [panel.title for panel in picture.panels] == ["resnet18", "alexnet"]
+    assert picture.notes == ("wavecore with hbm2x2, analytic engine; samples a step: 4.",)
+    for panel, mine in zip(picture.panels, (runs[:2], runs[2:]), strict=True):
+        assert panel.y.names == ("mbs2", "baseline")
+        size = {"energy (mJ a step)": 1e-3, "energy (J a step)": 1.0}[panel.x.title]
+        bars = {mark.name: mark for mark in panel.of(Bars)}
+        for part in COMPONENT_COLOURS:
+            mark = bars[METRICS[f"energy_joules.{part}"].title]
+            joules = [getattr(run.energy_joules, part) for run in mine]
+            assert [length * size for length in mark.lengths] == pytest.approx(joules)
+            for text, each, run in zip(mark.inside, joules, mine, strict=True):
+                assert text in ("", f"{each / run.energy_joules.total:.0%}")
+        assert bars["DRAM"].inside[0] and not bars["vector units"].inside[0]
+        last = panel.of(Bars)[-1]
+        ratio = mine[1].energy_joules.total / mine[0].energy_joules.total
+        assert [text.split()[1] for text in last.texts] == ["(1.00x)", f"({ratio:.2f}x)"], "the first is the reference"
 
 
 def test_components_have_colours_of_their_own() -> None:
     assert list(COMPONENT_COLOURS) == [part.name for part in fields(EnergyJoules)]
     assert not {*COMPONENT_COLOURS.values()} & {*COLOURS.values(), *OTHER_COLOURS}
-    assert {*DARK} <= {*COMPONENT_COLOURS}

@@ -58,7 +58,7 @@ def test_a_plan_of_a_model_runs_again(model: str, capsys: pytest.CaptureFixture[
 
 def test_check_says_what_is_in_it(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("check", model)) == 0
-    text = "model.onnx: ok, an ONNX model of 8 layers, 1,522 parameters, 15,104 MACs a sample\n"
+    text = "model.onnx: ok, an ONNX model of 8 layers, 1,522 parameters, 15,104 MACs per sample\n"
     assert capsys.readouterr() == (text, "")
 
 
@@ -66,7 +66,7 @@ def test_notes_go_to_stderr(model: str, capsys: pytest.CaptureFixture[str]) -> N
     assert main(("run", model, *SMALL, "--json", "--option", "norm=batch")) == 0
     said = capsys.readouterr()
     assert "batch_norm" in {layer["kind"] for layer in json.loads(said.out)["layers"]}
-    assert said.err.startswith("note: model.onnx: no sub-batch passes through") and said.err.count("\n") == 1
+    assert said.err.startswith("note: model.onnx: a normalization over the mini-batch") and said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("norm", ["group", "batch"])

@@ -112,7 +112,7 @@ def test_a_plan_for_a_pruned_network(capsys: pytest.CaptureFixture[str]) -> None
         (["compare", "lenet5", "--sparsity", ","], "--sparsity: names no file"),
         (["profile", "model.npz", "-o", "p.json"], "--out: p.json is no .toml file"),
         (["profile", "model.npz", "--data", "images.npz"], "--data: needs to know the network"),
-        (["profile", "model.pkl"], "model.pkl: is no checkpoint that can be read"),
+        (["profile", "model.pkl"], "model.pkl: is not a checkpoint of a known format"),
         (
             ["run", "lenet5", "--set", "sparsity.gatting=true"],
             "--set sparsity.gatting=true: unknown key 'gatting' of sparsity",

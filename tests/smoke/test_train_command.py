@@ -56,7 +56,7 @@ def test_the_report_has_scores_and_layers(capsys: pytest.CaptureFixture[str]) ->
     assert train("jpnet", "lenet300") == 0
     said = capsys.readouterr()
     assert said.err == "written to jpnet-lenet300\n"
-    for text in ("accuracy, dense", "before the pruning", "in the end", "activations kept", "fc3", "300 of 300"):
+    for text in ("accuracy, dense", "before the pruning", "at the end", "activations kept", "fc3", "300 of 300"):
         assert text in said.out
     assert "wavecore run lenet300 --sparsity jpnet-lenet300/profile.toml" in said.out
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from wavecore.golden.array import HazardError, Timetable, cut_waves, multiply, run_waves
-from wavecore.hardware.array import array_bytes, gemm_cycles, issue_cycles
+from wavecore.hardware.dataflows.weight_stationary import WEIGHT_STATIONARY as WS
 from wavecore.hardware.specs import ArraySpec
 
 EXACT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,7 +34,7 @@ def operands(m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 def check(array: ArraySpec, m: int, k: int, n: int) -> None:
     a, b = operands(m, k, n)
     run = multiply(a, b, array)
-    gemm = gemm_cycles(array, m, k, n)
+    gemm = WS.gemm_cycles(array, m, k, n)
     waves = cut_waves(a, b, array)
     starts = run.timetable.stream_cycles
     streamed = sum(len(wave.a) for wave in waves)
@@ -90,17 +90,17 @@ def test_edges(rows, columns, tile_rows, shape, double, load):
 @given(arrays, shapes)
 def test_issue_is_what_one_more_of_the_same_adds(array, shape):
     waves = cut_waves(*operands(*shape), array)
-    assert run_waves(waves * 2, array).cycles == gemm_cycles(array, *shape).cycles + issue_cycles(array, *shape)
+    assert run_waves(waves * 2, array).cycles == WS.gemm_cycles(array, *shape).cycles + WS.issue_cycles(array, *shape)
 
 
 @settings(EXACT, max_examples=100)
 @given(arrays, shapes)
 def test_register_bytes_count_every_write(array, shape):
     run = multiply(*operands(*shape), array)
-    counted = array_bytes(array, *shape, element_bytes=2, accumulator_bytes=4)
-    assert counted.operand_register_bytes == 2 * run.operand_writes
-    assert counted.weight_register_bytes == 2 * run.weight_writes
-    assert counted.partial_sum_register_bytes == 4 * run.partial_sum_writes
+    counted = WS.array_bytes(array, *shape)
+    assert counted.a_register_bytes == 2 * run.operand_writes
+    assert counted.b_register_bytes == 2 * run.weight_writes
+    assert counted.c_register_bytes == 4 * run.partial_sum_writes
 
 
 @settings(EXACT, max_examples=60)

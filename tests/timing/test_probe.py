@@ -98,6 +98,25 @@ def test_fill_issue_and_drain_of_a_gemm() -> None:
     ]
 
 
+def test_every_time_step_fills_and_drains() -> None:
+    log = watch(gemm("a", time_steps=2))
+    assert log.told[0, "array"] == [
+        Wait(0, 128, Cause.FILL, ""),
+        Work(128, 628, "a", 0, 0, ""),
+        Wait(628, 932, Cause.RESULTS, ""),
+        Wait(932, 1060, Cause.FILL, ""),
+        Work(1060, 1560, "a", 1, 0, ""),
+    ]
+    assert log.told[0, "vector"] == [
+        Wait(0, 628, Cause.PRODUCTS, ""),
+        Wait(628, 882, Cause.DRAIN, ""),
+        Work(882, 932, "a", 0, 0, ""),
+        Wait(932, 1560, Cause.PRODUCTS, ""),
+        Wait(1560, 1814, Cause.DRAIN, ""),
+        Work(1814, 1864, "a", 1, 0, ""),
+    ]
+
+
 def test_a_second_gemm_needs_no_fill() -> None:
     waits = [told.cause for told in watch(gemm("a"), gemm("b")).told[0, "array"] if isinstance(told, Wait)]
     assert waits == [Cause.FILL]

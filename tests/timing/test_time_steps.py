@@ -12,7 +12,7 @@ from wavecore.engines.analytic import run_analytic
 from wavecore.engines.event import run_events
 from wavecore.engines.timing import Timing
 from wavecore.golden.array import multiply
-from wavecore.hardware.array import gemm_cycles, issue_cycles
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import LSTM, Outlet
@@ -40,7 +40,7 @@ def test_each_time_step_is_filled_drained_and_swept(engine: Engine, saved: int, 
     """Fill, the products back to back, drain, and the sweep of the last of them: all that once a time step."""
     timing = engine(program(recurrent(steps, time_steps)), machine())
     assert timing.step_cycles == time_steps * (128 + 254) + 8000 + time_steps * 800 // steps - saved
-    assert timing.array_busy_cycles == 8000
+    assert timing.units["array"].busy_cycles == 8000
 
 
 @pytest.mark.parametrize(("engine", "saved"), ENGINES)
@@ -52,8 +52,9 @@ def test_a_slow_sweep_is_waited_for(engine: Engine, saved: int) -> None:
 
 def test_waiting_for_the_step_before_is_waiting_for_results() -> None:
     timing = run_events(program(recurrent(8, 4)), machine())
-    assert (timing.stall_dram_cycles, timing.stall_vector_cycles) == (0, 0)
-    assert timing.stall_dependency_cycles == timing.step_cycles - 8000
+    array = timing.units["array"]
+    assert (array.dram_stall_cycles, array.unit_stall_cycles) == (0, 0)
+    assert array.dependency_stall_cycles == timing.step_cycles - 8000
 
 
 def test_work_without_time_steps_overlaps_more() -> None:
@@ -83,19 +84,20 @@ def test_a_time_step_takes_the_register_level_arrays_cycles(hidden: int, samples
     numbers = np.random.default_rng(0)
     h, weights = numbers.integers(-9, 9, (samples, hidden)), numbers.integers(-9, 9, (hidden, 4 * hidden))
     measured = multiply(h, weights, accelerator.array).cycles
-    assert measured == gemm_cycles(accelerator.array, samples, hidden, 4 * hidden).cycles
-    work = found.work
-    assert work.array_cycles == steps * issue_cycles(accelerator.array, samples, hidden, 4 * hidden)
-    one = (work.fill_cycles + work.array_cycles // steps + work.drain_cycles) * steps
+    spec, sizes = accelerator.array, (samples, hidden, 4 * hidden)
+    assert measured == dataflow_of(spec).gemm_cycles(spec, *sizes).cycles
+    array, vector = found.work.stage("array"), found.work.stage("vector")
+    assert array.cycles == steps * dataflow_of(spec).issue_cycles(spec, *sizes)
+    one = (array.fill_cycles + array.cycles // steps + array.drain_cycles) * steps
     assert one == pytest.approx(steps * measured, abs=steps * 2 * size)  # a last tile's own depth, see issue_cycles
     lanes = -(-samples * hidden * FORWARD_LANE_OPERATIONS // accelerator.vector.lanes)
-    assert work.vector_cycles >= steps * (lanes + accelerator.vector.startup_cycles)
+    assert vector.cycles >= steps * (lanes + accelerator.vector.startup_cycles)
 
 
 def test_cycles_grow_with_the_time_steps() -> None:
     """Twice the steps, twice the products and the sweeps of a layer whose weights stay on chip."""
     short, long = (forward(layer(64, steps), QUIET, 4) for steps in (10, 20))
     cycles = [run_events(program(each), QUIET).step_cycles for each in (short, long)]
-    assert long.work.array_cycles == 2 * short.work.array_cycles
-    assert long.work.vector_cycles == 2 * short.work.vector_cycles
+    assert long.work.stage("array").cycles == 2 * short.work.stage("array").cycles
+    assert long.work.stage("vector").cycles == 2 * short.work.stage("vector").cycles
     assert cycles[1] == pytest.approx(2 * cycles[0], rel=0.05)

@@ -12,9 +12,9 @@ from strategies import networks
 
 from wavecore.errors import SpaceError
 from wavecore.network.graph import LayerGraph, Network
-from wavecore.network.layers import Conv, CrossEntropy, GlobalAvgPool, Linear
+from wavecore.network.layers import LSTM, Conv, CrossEntropy, GlobalAvgPool, Linear, Outlet
 from wavecore.network.shapes import Shape
-from wavecore.plan.blocking import Blocking, LoopOrder, block, gradient_bytes, least_bytes, operands
+from wavecore.plan.blocking import Blocking, LoopOrder, Need, block, gradient_bytes, least_bytes, needs, operands
 from wavecore.plan.model import Residency
 from wavecore.plan.placement import Direction, PlacedOperation, place
 from wavecore.plan.traffic import transfers
@@ -112,6 +112,34 @@ def test_depth_holds_the_gradient_while_samples_pass(space: int, rounds: int) ->
     assert block(op, ARRAY, 32, space * KIB * KIB) == Blocking(LoopOrder.OUTPUT_STAYS, 2048 * KIB, blocks=rounds)
 
 
+@pytest.mark.parametrize(("samples", "expected"), [(5, "operands_stay"), (6, "output_stays")])
+def test_rounds_are_preferred_where_they_add_less_than_the_operands_move(samples: int, expected: str) -> None:
+    """Two rounds over the gradient of 2 MiB add 4 MiB; the operands, 768 KiB per sample, are 3.75 MiB of 5, 4.5 of 6.
+
+    Both orders fit 10 MiB: the operands beside two tiles and their partial sums, 512 KiB; the gradient beside
+    twice half of the operands.
+    """
+    op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
+    found = block(op, ARRAY, samples, 10 * KIB * KIB)
+    assert str(found.order) == expected
+    assert found.blocks == (2 if expected == "output_stays" else 1)
+
+
+@pytest.mark.parametrize(("room", "rounds"), [(1025, 33), (1024, 33), (1023, 0)])
+def test_rounds_add_at_most_16_times_what_the_operands_move(room: int, rounds: int) -> None:
+    """A gradient of 256 x 8192 in fp32 is 8 MiB; 32 samples of 32 steps, 16 + 512 KiB each, are 16.5 MiB of operands.
+
+    Beside the gradient, a room of 1 MiB holds two rounds of 512 KiB: 33 of them, which add 33 * 8 = 16 * 16.5 MiB.
+    With a KiB less there are 34, and 272 MiB are more than 264.
+    """
+    net = Network("decoder", Shape(256, 32))
+    net(CrossEntropy(), net(Linear(8192, bias=False), net.input, name="decoder"))
+    op = streamed(net.build(), BACKWARD)["decoder.weight_gradient"]
+    assert gradient_bytes(op) == 8192 * KIB
+    found = block(op, ARRAY, 32, (8192 + room) * KIB)
+    assert (found.blocks if str(found.order) == "output_stays" else 0) == rounds
+
+
 def test_tiles_hold_the_samples_while_the_gradient_passes() -> None:
     """One sample is 768 KiB; the gradient would not fit beside it."""
     op = streamed(dense(), BACKWARD)["dense.weight_gradient"]
@@ -185,3 +213,28 @@ def test_a_gradient_that_hardly_fits_is_not_added_up_in_hundreds_of_rounds(buffe
     added = gradient_bytes(placed) * chosen.blocks if chosen.order == LoopOrder.OUTPUT_STAYS else 0
     assert added <= 16 * sum(move.nbytes for move in transfers(placed, chosen, 30) if not move.write)
     assert moved(placed, chosen, 30) <= 2.1 * moved(placed, block(placed, ARRAY, 30, 1 << 40), 30)
+
+
+def test_a_recurrent_layer_needs_a_panel_of_its_weights() -> None:
+    """8192 units in one time step: a panel of 8192 x 128 is 2 MiB, the state 8192 * 6 B is 48 KiB.
+
+    Two pieces of at most 16 KiB of each stream: sums of the gates and gates, 64 KiB each, 32; outputs and cells, 16 KiB
+    each, 16.  That is 2192 KiB.
+    """
+    net = Network("wide", Shape(4 * 8192, 1))
+    net(Outlet(), net(LSTM(8192), net.input, name="lstm"), name="out")
+    op = streamed(net.build())["lstm.forward"]
+    least = (2048 + 48 + 2 * 32 + 2 * 16) * KIB
+    assert least_bytes(op, ARRAY, 1) == least
+    assert block(op, ARRAY, 1, least) == Blocking(LoopOrder.WEIGHTS_REREAD, least, 1, 1, 1)
+    with pytest.raises(SpaceError, match=r'--set core.global_buffer="2192 KiB" or more'):
+        block(op, ARRAY, 1, least - 1)
+
+
+def test_what_a_weight_gradient_needs_in_either_order() -> None:
+    """Operands stay: 512 + 256 KiB per sample, two tiles and their sums.  The gradient stays: half of the operands at
+    a time, 2 MiB, and twice a window of 96 KiB and two pieces of the other operand.
+    """
+    stay, depth = needs(streamed(dense(), BACKWARD)["dense.weight_gradient"], ARRAY)
+    assert stay == Need(LoopOrder.OPERANDS_STAY, 768 * KIB, 4 * 256 * 128 * 4)
+    assert depth == Need(LoopOrder.OUTPUT_STAYS, 384 * KIB, (2048 + 2 * (96 + 32)) * KIB)

@@ -139,8 +139,10 @@ def test_a_local_buffer_that_the_user_states_is_kept() -> None:
 def test_sources_name_every_value_and_describe_is_json() -> None:
     machine = config.load_accelerator()
     described = json.loads(json.dumps(config.describe(machine)))
+    units = described.pop("units")  # no file states them
     count = sum(len(part) if isinstance(part, dict) else 1 for part in described.values())
     assert count == len(config.sources())
+    assert [unit["name"] for unit in units] == ["load", "array", "vector", "store"]
     assert described["core"]["global_buffer_bytes"] == 10 * MIB
 
 

@@ -57,7 +57,7 @@ def test_streams_go_on_from_window_to_window(batch: int, steps: int, sizes: list
 
 
 def test_too_little_of_everything() -> None:
-    with pytest.raises(InputError, match="2 leaves no word beside <unk> and <eos>; try: 3 or more"):
+    with pytest.raises(InputError, match="2 leaves no word besides <unk> and <eos>; try: 3 or more"):
         vocabulary([], 2)
     with pytest.raises(InputError, match="corpus: has too few documents to train, validate and test; try: 10 or more"):
         make_corpus(["a b."] * 20, 10)

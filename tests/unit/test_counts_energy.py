@@ -33,6 +33,13 @@ def test_a_command_counts_once_a_core_and_iteration() -> None:
     assert {name: getattr(row, name) for name in COUNTED} == {name: 6 * value for name, value in work.items()}
 
 
+def test_macs_with_zeros_are_counted_apart() -> None:
+    work = {"macs": 100, "effectual_macs": 60, "gated_macs": 7, "skipped_macs": 3}
+    a, b = command(work=work), command(work={"macs": 50, "effectual_macs": 50})
+    row = count(program(a, b, replace(a), cores=2, iterations=3))[ROW]
+    assert (row.macs, row.effectual_macs, row.gated_macs, row.skipped_macs) == (6 * 250, 6 * 170, 6 * 14, 6 * 6)
+
+
 def test_transfers_go_through_the_buffer() -> None:
     row = count(program(command(loads=(load(100),), stores=(store(30),)), cores=2))[ROW]
     assert (row.dram_read_bytes, row.dram_write_bytes) == (200, 60)

@@ -82,3 +82,9 @@ def test_anything_else_is_refused(text: str, message: str) -> None:
 def test_every_column_is_explained() -> None:
     names = {name.removeprefix("footprints.") for name in METRICS if name.startswith("footprints.")}
     assert names == set(footprints_csv(()).strip().split(","))
+
+
+def test_of_several_operations_that_which_takes_most_counts() -> None:
+    """Backward of ``two``: the weight gradient reads 512 + 4 B of a sample, the data gradient 4 + 32 and writes 512."""
+    row = by_layer(chain(), "baseline")["two", Direction.BACKWARD]
+    assert row.sample_bytes == 4 + 32 + 512

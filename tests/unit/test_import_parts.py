@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from wavecore.importers.builder import LayerDraft
+from wavecore.importers.canonical import canonical_form, unused_layers
 from wavecore.importers.folding import LARGEST_STATE, fold, target
 from wavecore.importers.model import Activation, Fixed, OperatorNode, Origin, unknown
 from wavecore.importers.naming import LONGEST_NAME, clean, dotted, layer_names
-from wavecore.importers.tidy import dead, tidy
 from wavecore.network.layers import Add, Concat, Conv, Dropout, Flatten, Input, LayerKind
 from wavecore.network.shapes import Shape
 
@@ -122,14 +122,14 @@ def drafts(*layers: tuple[LayerKind, tuple[int, ...]]) -> list[LayerDraft]:
 
 def test_concatenations_are_joined() -> None:
     found = drafts((Conv(4), (0,)), (Concat(), (0, 1)), (Concat(), (1, 2)), (Concat(), (3, 2)))
-    tidied = tidy(found, [4])
+    tidied = canonical_form(found, [4])
     assert [draft.inputs for draft in tidied[3:]] == [(1, 2), (1, 2, 2)]  # 2 is read twice, so it stays
-    assert dead(tidied, [4]) == {3}
+    assert unused_layers(tidied, [4]) == {3}
 
 
 def test_dropouts_go_behind_a_flatten() -> None:
     found = drafts((Dropout(0.1), (0,)), (Dropout(0.2), (1,)), (Flatten(), (2,)))
-    tidied = tidy(found, [3])
+    tidied = canonical_form(found, [3])
     assert [draft.kind for draft in tidied[1:]] == [Flatten(), Dropout(0.1), Dropout(0.2)]
     assert [draft.path for draft in tidied[1:]] == ["layer3", "layer1", "layer2"]
     assert [draft.inputs for draft in tidied[1:]] == [(0,), (1,), (2,)]
@@ -137,12 +137,12 @@ def test_dropouts_go_behind_a_flatten() -> None:
 
 def test_a_dropout_that_is_read_twice_stays() -> None:
     found = drafts((Dropout(0.1), (0,)), (Flatten(), (1,)), (Conv(4), (1,)))
-    assert [draft.kind for draft in tidy(found, [2, 3])[1:]] == [Dropout(0.1), Flatten(), Conv(4)]
+    assert [draft.kind for draft in canonical_form(found, [2, 3])[1:]] == [Dropout(0.1), Flatten(), Conv(4)]
 
 
 @pytest.mark.parametrize("inputs", [(1, 2), (2, 1)])
 def test_sums_read_what_is_read_elsewhere_last(inputs: tuple[int, ...]) -> None:
     shared = drafts((Conv(4), (0,)), (Conv(4), (1,)), (Add(), inputs))
     own = drafts((Conv(4), (0,)), (Conv(4), (0,)), (Add(), inputs))
-    assert tidy(shared, [3])[3].inputs == (2, 1)
-    assert tidy(own, [3])[3].inputs == (1, 2)
+    assert canonical_form(shared, [3])[3].inputs == (2, 1)
+    assert canonical_form(own, [3])[3].inputs == (1, 2)

@@ -94,7 +94,7 @@ def carries(module: Any, x: Tensor) -> Any:
 
 
 def test_a_state_that_is_returned_is_told() -> None:
-    with pytest.warns(wc.ModelNote, match="the last states of its LSTMs, which it returns, are not written to DRAM"):
+    with pytest.warns(wc.ModelNote, match="the final LSTM states that it returns are not written to DRAM"):
         graph = wc.from_torch(Reads(carries), WORDS)
     assert layers(graph)[-1] == "loss"
 
@@ -135,7 +135,7 @@ def test_axes_that_are_put_together(dims: Dims, axes: Axes, wanted: Dims, result
 def test_axes_that_change_places() -> None:
     value = Activation(1, (7, 2, 3, 4), ("t", "d", "n", "f"))
     assert permuted(value, (0, 2, 1, -1)) == Activation(1, (7, 3, 2, 4), ("t", "n", "d", "f"))
-    with pytest.raises(ValueError, match="puts 4 axes in the order"):
+    with pytest.raises(ValueError, match="has 4 axes, of which"):
         permuted(value, (0, 0, 1, 2))
 
 
@@ -214,7 +214,7 @@ def test_a_state_that_is_too_large_to_be_looked_at_is_told(tmp_path: Path) -> No
     ]
     proto = model(nodes, [*WEIGHTS, weight("big", 1, 5000, 8)], data=(7, 5000), words=True)
     assert import_onnx(saved(tmp_path, proto)).notes == (
-        "initial states that are too large to be looked at are taken to be zeros: y0_node",
+        "initial LSTM states that are too large to be read are assumed to be zero: y0_node",
     )
 
 

@@ -7,9 +7,9 @@ import torch
 
 from wavecore.errors import InputError
 from wavecore.methods.determinism import deterministic
-from wavecore.methods.iss import EPOCHS, STEPS, recipe_of, slimmed, strength
+from wavecore.methods.iss import EPOCHS, STEPS, recipe_of, strength, without_zero_groups
 from wavecore.methods.language import LanguageModel, ModelSizes, Recurrent, perplexity
-from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, parts, slim, zero_small
+from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, parts, select_units, zero_small
 
 SIZES = ModelSizes(vocabulary=11, embedding=5, hidden=(6, 4))
 
@@ -114,7 +114,7 @@ def test_what_is_left_computes_the_same() -> None:
     network = model(seed=1)
     for layer, unit in ((1, 0), (1, 3), (2, 2)):
         remove(network, layer, unit)
-    small = slimmed(network)
+    small = without_zero_groups(network)
     assert small.sizes.hidden == (4, 3)
     assert [kept.tolist() for kept in kept_units(network.state_dict())] == [[1, 2, 4, 5], [0, 1, 3]]
     tokens = torch.randint(0, 11, (9, 3), generator=torch.Generator().manual_seed(2))
@@ -150,12 +150,12 @@ def test_nothing_left_is_said() -> None:
     for unit in range(4):
         remove(network, 2, unit)
     with pytest.raises(InputError, match="train iss: the pruning leaves no unit of lstm2; try: fewer --epochs"):
-        slimmed(network)
+        without_zero_groups(network)
 
 
 def test_keeping_all_keeps_the_tensors() -> None:
     tensors = model().state_dict()
-    same = slim(tensors, [torch.arange(6), torch.arange(4)])
+    same = select_units(tensors, [torch.arange(6), torch.arange(4)])
     assert all(torch.equal(same[name], values) for name, values in tensors.items())
 
 

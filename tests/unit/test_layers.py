@@ -117,8 +117,8 @@ def test_parity_taps(size: int, kernel: int, stride: int, padding: int) -> None:
     assert sum(positions * taps for positions, taps in expected) == sum(map(len, reached.values()))
 
 
-def test_gemms_of_model_md() -> None:
-    """Gh x Gw x K of MODEL.md section 2, per sample."""
+def test_gemms_of_a_convolution() -> None:
+    """M x N x K of docs/model.md section 2, per sample."""
     expansion = expand(Conv(5, 3, padding=1), Shape(2, 6, 6))
     assert expansion.forward.gemms == (Gemm(36, 18, 5),)
     assert expansion.data_gradient is not None and expansion.weight_gradient is not None

@@ -13,7 +13,7 @@ from strategies import machines, networks
 
 from wavecore.engines.step_tables import step_table
 from wavecore.errors import SpaceError
-from wavecore.hardware.array import gemm_cycles
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear
@@ -106,13 +106,14 @@ def test_array_cycles_are_the_gemms() -> None:
     training = training_graph(net.build())
     plan = SCHEDULES["archopt"].make(training, machine(), 1)
     work = by_name(lower(training, plan, machine()))["exact.forward"].work
-    alone = gemm_cycles(machine().array, 256, 256, 128)
-    assert (work.array_cycles, work.macs, work.output_tiles) == (2 * 256, 256 * 256 * 128, 1)
-    assert work.fill_cycles + work.array_cycles + work.drain_cycles == alone.cycles
+    array = work.stage("array")
+    alone = dataflow_of(machine().array).gemm_cycles(machine().array, 256, 256, 128)
+    assert (array.cycles, work.macs, work.output_tiles) == (2 * 256, 256 * 256 * 128, 1)
+    assert array.fill_cycles + array.cycles + array.drain_cycles == alone.cycles
     # the drain: one operation on each of 128*256 results, 256 lanes, and the start of the pipeline
-    assert work.vector_cycles == 128 * 256 // 256 + 16
+    assert work.stage("vector").cycles == 128 * 256 // 256 + 16
     single = SCHEDULES["baseline"].make(training, machine(), 1)
-    assert by_name(lower(training, single, machine()))["exact.forward"].work.array_cycles == 2 * (256 + 128)
+    assert by_name(lower(training, single, machine()))["exact.forward"].work.stage("array").cycles == 2 * (256 + 128)
 
 
 def test_a_chain_on_chip_is_ordered_by_tokens() -> None:

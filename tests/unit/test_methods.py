@@ -48,7 +48,7 @@ def test_the_test_set_is_the_same_whatever_is_trained_on() -> None:
 
 @pytest.mark.parametrize("samples", [5, 15, 4010])
 def test_an_uneven_number_of_samples(samples: int) -> None:
-    with pytest.raises(InputError, match=f"{samples} is not so many of each of the ten digits"):
+    with pytest.raises(InputError, match=f"{samples} is not an available number of images, equally many of each digit"):
         digits(samples)
 
 

@@ -84,7 +84,9 @@ def test_uneven_padding_that_makes_the_same_output_is_evened_out_and_told(tmp_pa
     proto = model([node("Conv", "x w", "y", strides=[2, 2], auto_pad="SAME_UPPER")], [W])
     imported = import_onnx(saved(tmp_path, proto))
     assert imported.graph.layers[1].kind == Conv(8, 3, 2, 1)
-    assert imported.notes == ("padding of unequal sides is evened out, for the same output, in y_node",)
+    assert imported.notes == (
+        "unequal padding of opposite sides is replaced by equal padding with the same output size in y_node",
+    )
 
 
 def test_a_bias_is_a_stored_one(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from wavecore.common.files import writable_file
 from wavecore.errors import FileError
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.catalog import workload
 from wavecore.plan.files import load_plan
 from wavecore.plan.model import Plan
-from wavecore.results.folder import FILES, json_text, layers_csv, run_folder, writable_file
+from wavecore.results.folder import FILES, json_text, layers_csv, run_folder
 from wavecore.results.run import Run, to_dict
 from wavecore.simulation import make_plan, simulate
 from wavecore.training.unroll import training_graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from wavecore.errors import FileError
+from wavecore.hardware.config import load_accelerator
 from wavecore.network.graph import Network
 from wavecore.network.layers import Add, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
 from wavecore.network.shapes import Shape
 from wavecore.plan.files import LINE_LENGTH, load_plan, plan_text, save_plan
+from wavecore.plan.footprints import footprints
 from wavecore.plan.model import Group, Plan, Residency
+from wavecore.results.run import from_dict, to_dict
+from wavecore.simulation import simulate
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph
 
@@ -77,9 +82,56 @@ sub_batch = 7"""
     )
 
 
+TWO_CUTS = replace(
+    PLAN,
+    groups=(replace(PLAN.groups[0], backward={}, held=frozenset({"conv2.weight"})), PLAN.groups[1]),
+    backward_groups=(
+        Group(("conv1", "norm1"), 2, {}, {"norm1.gradient": Residency.NEXT}, frozenset({"conv1.weight_gradient"})),
+        Group(("conv2", *PLAN.groups[1].units), 4),
+    ),
+)
+
+
+def test_text_of_a_backward_that_is_cut_differently() -> None:
+    text = lines(plan_text(TWO_CUTS))
+    assert text.startswith(lines(plan_text(PLAN)).partition("\n\n")[0])
+    assert text.endswith("""
+
+[[group]]
+units = ["add1", "global_avg_pool1", "linear1", "cross_entropy1"]
+sub_batch = 7
+
+[[backward_group]]
+units = ["conv1", "norm1"]
+sub_batch = 2
+backward.next = ["norm1.gradient"]
+held = ["conv1.weight_gradient"]
+
+[[backward_group]]
+units = ["conv2", "add1", "global_avg_pool1", "linear1", "cross_entropy1"]
+sub_batch = 4""")
+
+
+@pytest.mark.parametrize("engine", ["event", "analytic"])
+def test_a_backward_that_is_cut_differently_runs(engine: str, tmp_path: Path) -> None:
+    save_plan(TWO_CUTS, tmp_path / "plan.toml")
+    plan = load_plan(tmp_path / "plan.toml", TRAINING)
+    assert plan == TWO_CUTS
+    found = simulate(TRAINING, plan, engine=engine)
+    assert [group.sub_batch for group in found.groups] == [3, 7]
+    assert [(group.layers, group.sub_batch, group.iterations) for group in found.backward_groups] == [
+        (("conv1", "norm1"), 2, 4),
+        (TWO_CUTS.groups_of_backward[1].units, 4, 2),
+    ]
+    assert from_dict(json.loads(json.dumps(to_dict(found)))).backward_groups == found.backward_groups
+    rows = footprints(TRAINING, plan, load_accelerator())
+    assert {(row.group, row.sub_batch) for row in rows if row.direction == "forward"} == {(1, 3), (2, 7)}
+    assert {(row.group, row.sub_batch) for row in rows if row.direction == "backward"} == {(1, 2), (2, 4)}
+
+
 def test_every_key_is_explained() -> None:
-    comment = "\n".join(line for line in plan_text(PLAN).splitlines() if line.startswith("#"))
-    for key in tomllib.loads(plan_text(PLAN)):
+    comment = "\n".join(line for line in plan_text(TWO_CUTS).splitlines() if line.startswith("#"))
+    for key in tomllib.loads(plan_text(TWO_CUTS)):
         assert key in comment or key in ("schema", "workload", "schedule")
     for key in ("sub_batch", "forward.next", "forward.kept", "backward.next", "held"):
         assert key in comment

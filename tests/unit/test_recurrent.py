@@ -260,7 +260,7 @@ def test_zeros_of_an_lstms_outputs_count_in_every_product_with_them() -> None:
 
 def test_a_reader_cannot_take_units_from_an_lstm() -> None:
     profile = Profile(name="p", source="test", layers={"decoder": LayerSparsity(kept_inputs=12)})
-    with pytest.raises(ConfigError, match="reads the units of the LSTM 'lstm2', and those go by what that keeps"):
+    with pytest.raises(ConfigError, match="reads the units of the LSTM 'lstm2', whose own entry says which are kept"):
         apply_profile(model(), profile)
 
 

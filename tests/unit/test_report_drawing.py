@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from pictured_runs import SCHEDULES, case, everything
+from pictured_runs import SCHEDULES, case, everything, run
 
 from wavecore.errors import InputError
 from wavecore.pictures.interactive import escaped, panel_spec
 from wavecore.pictures.marks import Bars, Heat, LimitLine, LineMark, Panel, Picture, Points, Steps
-from wavecore.pictures.static import draw_sheet, sheet
-from wavecore.report.contents import pictures
+from wavecore.pictures.static import FORMATS, draw_sheet, sheet
+from wavecore.report.contents import compared, energies, pictures
 from wavecore.report.data import Report, WorkloadRuns
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
 
+NETWORKS = ("resnet101", "inception_v4", "mobilenet_v2", "alexnet", "lstm_ptb", "googlenet")
 DRAWN = (Bars, Steps, LineMark, Points, Heat)
 
 
@@ -49,7 +51,8 @@ def test_every_mark_is_a_trace_or_a_shape(drawn: dict[str, Picture]) -> None:
     for picture in drawn.values():
         for panel in picture.panels:
             spec = panel_spec(panel)
-            assert len(spec["data"]) == sum(len(panel.of(kind)) for kind in DRAWN)
+            both = sum(bool(bars.texts and bars.inside) for bars in panel.of(Bars))  # a trace for the texts at the ends
+            assert len(spec["data"]) == sum(len(panel.of(kind)) for kind in DRAWN) + both
             lines = [shape for shape in spec["layout"]["shapes"] if shape["type"] == "line"]
             assert len(lines) == len(panel.of(LimitLine))
 
@@ -69,8 +72,10 @@ def test_names_are_no_markup_for_plotly(drawn: dict[str, Picture]) -> None:
 
 @pytest.fixture(scope="module")
 def figures(drawn: dict[str, Picture]) -> dict[str, Figure]:
-    """Every picture by itself, with all its texts placed."""
-    made = {key: sheet([picture]) for key, picture in drawn.items()}
+    """Every picture by itself, and those of commands, with all their texts placed."""
+    several = [replace(run(schedule), workload=name) for name in NETWORKS for schedule in SCHEDULES]
+    of_commands = {"compared": compared(several), "energies": energies(several)}
+    made = {key: sheet([picture]) for key, picture in (drawn | of_commands).items()}
     with mpl.rc_context({"text.parse_math": False}):
         for figure in made.values():
             figure.draw_without_rendering()
@@ -136,12 +141,23 @@ def test_bars_of_a_file_are_the_marks() -> None:
         assert [label.get_text() for label in axes.get_yticklabels()] == list(SCHEDULES)
 
 
+def test_upright_bars_of_a_file_are_the_marks() -> None:
+    made = [replace(run(schedule), workload=name) for name in ("one", "two") for schedule in SCHEDULES]
+    picture = compared(made)
+    for axes, panel in zip(sheet([picture]).axes, picture.panels, strict=True):
+        heights = [patch.get_height() for patch in axes.patches]
+        assert heights == pytest.approx([height for bars in panel.of(Bars) for height in bars.lengths])
+        assert [text.get_text() for text in axes.texts] == [text for bars in panel.of(Bars) for text in bars.texts]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["one", "two"]
+
+
 def test_a_file_is_the_same_every_time(tmp_path: Path) -> None:
     made = pictures(Report(cases=(case("mbs2"),)))[:1]
-    for name in ("a.svg", "b.svg", "a.png", "b.png"):
-        draw_sheet(made, tmp_path / name)
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    for kind in FORMATS:
+        for name in ("a", "b"):
+            draw_sheet(made, tmp_path / f"{name}{kind}")
+        assert (tmp_path / f"a{kind}").read_bytes() == (tmp_path / f"b{kind}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2 * len(FORMATS)
 
 
 def test_too_many_pictures_for_one_file(tmp_path: Path) -> None:

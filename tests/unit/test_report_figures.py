@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import pytest
 from pictured_runs import SCHEDULES, case, machine, occupancy, renamed, run, shown
 
 from wavecore.pictures.marks import Band, Bars, LimitLine, LineMark, Panel, Points, Steps, legend
-from wavecore.pictures.plots import CLASS_COLOURS, COLOURS
-from wavecore.report.contents import MOST_RUNS, pictures
+from wavecore.pictures.palette import CLASS_COLOURS, COLOURS
+from wavecore.report.contents import MOST_RUNS, compared, pictures
 from wavecore.report.data import Report, WorkloadRuns, cases, parse_occupancy
 from wavecore.report.figures.comparison import comparison
 from wavecore.report.figures.groups import groups
@@ -44,6 +45,29 @@ def test_ratios_are_for_each_sample() -> None:
     (found,) = cases([shown("baseline"), half])
     text = comparison([found]).panels[0].of(Bars)[0].texts[1]
     assert text.endswith(f" ({2 * RUNS[2].dram_bytes.total / RUNS[0].dram_bytes.total:.2f}x)")
+
+
+def test_networks_side_by_side_have_a_bar_for_each_schedule() -> None:
+    runs = [replace(each, workload=name) for name in ("one", "two") for each in reversed(RUNS)]
+    doubled = [*runs[:3], *(replace(each, step_seconds=2 * each.step_seconds) for each in runs[3:])]
+    picture = compared(doubled)
+    traffic_panel, time_panel, _ = picture.panels
+    assert traffic_panel.x.names == ("one", "two")
+    bars = time_panel.of(Bars)
+    assert [mark.name for mark in bars] == list(reversed(SCHEDULES))
+    assert [mark.colours[0] for mark in bars] == [COLOURS[name] for name in reversed(SCHEDULES)]
+    size = {"step time (ms a step)": 1e-3, "step time (µs a step)": 1e-6}[time_panel.title]
+    for mark, each in zip(bars, reversed(RUNS), strict=True):
+        assert [height * size for height in mark.lengths] == pytest.approx([each.step_seconds, 2 * each.step_seconds])
+        assert mark.texts == (f"{each.step_seconds / RUNS[2].step_seconds:.2f}",) * 2, "the first is the reference"
+    places = sorted(at for mark in bars for at in mark.at)
+    assert all(high - low >= bars[0].thickness for low, high in pairwise(places))
+    assert picture.notes == ("wavecore with hbm2x2, analytic engine; samples a step: 4.",)
+
+
+def test_networks_with_other_runs_have_panels_of_their_own() -> None:
+    runs = [*RUNS, *(replace(each, workload="two", memory="other") for each in (RUNS[0], RUNS[2]))]
+    assert [panel.title for panel in compared(runs).panels[::3]] == ["resnet18: DRAM traffic", "two: DRAM traffic"]
 
 
 def test_shares_of_the_step_add_up() -> None:

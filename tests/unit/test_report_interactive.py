@@ -107,6 +107,41 @@ def test_bars_lie_from_top_to_bottom_with_texts_behind_them() -> None:
     assert made["layout"]["yaxis"]["ticktext"] == ["run"]
 
 
+def test_upright_bars_have_turned_texts_over_them() -> None:
+    bars = Bars(
+        name="x",
+        colours=("#111111",),
+        at=(0.5,),
+        lengths=(2.0,),
+        texts=("1.00",),
+        upright=True,
+        narrow=True,
+        thickness=0.2,
+    )
+    made = spec(bars)
+    (trace,) = made["data"]
+    assert (trace["orientation"], trace["x"], trace["y"], trace["width"]) == ("v", [0.5], [2.0], 0.2)
+    assert (trace["text"], trace["textposition"], trace["textangle"]) == (["1.00"], "outside", -90)
+    assert "autorange" not in made["layout"]["yaxis"]
+
+
+def test_texts_inside_bars_can_be_read_beside_those_at_their_ends() -> None:
+    bars = Bars(
+        name="x", colours=("#111111", "#EEEEEE"), at=(0.0, 1.0), lengths=(2.0, 3.0), starts=(1.0, 0.0),
+        texts=("2", "3"), inside=("20%", "<30%"),
+    )  # fmt: skip
+    inside, ends = spec(bars, x=VALUES, y=PlotAxis(names=("a", "b")))["data"]
+    assert (inside["text"], inside["textposition"]) == (["20%", "&lt;30%"], "inside")
+    assert inside["textfont"]["color"] == ["#FFFFFF", "#000000"]
+    assert (ends["mode"], ends["x"], ends["y"], ends["text"]) == (
+        "text",
+        [3.0, 3.0],
+        [0.0, 1.0],
+        ["\u00a02", "\u00a03"],
+    )
+    assert ends["meta"] == inside["meta"]
+
+
 def test_points_are_filled_or_hollow() -> None:
     filled = Points(name="x", colour="#111111", x=(1.0,), y=(2.0,), symbol="triangle", hover=("a & b",))
     hollow = Points(name="y", colour="#111111", x=(1.0,), y=(2.0,), hollow=True)

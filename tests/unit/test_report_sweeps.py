@@ -9,7 +9,7 @@ import pytest
 from pictured_runs import SWEEP, put_sweep, sweep_rows
 
 from wavecore.pictures.marks import Heat, LineMark, Picture, Points
-from wavecore.pictures.plots import COLOURS
+from wavecore.pictures.palette import COLOURS
 from wavecore.report.contents import pictures
 from wavecore.report.data import load
 from wavecore.report.figures.sweepfronts import MOST_OTHERS

@@ -70,14 +70,6 @@ def test_figures_of_a_run() -> None:
     assert run.step_seconds == run.step_cycles / 0.7e9
     assert run.samples_per_second == pytest.approx(8 / run.step_seconds)
     assert run.array_utilization == run.macs / (run.step_cycles * 128 * 128 * CORES)
-    assert sum(vars_of(run).values()) == run.step_cycles
-
-
-def vars_of(run: Run) -> dict[str, int]:
-    """The parts of the step as the array sees it."""
-    busy = round(run.array_occupancy * run.step_cycles)
-    stalls = run.stall_cycles
-    return {"busy": busy, "dram": stalls.dram, "vector": stalls.vector, "dependency": stalls.dependency}
 
 
 def test_rows_follow_the_step() -> None:
@@ -156,3 +148,26 @@ def test_the_manifest_names_its_inputs() -> None:
     assert changed == {"accelerator"}
     assert run.manifest.events > 0
     assert run.manifest.version
+
+
+@pytest.mark.parametrize("name", wc.workload_names())
+def test_python_and_the_command_line_use_the_same_mini_batch(name: str) -> None:
+    from wavecore.cli.inputs import load_case, load_machine, samples_per_core
+    from wavecore.cli.options import MachineOptions, NetworkOptions
+    from wavecore.network.catalog import workload_info
+
+    own = workload_info(name).batch_per_core
+    assert samples_per_core(load_case(name, NetworkOptions()), load_machine(MachineOptions()), None) == own
+    assert wc.workload(name).batch_per_core == own
+    assert training_graph(wc.workload(name)).batch_per_core == own
+
+
+@pytest.mark.parametrize("name", ["alexnet", "lenet5", "lstm_ptb", "resnet18"])
+def test_a_name_is_a_workload_with_its_own_mini_batch(name: str) -> None:
+    from wavecore.network.catalog import workload_info
+
+    samples = workload_info(name).batch_per_core * CORES
+    assert simulate(name, "baseline", engine="analytic").batch == samples
+    assert wc.evaluate(name, "baseline").batch == samples
+    assert wc.evaluate(wc.workload(name), "baseline").batch == samples
+    assert wc.evaluate(name, "baseline", batch=2 * CORES).batch == 2 * CORES

@@ -22,7 +22,7 @@ from wavecore.simulation import simulate
 from wavecore.timeline.collect import WHOLE, TimelineProbe, Window
 from wavecore.timeline.drawing import summary
 from wavecore.timeline.files import write_timeline
-from wavecore.timeline.model import QUEUES, Timeline, Track
+from wavecore.timeline.model import Timeline, Track
 
 MACHINE = machine("core.global_buffer=1 MiB")
 
@@ -100,7 +100,7 @@ def test_every_arrow_has_both_ends(tmp_path: Path) -> None:
 def test_names_say_layer_phase_and_iteration(tmp_path: Path) -> None:
     events = chrome_events(tmp_path, watched()[1])
     names = {event["args"]["name"] for event in events if event["ph"] == "M" and event["name"] == "thread_name"}
-    assert {f"{queue} queue" for queue in QUEUES} <= names
+    assert {f"{unit.name} queue" for unit in MACHINE.units} <= names
     conv = next(event for event in events if event["ph"] == "X" and event["name"].startswith("conv1"))
     assert {"start_cycle", "cycles"} <= set(conv["args"])
 

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 from builders import ORDER, machine
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from wavecore.hardware.scalesim import TopologyLayer, parse_topology, topology_macs
-from wavecore.importers.topology import network_of, topology_workload
+from wavecore.hardware.scalesim import parse_topology, topology_macs
+from wavecore.importers.topology import topology_workload
 from wavecore.network.layers import Conv, Linear
 from wavecore.network.rules import verify_graph
 from wavecore.network.shapes import Shape
 from wavecore.simulation import simulate
-from wavecore.training.rules import verify_training
-from wavecore.training.unroll import training_graph
 
 DATA = Path(__file__).parent.parent / "crosscheck" / "data"
 CONV = "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides\n"
@@ -75,31 +71,17 @@ def test_a_name_that_is_taken_gets_its_line(tmp_path: Path) -> None:
     assert found == {"input@2": "input", "a": "input@2", "a@5": "a"}
 
 
-@st.composite
-def topology_layers(draw: st.DrawFn) -> TopologyLayer:
-    height, width = draw(st.integers(1, 14)), draw(st.integers(1, 14))
-    return TopologyLayer(
-        name=draw(st.sampled_from(["a", "b", "c", "input"])),
-        kind="conv",
-        ifmap_height=height,
-        ifmap_width=width,
-        filter_height=draw(st.integers(1, height)),
-        filter_width=draw(st.integers(1, width)),
-        channels=draw(st.integers(1, 3)),
-        filters=draw(st.integers(1, 3)),
-        stride=draw(st.integers(1, 5)),
-        depthwise=draw(st.booleans()),
-        line=draw(st.integers(1, 10**6)),
-    )
+def test_a_padded_filter_is_no_linear_layer(tmp_path: Path) -> None:
+    """The filter is as large as what it reads, 4 x 3 pixels, but has 3 x 1 windows on them with their padding.
 
-
-@settings(max_examples=200)
-@given(st.lists(topology_layers(), min_size=1, max_size=4, unique_by=lambda layer: layer.line))
-def test_any_topology_has_the_macs_that_scalesim_counts(layers: list[TopologyLayer]) -> None:
-    graph = network_of("any", tuple(layers))
-    verify_graph(graph)
-    verify_training(training_graph(graph))
-    assert graph.forward_macs == sum(map(topology_macs, layers))
+    3 windows of 4 x 3 x 3 weights are 108 MACs; the first layer makes 4 x 3 pixels of 3 channels out of 1.
+    """
+    path = tmp_path / "net.csv"
+    path.write_text(CONV + "one,8,5,1,1,1,3,3,\ntwo,6,3,4,3,3,1,1,\n")
+    graph = topology_workload(path)
+    assert isinstance(graph.by_name["two"].kind, Conv)
+    assert graph.forward_macs == 12 * 3 + 108
+    assert sum(map(topology_macs, parse_topology(path))) == 12 * 3 + 108
 
 
 @pytest.mark.parametrize("engine", ["event", "analytic"])

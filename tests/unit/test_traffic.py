@@ -14,11 +14,13 @@ from builders import ORDER, SCHEDULES, chain, inception, machine, residual
 
 from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph, Network
-from wavecore.network.layers import Concat, Conv, CrossEntropy, ReLU
+from wavecore.network.layers import Concat, Conv, CrossEntropy, Flatten, Linear, ReLU
 from wavecore.network.shapes import Shape
 from wavecore.plan.model import Plan
 from wavecore.plan.traffic import Transfer, When, plan_traffic, share, sub_batches
-from wavecore.training.operations import Tensor, TensorClass
+from wavecore.program.counts import count, count_totals
+from wavecore.program.lower import lower
+from wavecore.training.operations import Phase, Tensor, TensorClass
 from wavecore.training.unroll import training_graph
 
 SAMPLES, CORES = 4, 2
@@ -182,3 +184,20 @@ def test_a_branch_reads_its_part_of_the_gradient_of_a_concatenation() -> None:
     relu, scores = 16 * 64 * 2, 2 * 2
     assert moved[TensorClass.GRADIENT, True] == accelerator.chip.cores * 5 * (relu + scores)
     assert moved[TensorClass.GRADIENT, False] == accelerator.chip.cores * 5 * (relu + 2 * scores)
+
+
+def test_rounds_that_blocking_does_not_choose_are_not_counted() -> None:
+    """A gradient of 5x5x8x64 fp32 = 51,200 bytes is large against its operands, 16 and 128 bytes per sample.
+
+    At 65,920 bytes there is room for rounds, which read both operands once, but each would add to all of it.  So
+    blocking holds columns of it instead and reads the left operand, 8 channels of fp16, twice for each of 3 samples.
+    """
+    net = Network("rounds", Shape(3, 1, 1))
+    x = net(Conv(64, 5, padding=2), net(Conv(8, 1), net.input, name="first"), name="wide")
+    net(CrossEntropy(), net(Linear(2), net(Flatten(), x)))
+    training = training_graph(net.build())
+    small = machine("array.rows=16", "array.columns=16", "core.global_buffer=65920 B", "chip.cores=1")
+    plan = SCHEDULES["archopt"].make(training, small, 3)
+    moved = count(lower(training, plan, small))["wide", Phase.WEIGHT_GRADIENT].dram_bytes
+    assert moved[TensorClass.ACTIVATION, False] == 2 * 3 * 16
+    assert count_totals(lower(training, plan, small)).dram_bytes == plan_traffic(training, plan, small)

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 
 from wavecore.common.entry_points import collect
-from wavecore.errors import GraphError, InvariantError
+from wavecore.errors import GraphError
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.catalog import workload, workload_names
 from wavecore.network.graph import Layer, LayerGraph, Network
-from wavecore.network.layers import Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
+from wavecore.network.layers import BatchNorm, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
 from wavecore.network.layers.base import LayerKind
 from wavecore.network.rules import GRAPH_RULES, verify_graph
 from wavecore.network.shapes import Shape
 from wavecore.plan import rules as planrules
-from wavecore.plan.model import Plan, Schedule
+from wavecore.plan.model import Plan
 from wavecore.plan.rules import verify_plan
+from wavecore.plan.schedule import Schedule
 from wavecore.training.graph import FusedLayer, TrainingGraph
-from wavecore.training.operations import Tensor, TensorClass, Use
+from wavecore.training.operations import Phase, Tensor, TensorClass, Use
 from wavecore.training.rules import TRAINING_RULES, verify_training
 from wavecore.training.unroll import training_graph
 
@@ -112,6 +113,26 @@ GRAPH_MISTAKES = [
         LayerGraph("small", GRAPH.layers[:-1]),
         "network small: ends with 'linear1', which is no loss; try: a CrossEntropy at the end",
     ),
+    (
+        LayerGraph("small", list(GRAPH.layers)),  # type: ignore[arg-type]
+        "network small.layers: is a list, not a tuple; try: a value of that type",
+    ),
+    (
+        with_layer("conv2", shape=(8, 4, 4)),
+        "network small.layers[4].shape: is a tuple, not a Shape; try: a value of that type",
+    ),
+    (
+        with_layer("conv2", kind=Conv("8")),  # type: ignore[arg-type]
+        "network small.layers[4].kind.out_channels: is '8', not a whole number; try: a value of that type",
+    ),
+    (
+        with_layer("conv2", kind=Conv(-8)),
+        "network small, layer conv2: out_channels is -8; try: 1 or more",
+    ),
+    (
+        replace(GRAPH, batch_per_core=0),
+        "network small: its batch_per_core of 0 is out of range; try: 1 to 65536",
+    ),
     (LayerGraph("small", ()), "network small: has no input; try: an Input as its first layer"),
 ]
 
@@ -162,61 +183,73 @@ CONV1, NORM1 = TRAINING.units[0].forward[0], TRAINING.units[1].forward[0]
 DATA_GRADIENT = TRAINING.units[2].backward[1]  # of conv2
 
 TRAINING_MISTAKES = [
-    (with_unit("conv2", lambda unit: replace(unit, name="conv1")), "unit conv1: is there twice"),
-    (with_unit("conv2", lambda unit: replace(unit, fused=("relu1",))), "unit relu1: is there twice"),
+    (
+        with_forward("conv1", reads=[*CONV1.reads]),
+        ".units[0].forward[0].reads: is a list, not a tuple; try: a value of that type",
+    ),
+    (with_unit("conv2", lambda unit: replace(unit, name="conv1")), ", unit conv1: is there twice"),
+    (with_unit("conv2", lambda unit: replace(unit, fused=("relu1",))), ", unit relu1: is there twice"),
     (
         with_forward("conv1", unit="conv2"),
-        "operation conv1.forward: is of unit conv2, and listed under conv1",
+        ", operation conv1.forward: is of unit conv2, and listed under conv1",
     ),
-    (with_tensor("norm1", None), "operation norm1.forward: names tensor 'norm1', which is not declared"),
+    (
+        with_forward("conv1", phase=Phase.DATA_GRADIENT),
+        ", operation conv1.forward: is of phase data_gradient, and listed under forward",
+    ),
+    (
+        with_forward("conv1", gemms=(replace(CONV1.gemms[0], count=0),)),
+        ", operation conv1.forward: has a size that is zero or negative",
+    ),
+    (with_tensor("norm1", None), ", operation norm1.forward: names tensor 'norm1', which is not declared"),
     (
         with_tensor("norm1", Tensor("norm1", TensorClass.ACTIVATION, 0)),
-        "tensor norm1: is declared as 'norm1' of 0 bytes",
+        ", tensor norm1: is declared as 'norm1' of 0 bytes",
     ),
     (
         with_forward("conv2", writes=("norm1",)),
-        "operation conv2.forward: writes 'norm1', which another operation wrote before",
+        ", operation conv2.forward: writes 'norm1', which another operation wrote before",
     ),
     (
         with_forward("conv1", writes=()),
-        "operation norm1.forward: reads 'conv1', which nothing has written yet",
+        ", operation norm1.forward: reads 'conv1', which nothing has written yet",
     ),
     (
         with_forward("norm1", reads=(Use("conv2"), *NORM1.reads)),
-        "operation norm1.forward: reads 'conv2', which nothing has written yet",
+        ", operation norm1.forward: reads 'conv2', which nothing has written yet",
     ),
     (
         with_backward("conv2", "data_gradient", reads=DATA_GRADIENT.reads[:-1]),
-        "operation norm1.forward: writes 'norm1.mask', which no operation reads",
+        ", operation norm1.forward: writes 'norm1.mask', which no operation reads",
     ),
     (
         with_backward("conv2", "weight_gradient", in_place=("conv1",)),
-        "operation conv2.weight_gradient: runs in place of 'conv1', which it does not read",
+        ", operation conv2.weight_gradient: runs in place of 'conv1', which it does not read",
     ),
     (
         with_unit("conv2", lambda unit: replace(unit, update=(replace(unit.update[0], writes=()),))),
-        "tensor conv2.weight: has 1 gradients and 0 updates, not one of each",
+        ", tensor conv2.weight: has 1 gradients and 0 updates, not one of each",
     ),
     (
         with_forward("conv1", gemms=CONV1.gemms * 2),
-        "unit conv1: its weight gradient takes 13824 MACs, its forward 27648",
+        ", unit conv1: its weight gradient takes 13824 MACs, its forward 27648",
     ),
     (
         with_backward("conv2", "data_gradient", gemms=DATA_GRADIENT.gemms * 2),
-        "unit conv2: its data gradient multiplies 128 weights, its forward 64",
+        ", unit conv2: its data gradient multiplies 128 weights, its forward 64",
     ),
     (
         replace(TRAINING, forward_macs=1),
-        f"forward: its operations take {TRAINING.forward_macs} MACs, its network 1",
+        f", forward: its operations take {TRAINING.forward_macs} MACs, its network 1",
     ),
 ]
 
 
 @pytest.mark.parametrize(("training", "message"), TRAINING_MISTAKES)
 def test_a_broken_training_graph(training: TrainingGraph, message: str) -> None:
-    with pytest.raises(InvariantError) as caught:
+    with pytest.raises(GraphError) as caught:
         verify_training(training)
-    assert caught.value.message == f"training graph of small, {message}"
+    assert caught.value.message == f"training graph of small{message}"
 
 
 def test_every_rule_has_a_test_that_breaks_it() -> None:
@@ -233,4 +266,23 @@ def first(rules: tuple[Callable[..., Any], ...], subject: object) -> Callable[..
 def test_a_right_plan_has_no_findings() -> None:
     schedules = collect("wavecore.schedules", "SCHEDULES", Schedule)
     plan: Plan = schedules["mbs2"].make(TRAINING, load_accelerator(), 32)
-    assert list(planrules.findings(planrules.Case(TRAINING, plan))) == []
+    assert list(planrules.violations(planrules.PlanContext(TRAINING, plan))) == []
+
+
+def test_batch_normalization_in_the_whole_mini_batch_has_no_findings() -> None:
+    net = Network("batch", Shape(3, 8, 8))
+    net(CrossEntropy(), net(Conv(2, 8), net(BatchNorm(), net(Conv(4), net.input)), name="head"), name="loss")
+    training = training_graph(net.build())
+    plan = collect("wavecore.schedules", "SCHEDULES", Schedule)["baseline"].make(training, load_accelerator(), 32)
+    assert list(planrules.violations(planrules.PlanContext(training, plan))) == []
+
+
+@pytest.mark.parametrize(("missing", "hint"), [(0, "before"), (1, "after"), (2, "after")])
+def test_a_unit_that_is_left_out_belongs_beside_its_neighbour(missing: int, hint: str) -> None:
+    plan: Plan = collect("wavecore.schedules", "SCHEDULES", Schedule)["baseline"].make(TRAINING, load_accelerator(), 32)
+    names = [unit.name for unit in TRAINING.units]
+    groups = tuple(group for group in plan.groups if group.units != (names[missing],))
+    context = planrules.PlanContext(TRAINING, replace(plan, groups=groups))
+    (found,) = planrules.units_all_run(context)
+    neighbour = names[missing - 1] if missing else names[1]
+    assert (found.what, found.hint) == (f"{names[missing]!r} is left out", f"{names[missing]} {hint} {neighbour}")

@@ -1,13 +1,13 @@
-"""The command line: `main` runs a command and turns what goes wrong into a message and an exit code.
+"""The command line: `main` runs a command and turns errors into a message and an exit code.
 
 ====  =======================================================================
 code  meaning
 ====  =======================================================================
 0     done
 1     wavecore failed; ``--debug`` shows the traceback
-2     the user's input is wrong: one message with where, what and what to try
+2     the user's input is wrong: a message says where, what and what to try
 130   stopped by the user
-141   whoever read the output has gone (``| head``)
+141   the program that read the output has ended (as in ``| head``)
 ====  =======================================================================
 """
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # What is still in Python's buffer must not fail once more at exit.
+        # Python flushes its buffer at exit, which would raise the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
-    """Run a command; usage errors become `InputError`, whatever version of click typer comes with."""
+    """Run a command and return its exit code; raise usage errors of click, in any of its versions, as `InputError`."""
     import typer
 
     from wavecore.cli.app import command
@@ -71,5 +71,6 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _unexpected(error: Exception) -> WavecoreError:
+    """Return the message for an error that is a bug of wavecore."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return WavecoreError("wavecore failed", what, "--debug for the traceback, and a report of this as a bug")

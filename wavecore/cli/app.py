@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command group of the whole command line."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ wavecore explain array_utilization
 
 
 class Commands(TyperGroup):
-    """The group of commands; of an unknown one it names the nearest."""
+    """The group of all commands; the error for an unknown one names the nearest."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All commands in the order in which they are registered."""
+        """Return the names of all commands in the order in which they are registered."""
         return list(self.commands)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name; `NameLookupError` if there is none."""
+        """Return the command of that name; raise `NameLookupError` if there is none."""
         if cmd_name not in self.commands:
             raise unknown_name("wavecore", "command", cmd_name, self.commands)
         return self.commands[cmd_name]
@@ -60,12 +60,12 @@ def _common(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of any error.")] = False,
 ) -> None:
-    """Take the options that stand before the command; `wavecore.cli.main` reads ``--debug`` itself."""
+    """Declare the options that come before the command; `wavecore.cli.main` reads ``--debug`` itself."""
 
 
 def command() -> Any:
     """Build the click command of the whole command line."""
-    # Plain help: importing rich for it would double the time of `wavecore --help`.
+    # Help is printed without rich, whose import would double the time of `wavecore --help`.
     app = typer.Typer(cls=Commands, help=HELP, add_completion=False, rich_markup_mode=None)
     app.callback()(_common)
     for function in (run, compare, sweep, energy, report, plan, program, profile, train):

@@ -1,4 +1,4 @@
-"""``wavecore gemm`` and ``wavecore scalesim``: the array alone."""
+"""``wavecore gemm`` and ``wavecore scalesim``: GEMMs on one systolic array, without the rest of the accelerator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from wavecore.hardware.specs import ArraySpec
 
 LARGEST_SIZE = 10**12
-DATAFLOWS = ("ws", "os", "is")
 PARTS = ("gemm.fill_cycles", "gemm.stream_cycles", "gemm.weight_gap_cycles", "gemm.drain_cycles")
 FACTS = ("gemm.cycles", "gemm.seconds", "gemm.macs", "gemm.utilization", "gemm.waves", "gemm.output_tiles",
          "gemm.first_output_cycle", "gemm.last_output_cycle")  # fmt: skip
@@ -37,23 +36,28 @@ SCALESIM_COLUMNS = (
 
 ArraySize = Annotated[
     str | None,
-    typer.Option("--array", metavar="ROWSxCOLUMNS", help="[default: the accelerator's]", show_default=False),
+    typer.Option(
+        "--array", metavar="ROWSxCOLUMNS", help="Size of the array.  [default: the accelerator's]", show_default=False
+    ),
 ]
 
 
 @grouped
 def gemm(
-    m: Annotated[str, typer.Argument(metavar="M", help="Rows of the streamed operand.")],
+    m: Annotated[str, typer.Argument(metavar="M", help="Rows of the left operand.")],
     k: Annotated[str, typer.Argument(metavar="K", help="The dimension that is summed over.")],
-    n: Annotated[str, typer.Argument(metavar="N", help="Columns of the stationary operand.")],
+    n: Annotated[str, typer.Argument(metavar="N", help="Columns of the right operand.")],
     machine: MachineOptions,
     array: ArraySize = None,
     schedule: Annotated[
-        str, typer.Option("--schedule", metavar="NAME", help="baseline has one weight register a PE.")
+        str,
+        typer.Option(
+            "--schedule", metavar="NAME", help="Schedule, which decides if a PE has one weight register or two."
+        ),
     ] = "mbs2",
     json: Json = False,
 ) -> None:
-    """Time one product of M x K and K x N on one idle array, cycle by cycle in closed form."""
+    """Compute the cycles of one product of M x K and K x N on an idle array, exactly, in closed form."""
     sizes = [whole_number(name, text, 1, LARGEST_SIZE) for name, text in (("M", m), ("K", k), ("N", n))]
     loaded = load_machine(_with_array(machine, array))
     values = gemm_values(_array_of(loaded, schedule), loaded.accelerator.chip.clock_hz, *sizes)
@@ -64,10 +68,11 @@ def gemm(
 
 
 def gemm_values(array: ArraySpec, clock_hz: int, m: int, k: int, n: int) -> dict[str, Any]:
-    """What ``gemm.*`` says of a product, by the last part of the metrics' names."""
-    from wavecore.hardware.array import gemm_cycles, utilization
+    """Return the metrics ``gemm.*`` of a product, by the last part of their names."""
+    from wavecore.hardware.dataflows import dataflow_of
+    from wavecore.hardware.dataflows.base import utilization
 
-    timed = gemm_cycles(array, m, k, n)
+    timed = dataflow_of(array).gemm_cycles(array, m, k, n)
     return {
         "m": m,
         "k": k,
@@ -94,14 +99,14 @@ def scalesim(
     ],
     machine: MachineOptions,
     array: ArraySize = None,
-    dataflow: Annotated[str, typer.Option("--dataflow", metavar="ws|os|is", help="SCALE-Sim's.")] = "ws",
+    dataflow: Annotated[str, typer.Option("--dataflow", metavar="ws|os|is", help="Dataflow of SCALE-Sim.")] = "ws",
     json: Json = False,
 ) -> None:
-    """Set SCALE-Sim's compute cycles beside wavecore's, layer by layer."""
-    from wavecore.hardware.scalesim import parse_topology
+    """Compare SCALE-Sim's compute cycles with wavecore's, layer by layer."""
+    from wavecore.hardware.scalesim import SCALESIM_DATAFLOWS, parse_topology
 
-    if dataflow not in DATAFLOWS:
-        raise unknown_name("--dataflow", "dataflow", dataflow, DATAFLOWS)
+    if dataflow not in SCALESIM_DATAFLOWS:
+        raise unknown_name("--dataflow", "dataflow", dataflow, SCALESIM_DATAFLOWS)
     loaded = load_machine(_with_array(machine, array))
     rows = [scalesim_values(layer, loaded.accelerator.array, dataflow) for layer in parse_topology(topology)]
     if json:
@@ -111,14 +116,15 @@ def scalesim(
 
 
 def scalesim_values(layer: TopologyLayer, array: ArraySpec, dataflow: Any) -> dict[str, Any]:
-    """What ``scalesim.*`` says of a layer, by the last part of the metrics' names."""
-    from wavecore.hardware.array import gemm_cycles, issue_cycles
+    """Return the metrics ``scalesim.*`` of a layer, by the last part of their names."""
+    from wavecore.hardware.dataflows import dataflow_of
     from wavecore.hardware.scalesim import gemm_of, repeats_of, scalesim_cycles, topology_macs
 
     m, n, k = gemm_of(layer)
-    once = gemm_cycles(array, m, k, n)
+    own = dataflow_of(array)
+    once = own.gemm_cycles(array, m, k, n)
     repeats = repeats_of(layer)
-    ours = once.cycles + (repeats - 1) * issue_cycles(array, m, k, n)
+    ours = once.cycles + (repeats - 1) * own.issue_cycles(array, m, k, n)
     theirs = scalesim_cycles(layer, array.rows, array.columns, dataflow)
     streamed = once.stream_cycles * repeats
     return {
@@ -127,13 +133,16 @@ def scalesim_values(layer: TopologyLayer, array: ArraySpec, dataflow: Any) -> di
         "scalesim_cycles": theirs,
         "wavecore_cycles": ours,
         "difference_cycles": theirs - ours,
-        "explanation": _explanation(dataflow, theirs, ours, streamed),
+        "explanation": _explanation(dataflow, own.scalesim, theirs, ours, streamed),
     }
 
 
-def _explanation(dataflow: str, theirs: int, ours: int, streamed: int) -> str:
-    """Both figures as streaming and what comes on top of it."""
-    if dataflow != "ws":
+def _explanation(dataflow: str, own: str, theirs: int, ours: int, streamed: int) -> str:
+    """Explain both cycle counts as cycles of streaming (``streamed``, wavecore's) plus the rest.
+
+    ``own`` is SCALE-Sim's name of wavecore's dataflow.
+    """
+    if dataflow != own:
         waits = ours - streamed
         return f"SCALE-Sim streams another operand ({dataflow}); wavecore streams {streamed:,} and waits {waits:,}"
     return (
@@ -143,7 +152,7 @@ def _explanation(dataflow: str, theirs: int, ours: int, streamed: int) -> str:
 
 
 def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
-    """The same machine with another size of array."""
+    """Return the options with ``array`` as two more overrides; raise `InputError` if it is not ROWSxCOLUMNS."""
     if array is None:
         return machine
     rows, columns = array_size(array)
@@ -151,7 +160,10 @@ def _with_array(machine: MachineOptions, array: str | None) -> MachineOptions:
 
 
 def _array_of(machine: LoadedMachine, schedule: str) -> ArraySpec:
-    """The array as ``schedule`` uses it: with one weight register or two, as it plans for a small network."""
+    """Return the array as ``schedule`` uses it: with one weight register per PE or two.
+
+    Which of them is found by planning a small network.
+    """
     from wavecore.network.graph import Network
     from wavecore.network.layers import CrossEntropy, Flatten, Linear
     from wavecore.network.shapes import Shape
@@ -168,10 +180,12 @@ def _array_of(machine: LoadedMachine, schedule: str) -> ArraySpec:
 
 
 def _about(machine: LoadedMachine, schedule: str) -> dict[str, Any]:
+    """Return the names of the accelerator and the schedule, and the size of the array."""
     array = machine.accelerator.array
     return {
         "accelerator": machine.accelerator.name,
         "array": f"{array.rows}x{array.columns}",
+        "dataflow": array.dataflow,
         "schedule": schedule,
     }
 

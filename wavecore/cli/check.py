@@ -1,4 +1,4 @@
-"""``wavecore check``: whether input files are right, and what is wrong with them."""
+"""``wavecore check``: check input files, and say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUFFIXES = (".toml", ".onnx", ".csv", ".yaml")
 def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> None:
     """Check accelerators, memories, energy tables, ERTs and maps, plans, sweeps, profiles, ONNX models, topologies.
 
-    A plan is checked against its workload and the machine, which the options choose as for a run.
+    A plan is checked against its workload and the accelerator, which are chosen by the same options as for a run.
     """
     from wavecore.cli import WRONG_INPUT
 
@@ -48,7 +48,7 @@ def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> Non
 
 
 def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> str:
-    """Check one file and say what it is; raises the `InputError` of the first thing that is wrong."""
+    """Check one file and return what it is; raise the `InputError` of the first mistake."""
     from wavecore.common.toml import read_document
     from wavecore.hardware.scalesim import parse_topology
 
@@ -57,7 +57,7 @@ def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> 
         return f"a SCALE-Sim topology of {layers} {'layer' if layers == 1 else 'layers'}"
     if is_onnx(str(path)):
         graph = load_case(str(path), network).graph
-        size = f"{graph.parameter_count:,} parameters, {graph.forward_macs:,} MACs a sample"
+        size = f"{graph.parameter_count:,} parameters, {graph.forward_macs:,} MACs per sample"
         return f"an ONNX model of {len(graph.layers)} layers, {size}"
     if path.suffix == ".yaml":
         return _ert(path)
@@ -70,6 +70,7 @@ def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> 
 
 
 def _ert(path: Path) -> str:
+    """Check an energy reference table of Accelergy and return its description."""
     from wavecore.hardware.ert import read_ert
 
     components = len(read_ert(path).components)
@@ -77,7 +78,7 @@ def _ert(path: Path) -> str:
 
 
 def _kind(document: Document) -> str:
-    """Tell what a TOML file describes by the keys at its top; ConfigError if they are of nothing known."""
+    """Return what a TOML file describes, by its top-level keys; raise ConfigError if they are of nothing known."""
     from wavecore.hardware import specs
     from wavecore.plan.files import SCHEMA
 
@@ -106,12 +107,12 @@ def _kind(document: Document) -> str:
 
 
 def _names(key: str, names: set[str]) -> bool:
-    """Whether a TOML key is one of ``names`` without its unit."""
+    """Return whether a TOML key is one of ``names``, with or without its unit."""
     return any(name == key or name.startswith(f"{key}_") for name in names)
 
 
 def _location(document: Document) -> str:
-    """A path that cannot be taken for a registered name."""
+    """Return the path of a document in a form that cannot be taken for a registered name: ``./NAME``."""
     return os.path.join(".", document.label)  # noqa: PTH118 (pathlib drops the leading dot)
 
 
@@ -132,6 +133,7 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
     from wavecore.errors import PlanError
     from wavecore.plan.files import parse_plan
     from wavecore.plan.rules import verify_plan
+    from wavecore.simulation import planned_graph
 
     name = document.data.get("workload")
     if not isinstance(name, str):
@@ -143,7 +145,8 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
             raise
         raise type(error)(place(document, "workload"), error.what, error.hint) from error
     plan = parse_plan(document, case.training, graph=case.graph)
-    verify_plan(case.training, plan, load_machine(machine).accelerator, where=document.label)
+    accelerator = load_machine(machine).accelerator
+    verify_plan(planned_graph(case.training, plan, accelerator), plan, accelerator, where=document.label)
 
 
 def _map(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -1,4 +1,4 @@
-"""``wavecore compare``: several schedules side by side."""
+"""``wavecore compare``: run several schedules and compare them in a table."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ if TYPE_CHECKING:
 
     from wavecore.results.run import Run
 
-Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Registered networks.", show_default=False)]
+Workloads = Annotated[
+    list[str],
+    typer.Argument(metavar="WORKLOAD...", help="Registered networks, or files as for run.", show_default=False),
+]
 SchedulesOption = Annotated[
     str | None,
     typer.Option(
         "--schedules",
         metavar="A,B,...",
-        help="Which, the reference first.  [default: all]",
+        help="Schedules or saved plans; ratios are to the first.  [default: all schedules]",
         show_default=False,
     ),
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw bars into a .png, .svg or .pdf file.", show_default=False),
+    typer.Option("--plot", metavar="FILE", help="Draw a bar chart into a .png, .svg or .pdf file.", show_default=False),
 ]
 
 COLUMNS = (
@@ -63,7 +66,7 @@ def compare(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Run several schedules and set each against the first: traffic, time, energy."""
+    """Run several schedules and compare each with the first: time, DRAM traffic and energy."""
     from wavecore.simulation import find_engine
 
     find_engine(engine)
@@ -78,9 +81,10 @@ def compare(
     with progress(len(cases) * len(names)) as shown:
         runs = [run_case(case, loaded, name, batch, engine, shown)[0] for case in cases for name in names]
     if plot is not None:
-        from wavecore.pictures.plots import draw_comparison
+        from wavecore.pictures.static import draw_sheet
+        from wavecore.report.contents import compared
 
-        draw_comparison(runs, plot)
+        draw_sheet([compared(runs)], plot)
         say(f"written to {plot}")
     if json:
         from wavecore.results.folder import json_text
@@ -92,7 +96,10 @@ def compare(
 
 
 def schedule_list(schedules: str | None) -> list[str]:
-    """The schedules to compare, each once; all registered ones if none are named."""
+    """Return the schedules of a comma-separated list, each once; all registered ones for None.
+
+    Raises `InputError` if the list is empty, or a name is neither a registered schedule nor a file.
+    """
     from wavecore.simulation import schedule_names
 
     if schedules is None:
@@ -107,8 +114,8 @@ def schedule_list(schedules: str | None) -> list[str]:
 
 def check_plot(path: Path, force: bool) -> None:
     """Raise an `InputError` if no picture can be written at ``path``."""
-    from wavecore.pictures.plots import FORMATS
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
+    from wavecore.pictures.static import FORMATS
 
     if path.suffix.lower() not in FORMATS:
         raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem}.png")
@@ -116,7 +123,7 @@ def check_plot(path: Path, force: bool) -> None:
 
 
 def comparison(by_workload: list[list[Run]]) -> Iterator[RenderableType]:
-    """A table for each workload, with ratios to its first schedule, and the means where there are several."""
+    """Yield a table for each workload, with ratios to its first run, and the mean ratios of several workloads."""
     headings = _headings(by_workload[0][0].schedule)
     for runs in by_workload:
         first = runs[0]
@@ -131,11 +138,12 @@ def comparison(by_workload: list[list[Run]]) -> Iterator[RenderableType]:
 
 
 def _headings(first: str) -> list[str]:
+    """Return the column titles, with the name of the first schedule in those of ratios."""
     return [heading(name).replace("first", first) for name in COLUMNS]
 
 
 def ratios(run: Run, first: Run) -> dict[str, float]:
-    """What ``compare.*`` says of a run against the first of its workload."""
+    """Return the metrics ``compare.*`` of a run against the first run of its workload."""
     return {
         "compare.speedup": first.step_seconds / run.step_seconds,
         "compare.dram_ratio": run.dram_bytes.total / first.dram_bytes.total,
@@ -155,7 +163,7 @@ def _row(run: Run, first: Run) -> list[str]:
 
 
 def _means(by_workload: list[list[Run]]) -> RenderableType:
-    """Arithmetic means of the ratios over the workloads."""
+    """Make the table of the ratios' arithmetic means over the workloads."""
     names = ("compare.speedup", "compare.dram_ratio", "compare.energy_ratio")
     rows = []
     for at, run in enumerate(by_workload[0]):

@@ -1,4 +1,4 @@
-"""``wavecore energy``: where the energy goes."""
+"""``wavecore energy``: the energy of training steps by component, phase and layer."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ if TYPE_CHECKING:
 LARGEST_EPOCH = 10**12
 IMAGENET_CLASSES = 1000
 
-SchedulesOption = Annotated[str, typer.Option("--schedules", metavar="A,B,...", help="Which, the reference first.")]
+SchedulesOption = Annotated[
+    str, typer.Option("--schedules", metavar="A,B,...", help="Schedules or plans; ratios are to the first.")
+]
 Memories = Annotated[
     str | None,
     typer.Option(
         "--memories",
         metavar="A,B,...",
-        help="Each schedule with each of these, by name or file.  [default: the accelerator's own]",
+        help="Memories, by name or file; each schedule runs with each of them.  [default: the accelerator's own]",
         show_default=False,
     ),
 ]
 Energy = Annotated[
     str | None,
     typer.Option(
-        "--energy", metavar="NAME|FILE", help="Another energy table than the accelerator's.", show_default=False
+        "--energy", metavar="NAME|FILE", help="Energy table to use instead of the accelerator's.", show_default=False
     ),
 ]
 EpochSamples = Annotated[
@@ -48,14 +50,14 @@ EpochSamples = Annotated[
     typer.Option(
         "--epoch-samples",
         metavar="N",
-        help="Samples of the data set.  [default: ImageNet's 1281167, for networks with its classes]",
+        help="Samples of the data set.  [default: ImageNet's 1281167, for networks with 1000 classes]",
         show_default=False,
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="All layers, not only those that take most.")]
+All = Annotated[bool, typer.Option("--all", help="Print all layers, not only those that take most energy.")]
 Csv = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="FILE", help="Write every layer and phase there.", show_default=False),
+    typer.Option("--csv", metavar="FILE", help="Write a row per layer and phase to FILE.", show_default=False),
 ]
 
 
@@ -77,9 +79,10 @@ def energy(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Report energy: a step, a sample, an epoch; by component, phase and layer; every constant with its source."""
+    """Report energy per step, sample and epoch; by component, phase and layer; and every constant with its source."""
+    from wavecore.common.files import writable_file, write_file
     from wavecore.results.energy_report import energy_csv, energy_report, to_dict
-    from wavecore.results.folder import json_text, writable_file, write_file
+    from wavecore.results.folder import json_text
     from wavecore.simulation import find_engine
 
     find_engine(engine)
@@ -101,9 +104,10 @@ def energy(
         runs = [run_case(case, each, name, batch, engine, shown)[0] for case, _, name, each in todo]
     reports = [energy_report(run, epoch) for run, (_, epoch, _, _) in zip(runs, todo, strict=True)]
     if plot is not None:
-        from wavecore.pictures.energy import draw_energy
+        from wavecore.pictures.static import draw_sheet
+        from wavecore.report.contents import energies
 
-        draw_energy(runs, plot)
+        draw_sheet([energies(runs)], plot)
         say(f"written to {plot}")
     if csv is not None:
         write_file(csv, energy_csv(runs))
@@ -115,7 +119,10 @@ def energy(
 
 
 def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[LoadedMachine]:
-    """The machine with each of the memories and with the energy table; an `InputError` for what is wrong."""
+    """Load the accelerator with the energy table and with each memory of a comma-separated list.
+
+    Raises `InputError` for a name or a file that is wrong, or if ``options`` also name a memory.
+    """
     if memories is not None and options.memory is not None:
         raise InputError("--memory", "is given with --memories", "one of them")
     names = _names(memories) if memories is not None else [options.memory]
@@ -126,6 +133,7 @@ def load_machines(options: MachineOptions, energy: str | None, memories: str | N
 
 
 def _names(listed: str) -> list[str | None]:
+    """Return the memories of a comma-separated list, each once; raise `InputError` if there are none."""
     names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
     if not names:
         from wavecore.hardware.config import available
@@ -136,7 +144,7 @@ def _names(listed: str) -> list[str | None]:
 
 @contextmanager
 def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
-    """Say of a name that is not there which option of this command it is of."""
+    """Replace the place of a `NameLookupError` by the option of this command that gave the name."""
     try:
         yield
     except NameLookupError as error:
@@ -147,7 +155,7 @@ def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
 
 
 def _epoch(case: LoadedWorkload, given: str | None) -> Epoch | None:
-    """The samples of an epoch: as given, or ImageNet's for a network that tells its classes apart."""
+    """Return the samples of an epoch: as given, else ImageNet's for a workload with 1000 classes, else None."""
     from wavecore.network.catalog import workload_names, workload_options
     from wavecore.results.energy_report import IMAGENET, Epoch
 

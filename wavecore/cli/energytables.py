@@ -1,4 +1,4 @@
-"""The energy report for people: runs side by side, as many as the width allows."""
+"""The tables of ``wavecore energy``: runs side by side, as many as fit the width of the terminal."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ Section = tuple[str, list[TableLine]]
 
 
 def energy_tables(reports: Reports, all_layers: bool) -> Iterator[RenderableType]:
-    """A table for each workload, more where its runs do not fit beside each other, and the constants."""
+    """Yield a table for each workload, or several if its runs do not fit side by side, and one of the constants."""
     for workload in dict.fromkeys(report.workload for report in reports):
-        mine = [report for report in reports if report.workload == workload]
-        yield from _side_by_side(mine, all_layers)
+        own = [report for report in reports if report.workload == workload]
+        yield from _side_by_side(own, all_layers)
     yield _constants(reports)
     yield "what a figure means: wavecore explain METRIC, as in: wavecore explain energy"
 
 
 def _side_by_side(reports: Reports, all_layers: bool) -> Iterator[RenderableType]:
+    """Yield the title and the tables of one workload."""
     sections = [
         ("", list(_headline(reports))),
         ("by component", list(_components(reports))),
@@ -57,7 +58,7 @@ def _side_by_side(reports: Reports, all_layers: bool) -> Iterator[RenderableType
 
 
 def _with(reports: Reports) -> str:
-    """What all runs have in common and their columns do not say."""
+    """Return for the title the memory and schedule that all runs share and their columns do not name."""
     memories = {report.memory for report in reports}
     schedules = {report.schedule for report in reports}
     memory = f" with {reports[0].memory}" if len(memories) == 1 else ""
@@ -65,14 +66,14 @@ def _with(reports: Reports) -> str:
 
 
 def case_names(reports: Reports) -> list[str]:
-    """What tells the runs of a workload apart: schedule, memory, or both on two lines."""
+    """Return the column titles of a workload's runs: schedule, memory, or both on two lines, where they differ."""
     by_memory = len({report.memory for report in reports}) > 1
     by_schedule = len({report.schedule for report in reports}) > 1 or not by_memory
     return ["\n".join([report.schedule] * by_schedule + [report.memory] * by_memory) for report in reports]
 
 
 def _headline(reports: Reports) -> Iterator[TableLine]:
-    """What can be said of all runs: no joules an epoch of unknown size, no ratio of a single run."""
+    """Yield the lines of `HEADLINE`; without energy per epoch if its size is unknown, without ratios of one run."""
     first = reports[0]
     for name in HEADLINE:
         if name == RATIO:
@@ -97,7 +98,7 @@ def _phases(reports: Reports) -> Iterator[TableLine]:
 
 
 def _layers(reports: Reports, most: int | None) -> Section:
-    """The layers that take most in any of the runs, the others together."""
+    """Return the section of the ``most`` layers with the largest energy in any run; all others share one line."""
     by_name = [{layer.name: layer.energy.total for layer in report.layers} for report in reports]
     names = sorted(by_name[0], key=lambda name: max(each[name] for each in by_name), reverse=True)
 
@@ -113,11 +114,12 @@ def _layers(reports: Reports, most: int | None) -> Section:
 
 
 def _cell(joules: float, report: EnergyReport) -> str:
+    """Print joules and their share of the step's energy."""
     return f"{amount('energy.joules_per_step', joules)} {share(joules, report.joules_per_step):>5}"
 
 
 def _blocks(sections: Sequence[Section], names: Sequence[str], width: int) -> Iterator[range]:
-    """Cut the runs into as many as fit beside each other; each column takes two characters beside its text."""
+    """Yield ranges of runs that fit side by side in ``width``; each column takes two characters besides its text."""
     lines = [line for _, lines in sections for line in lines]
     label = max(len(text) for text in [*(title for title, _ in sections), *(label for label, _ in lines)])
     words = [word for name in names for word in name.split("\n")]
@@ -142,7 +144,10 @@ def _block(sections: Sequence[Section], names: Sequence[str], at: range) -> Rend
 
 
 def _constants(reports: Reports) -> RenderableType:
-    """Every constant once, in the order of a report's; of a memory's, which memory's, where there are several."""
+    """Make the table of constants, each once, in the order of a report.
+
+    Constants of memories name their memory if the reports have several.
+    """
     memories = {report.memory for report in reports}
     found: dict[tuple[int, str, str, str], None] = {}
     for report in reports:

@@ -1,4 +1,4 @@
-"""``wavecore import-ert``: Accelergy's energies as an energy table of ours."""
+"""``wavecore import-ert``: make an energy table from an energy reference table (ERT) of Accelergy."""
 
 from __future__ import annotations
 
@@ -22,30 +22,34 @@ ErtFile = Annotated[
     Path, typer.Argument(metavar="ERT.yaml", help="ERT.yaml or ERT_summary.yaml of Accelergy.", show_default=False)
 ]
 MapFile = Annotated[
-    Path, typer.Option("--map", metavar="MAP.toml", help="Which action gives which constant.", show_default=False)
+    Path,
+    typer.Option(
+        "--map", metavar="MAP.toml", help="File that says which action gives which constant.", show_default=False
+    ),
 ]
 Base = Annotated[
-    str, typer.Option("--energy", metavar="NAME|FILE", help="The table of all that the map does not name.")
+    str,
+    typer.Option("--energy", metavar="NAME|FILE", help="Energy table for the constants that the map does not name."),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Write the table there.  [default: stdout]", show_default=False),
+    typer.Option("--out", "-o", metavar="FILE", help="Write the table to FILE.  [default: stdout]", show_default=False),
 ]
 
 
 def import_ert(
     ert: ErtFile, map_file: MapFile, energy: Base = "32nm", out: OutOption = None, force: Force = False
 ) -> None:
-    """Make an energy table of Accelergy's energies, for --energy.
+    """Make an energy table, for --energy, from an energy reference table (ERT) of Accelergy.
 
-    A map says which component and action gives which constant, and how many bits it moves: docs/energy.md.
+    A map says which component and action gives which constant, and how many bits an action moves: docs/energy.md.
     """
     from wavecore.common.toml import read_document
     from wavecore.hardware.ert import read_ert
     from wavecore.hardware.ert_map import import_table, parse_map, table_text
 
     if out is not None:
-        from wavecore.results.folder import writable_file
+        from wavecore.common.files import writable_file
 
         writable_file(out, replace=force)
     with hinting("docs/energy.md, which shows an ERT and a map"):
@@ -57,7 +61,7 @@ def import_ert(
         sys.stdout.write(text)
         return
     from wavecore.cli.tables import show
-    from wavecore.results.folder import write_file
+    from wavecore.common.files import write_file
 
     write_file(out, text)
     say(f"written to {out}")

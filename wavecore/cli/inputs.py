@@ -1,4 +1,4 @@
-"""From options to values: the network, the machine and the plan that a command works on."""
+"""Load what the options of a command name: the workload, the accelerator and the plan."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ONNX_OPTIONS = ("folded", "image", "norm")
 
 @dataclass(frozen=True)
 class LoadedWorkload:
-    """A network, ready to be planned for, and what it was made with; ``choices`` as they were given.
+    """A workload: its network, the options it was built with, the modelling choices as given, and its profile.
 
-    ``file`` has the path and the SHA-256 of the model, where it is from one.
+    ``file`` has the path and the SHA-256 of the model if the network is imported from one.
     """
 
     info: Workload
@@ -49,7 +49,7 @@ class LoadedWorkload:
 
 @dataclass(frozen=True)
 class LoadedMachine:
-    """An accelerator, the sources of its values, and the options that chose it."""
+    """An accelerator, the source of each of its values by dotted key, and the options that it was loaded with."""
 
     accelerator: Accelerator
     sources: Mapping[str, str]
@@ -57,10 +57,10 @@ class LoadedMachine:
 
 
 def load_case(name: str, options: NetworkOptions) -> LoadedWorkload:
-    """Build the workload called ``name``, a registered network, an ONNX model or a SCALE-Sim topology file.
+    """Build the workload called ``name``: a registered network, an ONNX model or a SCALE-Sim topology file.
 
-    A sparsity profile is applied to it, and says what the workload is built with unless the options do.
-    Raises an `InputError` for a name, a file, an option or a size that is wrong.
+    A sparsity profile is applied to the network; the profile's options of the workload hold where none are given.
+    Raises `InputError` for a name, a file, an option or a size that is wrong.
     """
     if options.sparsity is None:
         return _dense_case(name, options)
@@ -76,6 +76,7 @@ def load_case(name: str, options: NetworkOptions) -> LoadedWorkload:
 
 
 def _dense_case(name: str, options: NetworkOptions) -> LoadedWorkload:
+    """Build the workload without a sparsity profile."""
     from wavecore.network.catalog import workload, workload_info
 
     if name.endswith(".csv") and Path(name).is_file():
@@ -89,12 +90,12 @@ def _dense_case(name: str, options: NetworkOptions) -> LoadedWorkload:
 
 
 def is_onnx(name: str) -> bool:
-    """Whether a workload is the path of an ONNX model."""
+    """Return whether a workload is the path of an ONNX model."""
     return name.lower().endswith(".onnx")
 
 
 def _topology_case(path: str, options: NetworkOptions) -> LoadedWorkload:
-    """Read a topology; it has no options."""
+    """Read a SCALE-Sim topology; raise `InputError` if options of a workload are given, for it has none."""
     from wavecore.importers.topology import topology_workload
     from wavecore.network.catalog import Workload
 
@@ -109,7 +110,7 @@ def _topology_case(path: str, options: NetworkOptions) -> LoadedWorkload:
 
 
 def _onnx_case(path: str, options: NetworkOptions) -> LoadedWorkload:
-    """Read an ONNX model, and say what may not be meant."""
+    """Read an ONNX model and print the importer's notes on what it changed; raise `InputError` for other options."""
     from wavecore.cli.messages import say
     from wavecore.importers.onnx import import_onnx
     from wavecore.network.catalog import Workload
@@ -127,7 +128,7 @@ def _onnx_case(path: str, options: NetworkOptions) -> LoadedWorkload:
 
 
 def _refuse_files(name: str) -> None:
-    """Say of a path that it is missing, or that networks are not read from such files."""
+    """Raise `FileError` if ``name`` is a path: it is missing, or networks are not read from such files."""
     from wavecore.importers.files import refuse_suffix
     from wavecore.network.catalog import workload_names
 
@@ -145,7 +146,7 @@ def _refuse_files(name: str) -> None:
 
 
 def _workload_options(name: str, given: NetworkOptions) -> dict[str, OptionValue]:
-    """Read texts as the types of the options' defaults; what does not fit stays text, to be refused later."""
+    """Convert option texts to the types of the options' defaults; a text that does not fit is refused later."""
     from wavecore.network.catalog import workload_options
 
     defaults = workload_options(name)
@@ -153,7 +154,7 @@ def _workload_options(name: str, given: NetworkOptions) -> dict[str, OptionValue
 
 
 def _given(given: NetworkOptions) -> dict[str, str]:
-    """The options of a workload that were given, as texts."""
+    """Return the options of a workload that were given, as texts; raise `InputError` if one is given twice."""
     named = {key: getattr(given, key) for key in ("image", "classes", "width")}
     texts = {key: value for key, value in named.items() if value is not None}
     for pair in given.others:
@@ -167,6 +168,7 @@ def _given(given: NetworkOptions) -> dict[str, str]:
 
 
 def _typed(text: str, default: OptionValue | None) -> OptionValue:
+    """Return ``text`` as the type of ``default``, or unchanged if it does not fit."""
     if isinstance(default, int) and re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         return int(text)
     if isinstance(default, float):
@@ -178,7 +180,7 @@ def _typed(text: str, default: OptionValue | None) -> OptionValue:
 
 
 def load_machine(options: MachineOptions) -> LoadedMachine:
-    """Load the accelerator; an `InputError` for a name, a file or a value that is wrong."""
+    """Load the accelerator that the options describe; raise `InputError` for a wrong name, file or value."""
     from wavecore.hardware.config import load_accelerator, sources
 
     chosen: dict[str, Any] = {"memory": options.memory, "overrides": options.overrides}
@@ -195,7 +197,7 @@ def load_machine(options: MachineOptions) -> LoadedMachine:
 
 @contextmanager
 def hinting(hint: str) -> Iterator[None]:
-    """Give an `InputError` that does not say what to try the ``hint``."""
+    """Add ``hint`` to an `InputError` of the block that has none."""
     try:
         yield
     except InputError as error:
@@ -205,7 +207,7 @@ def hinting(hint: str) -> Iterator[None]:
 
 
 def whole_number(where: str, text: str, least: int, most: int) -> int:
-    """Read a whole number within bounds; `InputError`, located at ``where``, if it is none."""
+    """Read a whole number from ``least`` to ``most``; raise `InputError`, located at ``where``, if it is none."""
     if not re.fullmatch(r"[+-]?[0-9]{1,30}", text.strip()):
         raise InputError(where, f"{text!r} is not a whole number", f"{least} to {most}")
     number = int(text)
@@ -215,24 +217,27 @@ def whole_number(where: str, text: str, least: int, most: int) -> int:
 
 
 def samples_per_core(case: LoadedWorkload, machine: LoadedMachine, batch: str | None) -> int:
-    """Samples of one core: the even share of ``batch``, or the workload's own number."""
+    """Return the samples per core: an equal share of ``batch``, or the workload's own number.
+
+    Raises `InputError` if ``batch`` is no whole number or does not split over the cores.
+    """
     from wavecore.simulation import batch_per_core
 
     if batch is None:
-        return case.info.batch_per_core
+        return case.graph.batch_per_core
     cores = machine.accelerator.chip.cores
     return batch_per_core(whole_number("--batch", batch, 1, LARGEST_BATCH), cores)
 
 
 def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachine, batch: str | None) -> Plan:
-    """Read a saved plan, or ask a registered schedule for one.
+    """Read and verify a saved plan, or make the plan of a registered schedule.
 
     Raises `NameLookupError`, `FileError`, `PlanError` or `SpaceError`, and `InputError` for a mini-batch that does
-    not split over the cores or is not the plan's.
+    not split over the cores or is not the plan's, or for choices that are given with a saved plan.
     """
     from wavecore.plan.files import load_plan
     from wavecore.plan.rules import verify_plan
-    from wavecore.simulation import find_schedule, make_plan, parse_choices
+    from wavecore.simulation import find_schedule, make_plan, parse_choices, planned_graph
 
     choices = parse_choices(case.choices)
     if not is_plan_file(schedule):
@@ -247,12 +252,12 @@ def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachin
     if batch is not None and samples_per_core(case, machine, batch) != planned:
         whole = planned * machine.accelerator.chip.cores
         raise InputError("--batch", f"is {batch}, and {schedule} is made for {whole} samples", str(whole))
-    verify_plan(case.training, plan, machine.accelerator, where=schedule)
+    verify_plan(planned_graph(case.training, plan, machine.accelerator), plan, machine.accelerator, where=schedule)
     return plan
 
 
 def check_schedule(schedule: str, option: str = "--schedule") -> None:
-    """Refuse a schedule that is neither registered nor a file, before anything is worked out."""
+    """Raise `InputError` early, before anything is computed, for a schedule that is neither registered nor a file."""
     from wavecore.simulation import find_schedule
 
     if not is_plan_file(schedule):
@@ -265,12 +270,12 @@ def check_schedule(schedule: str, option: str = "--schedule") -> None:
 
 
 def is_plan_file(schedule: str) -> bool:
-    """Whether a ``--schedule`` is the path of a plan and not a name."""
+    """Return whether a schedule is the path of a plan and not a name."""
     return schedule.endswith(".toml") or "/" in schedule
 
 
 def array_size(text: str) -> tuple[int, int]:
-    """Read ``ROWSxCOLUMNS``; `InputError` if it is something else."""
+    """Read ``ROWSxCOLUMNS`` and return (rows, columns), each 1 to 4096; raise `InputError` for anything else."""
     match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip(), re.ASCII)
     if match is None:
         raise InputError("--array", f"{text!r} is not ROWSxCOLUMNS", "128x128")

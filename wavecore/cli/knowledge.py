@@ -1,4 +1,4 @@
-"""``wavecore list`` and ``wavecore explain``: what there is, and what figures mean."""
+"""``wavecore list`` and ``wavecore explain``: print what is registered, and the definitions of metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KindName = Annotated[
 
 
 def list_registered(kind: KindName, json: Json = False) -> None:
-    """List what is registered: workloads, schedules, accelerators, memories, engines, methods, metrics."""
+    """List what is registered: workloads, schedules, accelerators, memories, engines, methods or metrics."""
     if kind not in KINDS:
         raise unknown_name("list", "kind", kind, KINDS)
     rows = KINDS[kind]()
@@ -44,11 +44,13 @@ def list_registered(kind: KindName, json: Json = False) -> None:
 def explain(
     metric: Annotated[
         str,
-        typer.Argument(metavar="METRIC", help="A metric, as in: wavecore list metrics.", show_default=False),
+        typer.Argument(
+            metavar="METRIC", help="A metric of wavecore list metrics, or a section: dram_bytes.", show_default=False
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Say what a figure means: definition, formula, unit."""
+    """Print the definition, formula and unit of a metric."""
     from wavecore.results.metrics import explain as look_up
 
     found = look_up(metric)
@@ -137,10 +139,10 @@ def _memories() -> Rows:
 
 def _engines() -> Rows:
     return [
-        {"name": "event", "summary": "every tile, vector chunk and DRAM burst group as events, both cores"},
+        {"name": "event", "summary": "simulates every step of every command and its DRAM requests, on all cores"},
         {
             "name": "analytic",
-            "summary": "each operation in closed form; milliseconds, and the same DRAM bytes",
+            "summary": "times each command in closed form, in milliseconds; moves the same DRAM bytes",
         },
     ]
 

@@ -1,4 +1,4 @@
-"""Messages on stderr."""
+"""Print messages and errors on stderr."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def say_error(error: WavecoreError) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line."""
+    """Print a line on stderr."""
     print(text, file=sys.stderr)
 
 
 def _styled(text: str, code: str) -> str:
+    """Return ``text`` in the style of an ANSI ``code``, or unchanged if stderr shows no colours."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"

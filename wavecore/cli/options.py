@@ -1,4 +1,4 @@
-"""The options that commands share, in groups; a command takes a group as one argument."""
+"""The options that several commands share, and `grouped`, by which a command takes several options as one argument."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ ScheduleOption = Annotated[
     str, typer.Option("--schedule", metavar="NAME|PLAN.toml", help="A registered schedule or a saved plan.")
 ]
 EngineOption = Annotated[
-    str, typer.Option("--engine", metavar="event|analytic", help="Event by event, or in closed form.")
+    str, typer.Option("--engine", metavar="event|analytic", help="Simulate events, or compute times in closed form.")
 ]
 Batch = Annotated[
     str | None,
     typer.Option(
         "--batch",
         metavar="N",
-        help="Samples of a step, over all cores.  [default: the workload's own]",
+        help="Samples per training step, all cores.  [default: the workload's own]",
         show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOptions:
-    """What chooses the accelerator."""
+    """The options that describe the accelerator."""
 
     accelerator: Annotated[
         str,
@@ -48,7 +48,7 @@ class MachineOptions:
     memory: Annotated[
         str | None,
         typer.Option(
-            "--memory", metavar="NAME|FILE", help="Another memory than the accelerator's.", show_default=False
+            "--memory", metavar="NAME|FILE", help="Memory to use instead of the accelerator's.", show_default=False
         ),
     ] = None
     overrides: Annotated[
@@ -56,7 +56,7 @@ class MachineOptions:
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help='Any field of the accelerator: core.global_buffer="5 MiB".',
+            help='Set any field of the accelerator: core.global_buffer="5 MiB".',
             show_default=False,
         ),
     ] = field(default_factory=list)
@@ -64,24 +64,25 @@ class MachineOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOptions:
-    """What a workload is built with, and the modelling choices under which it is planned."""
+    """The options that a workload is built with, its sparsity profile, and the modelling choices of its plan."""
 
     image: Annotated[
-        str | None, typer.Option("--image", metavar="N", help="Side of the input image.", show_default=False)
+        str | None,
+        typer.Option("--image", metavar="N", help="Height and width of the input image.", show_default=False),
     ] = None
     classes: Annotated[
         str | None,
-        typer.Option("--classes", metavar="N", help="Outputs of the classifier.", show_default=False),
+        typer.Option("--classes", metavar="N", help="Number of classes.", show_default=False),
     ] = None
     width: Annotated[
-        str | None, typer.Option("--width", metavar="X", help="Factor on all channels.", show_default=False)
+        str | None, typer.Option("--width", metavar="X", help="Factor on the number of channels.", show_default=False)
     ] = None
     others: Annotated[
         list[str],
         typer.Option(
             "--option",
             metavar="KEY=VALUE",
-            help="Any option of the workload: norm=group.",
+            help="Set any option of the workload: norm=group.",
             show_default=False,
         ),
     ] = field(default_factory=list)
@@ -90,7 +91,7 @@ class NetworkOptions:
         typer.Option(
             "--sparsity",
             metavar="FILE",
-            help="A sparsity profile of the workload; compare takes several, with commas.",
+            help="A sparsity profile of the workload; compare takes several, separated by commas.",
             show_default=False,
         ),
     ] = None
@@ -99,7 +100,7 @@ class NetworkOptions:
         typer.Option(
             "--choice",
             metavar="KEY=VALUE",
-            help="A modelling choice of the schedules: normalization_passes=1, hold_weight_gradients=false, "
+            help="Set a modelling choice of the schedules: normalization_passes=1, hold_weight_gradients=false, "
             "serialize_recurrent=false.",
             show_default=False,
         ),
@@ -107,7 +108,7 @@ class NetworkOptions:
 
 
 def grouped(function: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses of options: on the command line each of their fields is an option."""
+    """Let a command take dataclasses of options as arguments; each field becomes an option on the command line."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []

@@ -10,7 +10,7 @@ import typer
 
 from wavecore.cli.messages import say
 from wavecore.cli.options import Force
-from wavecore.errors import FileError, InputError, unknown_name
+from wavecore.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from wavecore.pictures.marks import Picture
@@ -60,8 +60,8 @@ def report(
 
 def check_outputs(page: Path | None, plot: Path | None, format: str, force: bool) -> None:
     """Refuse what cannot be written, before anything is read."""
-    from wavecore.pictures.plots import FORMATS
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
+    from wavecore.pictures.static import FORMATS
 
     if page is not None:
         if page.suffix.lower() not in (".html", ".htm"):
@@ -76,8 +76,8 @@ def check_outputs(page: Path | None, plot: Path | None, format: str, force: bool
 
 
 def _write_page(read: Report, path: Path) -> None:
+    from wavecore.common.files import write_file
     from wavecore.report.page import page
-    from wavecore.results.folder import write_file
     from wavecore.simulation import package_version
 
     write_file(path, page(read, package_version()))
@@ -86,8 +86,7 @@ def _write_page(read: Report, path: Path) -> None:
 
 def _draw(pictures: Sequence[Picture], plot: Path, format: str, force: bool) -> None:
     """Draw those pictures that have something to show; what has not says why."""
-    from wavecore.pictures.plots import FORMATS
-    from wavecore.pictures.static import draw_each, draw_sheet
+    from wavecore.pictures.static import FORMATS, draw_each, draw_sheet
 
     drawn = [picture for picture in pictures if picture.panels]
     if not drawn:
@@ -105,13 +104,11 @@ def _draw(pictures: Sequence[Picture], plot: Path, format: str, force: bool) -> 
 
 
 def _files(pictures: Sequence[Picture], folder: Path, format: str, force: bool) -> list[Path]:
-    """A file for each picture in a folder, which is made."""
-    from wavecore.results.folder import writable_file
+    """Return a file for each picture in a folder, which is created."""
+    from wavecore.common.files import file_errors, writable_file
 
-    try:
+    with file_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(str(folder), f"cannot be written ({error.strerror})", "another path") from error
     files = [folder / f"{picture.key}.{format}" for picture in pictures]
     for file in files:
         writable_file(file, replace=force)

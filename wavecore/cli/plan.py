@@ -1,4 +1,4 @@
-"""``wavecore plan`` and ``wavecore program``: what a schedule decides, and what the machine is told."""
+"""``wavecore plan`` and ``wavecore program``: print a schedule's plan, and the commands that it is lowered to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from wavecore.cli.tables import amount, facts, heading, share, show, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from wavecore.plan.model import Plan
+    from wavecore.plan.model import Group, Plan
     from wavecore.plan.recurrence import RecurrentWeights
     from wavecore.results.run import GroupSummary
 
@@ -52,7 +52,9 @@ COLUMNS = (
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Write the plan as TOML, to be edited and run.", show_default=False),
+    typer.Option(
+        "--out", metavar="FILE", help="Write the plan as TOML, which can be edited and run.", show_default=False
+    ),
 ]
 
 
@@ -71,10 +73,10 @@ def plan(
 ) -> None:
     """Show a schedule's plan: groups, sub-batches, and what stays on chip.
 
-    A plan that was saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
+    A plan saved with --out can be edited and run: wavecore run WORKLOAD --schedule plan.toml
     """
     if out is not None:
-        from wavecore.results.folder import writable_file
+        from wavecore.common.files import writable_file
 
         writable_file(out, replace=force)
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
@@ -103,19 +105,21 @@ def program(
     schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
 ) -> None:
-    """Print the program of core 0: what its queues load, compute, await and store."""
+    """Print the program of core 0: the commands of its queues, with all loads, waits, posts and stores."""
     from wavecore.program.commands import program_lines
     from wavecore.program.lower import lower
-    from wavecore.sparsity.machine import for_machine
+    from wavecore.simulation import planned_graph
 
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
-    for line in program_lines(lower(for_machine(case.training, loaded.accelerator), made, loaded.accelerator)):
+    training = planned_graph(case.training, made, loaded.accelerator)
+    for line in program_lines(lower(training, made, loaded.accelerator)):
         print(line)
 
 
 def _plan(
     workload: str, machine: MachineOptions, network: NetworkOptions, schedule: str, batch: str | None
 ) -> tuple[LoadedWorkload, LoadedMachine, Plan]:
+    """Load the workload and the accelerator, and make or read the plan."""
     check_schedule(schedule)
     loaded = load_machine(machine)
     case = load_case(workload, network)
@@ -125,12 +129,12 @@ def _plan(
 
 
 def _traffic(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[str, int]:
-    """DRAM bytes of the plan by class, all cores together, as the run will count them."""
+    """Return the DRAM bytes of the plan by class and in total, all cores, as a run counts them."""
     from wavecore.plan.traffic import plan_traffic
-    from wavecore.sparsity.machine import for_machine
+    from wavecore.simulation import planned_graph
     from wavecore.training.operations import TensorClass
 
-    moved = plan_traffic(for_machine(case.training, machine.accelerator), made, machine.accelerator)
+    moved = plan_traffic(planned_graph(case.training, made, machine.accelerator), made, machine.accelerator)
     classes = {kind.value: moved[kind, False] + moved[kind, True] for kind in TensorClass}
     return {"total": sum(classes.values()), **classes}
 
@@ -144,17 +148,8 @@ def _as_json(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[s
         "batch_per_core": made.batch_per_core,
         "weight_double_buffering": made.weight_double_buffering,
         "normalization_passes": made.normalization_passes,
-        "groups": [
-            {
-                "layers": list(group.units),
-                "sub_batch": group.sub_batch,
-                "iterations": group.iterations(made.batch_per_core),
-                "forward": {name: str(how) for name, how in sorted(group.forward.items())},
-                "backward": {name: str(how) for name, how in sorted(group.backward.items())},
-                "held": sorted(group.held),
-            }
-            for group in made.groups
-        ],
+        "groups": [_group_as_json(made, group) for group in made.groups],
+        **_changes_as_json(made),
         "recurrent_weights": [
             {**asdict(each), "dram_read_bytes": each.dram_read_bytes} for each in _recurrent(case, machine, made)
         ],
@@ -162,20 +157,48 @@ def _as_json(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[s
     }
 
 
+def _group_as_json(made: Plan, group: Group) -> dict[str, Any]:
+    return {
+        "layers": list(group.units),
+        "sub_batch": group.sub_batch,
+        "iterations": group.iterations(made.batch_per_core),
+        "forward": {name: str(how) for name, how in sorted(group.forward.items())},
+        "backward": {name: str(how) for name, how in sorted(group.backward.items())},
+        "held": sorted(group.held),
+    }
+
+
+def _changes_as_json(made: Plan) -> dict[str, Any]:
+    """Return the groups of backward, where it is cut differently, and the rewrites of the graph, where it has some."""
+    from wavecore.training.rewrites import rewrite_options
+
+    found: dict[str, Any] = {}
+    if made.backward_groups is not None:
+        found["backward_groups"] = [_group_as_json(made, group) for group in made.backward_groups]
+    if made.rewrites:
+        found["rewrites"] = [{"name": each.name, **rewrite_options(each)} for each in made.rewrites]
+    return found
+
+
 def _recurrent(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> list[RecurrentWeights]:
     from wavecore.plan.recurrence import recurrent_weights
-    from wavecore.sparsity.machine import for_machine
+    from wavecore.simulation import planned_graph
 
-    return recurrent_weights(for_machine(case.training, machine.accelerator), made, machine.accelerator)
+    training = planned_graph(case.training, made, machine.accelerator)
+    return recurrent_weights(training, made, machine.accelerator)
 
 
 def _tables(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> Iterator[RenderableType]:
     cores = machine.accelerator.chip.cores
     yield f"plan of {made.workload}, {made.schedule}: {made.batch_per_core} samples on each of {cores} cores"
-    yield _groups(made)
+    for rewrite in made.rewrites:
+        yield f"after rewrite {rewrite}"
+    yield _groups(made, made.groups, "" if made.backward_groups is None else " in forward")
+    if made.backward_groups is not None:
+        yield _groups(made, made.backward_groups, " in backward")
     recurrent = _recurrent(case, machine, made)
     if recurrent:
-        yield _over_time(recurrent)
+        yield _recurrent_table(recurrent)
     moved = _traffic(case, machine, made)
     rows = [(heading(f"dram_bytes.{name}"), amount("dram_bytes.total", value), share(value, moved["total"]))
             for name, value in moved.items() if name != "total"]  # fmt: skip
@@ -183,12 +206,12 @@ def _tables(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> Iterato
     yield facts(heading("dram_bytes.total"), [*rows, total])
 
 
-def _groups(made: Plan) -> RenderableType:
+def _groups(made: Plan, cut: Sequence[Group], direction: str) -> RenderableType:
     columns = [heading(name) for name in COLUMNS]
     rows = []
     at = 0
-    for line in group_lines(_summaries(made)):
-        groups = made.groups[at : at + line.groups]
+    for line in group_lines(_summaries(made, cut)):
+        groups = cut[at : at + line.groups]
         at += line.groups
         rows.append(
             [
@@ -198,12 +221,12 @@ def _groups(made: Plan) -> RenderableType:
                 *(str(sum(len(part(group)) for group in groups)) for part in _KEPT),
             ]
         )
-    title = f"{len(made.groups)} {'group' if len(made.groups) == 1 else 'groups'} of layers"
+    title = f"{len(cut)} {'group' if len(cut) == 1 else 'groups'} of layers{direction}"
     return table(title, columns, rows, right=columns[1:])
 
 
-def _over_time(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
-    columns = ["layer", "phase", "weights", "time steps", "over the steps", "read on a core"]
+def _recurrent_table(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
+    columns = ["layer", "phase", "weights", "time steps", "over the steps", "reads per core"]
     rows = [
         [
             each.layer,
@@ -215,16 +238,16 @@ def _over_time(recurrent: Sequence[RecurrentWeights]) -> RenderableType:
         ]
         for each in recurrent
     ]
-    return table("recurrent weights", columns, rows, right=["weights", "time steps", "read on a core"])
+    return table("recurrent weights", columns, rows, right=["weights", "time steps", "reads per core"])
 
 
 _KEPT: Any = (lambda group: group.forward, lambda group: group.backward, lambda group: group.held)
 
 
-def _summaries(made: Plan) -> list[GroupSummary]:
+def _summaries(made: Plan, cut: Sequence[Group]) -> list[GroupSummary]:
     from wavecore.results.run import GroupSummary
 
     return [
         GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(made.batch_per_core))
-        for group in made.groups
+        for group in cut
     ]

@@ -1,4 +1,4 @@
-"""``wavecore profile``: what of a checkpoint is zero."""
+"""``wavecore profile``: measure the zeros of a checkpoint and write a sparsity profile."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ ModelArgument = Annotated[
     typer.Argument(metavar="MODEL", help="A .safetensors, .npz, .pt, .pth or .onnx file.", show_default=False),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the profile there.", show_default=False)
+    Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the profile to FILE.", show_default=False)
 ]
 NetworkOption = Annotated[
     str | None,
-    typer.Option("--workload", metavar="NAME", help="Whose weights they are: names and shapes are checked."),
+    typer.Option("--workload", metavar="NAME", help="Network of the checkpoint; names and shapes are checked."),
 ]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="SAMPLES.npz", help="Measure activations on these images.", show_default=False),
 ]
 MasksOption = Annotated[
-    bool, typer.Option("--masks", help="Write which weights are zero beside the profile, not how many.")
+    bool,
+    typer.Option("--masks", help="Write masks of zero weights next to the profile, instead of densities."),
 ]
 
 
@@ -85,7 +86,7 @@ def profile(
 def _check_options(
     network: NetworkOptions, out: Path | None, workload: str | None, data: Path | None, force: bool
 ) -> None:
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
 
     if network.sparsity is not None:
         raise InputError("--sparsity", "is what this command makes", "leaving it out")
@@ -98,7 +99,7 @@ def _check_options(
 
 
 def _options(case: LoadedWorkload) -> Mapping[str, int | float | str]:
-    """The options of the workload that are not its defaults."""
+    """Return the options of the workload that differ from its defaults."""
     from wavecore.network.catalog import workload_options
 
     if case.file or not case.options:

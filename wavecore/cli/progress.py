@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with the time left, for whatever takes longer than a moment on a terminal."""
+"""Progress on stderr: a bar with the time left, shown on a terminal for work that takes longer than a second."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PATIENCE_SECONDS = 1.0
 
 
 class ProgressDisplay:
-    """Shows what is being done: `step` starts the next of ``steps`` equal parts, `share` says how far it is."""
+    """A progress bar over ``steps`` parts of equal length: `step` begins the next part, `share` says how far it is."""
 
     def __init__(self, steps: int) -> None:
-        """Show nothing until the first part begins and some time has passed."""
+        """Begin without a bar; it is shown when `PATIENCE_SECONDS` have passed."""
         self._steps = steps
         self._step = -1
         self._text = ""
@@ -24,19 +24,19 @@ class ProgressDisplay:
         self._task: Any = None
 
     def step(self, text: str) -> Callable[[float], None]:
-        """Begin the next part and return the function that takes its share, 0 to 1."""
+        """Begin the next part, described by ``text``; return the function to call with its finished share, 0 to 1."""
         self._step += 1
         self._text = text
         self.share(0.0)
         return self.share
 
     def rename(self, text: str) -> None:
-        """Say what the present part does now."""
+        """Replace the description of the current part."""
         self._text = text
         self.share(0.0)
 
     def share(self, done: float) -> None:
-        """Show that so much of the present part is done."""
+        """Show that the share ``done``, 0 to 1, of the current part is finished."""
         if self._bar is None:
             if time.monotonic() - self._started < PATIENCE_SECONDS:
                 return
@@ -44,7 +44,7 @@ class ProgressDisplay:
         self._bar.update(self._task, completed=(self._step + done) / self._steps, description=self._text)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -60,7 +60,7 @@ class ProgressDisplay:
 
 
 class _Silent(ProgressDisplay):
-    """Shows nothing."""
+    """A progress display that shows nothing, for output that is no terminal."""
 
     def share(self, done: float) -> None:
         """Show nothing."""

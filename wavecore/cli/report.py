@@ -1,8 +1,8 @@
-"""The report of one run, for people."""
+"""The tables that ``wavecore run`` prints of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,15 @@ LAYER_COLUMNS = (
 
 
 def run_report(run: Run) -> Iterator[RenderableType]:
-    """Headline, stalls, DRAM traffic, energy, groups, and the rows that take longest."""
+    """Yield the headline, stalls, DRAM traffic, energy, groups, and the rows that take longest."""
     yield (
         f"{run.workload}, {run.schedule} on {run.accelerator} with {run.memory}: "
         f"one training step of {run.batch} samples ({run.engine} engine)"
     )
     yield beside([_step(run), _dram(run), _energy(run)])
-    yield _groups(run)
+    yield _groups(run.groups, " in forward" if run.backward_groups else "")
+    if run.backward_groups:
+        yield _groups(run.backward_groups, " in backward")
     yield _longest(run)
     yield (
         f"{heading('manifest.seconds_to_simulate')} {run.manifest.seconds_to_simulate:.2f} s; "
@@ -72,7 +74,7 @@ def _energy(run: Run) -> RenderableType:
 
 
 def _parts(run: Run, names: list[str], whole: str) -> list[tuple[str, str, str]]:
-    """Each part with its share of the whole, and the whole below."""
+    """Return a line for each part with its share of the whole, and a last line for the whole."""
     total = _value(run, whole)
     rows = [(heading(name), amount(name, _value(run, name)), share(_value(run, name), total)) for name in names]
     return [*rows, ("total", amount(whole, total), "")]
@@ -80,7 +82,7 @@ def _parts(run: Run, names: list[str], whole: str) -> list[tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class _GroupLine:
-    """One line of the table of groups: one group, or ``groups`` of a single layer each."""
+    """A line of the table of groups: one group, or several successive ``groups`` of a single layer each."""
 
     layers: tuple[str, ...]
     sub_batch: int
@@ -95,7 +97,7 @@ class _GroupLine:
 
 
 def group_lines(groups: Iterable[GroupSummary]) -> list[_GroupLine]:
-    """The groups in order, neighbours of a single layer and one sub-batch put together."""
+    """Return the lines of the table of groups; neighbours of one layer each and equal sub-batch share a line."""
     lines: list[_GroupLine] = []
     for group in groups:
         line = _GroupLine(group.layers, group.sub_batch, group.iterations)
@@ -108,12 +110,11 @@ def group_lines(groups: Iterable[GroupSummary]) -> list[_GroupLine]:
     return lines
 
 
-def _groups(run: Run) -> RenderableType:
+def _groups(groups: Sequence[GroupSummary], direction: str = "") -> RenderableType:
     rows = [
-        (str(line), amount("groups.sub_batch", line.sub_batch), str(line.iterations))
-        for line in group_lines(run.groups)
+        (str(line), amount("groups.sub_batch", line.sub_batch), str(line.iterations)) for line in group_lines(groups)
     ]
-    title = f"{len(run.groups)} {'group' if len(run.groups) == 1 else 'groups'} of layers"
+    title = f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of layers{direction}"
     columns = [heading(name) for name in GROUP_COLUMNS]
     return table(title, columns, rows, right=columns[1:])
 
@@ -132,6 +133,7 @@ def _longest(run: Run) -> RenderableType:
 
 
 def _value(run: Run, name: str) -> Any:
+    """Return the value of a metric by its dotted name."""
     value: Any = run
     for part in name.split("."):
         value = getattr(value, part)

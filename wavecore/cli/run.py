@@ -1,4 +1,4 @@
-"""``wavecore run``: one training step."""
+"""``wavecore run``: simulate one training step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OutOption = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Write JSON, CSV and the plan there; to DIR-2, ... if DIR holds a run.",
+        help="Write JSON, CSV and the plan to DIR, or to DIR-2, ... if DIR holds a run.",
         show_default=False,
     ),
 ]
@@ -77,7 +77,7 @@ def run(
             result, plan = run_case(case, loaded, schedule, batch, engine, shown, watchers.probe())
         watchers.finish(result)
         if write is not None:
-            _say_where(write(result, plan, _tables(case, loaded, plan, watchers)), out)
+            _say_folder(write(result, plan, _tables(case, loaded, plan, watchers)), out)
     _print(result, json)
 
 
@@ -90,7 +90,7 @@ def run_case(
     shown: ProgressDisplay,
     probe: Probe | None = None,
 ) -> tuple[Run, Plan]:
-    """Plan and simulate one step; the run's manifest says what was asked for."""
+    """Plan and simulate one step; return the run, whose manifest has the options, and the plan."""
     from wavecore.simulation import simulate
 
     share = shown.step(f"planning {case.info.name} {schedule}")
@@ -120,7 +120,7 @@ def run_case(
 
 
 def _sparsity(profile: Profile) -> dict[str, str]:
-    """What a manifest says of a profile."""
+    """Return what a manifest records of a sparsity profile."""
     file = {} if profile.document is None else {"file": profile.document.label}
     return {"profile": profile.name, **file, "source": profile.source, "hash": profile.digest}
 
@@ -132,16 +132,18 @@ def _folder(out: Path) -> Any:
 
 
 def _tables(case: LoadedWorkload, machine: LoadedMachine, plan: Plan, watchers: Watchers) -> dict[str, str]:
-    """What the pictures of a run need beyond it, by file name."""
+    """Return the CSV files, by name, that pictures of a run need besides its JSON."""
     from wavecore.plan.footprints import footprints, footprints_csv
+    from wavecore.training.rewrites import rewritten
 
-    tables = {"footprints.csv": footprints_csv(footprints(case.training, plan, machine.accelerator))}
+    training = rewritten(case.training, plan.rewrites)
+    tables = {"footprints.csv": footprints_csv(footprints(training, plan, machine.accelerator))}
     if watchers.occupancy is not None:
         tables["occupancy.csv"] = watchers.occupancy.csv()
     return tables
 
 
-def _say_where(folder: Path, asked: Path | None) -> None:
+def _say_folder(folder: Path, asked: Path | None) -> None:
     moved = "" if asked is None or folder.resolve() == asked.resolve() else f", since {asked} holds a run already"
     say(f"written to {folder}{moved}")
 

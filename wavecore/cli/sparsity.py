@@ -1,4 +1,4 @@
-"""What ``wavecore compare --sparsity`` shows: the dense network and each profile of it in one table."""
+"""``wavecore compare --sparsity``: compare the dense network with sparsity profiles of it, in one table."""
 
 from __future__ import annotations
 
@@ -22,20 +22,24 @@ if TYPE_CHECKING:
     from wavecore.results.run import Run
 
 COLUMNS = ("step_seconds", "dram_bytes.total", "energy_joules.total")
-RATIOS = ("speed-up", "of dense", "of dense", "MACs", "no zeros")
-MARK = "*"  # behind a network that runs with the machine's options for zeros
+RATIOS = ("speed-up", "of dense", "of dense", "MACs", "effectual")
+MARK = "*"  # after the name of a network that runs with the accelerator's options of section sparsity
 
 
 @dataclass(frozen=True, slots=True)
 class SparsityCases:
-    """What is to be compared: workloads, with the files of ``--sparsity`` in the options, on a machine."""
+    """What to compare: workloads, the options with the files of ``--sparsity``, and the accelerator."""
 
     workloads: list[str]
     network: NetworkOptions
     machine: LoadedMachine
 
     def cases(self) -> list[tuple[str, LoadedWorkload, LoadedMachine]]:
-        """The dense network, then each profile; with the machine's options off first where any are on."""
+        """Return (label, workload, accelerator) of the dense network, then of each profile.
+
+        If the accelerator has sparsity options on, each profile comes first without them and then with them.  Raises
+        `InputError` for several workloads, for no file, or for profiles with different options of the workload.
+        """
         if len(set(self.workloads)) > 1:
             raise InputError("--sparsity", "is of one workload", f"wavecore compare {self.workloads[0]} --sparsity ...")
         name = self.workloads[0]
@@ -65,12 +69,13 @@ class SparsityCases:
 
 
 def _options_on(machine: LoadedMachine) -> list[str]:
-    """The machine's options for zeros that are on."""
+    """Return the names of the accelerator's sparsity options that are on."""
     sparsity = machine.accelerator.sparsity
     return [each.name for each in fields(sparsity) if getattr(sparsity, each.name)]
 
 
 def _without(machine: LoadedMachine) -> Accelerator:
+    """Return the accelerator with all sparsity options off."""
     from wavecore.hardware.specs import SparsitySpec
 
     return replace(machine.accelerator, sparsity=SparsitySpec())
@@ -79,7 +84,10 @@ def _without(machine: LoadedMachine) -> Accelerator:
 def compare_sparsity(
     wanted: SparsityCases, schedules: list[str], batch: str | None, engine: str, plot: Path | None, json: bool
 ) -> None:
-    """Run the dense network and every profile under every schedule, and print one table, or JSON."""
+    """Run the dense network and every profile under every schedule; print one table, or JSON.
+
+    Raises `InputError` if ``plot`` is given.
+    """
     if plot is not None:
         raise InputError("--plot", "does not draw profiles", "leaving it out, or --sparsity")
     cases = wanted.cases()
@@ -99,7 +107,7 @@ def compare_sparsity(
 
 
 def sparsity_table(runs: list[tuple[str, Run]], options: list[str]) -> Iterator[RenderableType]:
-    """One row a schedule and profile, with ratios to the dense network under the same schedule."""
+    """Yield a table with a row per schedule and profile; ratios are to the dense network under the same schedule."""
     first = runs[0][1]
     time, dram, energy = map(heading, COLUMNS)
     columns = ["schedule", "network", time, RATIOS[0], dram, RATIOS[1], energy, RATIOS[2], *RATIOS[3:]]
@@ -113,8 +121,8 @@ def sparsity_table(runs: list[tuple[str, Run]], options: list[str]) -> Iterator[
     if options:
         yield f"{MARK} with {', '.join(f'sparsity.{name}' for name in options)}"
     yield (
-        "ratios are to the dense network under the same schedule; no zeros: the MACs of which neither operand is zero, "
-        "all that an ideal machine would do"
+        "ratios are to the dense network under the same schedule; effectual: the MACs of which neither operand is "
+        "zero, all that an ideal machine would do"
     )
 
 

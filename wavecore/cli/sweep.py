@@ -1,4 +1,4 @@
-"""``wavecore sweep``: many design points, and the best of them."""
+"""``wavecore sweep``: evaluate many design points and find the best."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wavecore.cli.compare import check_plot
 from wavecore.cli.inputs import hinting, whole_number
 from wavecore.cli.messages import say
 from wavecore.cli.options import Force, Json, grouped
@@ -24,38 +25,43 @@ if TYPE_CHECKING:
 MOST_JOBS = 1024
 
 SpecArgument = Annotated[
-    Path, typer.Argument(metavar="SPEC.toml", help="What to sweep: examples/sweeps/ has some.", show_default=False)
+    Path,
+    typer.Argument(metavar="SPEC.toml", help="Specification of the sweep, as in examples/sweeps/.", show_default=False),
 ]
 Jobs = Annotated[
     str | None,
-    typer.Option("--jobs", metavar="N", help="Processes on this machine.  [default: its cores]", show_default=False),
+    typer.Option(
+        "--jobs", metavar="N", help="Number of processes.  [default: the machine's cores]", show_default=False
+    ),
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead: tcp://HOST:8786.", show_default=False),
+    typer.Option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster: tcp://HOST:8786.", show_default=False),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Where everything goes.  [default: NAME-sweep]", show_default=False),
+    typer.Option("--out", metavar="DIR", help="Folder for all results.  [default: NAME-sweep]", show_default=False),
 ]
 Fresh = Annotated[
-    bool, typer.Option("--resume/--fresh", help="Use the points that are finished, or evaluate all of them anew.")
+    bool, typer.Option("--resume/--fresh", help="Use points that are finished, or evaluate all points again.")
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Evaluate the points that failed once more.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Evaluate failed points again.")]
 StoreFile = Annotated[
     Path | None,
     typer.Option(
         "--store",
         metavar="FILE",
-        help="Finished points, which sweeps may share.  [default: DIR/store.sqlite]",
+        help="File of finished points, which sweeps may share.  [default: DIR/store.sqlite]",
         show_default=False,
     ),
 ]
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw into a .png, .svg or .pdf file, too.", show_default=False),
+    typer.Option(
+        "--plot", metavar="FILE", help="Also draw the figure into this .png, .svg or .pdf file.", show_default=False
+    ),
 ]
-Parquet = Annotated[bool, typer.Option("--parquet", help="Write points.parquet beside points.csv.")]
+Parquet = Annotated[bool, typer.Option("--parquet", help="Also write the table as points.parquet.")]
 
 
 @grouped
@@ -73,9 +79,9 @@ def sweep(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Evaluate many design points: a table of them all, the Pareto front, and a figure.
+    """Evaluate many design points; write a table of all, with the Pareto front marked, and a figure.
 
-    Every finished point is kept: the same command goes on where the last one was stopped.
+    Finished points are kept, so a sweep that was stopped continues when the same command runs again.
     """
     from wavecore.cli.sweepreport import showing
     from wavecore.sweep.folder import STORE, claim_folder, default_folder
@@ -108,16 +114,14 @@ def sweep(
 
 
 def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: bool) -> None:
-    """Refuse what cannot be made in the end, before anything is worked out."""
-    from wavecore.results.folder import writable_file
-    from wavecore.sweep.figures import check_plot, wanted_figure
+    """Raise `InputError` early, before any point is evaluated, for outputs that cannot be written."""
     from wavecore.sweep.search import check_optuna
     from wavecore.sweep.table import check_parquet
 
     if plot is not None:
-        check_plot(plot)
-        wanted_figure(spec)
-        writable_file(plot, replace=force)
+        check_plot(plot, force)
+        if spec.figure is None and len(spec.objectives) < 2:
+            raise InputError("--plot", f"{spec.label} has no [figure], and one objective only", "a [figure] in it")
     if parquet:
         check_parquet()
     if spec.search.method == "optuna":
@@ -125,6 +129,7 @@ def _check_outputs(spec: SweepSpec, plot: Path | None, parquet: bool, force: boo
 
 
 def _executor(jobs: str | None, cluster: str | None) -> AbstractContextManager[Executor]:
+    """Return the executor of points: a pool of processes, or a Dask cluster; raise `InputError` for both."""
     if cluster is not None:
         if jobs is not None:
             raise InputError("--jobs", "means processes on this machine, and --cluster has its own", "one of them")
@@ -143,11 +148,11 @@ def _say_stopped(running: SweepRun, path: Path, resume: bool) -> None:
 
 
 def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) -> Findings:
-    """Write the table, the figures and, at last, the summary."""
-    from wavecore.results.folder import json_text, write_file
-    from wavecore.sweep.figures import draw
+    """Write the table, the figures and finally the summary; return what was found."""
+    from wavecore.common.files import write_file
+    from wavecore.results.folder import json_text
     from wavecore.sweep.folder import FIGURE, PARQUET, POINTS, SUMMARY, Findings, summary
-    from wavecore.sweep.table import read_csv, write_csv, write_parquet
+    from wavecore.sweep.table import write_csv, write_parquet
 
     spec, found = running.spec, Findings()
     write_csv(spec, found.noting(spec, running.results()), folder / POINTS)
@@ -156,14 +161,28 @@ def _write(running: SweepRun, folder: Path, plot: Path | None, parquet: bool) ->
     pictures = [folder / FIGURE] if spec.figure is not None else []
     if plot is not None:
         pictures.append(plot)
-    for picture in pictures if found.failed < found.points else []:
-        draw(spec, read_csv(folder / POINTS), picture)
-        say(f"written to {picture}")
-    write_file(folder / SUMMARY, json_text(summary(spec, found, running.tally)))
+    about = json_text(summary(spec, found, running.tally))
+    if pictures and found.failed < found.points:
+        _draw(about, folder / POINTS, pictures)
+    write_file(folder / SUMMARY, about)
     return found
 
 
+def _draw(about: str, points: Path, files: list[Path]) -> None:
+    """Draw the figure of a sweep, whose summary is ``about``, from its table into files."""
+    from wavecore.pictures.static import draw_sheet
+    from wavecore.report.contents import figure_of_sweep
+    from wavecore.report.sweeps import read_sweep
+
+    picture = figure_of_sweep(read_sweep(about, points))
+    assert picture is not None  # `_check_outputs` has refused a sweep without a figure and without two objectives
+    for file in files:
+        draw_sheet([picture], file)
+        say(f"written to {file}")
+
+
 def _report(spec: SweepSpec, running: SweepRun, found: Findings, folder: Path, json: bool) -> None:
+    """Print the outcome, as a table or JSON; raise `InputError` if every point failed."""
     from wavecore.cli.sweepreport import front_table, last_line
     from wavecore.sweep.folder import POINTS, summary
 

@@ -1,4 +1,4 @@
-"""How far a sweep is while it runs, and what it came to."""
+"""The progress bar of a sweep, and the lines and the table that it prints at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST = 20
 
 @contextmanager
 def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
-    """Show a bar on stderr while the block runs, if that is a terminal: done, failed, best so far, time left."""
+    """Show a bar while the block runs if stderr is a terminal: points done and failed, best value, time left."""
     if not sys.stderr.isatty():
         yield lambda tally: None
         return
@@ -41,7 +41,7 @@ def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
 
 
 def state(spec: SweepSpec, tally: Tally) -> str:
-    """What there is to say of a sweep that is under way: failures, and the best value of the first objective."""
+    """Describe a running sweep: the number of failed points, and the best value of the first objective."""
     metric = spec.objectives[0].metric
     parts = [f"{tally.failed} failed"] if tally.failed else []
     if tally.best is not None:
@@ -50,7 +50,7 @@ def state(spec: SweepSpec, tally: Tally) -> str:
 
 
 def last_line(found: Findings, tally: Tally) -> str:
-    """How many points there were of each kind, and how fast those went that were evaluated."""
+    """Describe a finished sweep: the number of points of each kind, and how fast points were evaluated."""
     kinds = f"{found.feasible:,} feasible, {found.failed:,} failed, {len(found.front):,} on the Pareto front"
     known = found.points - tally.evaluated
     speed = f" in {tally.seconds:.1f} s, {tally.evaluated / tally.seconds:,.1f} a second" if tally.evaluated else ""
@@ -59,7 +59,10 @@ def last_line(found: Findings, tally: Tally) -> str:
 
 
 def front_table(spec: SweepSpec, found: Findings) -> Iterator[RenderableType]:
-    """The Pareto front, or the best points of a single objective; the best of the first objective first."""
+    """Yield the table of the Pareto front, or of the best points for a single objective, the best first.
+
+    Points are sorted by the first objective; at most `LONGEST` are shown.
+    """
     first, metrics = spec.objectives[0], [objective.metric for objective in spec.objectives]
     ordered = sorted(found.front, key=lambda row: row[first.metric], reverse=first.maximize)  # type: ignore[arg-type, return-value]
     names = [axis.name for axis in spec.axes]

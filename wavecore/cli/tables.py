@@ -1,4 +1,4 @@
-"""Tables for people.  Titles come from `metrics.METRICS`, so that ``wavecore explain`` knows each of them."""
+"""Tables and lines for the terminal.  Column titles are those of `results.metrics.METRICS`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-WIDTH_OF_FILES = 100  # columns when stdout is no terminal
+WIDTH_OF_FILES = 100  # characters per line when stdout is no terminal
 
 
 def console() -> Console:
-    """The console on stdout: as wide as the terminal, or a fixed width where there is none."""
+    """Return the console on stdout, as wide as the terminal, or `WIDTH_OF_FILES` if there is none."""
     from rich.console import Console
 
     class Ours(Console):
-        """Leaves a reader that has gone to `wavecore.cli.main`, where rich would end the process."""
+        """A console that raises BrokenPipeError, which `wavecore.cli.main` handles; rich would end the process."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
@@ -39,7 +39,7 @@ def show(items: Iterable[RenderableType]) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
-    """A table with a title above it; the columns named in ``right`` are aligned to the right."""
+    """Make a table with a title above it; the columns named in ``right`` are aligned to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -53,7 +53,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 def facts(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
-    """A small table of (what, how much, note) without a head."""
+    """Make a small table of (name, value, note) without column titles."""
     from rich.table import Table
 
     made = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
@@ -66,29 +66,29 @@ def facts(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
 
 
 def beside(items: Sequence[RenderableType]) -> RenderableType:
-    """The items side by side, as far as the width allows."""
+    """Put items side by side, as many as fit the width."""
     from rich.columns import Columns
 
     return Columns(items, padding=(1, 4))
 
 
 def heading(metric: str) -> str:
-    """The title of a metric."""
+    """Return the title of a metric."""
     return METRICS[metric].title
 
 
 def amount(metric: str, value: float) -> str:
-    """Print a value of a metric for people, with its unit."""
+    """Format a value of a metric with its unit."""
     return str(_PRINTERS[METRICS[metric].unit](value))
 
 
 def share(part: float, whole: float) -> str:
-    """Print a part as a percentage of a whole."""
+    """Format ``part`` as a percentage of ``whole``, or "-" if ``whole`` is 0."""
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
 def _count(value: int) -> str:
-    """Print a large number in millions or milliards, 10^6 and 10^9."""
+    """Format a number from 10^6 on in M (10^6) or G (10^9)."""
     if value < 10**6:
         return f"{value:,}"
     return f"{value / 1e6:,.1f} M" if value < 10**9 else f"{value / 1e9:,.1f} G"

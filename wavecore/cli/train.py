@@ -1,4 +1,4 @@
-"""``wavecore train``: a network trained and pruned by a published method."""
+"""``wavecore train``: train a network and prune it by a published method."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LARGEST_SEED = (1 << 32) - 1
 MOST_SAMPLES = 1 << 24
 
 MethodName = Annotated[
-    str, typer.Argument(metavar="METHOD", help="A method, as in: wavecore list methods.", show_default=False)
+    str, typer.Argument(metavar="METHOD", help="A method of wavecore list methods.", show_default=False)
 ]
 NetworkOption = Annotated[
     str | None,
     typer.Option(
-        "--network", metavar="NAME", help="What is trained.  [default: the method's first]", show_default=False
+        "--network", metavar="NAME", help="Network to train.  [default: the method's first]", show_default=False
     ),
 ]
 Epochs = Annotated[
@@ -38,20 +38,23 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="Of the method's training; a shorter, dense one comes before it.  [default: the method's]",
+        help="Epochs of training by the method, after a shorter dense training.  [default: the method's]",
         show_default=False,
     ),
 ]
 Finetune = Annotated[
     str | None,
     typer.Option(
-        "--finetune-epochs", metavar="N", help="Behind the pruning.  [default: the method's]", show_default=False
+        "--finetune-epochs",
+        metavar="N",
+        help="Epochs of fine-tuning after the pruning.  [default: the method's]",
+        show_default=False,
     ),
 ]
-Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Of weights and of the order of samples.")]
+Seed = Annotated[str, typer.Option("--seed", metavar="N", help="Seed of initial weights and of the order of samples.")]
 Samples = Annotated[
     str | None,
-    typer.Option("--samples", metavar="N", help="Train on so many.  [default: all there are]", show_default=False),
+    typer.Option("--samples", metavar="N", help="Number of training samples.  [default: all]", show_default=False),
 ]
 OutOption = Annotated[
     Path | None,
@@ -59,7 +62,7 @@ OutOption = Annotated[
         "-o",
         "--out",
         metavar="DIR",
-        help="Where all goes; to DIR-2, ... if DIR holds a training.  [default: METHOD-NETWORK]",
+        help="Folder for all results, or DIR-2, ... if DIR holds a training.  [default: METHOD-NETWORK]",
         show_default=False,
     ),
 ]
@@ -79,10 +82,11 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a small network, prune it by a published method, fine-tune it; write checkpoint and profile."""
+    from wavecore.common.files import staged_folder
     from wavecore.methods import registry
     from wavecore.methods.base import Recorder
     from wavecore.methods.folder import FILES, PROFILE, summary_of, write_training
-    from wavecore.results.folder import json_text, staged_folder
+    from wavecore.results.folder import json_text
 
     found = registry.find_method(method)
     settings = registry.settings_of(
@@ -123,8 +127,8 @@ def _tables(method: Method, settings: Settings, trained: Trained, profile: Path)
     if settings.method != "dense":
         rows += [
             ("before the pruning", _score(method, scores.trained), ""),
-            ("behind the pruning", _score(method, scores.pruned), ""),
-            ("in the end", _score(method, scores.final), "fine-tuned"),
+            ("after the pruning", _score(method, scores.pruned), ""),
+            ("at the end", _score(method, scores.final), "fine-tuned"),
             ("weights kept", f"{100 * trained.weights_kept:.2f}%", f"1 of {1 / trained.weights_kept:.1f}"),
         ]
     if trained.activations_kept is not None:

@@ -1,4 +1,4 @@
-"""What click says of a command line that it cannot read, as errors of ours."""
+"""Translate errors of click, for a command line that it cannot read, into `InputError`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import typer
 
 from wavecore.errors import InputError, nearest
 
-# Typer brings its own click or uses the installed one, and exports only this subclass of the exception meant.
+# Typer has its own click or uses the installed one, and exports only this subclass of click's UsageError.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def usage_error(problem: Any, command: str) -> InputError:
-    """Translate a click ``UsageError``: where, what, and the nearest option or the help to read.
+    """Translate a click ``UsageError``; the hint is the nearest option or the command's ``--help``.
 
-    ``command`` is what was called, where the problem itself does not say it.
+    ``command`` is the command that was called, for errors that do not name it.
     """
     context = problem.ctx
     where = context.command_path if context is not None else command
@@ -31,17 +31,17 @@ def usage_error(problem: Any, command: str) -> InputError:
 
 
 def _name(parameter: Any) -> str:
-    """What the help calls a parameter."""
+    """Return the name of a parameter in the help."""
     return str(parameter.metavar or parameter.name.upper()).removesuffix("...")
 
 
 def _options(context: Any) -> list[str]:
-    """All options of the command, long and short."""
+    """Return all options of the command, long and short."""
     parameters = context.command.get_params(context) if context is not None else []
     return [name for each in parameters for name in (*each.opts, *each.secondary_opts) if name.startswith("-")]
 
 
 def _sentence(message: str) -> str:
-    """A message of click in the style of ours: no capital, no full stop."""
+    """Return a message of click without its first capital and its full stop."""
     text = message.strip().removesuffix(".")
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

@@ -1,4 +1,4 @@
-"""``wavecore verify``: the lowered program computes what PyTorch's autograd computes."""
+"""``wavecore verify``: compare what the lowered program computes with PyTorch's autograd."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 SCHEMA = "wavecore.verify/1"
 DTYPES = ("float64", "float32")
-IMAGES = (64, 80, 96, 128, 160, 192, 224, 299)  # the first that makes a network is taken
+IMAGES = (64, 80, 96, 128, 160, 192, 224, 299)  # the smallest for which the network can be built is used
 SCALE = {"width": "0.125", "classes": "10"}
 SAMPLES_PER_CORE = 7  # a prime, so that sub-batches leave a remainder
 SMALLEST_BUFFER_KIB = 64
 LARGEST_BUFFER_KIB = 1 << 20
-SHOWN = 10  # rows of the table for people
+SHOWN = 10  # rows of the printed table
 
 
 @grouped
@@ -49,13 +49,15 @@ def verify(
     network: NetworkOptions,
     schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
-    dtype: Annotated[str, typer.Option("--dtype", metavar="float64|float32", help="Of all numbers.")] = "float64",
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="float64|float32", help="Data type of all numbers.")
+    ] = "float64",
     json: Json = False,
 ) -> None:
     """Run a scaled-down network's program on real numbers, and compare every gradient with PyTorch's autograd.
 
-    Unless told otherwise: an eighth of the channels, a small image, seven samples a core, and so small a buffer that
-    the schedule has something to do.
+    Unless options say otherwise, the network has an eighth of its channels, a small image and 10 classes, each core
+    has seven samples, and the global buffer is the smallest with which the schedule can run.
     """
     from wavecore.golden.reference import import_torch
     from wavecore.golden.verification import verify_workload
@@ -80,7 +82,10 @@ def verify(
 
 
 def scaled_down(workload: str, network: NetworkOptions) -> LoadedWorkload:
-    """The workload with few channels and a small image, as far as it has these options and they are not given."""
+    """Build the workload with few channels, few classes and a small image, where it has these options.
+
+    Options that are given stay as they are.  Raises `InputError` as `load_case` does.
+    """
     free = {key for key in ("image", *SCALE) if key in _options(workload) and getattr(network, key) is None}
     free -= {pair.partition("=")[0].strip() for pair in network.others}
     scale: dict[str, Any] = {key: value for key, value in SCALE.items() if key in free}
@@ -96,7 +101,7 @@ def scaled_down(workload: str, network: NetworkOptions) -> LoadedWorkload:
 
 
 def _options(workload: str) -> Collection[str]:
-    """The options that a workload takes."""
+    """Return the names of the options that a workload takes."""
     from wavecore.network.catalog import workload_names, workload_options
 
     if is_onnx(workload):
@@ -107,8 +112,12 @@ def _options(workload: str) -> Collection[str]:
 def _fitted(
     case: LoadedWorkload, options: MachineOptions, schedule: str, batch: str | None
 ) -> tuple[LoadedMachine, Plan]:
-    """The machine, with the smallest buffer that the schedule can use, unless one is given, and the plan."""
+    """Load the accelerator and make the plan; return both.
+
+    Unless a buffer size or a saved plan is given, the buffer is the smallest of 64 KiB, 128 KiB, ... that suffices.
+    """
     from wavecore.program.lower import lower
+    from wavecore.training.rewrites import rewritten
 
     loaded = load_machine(options)
     samples = batch if batch or is_plan_file(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)
@@ -119,7 +128,7 @@ def _fitted(
         try:
             tight = _with_buffer(options, kib)
             plan = load_or_make_plan(schedule, case, tight, samples)
-            lower(case.training, plan, tight.accelerator)
+            lower(rewritten(case.training, plan.rewrites), plan, tight.accelerator)
             return tight, plan
         except SpaceError:
             if kib >= LARGEST_BUFFER_KIB:
@@ -136,11 +145,11 @@ def _tables(
 ) -> Iterator[RenderableType]:
     sizes = "".join(f", {key} {value}" for key, value in case.options.items())
     buffer = format_bytes(loaded.accelerator.core.global_buffer_bytes)
-    iterations = max(group.iterations(plan.batch_per_core) for group in plan.groups)
+    iterations = max(group.iterations(plan.batch_per_core) for group in (*plan.groups, *plan.groups_of_backward))
     yield facts(
         f"{verified.workload}{sizes}: {verified.schedule} against PyTorch's autograd, {verified.dtype}",
         [
-            ("samples a core", str(plan.batch_per_core), ""),
+            ("samples per core", str(plan.batch_per_core), ""),
             ("global buffer", buffer, ""),
             ("groups", str(len(plan.groups)), f"up to {iterations} iterations"),
             ("tensors compared", str(len(verified.tensors)), "loss, gradients, weights, momentum"),

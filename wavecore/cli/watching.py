@@ -1,4 +1,4 @@
-"""What may watch a run: traces of DRAM and of the queues, and the occupancy of the buffer."""
+"""The probes that ``wavecore run`` can attach: traces of the queues and of DRAM, and the occupancy of the buffer."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOptions:
-    """Which traces of a run are written."""
+    """The options that choose the traces of a run."""
 
     trace: Annotated[
         Path | None,
         typer.Option(
             "--trace",
             metavar="FILE",
-            help="Write what every queue does when: .pftrace for Perfetto, .json or .json.gz for Chrome's viewer too.",
+            help="Write a timeline of all queues: .pftrace for Perfetto; .json or .json.gz also for Chrome's viewer.",
             show_default=False,
         ),
     ] = None
@@ -40,7 +40,7 @@ class TraceOptions:
         typer.Option(
             "--trace-window",
             metavar="START:END",
-            help='Only this part of the step: "1 ms:2 ms" or "0:50000 cycles".',
+            help='Trace only this part of the step: "1 ms:2 ms" or "0:50000 cycles".',
             show_default=False,
         ),
     ] = None
@@ -49,18 +49,19 @@ class TraceOptions:
         typer.Option(
             "--dram-trace",
             metavar="FILE",
-            help="Write every DRAM access there, 64 bytes a line: gigabytes for a large network.",
+            help="Write every DRAM access to FILE, a line per 64 bytes: gigabytes for a large network.",
             show_default=False,
         ),
     ] = None
     dram_trace_format: Annotated[
-        str, typer.Option("--dram-trace-format", metavar="ramulator2|dramsim3", help="For which simulator.")
+        str,
+        typer.Option("--dram-trace-format", metavar="ramulator2|dramsim3", help="Simulator that reads the DRAM trace."),
     ] = "ramulator2"
 
 
 @dataclass(slots=True)
 class Watchers:
-    """The probes of a run, and what is said and written when it is done."""
+    """The probes of a run; `finish` writes and reports what they recorded."""
 
     options: TraceOptions
     timeline: TimelineProbe | None = None
@@ -69,15 +70,15 @@ class Watchers:
     probes: list[Probe] = field(default_factory=list)
 
     def probe(self) -> Probe | None:
-        """All of them as one."""
+        """Return all probes as one, or None if there are none."""
         from wavecore.engines.probe import Probes
 
         return Probes(*self.probes) if self.probes else None
 
     def finish(self, run: Run) -> None:
-        """Write the timeline of a finished run, and say where the traces are.
+        """Write the timeline of a finished run, and print where the traces are.
 
-        Raises InputError if the window begins after the run's end.
+        Raises InputError if the trace window begins after the end of the run.
         """
         if self.timeline is not None and self.options.trace is not None:
             from wavecore.common.units import format_seconds
@@ -101,7 +102,10 @@ class Watchers:
 def watching(
     options: TraceOptions, engine: str, accelerator: Accelerator, *, occupancy: bool, force: bool
 ) -> Iterator[Watchers]:
-    """The watchers that ``options`` ask for; InputError at once if ``engine`` or a file stands in the way."""
+    """Make the probes that ``options`` ask for, for a run in the block.
+
+    Raises InputError before the run if ``engine`` has no events, a file cannot be written or an option is wrong.
+    """
     watchers = Watchers(options)
     with ExitStack() as files:
         if options.trace is not None:
@@ -122,12 +126,13 @@ def watching(
 
 
 def _require_events(engine: str, where: str) -> None:
+    """Raise InputError, located at the option ``where``, if the engine is not the event engine."""
     if engine != "event":
         raise InputError(where, f"the {engine} engine has no events to watch", "--engine event")
 
 
 def _timeline(options: TraceOptions, engine: str, accelerator: Accelerator, force: bool) -> TimelineProbe:
-    from wavecore.results.folder import writable_file
+    from wavecore.common.files import writable_file
     from wavecore.timeline.collect import WHOLE, TimelineProbe
     from wavecore.timeline.files import check_timeline_path
 
@@ -140,7 +145,10 @@ def _timeline(options: TraceOptions, engine: str, accelerator: Accelerator, forc
 
 
 def parse_window(text: str, clock_hz: int) -> Window:
-    """Read ``START:END``, both times or both cycles; one without a unit has the other's."""
+    """Read ``START:END``, two times or two numbers of cycles; a start without a unit has the unit of the end.
+
+    A missing start is 0.  Raises InputError or `UnitError` for anything else, or if the window is empty.
+    """
     from wavecore.timeline.collect import Window
 
     where, hint = f"--trace-window {text}", '"1 ms:2 ms" or "0:50000 cycles"'
@@ -157,7 +165,7 @@ def parse_window(text: str, clock_hz: int) -> Window:
 
 
 def _cycles(text: str, clock_hz: int, where: str) -> int:
-    """A time or a number of cycles, in cycles."""
+    """Read a time or a number of cycles; return cycles."""
     from wavecore.common import units
 
     try:
@@ -167,10 +175,10 @@ def _cycles(text: str, clock_hz: int, where: str) -> int:
 
 
 def _dram(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
-    """A trace that will be written to ``path``; InputError at once if it cannot be."""
+    """Open a DRAM trace at ``path``; raise InputError if the format is unknown or the file cannot be written."""
+    from wavecore.common.files import writable_file
     from wavecore.engines.trace import dram_trace
     from wavecore.hardware.dram import TRACE_FORMATS
-    from wavecore.results.folder import writable_file
 
     known = {name: name for name in TRACE_FORMATS}
     if trace_format not in known:

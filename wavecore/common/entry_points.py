@@ -1,12 +1,12 @@
-"""Finding what is registered under an entry-point group: workloads and schedules, ours and other packages'.
+"""Items registered under an entry-point group: workloads and schedules, of this package and of others.
 
 An entry point names a module, and the module holds a table of named items::
 
     [project.entry-points."wavecore.workloads"]
     resnet = "wavecore.workloads.resnet"        # the module has WORKLOADS: Mapping[str, Workload]
 
-Our own register in the very same way.  An entry point that cannot be loaded takes nothing else with it: its
-error is kept, and raised when a name is asked for that is not found elsewhere.
+This package registers its own in the same way.  An entry point that cannot be loaded does not affect the others: its
+error is kept, and raised when a name is asked for that no other entry point has.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _load(group: str, attribute: str, item: Any) -> tuple[Mapping[str, Any], tup
 
 
 def _entries(group: str) -> Iterator[EntryPoint]:
-    """The group's entry points, each module once, in an order that does not depend on the installation."""
+    """Yield the entry points of a group, each module once, in an order that does not depend on the installation."""
     from importlib.metadata import entry_points
 
     seen = set()
@@ -86,7 +86,7 @@ def _entries(group: str) -> Iterator[EntryPoint]:
 
 
 def _table(entry: EntryPoint, attribute: str, item: type[Any]) -> Mapping[str, Any]:
-    """The table of the module that ``entry`` names; `ConfigError` for whatever is wrong with it."""
+    """Return the table of the module that ``entry`` names.  Raises `ConfigError` if there is none or it is wrong."""
     where = f"entry point {entry.group}: {entry.name} = {entry.value!r}"
     hint = "repairing or uninstalling the package that registers it"
     try:

@@ -1,4 +1,4 @@
-"""From the plain values of a JSON file back to frozen dataclasses, strictly: nothing missing, nothing unknown."""
+"""Building frozen dataclasses from the plain values of a JSON file; a missing or unknown key is an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def build(kind: Any, value: object, where: str) -> Any:
 
 @cache
 def types_of(kind: type) -> Mapping[str, Any]:
-    """The fields of a dataclass and their types."""
+    """Return the fields of a dataclass and their types."""
     hints = get_type_hints(kind)
     return {item.name: hints[item.name] for item in fields(kind)}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavecore.errors import ConfigError, FileError
+from wavecore.errors import ConfigError, FileError, InputError
 
 LARGEST_FILE_BYTES = 1 << 20
 
@@ -33,11 +33,19 @@ class Document:
     by_user: bool
 
 
-def read_document(path: Path) -> Document:
+def as_path(path: str | Path) -> Path:
+    """Return ``path`` as a Path; `InputError` for a value of another type."""
+    if not isinstance(path, str | Path):
+        raise InputError("path", f"is {path!r}, not a path", '"file.toml"')
+    return Path(path)
+
+
+def read_document(path: str | Path) -> Document:
     """Read a user's file.
 
     Raises `FileError` if it is missing, empty or no readable text, and `ConfigError` if it is not TOML.
     """
+    path = as_path(path)
     return parse_document(str(path), read_content(path, ".toml"), folder=path.parent, by_user=True)
 
 

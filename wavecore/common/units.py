@@ -1,9 +1,9 @@
-"""Parse and print quantities; nothing else in the project knows a prefix.
+"""Parsing and printing of quantities: the only module that knows units and their prefixes.
 
 A quantity is a number and a unit: ``"10 MiB"``, ``"600 GiB/s"``, ``"13.75 ns"``, ``"3.9 pJ/bit"``.
 ``k M G ...`` are powers of 1000 and ``Ki Mi Gi ...`` powers of 1024 (IEC 80000-13); a byte is ``B``, a bit is
 ``bit``.  Case counts, since ``mW`` and ``MW`` differ by nine orders of magnitude.  Arithmetic is exact until
-the last step: what must be whole (bytes, hertz, cycles) comes out whole or is an error.
+the last step: bytes, hertz and cycles come out as whole numbers, and a fraction of one is an error.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """YAML files of users, read so that every value knows its line.
 
-ruamel.yaml cuts the text into events, and they are put together here: texts, lists and mappings, and nothing
-else.  No tag makes an object, no alias makes a small file large, no depth is unbounded, and two equal keys are an
-error.  Texts are not turned into numbers, so that it cannot matter which of YAML's versions would read ``1e-9`` as one;
-only YAML 1.2's null, plain, comes out as None.
+ruamel.yaml cuts the text into events, which are put together here to texts, lists and mappings, and nothing else. Its
+own ``compose`` is not used: it resolves aliases, so that a small file can become a large one, does not tell a tag of
+the file from a type that it has guessed, accepts two equal keys, and raises RecursionError for deep nesting. Here
+tags, aliases, two equal keys and nesting beyond `DEEPEST` are errors. Texts are not turned into numbers, because
+versions of YAML differ on whether ``1e-9`` is one; only YAML 1.2's plain null comes out as None.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,13 @@ def parse_yaml(label: str, text: str) -> YamlNode:
         from ruamel.yaml.error import YAMLError
     except ImportError:
         raise InputError(label, "reading YAML needs ruamel.yaml", 'pip install "wavecore[accelergy]"') from None
-    builder = _TreeBuilder(label)
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            builder.take(event)
+        root = _TreeReader(label, YAML(typ="safe", pure=True).parse(text)).document()
     except YAMLError as error:
         raise _not_yaml(label, error) from error
-    if builder.root is None:
+    if root is None:
         raise ConfigError(label, "holds no YAML document")
-    return builder.root
+    return root
 
 
 def _not_yaml(label: str, error: Any) -> ConfigError:
@@ -63,68 +62,73 @@ def _not_yaml(label: str, error: Any) -> ConfigError:
     return ConfigError(where, f"not YAML: {problem}")
 
 
-@dataclass(slots=True)
-class _TreeBuilder:
-    """Puts events together; ``open`` are the collections not yet ended, ``keys`` what waits for a value in each."""
+@dataclass(frozen=True, slots=True)
+class _TreeReader:
+    """Puts ruamel.yaml's events together to values: one level of its recursion is one level of nesting."""
 
     label: str
-    root: YamlNode | None = None
-    open: list[YamlNode] = field(default_factory=list)
-    keys: list[tuple[str, int] | None] = field(default_factory=list)
+    events: Iterator[Any]
 
-    def take(self, event: Any) -> None:
-        """Add one event."""
-        kind, line = type(event).__name__, event.start_mark.line + 1
-        if kind == "AliasEvent":
+    def document(self) -> YamlNode | None:
+        """Return the value of the only document, None if there is none."""
+        root = None
+        for event in self.events:
+            if _kind(event) == "DocumentStart" and root is not None:
+                raise self._error(_line(event), "a second document begins", "one document in a file")
+            if _kind(event) not in _AROUND_VALUES:
+                root = self._value(event, 0)
+        return root
+
+    def _value(self, event: Any, depth: int) -> YamlNode:
+        """Return the value that begins with ``event``, inside ``depth`` lists and mappings."""
+        kind, line = _kind(event), _line(event)
+        if kind == "Alias":
             raise self._error(line, f"aliases (*{event.anchor}) are not read", "writing out what it stands for")
-        if tag := getattr(event, "tag", None):
-            raise self._error(line, f"tags ({tag}) are not read", "the value without it")
-        if kind == "DocumentStartEvent" and self.root is not None:
-            raise self._error(line, "a second document begins", "one document in a file")
-        if kind == "ScalarEvent":
+        if event.tag:
+            raise self._error(line, f"tags ({event.tag}) are not read", "the value without it")
+        if kind == "Scalar":
             plain_null = event.implicit[0] and event.value in NULLS
-            self._add(YamlNode(None if plain_null else event.value, line))
-        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-            self._begin(YamlNode({} if kind.startswith("Mapping") else [], line))
-        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            self.open.pop()
-            self.keys.pop()
+            return YamlNode(None if plain_null else event.value, line)
+        if depth == DEEPEST:
+            raise self._error(line, f"is nested more than {DEEPEST} deep")
+        if kind == "SequenceStart":
+            return YamlNode([self._value(item, depth + 1) for item in self._until("SequenceEnd")], line)
+        return YamlNode(self._mapping(depth + 1), line)
 
-    def _begin(self, node: YamlNode) -> None:
-        if len(self.open) == DEEPEST:
-            raise self._error(node.line, f"is nested more than {DEEPEST} deep")
-        self._add(node)
-        self.open.append(node)
-        self.keys.append(None)
+    def _mapping(self, depth: int) -> dict[str, YamlNode]:
+        found: dict[str, YamlNode] = {}
+        for event in self._until("MappingEnd"):
+            key = self._value(event, depth)
+            if not isinstance(key.value, str):
+                raise self._error(key.line, "a key is not a text")
+            if key.value in found:
+                what = f"{key.value!r} is there twice, first in line {found[key.value].line}"
+                raise self._error(key.line, what, "each key once")
+            value = self._value(next(self.events), depth)
+            # Of a value that is left out, ruamel.yaml gives the line after it.
+            found[key.value] = value if value.value is not None else YamlNode(None, key.line)
+        return found
 
-    def _add(self, node: YamlNode) -> None:
-        """Put a value where it belongs: it is the root, an item, a key, or the value of the last key."""
-        if not self.open:
-            self.root = node
-            return
-        holder = self.open[-1].value
-        if isinstance(holder, list):
-            holder.append(node)
-        elif isinstance(holder, dict):
-            key, self.keys[-1] = self.keys[-1], None
-            if key is None:
-                self.keys[-1] = self._key(node, holder)
-            else:
-                name, line = key  # of a value that is left out, ruamel.yaml gives the line after it
-                holder[name] = node if node.value is not None else YamlNode(None, line)
-
-    def _key(self, node: YamlNode, holder: dict[str, YamlNode]) -> tuple[str, int]:
-        if not isinstance(node.value, str):
-            raise self._error(node.line, "a key is not a text")
-        if node.value in holder:
-            first = holder[node.value].line
-            raise self._error(node.line, f"{node.value!r} is there twice, first in line {first}", "each key once")
-        return node.value, node.line
+    def _until(self, end: str) -> Iterator[Any]:
+        """Yield events up to the one that ends this list or mapping."""
+        while _kind(event := next(self.events)) != end:
+            yield event
 
     def _error(self, line: int, what: str, hint: str = "") -> ConfigError:
         return ConfigError(f"{self.label}:{line}", what, hint)
 
 
+_AROUND_VALUES = ("StreamStart", "DocumentStart", "DocumentEnd", "StreamEnd")
+
+
+def _kind(event: Any) -> str:
+    return type(event).__name__.removesuffix("Event")
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
 def items(node: YamlNode) -> Iterator[tuple[str, YamlNode]]:
-    """The keys and values of a mapping; nothing of any other value."""
+    """Yield the keys and values of a mapping; nothing for any other value."""
     yield from node.value.items() if isinstance(node.value, dict) else ()

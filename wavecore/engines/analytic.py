@@ -1,11 +1,11 @@
 """The analytic engine: every command in closed form, one after the other.
 
 Instead of steps it follows four points of each command: when its first and its last operands arrive, and when its
-first and its last results are there.  Queues still run in order and ahead of each other as space allows, so the
-overlap between layers is kept; what is lost is the play of single steps against each other and against the other
-cores, which are taken to be in step and to share DRAM evenly.
+first and its last results are there.  Units still run in order and ahead of each other as space allows, so the
+overlap between layers is kept.  What is lost is how single steps wait for each other and for other cores: all cores
+are taken to do the same at the same time and to share DRAM evenly.
 
-Time is counted in whole *ticks*, so that iterations which repeat do so exactly, and are not played again.
+Time is counted in whole *ticks*, so that iterations which repeat do so exactly; they are then computed only once.
 """
 
 from __future__ import annotations
@@ -14,22 +14,41 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing
+from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing, UnitTiming
 from wavecore.hardware.dram import sustained_bytes_per_second
-from wavecore.hardware.specs import Accelerator
+from wavecore.hardware.specs import DRAM_KINDS, Accelerator
 from wavecore.plan.blocking import LoopOrder
-from wavecore.program.commands import After, Command, Load, Program, Segment, StepProfile, Store, transfers_of
+from wavecore.program.commands import After, Command, Load, Program, RowKey, Segment, StepProfile, Store, transfers_of
 from wavecore.program.counts import count_totals
-from wavecore.training.operations import Phase
 
 TICKS_PER_CYCLE = 1024
-_WHOLE = (StepProfile.AT_ONCE, StepProfile.ROUND_START)
 
 Body = tuple[Command, ...]
-Wanted = tuple[tuple[str, bool], ...]
-"""Tensors, and whether the first use of each needs all of it."""
+Span = tuple[int, int]
+"""The ticks at which the first and the last part of something are available; a plain tuple for speed."""
+
+_WHOLE = (StepProfile.AT_ONCE, StepProfile.ROUND_START)
+
+
+class Share(NamedTuple):
+    """A fraction of two whole numbers, so that ticks stay whole."""
+
+    part: int
+    whole: int
+
+    def of(self, ticks: int) -> int:
+        """Return this share of so many ticks, rounded down."""
+        return ticks * self.part // self.whole
+
+
+class Wanted(NamedTuple):
+    """A tensor that a command reads, and whether the command's first step needs all of it."""
+
+    tensor: str
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,70 +60,83 @@ class _Bytes:
     partial: int  # of earlier iterations
     load: int
     store: int
-    stage: int  # buffer space that comes and goes step by step
 
 
 def _dram(move: Load | Store) -> int:
-    """Bytes of a move that pass DRAM's pins."""
+    """Return the bytes of a move that pass DRAM's pins."""
     return move.transfer.dram_bytes
 
 
 def _dense(move: Load | Store) -> int:
-    """Bytes of a move that pass the buffer's port."""
+    """Return the bytes of a move that pass the buffer's port."""
     return move.flow.total
 
 
+def _flowing(command: Command) -> list[Load]:
+    """Return the loads that arrive step by step."""
+    return [load for load in command.loads if load.flow.profile not in _WHOLE]
+
+
 @lru_cache(maxsize=1 << 14)
-def _bytes(command: Command, size: Callable[[Load | Store], int] = _dense) -> _Bytes:
-    """Sum up what a command moves, each transfer in its ``size``."""
-    steps = command.steps
+def _bytes(command: Command, size: Callable[[Load | Store], int]) -> _Bytes:
+    """Add up what a command moves, where ``size`` gives the bytes of a transfer."""
+    flowing = _flowing(command)
     whole = sum(size(load) for load in command.loads if load.flow.profile in _WHOLE)
-    flowing = [load for load in command.loads if load.flow.profile not in _WHOLE]
-    always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
-    retained = sum(load.flow.total for load in command.loads if load.freed is StepProfile.AT_END)
-    if command.order == LoopOrder.OUTPUT_STAYS:
+    if command.order.in_rounds:
         whole //= command.blocks
-        rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
-        retained = 2 * rounds // command.blocks
+    always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
     first = whole + sum(
-        size(load) // steps + load.flow.lookahead * size(load) // max(1, load.flow.total) for load in flowing
+        size(load) // command.steps + load.flow.lookahead * size(load) // max(1, load.flow.total) for load in flowing
     )
-    staged = sum(store.flow.total for store in command.stores if store.staged)
-    streaming = sum(load.flow.total for load in flowing if load.freed is not None) + staged
     return _Bytes(
         first=min(first, always),
         early=whole + sum(size(load) for load in flowing if load.flow.profile is StepProfile.FIRST_BLOCK),
         partial=sum(size(load) for load in command.loads if load.transfer.when == "after_first"),
         load=always,
         store=sum(size(store) for store in command.stores),
-        stage=retained + min(streaming, 2 * -(-streaming // steps)),
     )
+
+
+def _stage_bytes(command: Command) -> int:
+    """Return the bytes of the buffer that a command takes and gives back step by step, when it takes most."""
+    if command.order.in_rounds:
+        rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
+        retained = 2 * rounds // command.blocks
+    else:
+        retained = sum(load.flow.total for load in command.loads if load.freed is StepProfile.AT_END)
+    streaming = sum(load.flow.total for load in _flowing(command) if load.freed is not None)
+    streaming += sum(store.flow.total for store in command.stores if store.staged)
+    return retained + min(streaming, 2 * -(-streaming // command.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A command's stage on one unit, in ticks."""
+
+    unit: str
+    ticks: int
+    step: int  # of one step
+    fill: int
+    drain: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """A command reduced to numbers: what it moves, ticks of its computations, space, and whom it waits for."""
+    """A command reduced to numbers: what it moves, ticks of its stages, space, and whom it waits for."""
 
-    key: tuple[str, Phase]
+    row: RowKey
     moved: _Bytes
     packed: _Bytes | None  # the same over DRAM's pins, where anything is compressed there
-    array: int
-    vector: int
-    array_cycles: int
-    fill: int
-    drain: int
-    array_step: int
-    vector_step: int
-    array_after_operands: int  # computing that is left when the last operand arrives
-    array_after_early: int
-    vector_after_operands: int
-    lead: tuple[int, int]  # share of the time between start and last result after which the first result is there
+    stages: tuple[_Stage, ...]
+    after_operands: int  # ticks of the first stage's work that is left when the last operand arrives
+    after_early: int  # and when the operands of the first block have arrived
+    lead: Share  # of the time between start and last result, after which the first result is there
     at_end: bool  # all results are there together
     steps: int
     needs: int
     frees: int
-    stored: Wanted  # that earlier commands store
-    awaited: Wanted  # the same on chip
+    stored: tuple[Wanted, ...]  # that earlier commands store
+    awaited: tuple[Wanted, ...]  # the same on chip
     posts: tuple[str, ...]
     stores: tuple[str, ...]
 
@@ -112,163 +144,228 @@ class _Cost:
 @lru_cache(maxsize=1 << 15)
 def _cost(command: Command) -> _Cost:
     """Reduce a command to numbers."""
-    work, steps, moved = command.work, command.steps, _bytes(command)
     compressed = any(each.packed_bytes is not None for each in transfers_of(command))
-    array, vector = work.array_cycles * TICKS_PER_CYCLE, work.vector_cycles * TICKS_PER_CYCLE
-    if command.time_steps:
-        array = _serial(command, array, vector)
-    lead = (1, steps)
-    if command.sweep_steps:
-        sweeps = steps // command.sweep_steps
-        lead = (steps + sweeps, sweeps * steps)
-    elif command.order == LoopOrder.LEFT_STAYS and array:
-        lead = (steps * (command.blocks - 1) + command.blocks, steps * command.blocks)
-    tail = lead if command.sweep_steps else (1, steps)
-    ordered = [each for each in command.loads if each.after is not After.NOTHING]
+    stages, lead, staged_bytes = _stages(command), _lead(command), _stage_bytes(command)
+    tail = lead if command.sweep_steps else Share(1, command.steps)
+    outer = Share(command.blocks - 1, command.blocks) if command.work.chained else Share(0, 1)
     return _Cost(
-        key=(command.unit, command.phase),
-        moved=moved,
+        row=command.row,
+        moved=_bytes(command, _dense),
         packed=_bytes(command, _dram) if compressed else None,
-        array=array,
-        vector=vector,
-        array_cycles=work.array_cycles,
-        fill=work.fill_cycles * TICKS_PER_CYCLE,
-        drain=work.drain_cycles * TICKS_PER_CYCLE,
-        array_step=array // steps,
-        vector_step=vector // steps,
-        array_after_operands=array * tail[0] // tail[1],
-        array_after_early=array * (command.blocks - 1) // command.blocks,
-        vector_after_operands=vector * tail[0] // tail[1],
+        stages=stages,
+        after_operands=tail.of(stages[0].ticks),
+        after_early=outer.of(stages[0].ticks),
         lead=lead,
         at_end=bool(command.time_steps),
-        steps=steps,
-        needs=command.stage_bytes + sum(size for _, size in command.reserves) + moved.stage,
-        frees=command.stage_bytes + sum(size for _, size in command.releases) + moved.stage,
-        stored=tuple(
-            (
-                each.transfer.tensor.name,
-                bool(command.time_steps) or each.after is After.ALL or each.flow.profile in _WHOLE,
-            )
-            for each in ordered
-        ),
-        awaited=tuple((token.tensor, token.flow.profile is StepProfile.AT_ONCE) for token in command.waits),
+        steps=command.steps,
+        needs=command.stage_bytes + sum(size for _, size in command.reserves) + staged_bytes,
+        frees=command.stage_bytes + sum(size for _, size in command.releases) + staged_bytes,
+        stored=_stored(command),
+        awaited=tuple(Wanted(token.tensor, token.flow.profile is StepProfile.AT_ONCE) for token in command.waits),
         posts=(*(token.tensor for token in command.posts), *(each.posts for each in command.loads if each.posts)),
         stores=tuple(store.transfer.tensor.name for store in command.stores),
     )
 
 
-def _serial(command: Command, array: int, vector: int) -> int:
-    """Ticks until the last product of a command whose time steps wait for each other.
+def _lead(command: Command) -> Share:
+    """Return the share of a command's time after which its first result is there.
 
-    A time step is filled, drained and swept by itself; what it is cut into still overlaps.  What is paid of the first
-    one's beginning and of the last one's end anyway is left out.
+    That is a step; of two sweeps over each sample, the first sweep of a sample and a step; where the left operand
+    stays and outer blocks share out the columns, all blocks but the last and a step.
+    """
+    steps = command.steps
+    if command.sweep_steps:
+        sweeps = steps // command.sweep_steps
+        return Share(steps + sweeps, sweeps * steps)
+    if command.order == LoopOrder.LEFT_STAYS and command.work.chained:
+        return Share(steps * (command.blocks - 1) + command.blocks, steps * command.blocks)
+    return Share(1, steps)
+
+
+def _stored(command: Command) -> tuple[Wanted, ...]:
+    """Return the tensors that a command reads from DRAM after earlier commands have stored them."""
+    return tuple(
+        Wanted(
+            load.transfer.tensor.name,
+            bool(command.time_steps) or load.after is After.ALL or load.flow.profile in _WHOLE,
+        )
+        for load in command.loads
+        if load.after is not After.NOTHING
+    )
+
+
+def _stages(command: Command) -> tuple[_Stage, ...]:
+    """Return a command's stages in ticks; with time steps, the first has the ticks of the whole chain."""
+    steps = command.steps
+    ticks = [stage.cycles * TICKS_PER_CYCLE for stage in command.work.stages]
+    if command.time_steps:
+        ticks[0] = _serial(command, ticks)
+    return tuple(
+        _Stage(
+            stage.unit,
+            whole,
+            whole // steps,
+            stage.fill_cycles * TICKS_PER_CYCLE,
+            stage.drain_cycles * TICKS_PER_CYCLE,
+        )
+        for stage, whole in zip(command.work.stages, ticks, strict=True)
+    )
+
+
+def _serial(command: Command, ticks: list[int]) -> int:
+    """Return the ticks until the last product of a command whose time steps wait for each other.
+
+    Every time step is filled, drained and swept by itself; the steps of one time step still overlap, so that its
+    slowest stage counts whole and every other one with a step.  The fill of the first time step, and the drain and
+    the later stages' last step of the last one, are left out: they are added for every command.
     """
     times, steps = command.time_steps, command.steps
-    ends = (command.work.fill_cycles + command.work.drain_cycles) * TICKS_PER_CYCLE
-    overlapped = max(array // times + vector // steps, array // steps + vector // times)
-    return times * (ends + overlapped) - ends - vector // steps
+    ends = sum(stage.fill_cycles + stage.drain_cycles for stage in command.work.stages) * TICKS_PER_CYCLE
+    parts = [each // steps for each in ticks]
+    overlapped = max(each // times + sum(parts) - part for each, part in zip(ticks, parts, strict=True))
+    return times * (ends + overlapped) - ends - sum(parts[1:])
+
+
+class _BodyCosts(NamedTuple):
+    """The costs of an iteration's commands, and the tensors that they wait for and other iterations make."""
+
+    costs: tuple[_Cost, ...]
+    outside: tuple[str, ...]
 
 
 @lru_cache(maxsize=1 << 12)
-def _costs(body: Body) -> tuple[tuple[_Cost, ...], tuple[str, ...]]:
-    """The costs of an iteration's commands, and the tensors that they wait for and that others made."""
+def _costs(body: Body) -> _BodyCosts:
+    """Reduce an iteration's commands to numbers."""
     costs = tuple(_cost(command) for command in body)
     made = {name for cost in costs for name in (*cost.posts, *cost.stores)}
     wanted = (name for cost in costs for name, _ in (*cost.stored, *cost.awaited))
-    return costs, tuple(dict.fromkeys(name for name in wanted if name not in made))
+    return _BodyCosts(costs, tuple(dict.fromkeys(name for name in wanted if name not in made)))
 
 
-def _ticks(moved: _Bytes, rate: float, again: bool) -> tuple[int, int, int, int]:
+class _TransferTicks(NamedTuple):
     """Ticks of the first operands, of those that the first block needs, of all loads, and of the stores."""
+
+    first: int
+    early: int
+    load: int
+    store: int
+
+
+def _ticks(moved: _Bytes, rate: float, again: bool) -> _TransferTicks:
+    """Return the ticks of a command's transfers at ``rate`` ticks per byte, the first time or ``again``."""
     load = moved.load + moved.partial if again else moved.load
-    return int(moved.first * rate), int(moved.early * rate), int(load * rate), int(moved.store * rate)
+    return _TransferTicks(int(moved.first * rate), int(moved.early * rate), int(load * rate), int(moved.store * rate))
+
+
+@dataclass(slots=True)
+class _UnitTimes:
+    """One computing unit: the tick at which it is free, and the ticks for which it has waited."""
+
+    result_slots: int
+    free: int = 0
+    dram_stall: int = 0
+    unit_stall: int = 0
+
+    def stall(self, for_dram: bool, ticks: int) -> None:
+        """Add a wait, for operands from DRAM or for another unit."""
+        if for_dram:
+            self.dram_stall += ticks
+        else:
+            self.unit_stall += ticks
 
 
 class _CoreTimes:
-    """One core, standing for all: the times at which its queues are free, and what is on chip when."""
+    """One core, standing for all: the times at which its units are free, and what is available when."""
 
     __slots__ = (
-        "array", "array_busy", "cycles", "dram", "frontier", "latency", "peak", "port_ticks_per_byte", "releases",
-        "size", "stall_dram", "stall_vector", "stored", "there", "ticks_per_byte", "used", "vector",
+        "cycles", "dram", "frontier", "latency", "on_chip", "peak", "port_ticks_per_byte", "releases", "size", "stored",
+        "ticks_per_byte", "units", "used",
     )  # fmt: skip
 
-    def __init__(self, buffer_bytes: int, ticks_per_byte: float, port_ticks_per_byte: float, latency: int) -> None:
+    def __init__(
+        self,
+        units: dict[str, _UnitTimes],
+        buffer_bytes: int,
+        ticks_per_byte: float,
+        port_ticks_per_byte: float,
+        latency: int,
+    ) -> None:
+        self.units = units
         self.size = buffer_bytes
         self.ticks_per_byte = ticks_per_byte  # to or from DRAM
         self.port_ticks_per_byte = port_ticks_per_byte  # through the buffer's port, each way
-        self.latency = latency  # ticks until the first of a transfer is there
-        self.dram = self.array = self.vector = self.frontier = 0
+        self.latency = latency  # ticks until the first data of a transfer arrive
+        self.dram = self.frontier = 0
         self.used = self.peak = 0
         self.releases: deque[tuple[int, int]] = deque()
-        self.there: dict[str, tuple[int, int]] = {}  # tensor -> first and last results on chip
-        self.stored: dict[str, tuple[int, int]] = {}  # tensor -> first and last results in DRAM
-        self.cycles: dict[tuple[str, Phase], int] = defaultdict(int)
-        self.stall_dram = self.stall_vector = 0
-        self.array_busy = 0
+        self.on_chip: dict[str, Span] = {}
+        self.stored: dict[str, Span] = {}
+        self.cycles: dict[RowKey, int] = defaultdict(int)
 
     def run(self, cost: _Cost, again: bool) -> None:
-        """Advance every queue by one command, the first time or ``again``."""
+        """Advance every unit by one command, the first time or ``again``."""
         first_in, early_in, load, store = self._transfers(cost, again)
         begin = max(self._space(cost), self.dram)
         if cost.stored:
             begin = max(begin, _latest(self.stored, cost.stored)[0])
         latency = self.latency if load else 0
-        arrived_first = begin + first_in + latency
-        arrived_last = begin + load + latency
-        ready = _latest(self.there, cost.awaited) if cost.awaited else (0, 0)
-        if cost.array:
-            first, last = self._multiply(cost, arrived_first, begin + early_in, arrived_last, ready)
-        else:
-            start = max(self.vector, arrived_first, ready[0])
-            last = max(start + cost.vector, max(arrived_last, ready[1]) + cost.vector_after_operands)
-            first = start + (last - start) * cost.lead[0] // cost.lead[1]
-            self.vector = last
+        arrived = (begin + first_in + latency, begin + early_in, begin + load + latency)
+        start, end = self._first_stage(cost, *arrived)
+        last = self._later_stages(cost, start, end) if len(cost.stages) > 1 else end
+        first = start + (last - start) * cost.lead.part // cost.lead.whole
         self.dram = begin + load + store
         done = max(last, self.dram, first + store if store else last)
         self._settle(cost, last if cost.at_end else first, last, done)
 
-    def _transfers(self, cost: _Cost, again: bool) -> tuple[int, int, int, int]:
-        """Ticks of the first operands, of those that the first block needs, of all loads, and of stores behind them.
+    def _transfers(self, cost: _Cost, again: bool) -> _TransferTicks:
+        """Return the ticks of a command's transfers; those of stores follow the loads.
 
         Loads and stores share DRAM, and each have a way of their own through the port, where compressed data are dense.
         """
-        first, early, load, store = _ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
+        dram = _ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
         if cost.packed is None and self.port_ticks_per_byte <= self.ticks_per_byte:
-            return first, early, load, store  # the port holds nothing up
+            return dram  # the port is faster than DRAM
         port = _ticks(cost.moved, self.port_ticks_per_byte, again)
-        both = max(load + store, port[2], port[3])
-        load = max(load, port[2])
-        return max(first, port[0]), max(early, port[1]), load, both - load
+        both = max(dram.load + dram.store, port.load, port.store)
+        load = max(dram.load, port.load)
+        return _TransferTicks(max(dram.first, port.first), max(dram.early, port.early), load, both - load)
 
-    def _multiply(
-        self, cost: _Cost, arrived_first: int, arrived_early: int, arrived_last: int, ready: tuple[int, int]
-    ) -> tuple[int, int]:
-        """A GEMM and its drain: when its first and its last results are there."""
-        ready_first, ready_last = ready
-        vector_wait = self.vector - 2 * cost.array_step  # results wait in the accumulators
-        start = max(self.array, arrived_first, ready_first, vector_wait)
-        if start > self.array:
-            self._stall(arrived_first >= max(ready_first, vector_wait), start - self.array)
-            start += cost.fill
-        late = max(arrived_last, ready_last) + cost.array_after_operands
-        late = max(late, arrived_early + cost.array_after_early)
-        end = max(start + cost.array, late)
-        if late > start + cost.array:
-            self._stall(arrived_last >= ready_last, end - start - cost.array)
-        drain_start = max(self.vector, start + (end - start) // cost.steps)
-        last = max(drain_start + cost.vector, end + cost.vector_step) + cost.drain
-        self.array = max(end, last - cost.drain - 2 * cost.vector_step)
-        self.vector = last
-        return start + (last - start) * cost.lead[0] // cost.lead[1], last
+    def _first_stage(self, cost: _Cost, arrived_first: int, arrived_early: int, arrived_last: int) -> Span:
+        """Return when the unit that takes the operands begins and ends a command.
 
-    def _stall(self, for_dram: bool, ticks: int) -> None:
-        if for_dram:
-            self.stall_dram += ticks
-        else:
-            self.stall_vector += ticks
+        It begins with the first operands when its results have room, and cannot end before it has worked on the last.
+        """
+        stage = cost.stages[0]
+        unit = self.units[stage.unit]
+        other, ready_last = _latest(self.on_chip, cost.awaited) if cost.awaited else (0, 0)
+        if len(cost.stages) > 1:  # results wait in the slots until the next stage's unit is free
+            other = max(other, self.units[cost.stages[1].unit].free - unit.result_slots * stage.step)
+        start = max(unit.free, arrived_first, other)
+        if start > unit.free:
+            unit.stall(arrived_first >= other, start - unit.free)
+            start += stage.fill
+        end = start + stage.ticks
+        late = max(max(arrived_last, ready_last) + cost.after_operands, arrived_early + cost.after_early)
+        if late > end:
+            unit.stall(arrived_last >= ready_last, late - end)
+            end = late
+        unit.free = end
+        return start, end
+
+    def _later_stages(self, cost: _Cost, start: int, end: int) -> int:
+        """Let results pass through the other stages, step by step; return when the last one leaves."""
+        before = cost.stages[0]
+        for stage in cost.stages[1:]:
+            unit, unit_before = self.units[stage.unit], self.units[before.unit]
+            begun = max(unit.free, start + (end - start) // cost.steps)
+            last = max(begun + stage.ticks, end + stage.step) + before.drain
+            unit_before.free = max(end, last - before.drain - unit_before.result_slots * stage.step)
+            unit.free = last
+            before, start, end = stage, begun, last
+        return end
 
     def _space(self, cost: _Cost) -> int:
-        """Take the command's space; return when it is there."""
+        """Take the command's space; return when it is free."""
         time, releases, used = 0, self.releases, self.used + cost.needs
         while releases and used > self.size:
             time, nbytes = releases.popleft()
@@ -279,22 +376,21 @@ class _CoreTimes:
         return time
 
     def _settle(self, cost: _Cost, first: int, last: int, done: int) -> None:
-        """Book what a finished command leaves behind."""
+        """Record what a finished command leaves behind."""
         if self.releases:
             done = max(done, self.releases[-1][0])
         self.releases.append((done, cost.frees))
-        for name in cost.posts:
-            self.there[name] = (first, last)
+        if cost.posts:
+            self.on_chip.update(dict.fromkeys(cost.posts, (first, last)))
         for name in cost.stores:
             self.stored[name] = (first, done)
         if done > self.frontier:
-            self.cycles[cost.key] += done - self.frontier
+            self.cycles[cost.row] += done - self.frontier
             self.frontier = done
-        self.array_busy += cost.array_cycles
 
 
-def _latest(times: dict[str, tuple[int, int]], wanted: Wanted) -> tuple[int, int]:
-    """When the first and the last of what is wanted are there; of some, the first takes the whole."""
+def _latest(times: dict[str, Span], wanted: tuple[Wanted, ...]) -> Span:
+    """Return when the first step's and all parts of the wanted tensors are available."""
     first = last = 0
     for name, whole in wanted:
         there = times.get(name)
@@ -311,10 +407,10 @@ class _IterationState:
     used: int
     queues: tuple[int, ...]
     releases: tuple[tuple[int, int], ...]
-    made: list[tuple[int, int]]
+    made: list[Span]
 
     def follows(self, other: _IterationState) -> bool:
-        """Whether this is the other state, all of it later by the same time."""
+        """Return whether this is the other state with all times later by the same amount."""
         later = self.queues[-1] - other.queues[-1]
         if self.used != other.used or any(a != b + later for a, b in zip(self.queues, other.queues, strict=True)):
             return False
@@ -326,58 +422,60 @@ class _IterationState:
 
 
 class _Repetition:
-    """Tells when an iteration has left the core as the one before did, only later.
+    """Finds out when an iteration leaves the core as the one before did, only later.
 
-    Every later one then does the same: whatever is compared moves by one and the same time.  What other segments
-    left must lie too far back to be waited for.
+    Every later iteration then does the same: all times that are compared move by the same amount.  What other segments
+    made must be available so early that no iteration waits for it.
     """
 
-    def __init__(self, core: _CoreTimes, costs: tuple[_Cost, ...], outside: tuple[str, ...]) -> None:
+    def __init__(self, core: _CoreTimes, body: _BodyCosts) -> None:
         self.core = core
-        self.keys = tuple(dict.fromkeys(cost.key for cost in costs))
-        self.posts = tuple(dict.fromkeys(name for cost in costs for name in cost.posts))
-        self.stores = tuple(dict.fromkeys(name for cost in costs for name in cost.stores))
-        self.outside = outside
+        self.keys = tuple(dict.fromkeys(cost.row for cost in body.costs))
+        self.posts = tuple(dict.fromkeys(name for cost in body.costs for name in cost.posts))
+        self.stores = tuple(dict.fromkeys(name for cost in body.costs for name in cost.stores))
+        self.outside = body.outside
+        self._units = list(core.units.values())
         self._state: _IterationState | None = None
         self._counted: tuple[int, ...] = ()
         self._frontier = 0
         self._begun = 0
 
     def begin(self) -> None:
-        """Note what the next iteration begins with."""
+        """Record what the next iteration begins with."""
         core = self.core
-        self._begun = min(core.dram, core.array, core.vector)
+        self._begun = min(core.dram, *(unit.free for unit in self._units))
         self._frontier = core.frontier
         self._counted = self._counts()
 
     def _counts(self) -> tuple[int, ...]:
-        core = self.core
-        return (core.stall_dram, core.stall_vector, core.array_busy, *(core.cycles[key] for key in self.keys))
+        stalls = [ticks for unit in self._units for ticks in (unit.dram_stall, unit.unit_stall)]
+        return (*stalls, *(self.core.cycles[key] for key in self.keys))
 
     def repeats(self) -> bool:
-        """Whether the iteration that has just ended left the same behind as the one before."""
+        """Return whether the iteration that has just ended left the same behind as the one before."""
         core, before = self.core, self._state
-        made = [core.there[name] for name in self.posts] + [core.stored[name] for name in self.stores]
-        queues = (core.dram, core.array, core.vector, core.frontier)
+        made = [core.on_chip[name] for name in self.posts] + [core.stored[name] for name in self.stores]
+        queues = (core.dram, *(unit.free for unit in self._units), core.frontier)
         self._state = state = _IterationState(core.used, queues, tuple(core.releases), made)
         if before is None or not state.follows(before):
             return False
-        old = (times[name][1] for name in self.outside for times in (core.there, core.stored) if name in times)
+        old = (times[name][1] for name in self.outside for times in (core.on_chip, core.stored) if name in times)
         return max(old, default=0) <= self._begun
 
     def again(self, times: int) -> None:
-        """Let so many more iterations pass, each like the last one."""
+        """Add so many more iterations, each like the last one."""
         core, later = self.core, (self.core.frontier - self._frontier) * times
-        gained = [after - before for before, after in zip(self._counted, self._counts(), strict=True)]
-        core.stall_dram += gained[0] * times
-        core.stall_vector += gained[1] * times
-        core.array_busy += gained[2] * times
-        for key, ticks in zip(self.keys, gained[3:], strict=True):
-            core.cycles[key] += ticks * times
-        for name in ("dram", "array", "vector", "frontier"):
-            setattr(core, name, getattr(core, name) + later)
+        gained = iter([(after - before) * times for before, after in zip(self._counted, self._counts(), strict=True)])
+        for unit in self._units:
+            unit.dram_stall += next(gained)
+            unit.unit_stall += next(gained)
+            unit.free += later
+        for key in self.keys:
+            core.cycles[key] += next(gained)
+        core.dram += later
+        core.frontier += later
         core.releases = deque((time + later, nbytes) for time, nbytes in core.releases)
-        for names, table in ((self.posts, core.there), (self.stores, core.stored)):
+        for names, table in ((self.posts, core.on_chip), (self.stores, core.stored)):
             for name in names:
                 table[name] = (table[name][0] + later, table[name][1] + later)
 
@@ -385,7 +483,7 @@ class _Repetition:
 def run_analytic(
     program: Program, accelerator: Accelerator, progress: ProgressCallback | None = None, *, repeat: bool = True
 ) -> Timing:
-    """Time ``program`` in closed form, command by command; without ``repeat`` every iteration is played."""
+    """Time ``program`` in closed form, command by command; without ``repeat`` every iteration is computed."""
     core = _core(program, accelerator)
     segments = program.cores[0]
     commands = 0
@@ -399,34 +497,33 @@ def run_analytic(
 
 
 def _core(program: Program, accelerator: Accelerator) -> _CoreTimes:
-    """A core that has its share of what DRAM sustains."""
+    """Return a core that has its share of what DRAM sustains."""
     cores, clock, memory = len(program.cores), accelerator.chip.clock_hz, accelerator.memory
     sustained = sustained_bytes_per_second(memory, REQUEST_BYTES, run_requests=cores)
     port = float(accelerator.core.memory_port_bytes_per_cycle)
     rate = float(sustained) / clock / cores
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
+    units = {unit.name: _UnitTimes(unit.result_slots) for unit in accelerator.units if unit.kind not in DRAM_KINDS}
     return _CoreTimes(
-        program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE)
+        units, program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE)
     )
 
 
 def _run_segment(core: _CoreTimes, segment: Segment, repeat: bool) -> int:
-    """Run a group in one direction; return how many commands were played."""
+    """Run a group in one direction; return how many commands were computed."""
     played = iteration = 0
     body: Body | None = None
     repetition: _Repetition | None = None
     while iteration < len(segment.iterations):
         if body is not segment.iterations[iteration][1]:
             body = segment.iterations[iteration][1]
-            costs, outside = _costs(body)
-            repetition = (
-                _Repetition(core, costs, outside) if repeat and iteration + 2 < len(segment.iterations) else None
-            )
+            costs = _costs(body)
+            repetition = _Repetition(core, costs) if repeat and iteration + 2 < len(segment.iterations) else None
         if repetition is not None:
             repetition.begin()
-        for cost in costs:
+        for cost in costs.costs:
             core.run(cost, iteration > 0)
-        played += len(costs)
+        played += len(costs.costs)
         iteration += 1
         if repetition is not None and repetition.repeats():
             alike = _alike(segment, iteration, body)
@@ -437,7 +534,7 @@ def _run_segment(core: _CoreTimes, segment: Segment, repeat: bool) -> int:
 
 
 def _alike(segment: Segment, iteration: int, body: Body) -> int:
-    """How many iterations from this one on have the same commands."""
+    """Return how many iterations from this one on have the same commands."""
     alike = 0
     while iteration + alike < len(segment.iterations) and segment.iterations[iteration + alike][1] is body:
         alike += 1
@@ -446,47 +543,56 @@ def _alike(segment: Segment, iteration: int, body: Body) -> int:
 
 def _timing(program: Program, core: _CoreTimes, commands: int) -> Timing:
     step = -(-core.frontier // TICKS_PER_CYCLE)
-    busy = core.array_busy
-    dram = min(core.stall_dram // TICKS_PER_CYCLE, step - busy)
-    vector = min(core.stall_vector // TICKS_PER_CYCLE, step - busy - dram)
+    busy: dict[str, int] = defaultdict(int)
+    for segment in program.cores[0]:
+        for body, times in segment.bodies:
+            for unit, cycles in _body_busy(body):
+                busy[unit] += cycles * times
     return Timing(
         step_cycles=step,
         rows=LazyRows(lambda: _rows(program, core, step)),
-        array_busy_cycles=busy,
-        stall_dram_cycles=dram,
-        stall_vector_cycles=vector,
-        stall_dependency_cycles=step - busy - dram - vector,
+        units={name: _unit_timing(unit, busy[name], step) for name, unit in core.units.items()},
         dram_bytes=count_totals(program).dram_bytes,
         buffer_peak_bytes=core.peak,
         events=commands,
     )
 
 
+def _unit_timing(unit: _UnitTimes, busy: int, step: int) -> UnitTiming:
+    """Return a unit's part in the step; stalls are cut to what its work leaves of it."""
+    dram = min(unit.dram_stall // TICKS_PER_CYCLE, step - busy)
+    other = min(unit.unit_stall // TICKS_PER_CYCLE, step - busy - dram)
+    return UnitTiming(
+        busy_cycles=busy,
+        dram_stall_cycles=dram,
+        unit_stall_cycles=other,
+        dependency_stall_cycles=step - busy - dram - other,
+    )
+
+
 @lru_cache(maxsize=1 << 12)
-def _busy(body: Body) -> tuple[tuple[tuple[str, Phase], int, int], ...]:
-    """Array and vector cycles of the rows of a command list."""
-    array: dict[tuple[str, Phase], int] = defaultdict(int)
-    vector: dict[tuple[str, Phase], int] = defaultdict(int)
+def _body_busy(body: Body) -> tuple[tuple[str, int], ...]:
+    """Return the busy cycles of each unit over a command list."""
+    busy: dict[str, int] = defaultdict(int)
     for command in body:
-        key = (command.unit, command.phase)
-        array[key] += command.work.array_cycles
-        vector[key] += command.work.vector_cycles
-    return tuple((key, cycles, vector[key]) for key, cycles in array.items())
+        for stage in command.work.stages:
+            busy[stage.unit] += stage.cycles
+    return tuple(busy.items())
 
 
-def _rows(program: Program, core: _CoreTimes, step: int) -> dict[tuple[str, Phase], RowTiming]:
-    """The rows in order, their ticks rounded to cycles that still add up."""
-    busy: dict[tuple[str, Phase], tuple[int, int]] = {}
+def _rows(program: Program, core: _CoreTimes, step: int) -> dict[RowKey, RowTiming]:
+    """Return the rows in order, their ticks rounded to cycles that still add up."""
+    busy: dict[RowKey, dict[str, int]] = defaultdict(lambda: dict.fromkeys(core.units, 0))
     for segment in program.cores[0]:
         for body, times in segment.bodies:
-            for key, array, vector in _busy(body):
-                before = busy.get(key, (0, 0))
-                busy[key] = before[0] + array * times, before[1] + vector * times
+            for command in body:
+                for stage in command.work.stages:
+                    busy[command.row][stage.unit] += stage.cycles * times
     rows, running, given = {}, 0, 0
-    for key, (array, vector) in busy.items():
+    for key, units in busy.items():
         running += core.cycles[key]
         cycles = -(-running // TICKS_PER_CYCLE) - given
         given += cycles
-        rows[key] = RowTiming(cycles, array, vector)
+        rows[key] = RowTiming(cycles, units)
     assert given == step
     return rows

@@ -1,4 +1,4 @@
-"""What the queues of one core say to a probe: it adds which core it is, and what cycle it is now."""
+"""What the queues of one core report to a probe: the emitter adds the core and the present cycle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wavecore.engines.probe import Cause, Probe, Queue, Signal
 
 
 class ProbeEmitter:
-    """Speaks for one core."""
+    """Reports what happens on one core to a probe."""
 
     def __init__(self, probe: Probe, env: simpy.Environment, core: int) -> None:
         self._probe = probe
@@ -18,40 +18,37 @@ class ProbeEmitter:
         self._fill, self._drain = Signal(core, Cause.FILL), Signal(core, Cause.DRAIN)
 
     def waits(self, queue: Queue, signal: Signal, event: simpy.Event) -> None:
-        """A queue waits from now until ``event`` fires."""
+        """Report a wait that begins now, once ``event`` fires."""
         begun = int(self._env.now)
         assert event.callbacks is not None
         event.callbacks.append(lambda _: self._probe.waited(self._core, queue, begun, int(self._env.now), signal))
 
     def posted(self, queue: Queue, signal: Signal, cycle: int = 0) -> None:
-        """Those who wait may go on, now or from a cycle to come."""
+        """Report that waits for a signal end now, or at a later ``cycle``."""
         self._probe.posted(self._core, queue, max(cycle, int(self._env.now)), signal)
 
     def occupied(self, used_bytes: int) -> None:
-        """The buffer's occupancy is new."""
+        """Report a new occupancy of the buffer."""
         self._probe.occupied(self._core, int(self._env.now), used_bytes)
 
     def moved(self, queue: Queue, begun: int, instance: CommandInstance, step: int, nbytes: int, tensor: str) -> None:
-        """A load or a store, ``begun`` at a cycle, is done."""
+        """Report a load or a store that was ``begun`` at a cycle and ends now."""
         self._probe.worked(self._core, queue, begun, int(self._env.now), instance, step, nbytes, tensor)
 
-    def multiplied(self, instance: CommandInstance, step: int, filled: bool) -> None:
-        """The array has issued a step, after a fill if it was idle before."""
-        self._computed(
-            "array", instance, step, instance.table.array[step], self._fill, instance.command.work.fill_cycles * filled
-        )
+    def filled(self, queue: Queue, cycles: int) -> None:
+        """Report a fill that ends now."""
+        self._skew(queue, cycles, self._fill)
 
-    def swept(self, instance: CommandInstance, step: int) -> None:
-        """The vector unit is done with a step, the last of a product after the array has drained."""
-        work = instance.command.work
-        last = work.array_cycles > 0 and step == instance.command.steps - 1
-        self._computed("vector", instance, step, instance.table.vector[step], self._drain, work.drain_cycles * last)
+    def drained(self, queue: Queue, cycles: int) -> None:
+        """Report that a queue has waited until now for the drain of the unit before it."""
+        self._skew(queue, cycles, self._drain)
 
-    def _computed(
-        self, queue: Queue, instance: CommandInstance, step: int, cycles: int, skew: Signal, skew_cycles: int
-    ) -> None:
+    def worked(self, queue: Queue, instance: CommandInstance, step: int, cycles: int) -> None:
+        """Report a unit's work on a step, which ends now."""
         end = int(self._env.now)
-        start = end - cycles
-        if skew_cycles:
-            self._probe.waited(self._core, queue, start - skew_cycles, start, skew)
-        self._probe.worked(self._core, queue, start, end, instance, step)
+        self._probe.worked(self._core, queue, end - cycles, end, instance, step)
+
+    def _skew(self, queue: Queue, cycles: int, signal: Signal) -> None:
+        if cycles:
+            now = int(self._env.now)
+            self._probe.waited(self._core, queue, now - cycles, now, signal)

@@ -1,4 +1,4 @@
-"""The event engine: every core's four queues as SimPy processes around the shared DRAM.
+"""The event engine: the units of every core as SimPy processes around the shared DRAM.
 
 Exact inside a step (closed forms), event-driven between steps.  The load queue runs ahead as far as the buffer has
 room; all space is taken there, in program order, so a program whose every operation fits cannot deadlock.
@@ -7,26 +7,26 @@ room; all space is taken there, in program order, so a program whose every opera
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import simpy
 
 from wavecore.engines.emitter import ProbeEmitter
 from wavecore.engines.instances import CommandInstance, CommandInstances
 from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
-from wavecore.engines.probe import Cause, Probe, Queue, Signal
-from wavecore.engines.timing import ProgressCallback, RowTiming, Timing
+from wavecore.engines.probe import DONE_CAUSES, Cause, Probe, Queue, Signal
+from wavecore.engines.step_tables import StepMove
+from wavecore.engines.timing import ProgressCallback, RowTiming, Timing, UnitTiming
 from wavecore.engines.tokens import Counter, Space, TensorCounters
 from wavecore.errors import InvariantError
-from wavecore.hardware.specs import Accelerator
-from wavecore.program.commands import After, Load, Program, Store
-from wavecore.training.operations import Phase, TensorClass
+from wavecore.hardware.specs import DRAM_KINDS, Accelerator, UnitKind, UnitSpec
+from wavecore.program.commands import After, Load, Program, RowKey, Store
+from wavecore.training.operations import TensorClass
 
 Process = Generator[simpy.Event, Any, None]
-DRAIN_SLOTS = 2  # finished steps that the accumulators can hold: one draining, one filling
 
 
 @dataclass
@@ -34,23 +34,37 @@ class _RowUsage:
     """What one layer and phase has used on one core."""
 
     cycles: int = 0
-    array: int = 0
-    vector: int = 0
+    busy_cycles: Tally[str] = field(default_factory=Tally)
 
 
-@dataclass
-class _Stalls:
-    """Cycles in which the array waited, by what for."""
+class _Mark(NamedTuple):
+    """A value of a counter of finished steps."""
 
-    dram: int = 0
-    vector: int = 0
-    dependency: int = 0
+    done: Counter
+    steps: int
+
+
+class _ComputingUnit:
+    """One computing unit of a core.
+
+    ``done`` counts the steps that it has finished.  ``held`` are the latest of those whose results go on to another
+    unit, one for each slot, which is free again when the other unit has reached the mark.
+    """
+
+    def __init__(self, env: simpy.Environment, core: int, spec: UnitSpec) -> None:
+        self.name = spec.name
+        self.done = Counter(env, Signal(core, DONE_CAUSES[spec.kind], unit=spec.name))
+        self.held: deque[_Mark] = deque(maxlen=spec.result_slots)
+        self.free_at = -1
+        self.busy_cycles = 0
+        self.dram_stall_cycles = 0
+        self.unit_stall_cycles = 0
 
 
 def run_events(
     program: Program, accelerator: Accelerator, progress: ProgressCallback | None = None, probe: Probe | None = None
 ) -> Timing:
-    """Run ``program`` event by event; ``probe`` is told what happens, and changes nothing.
+    """Run ``program`` event by event; what happens is reported to ``probe``, which changes nothing.
 
     Raises InvariantError if it comes to a halt before its end.
     """
@@ -86,11 +100,11 @@ class _EventMachine:
         )
         self._done = 0
         for core in self.cores:
-            for process in (core.load_queue, core.array_queue, core.vector_queue, core.store_queue):
-                env.process(process())
+            for unit in accelerator.units:
+                env.process(core.process(unit))
 
     def command_done(self) -> None:
-        """Tell whoever watches how far the simulation is."""
+        """Count a finished command and report the progress."""
         self._done += 1
         if self.progress is not None:
             self.progress(self._done / self._commands)
@@ -101,101 +115,120 @@ class _EventMachine:
             if not core.finished:
                 raise InvariantError(
                     f"core {index}",
-                    f"stopped at cycle {self.env.now}: {core.doing()}",
+                    f"stopped at cycle {self.env.now}: {core.position()}",
                     "a report of this bug",
                 )
             if core.space.used:
                 raise InvariantError(f"core {index}", f"{core.space.used} bytes of the buffer were never freed")
         slowest = max(self.cores, key=lambda core: core.end)
-        step = slowest.end
-        count = len(self.cores)
+        names = list(slowest.units)
         rows = {
             key: RowTiming(
                 row.cycles,
-                sum(core.rows[key].array for core in self.cores) // count,
-                sum(core.rows[key].vector for core in self.cores) // count,
+                {name: self._mean([core.rows[key].busy_cycles[name] for core in self.cores]) for name in names},
             )
             for key, row in slowest.rows.items()
         }
-        busy = sum(core.array_busy for core in self.cores) // count
-        dram, vector = (sum(getattr(core.stalls, name) for core in self.cores) // count for name in ("dram", "vector"))
         return Timing(
-            step_cycles=step,
+            step_cycles=slowest.end,
             rows=rows,
-            array_busy_cycles=busy,
-            stall_dram_cycles=dram,
-            stall_vector_cycles=vector,
-            stall_dependency_cycles=step - busy - dram - vector,
+            units={name: self._unit_timing(name, slowest.end) for name in names},
             dram_bytes=self.moved,
             buffer_peak_bytes=max(core.space.peak for core in self.cores),
-            events=self.memory.requests + sum(core.computed.value for core in self.cores),
+            events=self.memory.requests + sum(core.finished_steps for core in self.cores),
         )
+
+    def _unit_timing(self, name: str, step_cycles: int) -> UnitTiming:
+        usage = [core.units[name] for core in self.cores]
+        busy = self._mean([each.busy_cycles for each in usage])
+        dram = self._mean([each.dram_stall_cycles for each in usage])
+        other = self._mean([each.unit_stall_cycles for each in usage])
+        return UnitTiming(
+            busy_cycles=busy,
+            dram_stall_cycles=dram,
+            unit_stall_cycles=other,
+            dependency_stall_cycles=step_cycles - busy - dram - other,
+        )
+
+    def _mean(self, values: list[int]) -> int:
+        """Return the mean over the cores, rounded down."""
+        return sum(values) // len(self.cores)
 
 
 class _CoreQueues:
-    """One core: its buffer, its queues' counters, and the processes that are its queues."""
+    """One core: its buffer, its queues' counters, and the processes that are its units."""
 
     def __init__(self, machine: _EventMachine, index: int) -> None:
         env = machine.env
         self.machine = machine
         self.env = env
         self.index = index
-        self.tell = None if machine.probe is None else ProbeEmitter(machine.probe, env, index)
-        self.space = Space(env, machine.program.buffer_bytes, Signal(index, Cause.SPACE), self.tell)
+        self.emitter = None if machine.probe is None else ProbeEmitter(machine.probe, env, index)
+        self.space = Space(env, machine.program.buffer_bytes, Signal(index, Cause.SPACE), self.emitter)
         self.loaded = Counter(env, Signal(index, Cause.LOADS))  # steps whose loads have arrived
-        self.multiplied = Counter(env, Signal(index, Cause.PRODUCTS))  # GEMM steps that the array has finished
-        self.computed = Counter(env, Signal(index, Cause.RESULTS))  # steps that the vector unit has finished
+        self.units = {
+            unit.name: _ComputingUnit(env, index, unit)
+            for unit in machine.accelerator.units
+            if unit.kind not in DRAM_KINDS
+        }
         self.on_chip = TensorCounters(env, index, Cause.ON_CHIP)
         self.in_dram = TensorCounters(env, index, Cause.IN_DRAM)
-        self.rows: dict[tuple[str, Phase], _RowUsage] = defaultdict(_RowUsage)
-        self.stalls = _Stalls()
-        self.array_busy = 0
+        self.rows: dict[RowKey, _RowUsage] = defaultdict(_RowUsage)
+        self.finished_steps = 0
         self.end = 0
         self.finished = False
         self.port = machine.accelerator.core.memory_port_bytes_per_cycle
         self._at: dict[str, str] = {}
 
-    def doing(self) -> str:
-        """Where each queue stands, for the message of a halt."""
-        return ", ".join(f"{queue} queue in {what}" for queue, what in self._at.items())
+    def process(self, unit: UnitSpec) -> Process:
+        """Return the process that is a unit of this core."""
+        if unit.kind is UnitKind.LOAD:
+            return self.load_queue(unit.name)
+        if unit.kind is UnitKind.STORE:
+            return self.store_queue(unit.name)
+        return self.compute_queue(self.units[unit.name])
+
+    def position(self) -> str:
+        """Return the command that each queue is in, for the message of a halt."""
+        return ", ".join(f"{queue} queue in {command}" for queue, command in self._at.items())
 
     # -- load queue ------------------------------------------------------------------------------------
 
-    def load_queue(self) -> Process:
+    def load_queue(self, queue: Queue) -> Process:
         """Take space and read DRAM, step by step, as far ahead as there is room."""
         last_done = 0
         for instance in self.machine.instances.of(self.index):
             command, table = instance.command, instance.table
-            self._at["load"] = command.name
+            self._at[queue] = command.name
             reserved = command.stage_bytes + sum(size for _, size in command.reserves)
             if instance.opens:
                 reserved += instance.segment.held_bytes
-            yield from self._take(reserved)
+            yield from self._take(queue, reserved)
             for step in range(command.steps):
                 if table.takes[step]:
-                    yield from self._take(table.takes[step])
+                    yield from self._take(queue, table.takes[step])
                 for index, nbytes, due in table.loads[step]:
                     load = command.loads[index]
                     if not instance.happens(load):
                         continue
                     if load.after is not After.NOTHING:
-                        yield from self._await_store(instance, load, due)
-                    done = yield from self._transfer(instance, step, nbytes, index, load)
+                        yield from self._await_store(queue, instance, load, due)
+                    done = yield from self._transfer(queue, instance, step, nbytes, index, load)
                     last_done = max(last_done, done)
                     if load.posts:
-                        self._later(last_done, self.on_chip[load.posts], nbytes)
-                self._later(last_done, self.loaded, 1)
+                        self._later(queue, last_done, self.on_chip[load.posts], nbytes)
+                self._later(queue, last_done, self.loaded, 1)
 
-    def _take(self, nbytes: int) -> Process:
+    def _take(self, queue: Queue, nbytes: int) -> Process:
         if nbytes:
             if not self.space.fits(nbytes):
-                yield self.space.room(nbytes)
+                yield self.space.room(nbytes, queue)
             self.space.take(nbytes)
 
-    def _later(self, cycle: int, counter: Counter, amount: int) -> None:
-        """Let a counter grow at a cycle, now if that has passed."""
-        if self.tell is not None:
-            self.tell.posted("load", counter.signal, cycle)
+    def _later(self, queue: Queue, cycle: int, counter: Counter, amount: int) -> None:
+        """Add to a counter at a cycle, or now if that has passed."""
+        if self.emitter is not None:
+            self.emitter.posted(queue, counter.signal, cycle)
         delay = cycle - int(self.env.now)
         if delay <= 0:
             counter.add(amount)
@@ -204,31 +237,32 @@ class _CoreQueues:
         assert timeout.callbacks is not None
         timeout.callbacks.append(lambda _: counter.add(amount))
 
-    def _await_store(self, instance: CommandInstance, load: Load, due: int) -> Process:
-        """Wait until what is read has been written: this core's samples so far, or every core's gradient."""
+    def _await_store(self, queue: Queue, instance: CommandInstance, load: Load, due: int) -> Process:
+        """Wait until the data of a load are in DRAM: this core's samples so far, or the gradients of all cores."""
         tensor = load.transfer.tensor
         if load.after is After.ALL:
             for core in self.machine.cores:
                 whole = core.in_dram[tensor.name]
                 needed = self.machine.instances.stores(core.index)[tensor.name] * tensor.nbytes
                 if whole.value < needed:
-                    yield whole.reached(needed, "load", self.tell)
+                    yield whole.reached(needed, queue, self.emitter)
             return
         needed = instance.stored_before(load, due)
         counter = self.in_dram[tensor.name]
         if counter.value < needed:
-            yield counter.reached(needed, "load", self.tell)
+            yield counter.reached(needed, queue, self.emitter)
 
     def _transfer(
-        self, instance: CommandInstance, step: int, nbytes: int, index: int, move: Load | Store
+        self, name: Queue, instance: CommandInstance, step: int, nbytes: int, index: int, move: Load | Store
     ) -> Generator[simpy.Event, Any, int]:
-        """Move bytes in turns of `REQUEST_BYTES`; return the cycle at which the last of them is there.
+        """Move bytes in requests of `REQUEST_BYTES`; return the cycle at which the last of them is there.
 
-        What is compressed in DRAM passes the buffer's port dense.
+        Data that are compressed in DRAM pass the buffer's port dense.
         """
         env, memory, transfer = self.env, self.machine.memory, move.transfer
         write = transfer.write
-        packed = instance.table.packed.get((write, index, step), nbytes)
+        compressed = instance.table.packed
+        packed = compressed.get(StepMove(write, index, step), nbytes) if compressed else nbytes
         self.machine.moved[transfer.traffic_class, write] += packed
         queue = self.index + write * len(self.machine.cores)
         begun = now = done = int(env.now)
@@ -242,96 +276,109 @@ class _CoreQueues:
                 yield env.timeout(port_free - now)
                 now = port_free
             left -= part
-        if self.tell is not None:
-            self.tell.moved("store" if write else "load", begun, instance, step, nbytes, transfer.tensor.name)
+        if self.emitter is not None:
+            self.emitter.moved(name, begun, instance, step, nbytes, transfer.tensor.name)
         return max(done, now)
 
-    # -- array queue -----------------------------------------------------------------------------------
+    # -- computing units -------------------------------------------------------------------------------
 
-    def array_queue(self) -> Process:
-        """Run the output tiles of each GEMM step when its operands are there and an accumulator is free."""
-        sequence = finished = 0
-        free_at = 0
-        drained: list[int] = []
+    def compute_queue(self, unit: _ComputingUnit) -> Process:
+        """Work on every command that has a stage on this unit."""
         for instance in self.machine.instances.of(self.index):
-            command, table = instance.command, instance.table
-            if not command.work.array_cycles:
-                sequence += command.steps
-                continue
-            self._at["array"] = command.name
-            awaits = command.waits or command.overwrites
-            row = self.rows[command.unit, command.phase]
-            for step in range(command.steps):
-                sequence += 1
-                idle_from = int(self.env.now)
-                if self.loaded.value < sequence:
-                    yield self.loaded.reached(sequence, "array", self.tell)
-                    self.stalls.dram += int(self.env.now) - idle_from
-                if command.begins_time_step(step) and self.computed.value < sequence - 1:
-                    yield self.computed.reached(sequence - 1, "array", self.tell)  # what the step before hands on
-                idle_from = int(self.env.now)
-                if awaits:
-                    yield from self._await_tokens("array", instance, step)
-                if len(drained) >= DRAIN_SLOTS and self.computed.value < drained[-DRAIN_SLOTS]:
-                    yield self.computed.reached(drained[-DRAIN_SLOTS], "array", self.tell)
-                self.stalls.vector += int(self.env.now) - idle_from
-                filled = self.env.now > free_at or not finished
-                if filled:
-                    yield self.env.timeout(command.work.fill_cycles)
-                cycles = table.array[step]
-                yield self.env.timeout(cycles)
-                free_at = int(self.env.now)
-                row.array += cycles
-                self.array_busy += cycles
-                finished += 1
-                drained = [*drained[-DRAIN_SLOTS:], sequence]
-                self.multiplied.add(1)
-                if self.tell is not None:
-                    self.tell.multiplied(instance, step, filled)
-                    self.tell.posted("array", self.multiplied.signal)
+            number = instance.stage_on(unit.name)
+            if number is not None:
+                self._at[unit.name] = instance.command.name
+                yield from self._run_stage(unit, instance, number)
 
-    def _await_tokens(self, queue: Queue, instance: CommandInstance, step: int) -> Process:
-        """Wait for the resident tensors that a step reads."""
-        for name, needed, sample_bytes in instance.table.waits[step]:
-            counter = self.on_chip[name]
-            threshold = needed + sample_bytes * instance.first_sample
-            if counter.value < threshold:
-                yield counter.reached(threshold, queue, self.tell)
-        for name, needed, sample_bytes in instance.table.overwrites[step]:
-            counter = self.in_dram[name]
-            threshold = needed + sample_bytes * instance.first_sample
-            if counter.value < threshold:
-                yield counter.reached(threshold, queue, self.tell)
-
-    # -- vector queue ----------------------------------------------------------------------------------
-
-    def vector_queue(self) -> Process:
-        """Drain the array's steps and run the sweeps of everything that is no GEMM."""
-        sequence = gemm_steps = 0
-        for instance in self.machine.instances.of(self.index):
-            command, table = instance.command, instance.table
-            self._at["vector"] = command.name
-            awaits = command.waits or command.overwrites
-            row = self.rows[command.unit, command.phase]
-            gemm = command.work.array_cycles > 0
-            for step in range(command.steps):
-                sequence += 1
-                if gemm:
-                    gemm_steps += 1
-                    if self.multiplied.value < gemm_steps:
-                        yield self.multiplied.reached(gemm_steps, "vector", self.tell)
-                    if command.ends_time_step(step):
-                        yield self.env.timeout(command.work.drain_cycles)
-                else:
-                    if self.loaded.value < sequence:
-                        yield self.loaded.reached(sequence, "vector", self.tell)
-                    if awaits:
-                        yield from self._await_tokens("vector", instance, step)
-                cycles = table.vector[step]
-                if cycles:
-                    yield self.env.timeout(cycles)
-                row.vector += cycles
+    def _run_stage(self, unit: _ComputingUnit, instance: CommandInstance, number: int) -> Process:
+        """Work on a command's steps in one stage: each begins when its inputs are there and its results have room."""
+        env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
+        before, after = self._mark(instance, number - 1), self._mark(instance, number + 1)
+        awaits_more = bool(command.waits or command.overwrites or command.time_steps)
+        for step in range(command.steps):
+            if before is not None:
+                if before.done.value <= before.steps + step or command.ends_time_step(step):
+                    yield from self._await_results(unit, instance, number, step)
+            elif awaits_more or self.loaded.value <= instance.steps_before + step:
+                yield from self._await_operands(unit, instance, step)
+            if after is not None and len(held) == held.maxlen and held[0].done.value < held[0].steps:
+                yield from self._await_slot(unit)
+            if env.now > unit.free_at:
+                yield from self._fill(unit, command.work.stages[number].fill_cycles)
+            if cycles[step]:
+                yield env.timeout(cycles[step])
+            unit.free_at = int(env.now)
+            if after is None:
                 self._finish(instance, step)
+            else:
+                held.append(_Mark(after.done, after.steps + step + 1))
+            unit.done.add(1)
+            if self.emitter is not None:
+                self._report(self.emitter, unit, instance, number, step)
+        unit.busy_cycles += sum(cycles)
+        self.rows[command.row].busy_cycles[unit.name] += sum(cycles)
+
+    def _mark(self, instance: CommandInstance, number: int) -> _Mark | None:
+        """Return the steps of earlier commands on the unit of a command's stage; None if there is no such stage."""
+        stages = instance.command.work.stages
+        if not 0 <= number < len(stages):
+            return None
+        return _Mark(self.units[stages[number].unit].done, instance.stage_steps_before[number])
+
+    def _await_operands(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
+        """Wait for all that the first stage of a step reads."""
+        command, env = instance.command, self.env
+        needed = instance.steps_before + step + 1
+        if self.loaded.value < needed:
+            idle_from = int(env.now)
+            yield self.loaded.reached(needed, unit.name, self.emitter)
+            unit.dram_stall_cycles += int(env.now) - idle_from
+        if command.begins_time_step(step):  # it needs what the time step before hands on
+            done, before = self._finished(instance)
+            if done.value < before + step:
+                yield done.reached(before + step, unit.name, self.emitter)
+        if command.waits or command.overwrites:
+            idle_from = int(env.now)
+            yield from self._await_tokens(unit, instance, step)
+            unit.unit_stall_cycles += int(env.now) - idle_from
+
+    def _await_results(self, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int) -> Process:
+        """Wait for the results of the stage before; at the end of every time step they come with the drain."""
+        before = instance.command.work.stages[number - 1]
+        done, needed = self.units[before.unit].done, instance.stage_steps_before[number - 1] + step + 1
+        if done.value < needed:
+            idle_from = int(self.env.now)
+            yield done.reached(needed, unit.name, self.emitter)
+            unit.unit_stall_cycles += int(self.env.now) - idle_from
+        if before.drain_cycles and instance.command.ends_time_step(step):
+            yield self.env.timeout(before.drain_cycles)
+            if self.emitter is not None:
+                self.emitter.drained(unit.name, before.drain_cycles)
+
+    def _await_slot(self, unit: _ComputingUnit) -> Process:
+        """Wait until the results of the earliest step that the unit holds have been taken."""
+        idle_from = int(self.env.now)
+        yield unit.held[0].done.reached(unit.held[0].steps, unit.name, self.emitter)
+        unit.unit_stall_cycles += int(self.env.now) - idle_from
+
+    def _fill(self, unit: _ComputingUnit, cycles: int) -> Process:
+        """Fill a unit that was idle."""
+        if cycles:
+            yield self.env.timeout(cycles)
+            if self.emitter is not None:
+                self.emitter.filled(unit.name, cycles)
+
+    def _await_tokens(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
+        """Wait for the resident tensors that a step reads, and for those in DRAM whose space it writes over."""
+        for needs, counters in (
+            (instance.table.waits[step], self.on_chip),
+            (instance.table.overwrites[step], self.in_dram),
+        ):
+            for name, nbytes, sample_bytes in needs:
+                counter = counters[name]
+                threshold = nbytes + sample_bytes * instance.first_sample
+                if counter.value < threshold:
+                    yield counter.reached(threshold, unit.name, self.emitter)
 
     def _finish(self, instance: CommandInstance, step: int) -> None:
         """Post what a step has made, and give back what it has used."""
@@ -339,56 +386,66 @@ class _CoreQueues:
             self.on_chip[name].add(nbytes)
         if instance.table.gives[step]:
             self.space.give(instance.table.gives[step])
-        self.computed.add(1)
-        if self.tell is not None:
-            self.tell.swept(instance, step)
-            for name, _ in instance.table.posts[step]:
-                self.tell.posted("vector", self.on_chip[name].signal)
-            if instance.table.gives[step]:
-                self.tell.posted("vector", self.space.signal)
-            self.tell.posted("vector", self.computed.signal)
+        self.finished_steps += 1
+
+    def _report(
+        self, emitter: ProbeEmitter, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int
+    ) -> None:
+        """Report a unit's work on a step and the signals that it has posted."""
+        table = instance.table
+        emitter.worked(unit.name, instance, step, table.cycles[number][step])
+        if number == len(table.cycles) - 1:
+            for name, _ in table.posts[step]:
+                emitter.posted(unit.name, self.on_chip[name].signal)
+            if table.gives[step]:
+                emitter.posted(unit.name, self.space.signal)
+        emitter.posted(unit.name, unit.done.signal)
+
+    def _finished(self, instance: CommandInstance) -> _Mark:
+        """Return the steps of earlier commands on the unit that finishes a command's steps."""
+        return _Mark(self.units[instance.command.work.stages[-1].unit].done, instance.stage_steps_before[-1])
 
     # -- store queue -----------------------------------------------------------------------------------
 
-    def store_queue(self) -> Process:
+    def store_queue(self, queue: Queue) -> Process:
         """Write DRAM and give resident space back, in program order."""
-        sequence = frontier = 0
+        frontier = 0
         for instance in self.machine.instances.of(self.index):
             command, table = instance.command, instance.table
-            self._at["store"] = command.name
+            self._at[queue] = command.name
+            computed, before = self._finished(instance)
             for step in range(command.steps):
-                sequence += 1
                 if not table.stores[step]:
                     continue
-                if self.computed.value < sequence:
-                    yield self.computed.reached(sequence, "store", self.tell)
-                yield from self._store(instance, step)
-            if self.computed.value < sequence:
-                yield self.computed.reached(sequence, "store", self.tell)
+                if computed.value < before + step + 1:
+                    yield computed.reached(before + step + 1, queue, self.emitter)
+                yield from self._store(queue, instance, step)
+            if computed.value < before + command.steps:
+                yield computed.reached(before + command.steps, queue, self.emitter)
             released = command.stage_bytes + sum(size for _, size in command.releases)
             if instance.closes:
                 released += instance.segment.held_bytes
             if released:
                 self.space.give(released)
-                if self.tell is not None:
-                    self.tell.posted("store", self.space.signal)
-            row = self.rows[command.unit, command.phase]
+                if self.emitter is not None:
+                    self.emitter.posted(queue, self.space.signal)
+            row = self.rows[command.row]
             row.cycles += int(self.env.now) - frontier
             frontier = int(self.env.now)
             self.machine.command_done()
         self.end = frontier
         self.finished = True
 
-    def _store(self, instance: CommandInstance, step: int) -> Process:
+    def _store(self, queue: Queue, instance: CommandInstance, step: int) -> Process:
         """Write the results of one step to DRAM."""
         for index, nbytes, staged, visible in instance.table.stores[step]:
             store = instance.command.stores[index]
             if instance.happens(store):
-                yield from self._transfer(instance, step, nbytes, index, store)
+                yield from self._transfer(queue, instance, step, nbytes, index, store)
                 self.in_dram[store.transfer.tensor.name].add(visible)
-                if self.tell is not None:
-                    self.tell.posted("store", self.in_dram[store.transfer.tensor.name].signal)
+                if self.emitter is not None:
+                    self.emitter.posted(queue, self.in_dram[store.transfer.tensor.name].signal)
             if staged:
                 self.space.give(staged)
-                if self.tell is not None:
-                    self.tell.posted("store", self.space.signal)
+                if self.emitter is not None:
+                    self.emitter.posted(queue, self.space.signal)

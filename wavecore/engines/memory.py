@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import simpy
 
 from wavecore.engines.probe import Probe
 from wavecore.hardware.dram import PS_PER_SECOND, Dram
 from wavecore.hardware.specs import Accelerator
 
-REQUEST_BYTES = 64 * 1024  # a queue's instance: it lets others in after so many bytes
+REQUEST_BYTES = 64 * 1024  # a queue moves so many bytes before it is another queue's turn
+
+
+class _Request(NamedTuple):
+    """A request that waits to be served."""
+
+    arrived_ps: int
+    nbytes: int
+    write: bool
+    done: simpy.Event
 
 
 class SharedMemory:
-    """Arbitrates between the load and store queues of all cores.
+    """Serves the requests of the load and store queues of all cores, one at a time, in turn.
 
-    Queues are numbered so that all loads come before all stores; turns go round in that order, which keeps reads
-    with reads and writes with writes.
+    Queues are numbered so that all loads come before all stores, and served in that order, so that reads follow reads
+    and writes follow writes.
     """
 
     def __init__(
@@ -24,7 +35,7 @@ class SharedMemory:
         self._env = env
         self._dram = Dram(accelerator.memory)
         self._clock_hz = accelerator.chip.clock_hz
-        self._waiting: list[tuple[int, int, bool, simpy.Event] | None] = [None] * queues
+        self._waiting: list[_Request | None] = [None] * queues
         self._last = queues - 1
         memory = accelerator.memory
         self._stripe = memory.interleave_bytes * memory.channels
@@ -35,18 +46,21 @@ class SharedMemory:
         self.requests = 0
 
     def request(self, queue: int, nbytes: int, write: bool) -> simpy.Event:
-        """Ask for a transfer; the event fires when the bus is free again, with the cycle of the last data."""
+        """Ask for a transfer.
+
+        Return an event that fires when the bus is free again; its value is the cycle of the last data.
+        """
         event = self._env.event()
         arrived_ps = int(self._env.now) * PS_PER_SECOND // self._clock_hz
-        self._waiting[queue] = (arrived_ps, nbytes, write, event)
+        self._waiting[queue] = _Request(arrived_ps, nbytes, write, event)
         if not self._busy:
             self._serve()
         return event
 
     def _slots(self, queue: int, nbytes: int) -> int:
-        """Bytes of whole stripes that a request adds to its queue's stream.
+        """Return the bytes of whole stripes that a request adds to its queue's stream.
 
-        Requests of a queue continue where the last one ended, so what rounding one up takes, the next one gains.
+        Requests of a queue continue where the last one ended: a stripe that two of them share counts for the first.
         """
         stripe, start = self._stripe, self._offset[queue]
         end = start + nbytes

@@ -1,4 +1,4 @@
-"""How full the global buffers are over time, in bounded memory."""
+"""The occupancy of the global buffers over time, recorded in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COLUMNS = ("cycle", "core", "used_bytes")
 class Bins:
     """Values by cycle, in at most ``most`` bins of equal width, from cycle ``first`` on.
 
-    Two values of one bin become one through ``combine``, whose neutral element is 0.  The bins start ``width`` cycles
-    wide and are joined in pairs whenever time has outgrown them.
+    ``combine`` makes one of two values of a bin; 0 is its neutral element.  The bins are ``width`` cycles wide at first
+    and are joined in pairs, to twice the width, whenever a cycle lies beyond the last one.
     """
 
     def __init__(self, most: int, combine: Callable[[int, int], int], width: int = 1, first: int = 0) -> None:
@@ -29,7 +29,7 @@ class Bins:
         self._combine = combine
 
     def bin(self, cycle: int) -> int:
-        """The number of the bin that holds a cycle, which is there from now on."""
+        """Return the number of the bin that holds a cycle, after making room for it."""
         while (cycle - self.first) // self.width >= self._most:
             pairs = zip_longest(self.values[::2], self.values[1::2], fillvalue=0)
             self.values = [self._combine(one, other) for one, other in pairs]
@@ -45,7 +45,7 @@ class Bins:
         self.values[number] = self._combine(self.values[number], value)
 
     def points(self) -> list[tuple[int, int]]:
-        """(First cycle of a bin, its value), in order."""
+        """Return (first cycle, value) of every bin in order."""
         return [(self.first + number * self.width, value) for number, value in enumerate(self.values)]
 
 
@@ -58,13 +58,13 @@ class LevelOverTime:
         self._since = first
 
     def change(self, cycle: int, value: int) -> None:
-        """From ``cycle`` on the quantity is ``value``."""
+        """Set the quantity to ``value`` from ``cycle`` on."""
         self.hold(cycle)
         self.bins.add(cycle, value)
         self._value = value
 
     def hold(self, cycle: int) -> None:
-        """Up to ``cycle`` the quantity is what it was."""
+        """Keep the quantity as it is up to ``cycle``."""
         if cycle <= self._since:
             return
         last = self.bins.bin(cycle - 1)
@@ -84,11 +84,11 @@ class OccupancyRecorder(Probe):
         self._cores[core].change(cycle, used_bytes)
 
     def points(self) -> dict[int, list[tuple[int, int]]]:
-        """By core: (first cycle of a bin, the most bytes that were taken in it)."""
+        """Return by core (first cycle of a bin, the most bytes that were taken in it)."""
         return {core: self._cores[core].bins.points() for core in sorted(self._cores)}
 
     def csv(self) -> str:
-        """The points as a table of `COLUMNS`, core by core."""
+        """Return the points as a table of `COLUMNS`, core by core."""
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -1,27 +1,27 @@
-"""What the event engine tells those who watch it.
+"""What the event engine reports to a probe while it runs.
 
-All times are chip cycles.  A probe hears of things when they end, so that what it hears of two queues is not in the
-order of time; of one queue it is: what the queue does and what it waits for follow each other and never overlap.
+All times are chip cycles.  Work and waits are reported when they end, so reports of two queues are not in the order of
+time.  Those of one queue are: what the queue does and what it waits for follow each other and never overlap.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 from wavecore.engines.instances import CommandInstance
+from wavecore.hardware.specs import UnitKind
 
-Queue = Literal["load", "array", "vector", "store"]
-"""The queues of a core."""
+Queue = str
+"""The name of a unit of a core, which is that of its queue of commands: one of the accelerator's `UnitSpec`."""
 
 
 class Cause(StrEnum):
-    """What a queue waits for; all but fill and drain are posted by another queue."""
+    """What a queue waits for; another queue posts each of these but fill and drain."""
 
     LOADS = "loads"  # the step's operands from DRAM
     PRODUCTS = "products"  # the array's tiles of the step
-    RESULTS = "results"  # what the vector unit makes of a step, or the accumulators that it drains
+    RESULTS = "results"  # what a vector unit makes of a step, or the accumulators that it drains
     ON_CHIP = "on chip"  # a tensor that an earlier command makes or loads
     IN_DRAM = "in DRAM"  # a tensor that an earlier command stores
     SPACE = "space"  # room in the global buffer
@@ -31,15 +31,20 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What is posted and waited for: a cause on a core, and of which tensor if it is about one."""
+    """What is posted and waited for: a cause on a core, and the tensor or the unit of the core that it is about."""
 
     core: int
     cause: Cause
     tensor: str = ""
+    unit: str = ""
+
+
+DONE_CAUSES = {UnitKind.LOAD: Cause.LOADS, UnitKind.ARRAY: Cause.PRODUCTS, UnitKind.VECTOR: Cause.RESULTS}
+"""What a queue waits for when it waits for the finished steps of a unit of that kind."""
 
 
 class Probe:
-    """Watches a run.  Every method does nothing until it is overridden; none can change the run."""
+    """Watches a run: the engine calls these methods, which do nothing until they are overridden."""
 
     def worked(
         self,
@@ -62,10 +67,10 @@ class Probe:
         """A queue waited for ``signal`` from ``start`` to ``end``."""
 
     def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
-        """What a queue did last lets those go on who wait for ``signal``, at ``cycle``: now or soon."""
+        """What a queue did last ends the waits for ``signal`` at ``cycle``, which is now or later."""
 
     def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
-        """DRAM serves a request of ``nbytes``; its bus is taken from ``start`` to ``end``.
+        """DRAM serves a request of ``nbytes``; its bus is occupied from ``start`` to ``end``.
 
         Queues are numbered over the chip: the load queues of all cores, then their store queues.
         """
@@ -91,26 +96,26 @@ class Probes(Probe):
         nbytes: int = 0,
         tensor: str = "",
     ) -> None:
-        """Pass it on."""
+        """Report it to every probe."""
         for probe in self.probes:
             probe.worked(core, queue, start, end, instance, step, nbytes, tensor)
 
     def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
-        """Pass it on."""
+        """Report it to every probe."""
         for probe in self.probes:
             probe.waited(core, queue, start, end, signal)
 
     def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
-        """Pass it on."""
+        """Report it to every probe."""
         for probe in self.probes:
             probe.posted(core, queue, cycle, signal)
 
     def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
-        """Pass it on."""
+        """Report it to every probe."""
         for probe in self.probes:
             probe.requested(queue, start, end, nbytes, write)
 
     def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
-        """Pass it on."""
+        """Report it to every probe."""
         for probe in self.probes:
             probe.occupied(core, cycle, used_bytes)

@@ -1,33 +1,73 @@
-"""A command's steps spelled out: the bytes, waits and posts of each, computed once and used by every iteration."""
+"""What each step of a command does: its bytes, waits, posts and cycles, computed once and used by every iteration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wavecore.program.commands import Command, Flow, Load, Store, Token, due, progress
 
 
+class StepLoad(NamedTuple):
+    """A step's part of a load: which load of the command, its bytes, and those of this and all earlier steps."""
+
+    number: int
+    nbytes: int
+    due_bytes: int
+
+
+class StepNeed(NamedTuple):
+    """Bytes of a tensor that a step needs: those of this sub-batch, beside ``sample_bytes`` for each sample before."""
+
+    tensor: str
+    nbytes: int
+    sample_bytes: int
+
+
+class StepPost(NamedTuple):
+    """Bytes of a tensor that are on chip when a step has ended, and were not before."""
+
+    tensor: str
+    nbytes: int
+
+
+class StepStore(NamedTuple):
+    """A step's part of a store: which store of the command, its bytes, those that free their space in the buffer when
+    they have left, and those of samples that are now complete in DRAM."""
+
+    number: int
+    nbytes: int
+    staged_bytes: int
+    visible_bytes: int
+
+
+class StepMove(NamedTuple):
+    """One step of one of a command's loads or stores."""
+
+    write: bool
+    number: int
+    step: int
+
+
 @dataclass(frozen=True, slots=True)
 class StepTable:
-    """Per step (outer index) of one command.
+    """What each step of one command does; the outer index of every list but ``cycles`` is the step.
 
-    ``loads``: (index of the load, bytes, bytes due so far); ``takes``: buffer bytes that the step needs beside
-    reservations; ``gives``: those that its end frees; ``waits`` and ``overwrites``: (tensor,
-    bytes that must be on chip, or in DRAM, bytes of a sample); ``posts``:
-    (tensor, bytes that are new); ``stores``: (index of the store, bytes, staged bytes, bytes newly visible).
-    ``packed``: DRAM bytes of a tensor that is compressed there, by (is a store, index, step).
+    ``takes``: bytes of the buffer that the step needs beside reservations; ``gives``: those that its end frees.
+    ``waits``: what must be on chip, ``overwrites``: what must be in DRAM before the step works.
+    ``cycles``: of each stage, the cycles of each step.
+    ``packed``: DRAM bytes of transfers that are compressed there.
     """
 
-    loads: list[list[tuple[int, int, int]]]
+    loads: list[list[StepLoad]]
     takes: list[int]
     gives: list[int]
-    waits: list[list[tuple[str, int, int]]]
-    overwrites: list[list[tuple[str, int, int]]]
-    posts: list[list[tuple[str, int]]]
-    stores: list[list[tuple[int, int, int, int]]]
-    array: list[int]
-    vector: list[int]
-    packed: dict[tuple[bool, int, int], int]
+    waits: list[list[StepNeed]]
+    overwrites: list[list[StepNeed]]
+    posts: list[list[StepPost]]
+    stores: list[list[StepStore]]
+    cycles: tuple[list[int], ...]
+    packed: dict[StepMove, int]
 
 
 def _deltas(cumulative: list[int]) -> list[int]:
@@ -38,15 +78,15 @@ def _spread(total: int, steps: int) -> list[int]:
     return _deltas([total * (step + 1) // steps for step in range(steps)])
 
 
-def _needs(command: Command, tokens: tuple[Token, ...]) -> list[list[tuple[str, int, int]]]:
+def _needs(command: Command, tokens: tuple[Token, ...]) -> list[list[StepNeed]]:
     return [
-        [(token.tensor, due(token.flow, command, step), token.flow.sample_bytes) for token in tokens]
+        [StepNeed(token.tensor, due(token.flow, command, step), token.flow.sample_bytes) for token in tokens]
         for step in range(command.steps)
     ]
 
 
 def step_table(command: Command) -> StepTable:
-    """Spell out a command's steps."""
+    """Compute what each step of a command does."""
     takes, gives = [0] * command.steps, [0] * command.steps
     return StepTable(
         _loads(command, takes, gives),
@@ -56,14 +96,13 @@ def step_table(command: Command) -> StepTable:
         _needs(command, command.overwrites),
         _posts(command),
         _stores(command, takes),
-        _spread(command.work.array_cycles, command.steps),
-        _spread(command.work.vector_cycles, command.steps),
+        tuple(_spread(stage.cycles, command.steps) for stage in command.work.stages),
         _packed(command),
     )
 
 
-def _packed(command: Command) -> dict[tuple[bool, int, int], int]:
-    """DRAM bytes of the steps of compressed transfers: even shares, which add up to the whole."""
+def _packed(command: Command) -> dict[StepMove, int]:
+    """Return the DRAM bytes of the steps of compressed transfers: even shares, which add up to the whole."""
     packed = {}
     moves: list[tuple[int, Load | Store]] = [*enumerate(command.loads), *enumerate(command.stores)]
     for index, move in moves:
@@ -72,20 +111,20 @@ def _packed(command: Command) -> dict[tuple[bool, int, int], int]:
             moved = due if isinstance(move, Load) else progress
             dense = [moved(move.flow, command, step) for step in range(command.steps)]
             for step, nbytes in enumerate(_deltas([each * whole // move.flow.total for each in dense])):
-                packed[isinstance(move, Store), index, step] = nbytes
+                packed[StepMove(isinstance(move, Store), index, step)] = nbytes
     return packed
 
 
-def _loads(command: Command, takes: list[int], gives: list[int]) -> list[list[tuple[int, int, int]]]:
-    """The loads of each step; books the space that they take and give back."""
+def _loads(command: Command, takes: list[int], gives: list[int]) -> list[list[StepLoad]]:
+    """Return the loads of each step, and add the space that they take and give back to ``takes`` and ``gives``."""
     steps = range(command.steps)
-    loads: list[list[tuple[int, int, int]]] = [[] for _ in steps]
+    loads: list[list[StepLoad]] = [[] for _ in steps]
     for index, load in enumerate(command.loads):
         dues = [due(load.flow, command, step) for step in steps]
         news = _deltas(dues)
         for step in steps:
             if news[step]:
-                loads[step].append((index, news[step], dues[step]))
+                loads[step].append(StepLoad(index, news[step], dues[step]))
         if load.freed is not None:
             freed = Flow(load.flow.total, load.freed)
             for step, given in enumerate(_deltas([progress(freed, command, step) for step in steps])):
@@ -94,10 +133,10 @@ def _loads(command: Command, takes: list[int], gives: list[int]) -> list[list[tu
     return loads
 
 
-def _stores(command: Command, takes: list[int]) -> list[list[tuple[int, int, int, int]]]:
-    """The stores of each step; books the space that staged results take."""
+def _stores(command: Command, takes: list[int]) -> list[list[StepStore]]:
+    """Return the stores of each step, and add the space that staged results take to ``takes``."""
     steps = range(command.steps)
-    stores: list[list[tuple[int, int, int, int]]] = [[] for _ in steps]
+    stores: list[list[StepStore]] = [[] for _ in steps]
     for index, store in enumerate(command.stores):
         sent = _deltas([progress(store.flow, command, step) for step in steps])
         visible = Flow(store.flow.total, store.visible)
@@ -106,16 +145,16 @@ def _stores(command: Command, takes: list[int]) -> list[list[tuple[int, int, int
             staged = sent[step] if store.staged else 0
             takes[step] += staged
             if sent[step] or seen[step]:
-                stores[step].append((index, sent[step], staged, seen[step]))
+                stores[step].append(StepStore(index, sent[step], staged, seen[step]))
     return stores
 
 
-def _posts(command: Command) -> list[list[tuple[str, int]]]:
+def _posts(command: Command) -> list[list[StepPost]]:
     steps = range(command.steps)
-    posts: list[list[tuple[str, int]]] = [[] for _ in steps]
+    posts: list[list[StepPost]] = [[] for _ in steps]
     for token in command.posts:
         made = _deltas([progress(token.flow, command, step) for step in steps])
         for step in steps:
             if made[step]:
-                posts[step].append((token.tensor, made[step]))
+                posts[step].append(StepPost(token.tensor, made[step]))
     return posts

@@ -13,7 +13,7 @@ Event = simpy.Event
 class Counter:
     """A number that only grows; processes wait until it has reached what they need.
 
-    ``signal`` is what it stands for: queues that wait tell of it if they have a teller.
+    ``signal`` is what it stands for in the reports of waits to a probe.
     """
 
     __slots__ = ("_env", "_waiters", "signal", "value")
@@ -24,11 +24,11 @@ class Counter:
         self._waiters: list[tuple[int, Event]] = []
         self.value = 0
 
-    def reached(self, threshold: int, queue: Queue = "load", tell: ProbeEmitter | None = None) -> Event:
-        """An event that fires once the counter is at ``threshold``."""
+    def reached(self, threshold: int, queue: Queue = "", emitter: ProbeEmitter | None = None) -> Event:
+        """Return an event that fires once the counter is at ``threshold``; ``queue`` waits for it."""
         event = self._env.event()
-        if tell is not None:
-            tell.waits(queue, self.signal, event)
+        if emitter is not None:
+            emitter.waits(queue, self.signal, event)
         if self.value >= threshold:
             event.succeed()
         else:
@@ -36,7 +36,7 @@ class Counter:
         return event
 
     def add(self, amount: int) -> None:
-        """Let the counter grow and wake whom that satisfies."""
+        """Add to the counter, and fire the events whose threshold it has reached."""
         self.value += amount
         if self._waiters:
             still = []
@@ -52,7 +52,7 @@ class Counter:
 
 
 class TensorCounters(dict[str, Counter]):
-    """Counters of tensors, made when they are first asked for."""
+    """Counters by tensor, each made when it is first read."""
 
     def __init__(self, env: simpy.Environment, core: int, cause: Cause) -> None:
         super().__init__()
@@ -71,11 +71,13 @@ class Space:
     Allocation is by bytes: the buffer is paged finely enough that fragmentation plays no part.
     """
 
-    __slots__ = ("_env", "_tell", "_waiter", "capacity", "peak", "signal", "used")
+    __slots__ = ("_emitter", "_env", "_waiter", "capacity", "peak", "signal", "used")
 
-    def __init__(self, env: simpy.Environment, capacity: int, signal: Signal, tell: ProbeEmitter | None = None) -> None:
+    def __init__(
+        self, env: simpy.Environment, capacity: int, signal: Signal, emitter: ProbeEmitter | None = None
+    ) -> None:
         self._env = env
-        self._tell = tell
+        self._emitter = emitter
         self.signal = signal
         self.capacity = capacity
         self.used = 0
@@ -83,29 +85,29 @@ class Space:
         self._waiter: tuple[int, Event] | None = None
 
     def fits(self, nbytes: int) -> bool:
-        """Whether so much is free now."""
+        """Return whether so many bytes are free now."""
         return self.used + nbytes <= self.capacity
 
     def take(self, nbytes: int) -> None:
-        """Take what `fits`."""
+        """Take bytes that are free."""
         self.used += nbytes
         self.peak = max(self.peak, self.used)
-        if self._tell is not None:
-            self._tell.occupied(self.used)
+        if self._emitter is not None:
+            self._emitter.occupied(self.used)
 
-    def room(self, nbytes: int) -> Event:
-        """An event that fires once ``nbytes`` are free."""
+    def room(self, nbytes: int, queue: Queue = "") -> Event:
+        """Return an event that fires once ``nbytes`` are free; ``queue`` waits for it."""
         event = self._env.event()
-        if self._tell is not None:
-            self._tell.waits("load", self.signal, event)
+        if self._emitter is not None:
+            self._emitter.waits(queue, self.signal, event)
         self._waiter = (nbytes, event)
         return event
 
     def give(self, nbytes: int) -> None:
-        """Give bytes back and wake the waiter if it now fits."""
+        """Give bytes back, and fire the event of the process that waits if its bytes are now free."""
         self.used -= nbytes
-        if self._tell is not None:
-            self._tell.occupied(self.used)
+        if self._emitter is not None:
+            self._emitter.occupied(self.used)
         if self._waiter is not None and self.fits(self._waiter[0]):
             event = self._waiter[1]
             self._waiter = None

@@ -1,16 +1,15 @@
-"""The requests that the event engine makes, written as another DRAM simulator's input."""
+"""The DRAM requests of the event engine, written as the input of another DRAM simulator."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from wavecore.common.files import staged_text
 from wavecore.engines.probe import Probe
-from wavecore.errors import FileError
 from wavecore.hardware.dram import TraceFormat, TraceWriter
 
 ACCESS_BYTES = 64
@@ -19,8 +18,8 @@ ACCESS_BYTES = 64
 class DramTrace(Probe):
     """Writes every request as accesses of `ACCESS_BYTES`, at the chip cycle in which it is granted.
 
-    Each queue of a core is a stream of its own, in which a request continues where the last one ended: an access
-    that two requests share is written with the first, so that a stream has its bytes rounded up once.
+    Each queue of a core is a stream of addresses in which a request continues where the last one ended.  An access
+    that two requests share is written with the first, so that only the end of a stream is rounded up.
     """
 
     def __init__(self, file: TextIO, trace_format: TraceFormat) -> None:
@@ -43,14 +42,5 @@ def dram_trace(path: Path, trace_format: TraceFormat) -> Iterator[DramTrace]:
 
     Raises `FileError` if the file cannot be written.
     """
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with temporary.open("w", encoding="ascii", newline="\n") as file:
-                yield DramTrace(file, trace_format)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
+    with staged_text(path, encoding="ascii") as stream:
+        yield DramTrace(stream, trace_format)

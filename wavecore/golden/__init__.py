@@ -1,1 +1,1 @@
-"""Slow, exact references that share no code with what they judge."""
+"""Slow, exact reference models that share no code with what they check."""

@@ -1,14 +1,14 @@
-"""The weight-stationary array, register by register: the referee of `wavecore.hardware.array`.
+"""The weight-stationary array, register by register: an independent check of `hardware.dataflows.weight_stationary`.
 
-The two share no code.
+The two modules share no code.
 
-Every element holds an operand, a partial sum and one or two weights.  A cycle reads all registers, then
-writes all of them at one clock edge:
+Every element holds an operand, a partial sum and one or two weights.  In each cycle all registers are read, and then
+all are written at one clock edge:
 
 * an operand moves one column to the right; a partial sum moves one row down, plus weight x operand;
 * a weight moves one row down until it has reached its own row, and then stays;
 * the first operand of a wave carries a mark: where it passes, an element with two weight registers
-  latches the loaded weight (and multiplies by it in that very cycle).
+  latches the loaded weight and multiplies by it in the same cycle.
 
 Row r of the operands enters r cycles after row 0, column c of the weights c cycles after column 0.  Cycle 0
 is the one in which the first weight row enters; an output's cycle is the one in which the element at
@@ -19,8 +19,8 @@ With ``weight_load="skewed"`` everything enters at row ``rows - e``, ``e = min(K
 e rows next to the output edge.  With ``"global"`` one enable shifts all weights of the array at once, tiles
 are padded to its size, and everything enters at row 0.
 
-The controller looks only at the registers (see `_Controller`).  A start that would spoil a result raises
-`HazardError`, so a timetable can be shown to be the earliest: hurry one start by one cycle and it breaks.
+The controller decides from the state of the registers alone (see `_Controller`).  A start that would spoil a result
+raises `HazardError`.  So tests can show that a timetable is the earliest: one start a cycle earlier raises it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ EMPTY = -1
 
 
 class HazardError(InvariantError):
-    """Two things claim one register, or something arrives before what it needs."""
+    """Two words claim one register in the same cycle, or an operand arrives before its weight or partial sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """An ``m x k`` tile of A (``a``) past a ``k x n`` tile of B (``b``), for the product at (row, column).
+    """A pass of an ``m x k`` tile of A (``a``) over a ``k x n`` tile of B (``b``), for the product at (row, column).
 
     ``product_columns`` is n without padding; ``finishes`` marks the last wave of its output tile.
     """
@@ -68,7 +68,7 @@ class Timetable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayRun:
-    """What came out, and when; register writes are counted over all elements."""
+    """The product, when its elements left the array, and the register writes of all elements together."""
 
     product: Matrix
     cycles: int
@@ -81,12 +81,15 @@ class ArrayRun:
 
 
 def multiply(a: Matrix, b: Matrix, array: ArraySpec) -> ArrayRun:
-    """Multiply ``a`` (M x K) by ``b`` (K x N) on an idle ``array``."""
+    """Multiply ``a`` (M x K) by ``b`` (K x N) on an idle ``array``; return the product and its cycles."""
     return run_waves(cut_waves(a, b, array), array)
 
 
 def cut_waves(a: Matrix, b: Matrix, array: ArraySpec) -> list[Wave]:
-    """Cut a GEMM into waves: column blocks, then row tiles, then depth; full sizes first."""
+    """Cut a GEMM into waves: column blocks outermost, then row tiles, then depth.  Only the last of each may be short.
+
+    Tiles are int64 where both matrices are of integers, else float64.
+    """
     exact = np.int64 if np.issubdtype(np.result_type(a, b), np.integer) else np.float64
     waves = []
     for column in range(0, b.shape[1], array.columns):
@@ -104,19 +107,19 @@ def cut_waves(a: Matrix, b: Matrix, array: ArraySpec) -> list[Wave]:
 
 
 def run_waves(waves: Sequence[Wave], array: ArraySpec, timetable: Timetable | None = None) -> ArrayRun:
-    """Run ``waves`` in order on an idle ``array``, as early as its controller can or at the given times.
+    """Run ``waves`` in order on an idle ``array``, as early as its controller can or at the times of ``timetable``.
 
-    Waves that meet in an element of the product add up.  Raises `HazardError` where a given timetable
+    The results of all waves for one element of the product are added.  Raises `HazardError` where a given timetable
     would spoil a result.
     """
     grid = _Grid(array, array.rows - max(wave.b.shape[0] for wave in waves), waves[0].a.dtype)
-    control = _Controller(waves, array, timetable)
+    controller = _Controller(waves, array, timetable)
     outputs = _Accumulators(waves, array.columns)
     cycle = 0
     while outputs.missing:
-        control.decide(cycle, grid)
-        fed = _Edges(waves, control, array, cycle, grid.entry)
-        outputs.take(cycle, *grid.step(fed))
+        controller.decide(cycle, grid)
+        edges = _Edges(waves, controller, array, cycle, grid.entry)
+        outputs.take(cycle, *grid.step(edges))
         cycle += 1
         if cycle > (len(waves) + 1) * 4 * (array.rows + array.columns + array.tile_rows):
             raise HazardError(f"cycle {cycle}", f"{outputs.missing} outputs never left the array")
@@ -125,7 +128,7 @@ def run_waves(waves: Sequence[Wave], array: ArraySpec, timetable: Timetable | No
         cycles=outputs.finish_cycles[-1] + 1,
         first_output_cycle=outputs.finish_cycles[0],
         last_output_cycle=outputs.finish_cycles[-1],
-        timetable=control.timetable(),
+        timetable=controller.timetable(),
         operand_writes=grid.operand_writes,
         weight_writes=grid.weight_writes,
         partial_sum_writes=grid.partial_sum_writes,
@@ -133,7 +136,7 @@ def run_waves(waves: Sequence[Wave], array: ArraySpec, timetable: Timetable | No
 
 
 class _Controller:
-    """Starts loads and streams, from what the registers hold.
+    """Decides in each cycle, from what the registers hold, whether a load of weights or a stream of operands starts.
 
     A stream starts when its weights have entered and the stream before it has.  A load starts when the
     load before it has entered, and
@@ -143,7 +146,7 @@ class _Controller:
     * global, two registers: no element holds a loaded weight that it has not latched;
     * global, one register: the stream before it has entered and no element multiplies now.
 
-    The rest of the array follows the entry's first element in the same skew.
+    Only the first element of the entry row is examined: the rest of the array follows it in the same skew.
     """
 
     def __init__(self, waves: Sequence[Wave], array: ArraySpec, timetable: Timetable | None) -> None:
@@ -154,9 +157,11 @@ class _Controller:
         self.streams: list[int] = list(timetable.stream_cycles) if timetable else []
 
     def timetable(self) -> Timetable:
+        """Return the cycles of all starts."""
         return Timetable(load_cycles=tuple(self.loads), stream_cycles=tuple(self.streams))
 
     def decide(self, cycle: int, grid: _Grid) -> None:
+        """Start a stream, a load, both or neither in ``cycle``; with a given timetable do nothing."""
         if self.given:
             return
         if self._may_stream(cycle):
@@ -194,44 +199,45 @@ class _Controller:
 
 
 class _Edges:
-    """What enters in one cycle: weights by column at the entry row, operands by row at the left edge.
+    """The words that enter in one cycle: weights by column at the entry row, operands by row at the left edge.
 
-    Hops are how many elements a word still has to go beyond the one it enters; `EMPTY` is no word.
+    A word's hops are the elements that it still has to pass after the one it enters; `EMPTY` marks no word.
+    ``first`` marks the first operand of a wave.  ``shift_all`` is the global enable, on while weights enter.
     """
 
-    def __init__(self, waves: Sequence[Wave], control: _Controller, array: ArraySpec, cycle: int, entry: int):
+    def __init__(self, waves: Sequence[Wave], controller: _Controller, array: ArraySpec, cycle: int, entry: int):
         self.cycle = cycle
         self.shift_all = False
-        kind = waves[0].a.dtype
-        self.weight = np.zeros(array.columns, kind)
+        dtype = waves[0].a.dtype
+        self.weight = np.zeros(array.columns, dtype)
         self.weight_hops = np.full(array.columns, EMPTY)
-        self.operand = np.zeros(array.rows, kind)
+        self.operand = np.zeros(array.rows, dtype)
         self.operand_hops = np.full(array.rows, EMPTY)
         self.first = np.zeros(array.rows, bool)
         skew = 1 if array.weight_load == "skewed" else 0
-        for wave, start in zip(waves, control.loads, strict=False):
+        for wave, start in zip(waves, controller.loads, strict=False):
             self._feed_weights(wave.b, cycle - start, skew)
-        for wave, start in zip(waves, control.streams, strict=False):
+        for wave, start in zip(waves, controller.streams, strict=False):
             self._feed_operands(wave, cycle - start, entry)
         self.shift_all = not skew and bool((self.weight_hops != EMPTY).any())
 
-    def _feed_weights(self, tile: Matrix, since: int, skew: int) -> None:
+    def _feed_weights(self, tile: Matrix, cycles_since_start: int, skew: int) -> None:
         depth, width = tile.shape
-        if not 0 <= since < depth + width:
+        if not 0 <= cycles_since_start < depth + width:
             return
         for column in range(width):
-            hops = depth - 1 - (since - skew * column)
+            hops = depth - 1 - (cycles_since_start - skew * column)
             if 0 <= hops < depth:
                 self._require(self.weight_hops[column] == EMPTY, "two weights enter one column")
                 self.weight[column] = tile[hops, column]
                 self.weight_hops[column] = hops
 
-    def _feed_operands(self, wave: Wave, since: int, entry: int) -> None:
+    def _feed_operands(self, wave: Wave, cycles_since_start: int, entry: int) -> None:
         height, depth = wave.a.shape
-        if not 0 <= since < height + depth:
+        if not 0 <= cycles_since_start < height + depth:
             return
         for row in range(depth):
-            index = since - row
+            index = cycles_since_start - row
             if 0 <= index < height:
                 self._require(self.operand_hops[entry + row] == EMPTY, "two operands enter one row")
                 self.operand[entry + row] = wave.a[index, row]
@@ -246,38 +252,41 @@ class _Edges:
 class _Grid:
     """The elements' registers, each a rows x columns matrix.
 
-    ``loaded`` is the register in the shift chain: the second weight register, or the only one.
-    ``unlatched`` marks a loaded weight in its place that no wave has used.
+    ``loaded`` is the weight register in the shift chain: the second one, or the only one.
+    ``unlatched`` marks a loaded weight that is in its place and that no wave has used yet.
     """
 
-    def __init__(self, array: ArraySpec, entry: int, kind: np.dtype[Any]) -> None:
+    def __init__(self, array: ArraySpec, entry: int, dtype: np.dtype[Any]) -> None:
         shape = (array.rows, array.columns)
         self.array = array
         self.entry = entry
-        self.weight = np.zeros(shape, kind)
-        self.loaded = np.zeros(shape, kind)
+        self.weight = np.zeros(shape, dtype)
+        self.loaded = np.zeros(shape, dtype)
         self.loaded_hops = np.full(shape, EMPTY)
         self.unlatched = np.zeros(shape, bool)
-        self.operand = np.zeros(shape, kind)
+        self.operand = np.zeros(shape, dtype)
         self.operand_hops = np.full(shape, EMPTY)
         self.first = np.zeros(shape, bool)
-        self.partial_sum = np.zeros(shape, kind)
+        self.partial_sum = np.zeros(shape, dtype)
         self.partial_sum_valid = np.zeros(shape, bool)
         self.operand_writes = self.weight_writes = self.partial_sum_writes = 0
 
-    def step(self, fed: _Edges) -> tuple[NDArray[np.bool_], Matrix]:
-        """Play one cycle; return which columns deliver a result at the lower edge, and the results."""
-        operand = _from_left(self.operand, fed.operand)
-        operand_hops = _from_left(np.maximum(self.operand_hops, 0) - 1, fed.operand_hops)
-        valid = operand_hops != EMPTY
-        first = _from_left(self.first, fed.first) & valid
-        captured, weight_in, hops_in = self._arriving_weights(fed)
-        self._check(fed, captured, valid, first)
+    def step(self, edges: _Edges) -> tuple[NDArray[np.bool_], Matrix]:
+        """Run one cycle; return which columns deliver a result at the lower edge, and the results.
 
-        sums = _from_above(self.partial_sum, self.entry, np.zeros_like(fed.weight))
+        Raises `HazardError` as `_check` does, or if an operand meets no partial sum.
+        """
+        operand = _from_left(self.operand, edges.operand)
+        operand_hops = _from_left(np.maximum(self.operand_hops, 0) - 1, edges.operand_hops)
+        valid = operand_hops != EMPTY
+        first = _from_left(self.first, edges.first) & valid
+        captured, weight_in, hops_in = self._arriving_weights(edges)
+        self._check(edges, captured, valid, first)
+
+        sums = _from_above(self.partial_sum, self.entry, np.zeros_like(edges.weight))
         sums_valid = _from_above(self.partial_sum_valid, self.entry, valid[self.entry])
         if (valid & ~sums_valid).any():
-            raise HazardError(f"cycle {fed.cycle}", "an operand meets no partial sum")
+            raise HazardError(f"cycle {edges.cycle}", "an operand meets no partial sum")
         if self.array.weight_double_buffering:
             self.weight = np.where(first, self.loaded, self.weight)
             self.weight_writes += int(first.sum())
@@ -294,15 +303,16 @@ class _Grid:
         self.partial_sum_writes += int(sums_valid.sum())
         return sums_valid[-1], self.partial_sum[-1]
 
-    def _arriving_weights(self, fed: _Edges) -> tuple[NDArray[np.bool_], Matrix, Matrix]:
-        """Which elements take a weight at this edge, which, and how far it still has to go."""
-        weight_in = _from_above(self.loaded, self.entry, fed.weight)
-        hops_in = _from_above(np.maximum(self.loaded_hops, 0) - 1, self.entry, fed.weight_hops)
+    def _arriving_weights(self, edges: _Edges) -> tuple[NDArray[np.bool_], Matrix, Matrix]:
+        """Return which elements take a weight at this clock edge, these weights, and the hops they have left."""
+        weight_in = _from_above(self.loaded, self.entry, edges.weight)
+        hops_in = _from_above(np.maximum(self.loaded_hops, 0) - 1, self.entry, edges.weight_hops)
         if self.array.weight_load == "global":
-            return np.full(hops_in.shape, fed.shift_all), weight_in, hops_in
+            return np.full(hops_in.shape, edges.shift_all), weight_in, hops_in
         return hops_in != EMPTY, weight_in, hops_in
 
-    def _check(self, fed: _Edges, captured: Matrix, valid: Matrix, first: Matrix) -> None:
+    def _check(self, edges: _Edges, captured: Matrix, valid: Matrix, first: Matrix) -> None:
+        """Raise `HazardError` if a wave arrives before its weights, or a weight is lost or moved while in use."""
         hazards = [(first & ~self.unlatched, "a wave arrives before its weights")]
         if self.array.weight_load == "global":
             moves = bool(captured.any())
@@ -315,11 +325,14 @@ class _Grid:
                 hazards.append((captured & valid, "an element shifts and multiplies in one cycle"))
         for where, what in hazards:
             if where.any():
-                raise HazardError(f"cycle {fed.cycle}, element {np.argwhere(where)[0].tolist()}", what)
+                raise HazardError(f"cycle {edges.cycle}, element {np.argwhere(where)[0].tolist()}", what)
 
 
 class _Accumulators:
-    """The product, below the lower edge: a column's results come in the order of the waves and their rows."""
+    """The accumulators below the lower edge, which hold the product.
+
+    The results of a column arrive in the order of the waves, and of the rows in each; ``expected`` lists them.
+    """
 
     def __init__(self, waves: Sequence[Wave], columns: int) -> None:
         rows = max(wave.row + wave.a.shape[0] for wave in waves)
@@ -333,11 +346,11 @@ class _Accumulators:
 
     @property
     def missing(self) -> int:
-        """How many results have not come yet, those of padded columns included."""
+        """The number of results that have not arrived yet, those of padded columns included."""
         return sum(map(len, self.expected))
 
     def take(self, cycle: int, valid: NDArray[np.bool_], results: Matrix) -> None:
-        """Add one cycle's ``results`` of the columns that are ``valid``."""
+        """Add the ``results`` of one cycle to the product, for the columns that are ``valid``."""
         for column in np.flatnonzero(valid):
             wave, row = self.expected[column].pop()
             if column < wave.product_columns:
@@ -347,14 +360,15 @@ class _Accumulators:
 
 
 def _from_left(registers: Matrix, edge: Matrix) -> Matrix:
-    """What each element sees from its left neighbour's register, the first column from the edge."""
+    """Return the registers of each element's left neighbour; the first column reads the ``edge``."""
     return np.concatenate([edge[:, None], registers[:, :-1]], axis=1)
 
 
 def _from_above(registers: Matrix, entry: int, edge: Matrix) -> Matrix:
-    """What each element sees from the register above it, the entry row from the edge; rows above it idle."""
+    """Return the registers of the element above each; the entry row reads the ``edge``, rows above it are idle."""
     return np.concatenate([registers[:entry], edge[None, :], registers[entry:-1]], axis=0)
 
 
 def _pad(tile: Matrix, rows: int, columns: int) -> Matrix:
+    """Pad a tile with zeros to ``rows`` x ``columns``."""
     return np.pad(tile, ((0, rows - tile.shape[0]), (0, columns - tile.shape[1])))

@@ -1,4 +1,4 @@
-"""The array and vector queues: steps run when what they read is there, and commands end with their numbers."""
+"""The array and vector queues of a core: run steps when their operands are there, and compute at a command's end."""
 
 from __future__ import annotations
 
@@ -7,183 +7,202 @@ from collections.abc import Iterator
 import numpy as np
 
 from wavecore.golden.cores import CoreState
-from wavecore.golden.instances import ExecutedCommand, delta, freed
+from wavecore.golden.executed import ExecutedCommand, freed_bytes, new_bytes
 from wavecore.golden.operands import AnyArray
-from wavecore.golden.semantics import Given, evaluate, update
+from wavecore.golden.semantics import SampleData, evaluate, update
 from wavecore.golden.stores import Copy, DramTensor, broken
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import Load, Store, Token, due
 
-ACCUMULATED_STEPS = 2  # finished steps that the accumulators hold
+ACCUMULATOR_STEPS = 2  # steps whose results the accumulators below the array can hold
 
 
 def array_queue(core: CoreState) -> Iterator[bool]:
-    """Multiply, step by step, what is there."""
+    """Run the steps of commands with GEMMs; yield True after each and False while one waits.
+
+    A step waits for its loads, its tokens, room in the accumulators, and in a recurrent layer for the time step before.
+    """
     sequence = 0
-    for instance in core.instances:
-        if not instance.command.work.array_cycles:
-            sequence += instance.command.steps
+    for executed in core.commands:
+        if not executed.command.work.chained:
+            sequence += executed.command.steps
             continue
-        core.at["array"] = instance.where
-        for step in range(instance.command.steps):
+        core.positions["array"] = executed.where
+        for step in range(executed.command.steps):
             sequence += 1
             while (
-                core.loaded < sequence
-                or (instance.command.begins_time_step(step) and core.computed < sequence - 1)
-                or core.multiplied - core.drained >= ACCUMULATED_STEPS
-                or not _tokens(core, instance, step)
+                core.loaded_steps < sequence
+                or (executed.command.begins_time_step(step) and core.computed_steps < sequence - 1)
+                or core.multiplied_steps - core.drained_steps >= ACCUMULATOR_STEPS
+                or not _waits_satisfied(core, executed, step)
             ):
                 yield False
-            _check_reads(core, instance, step)
-            core.multiplied += 1
+            _check_reads(core, executed, step)
+            core.multiplied_steps += 1
             yield True
-    core.at.pop("array", None)
+    core.positions.pop("array", None)
 
 
-def _tokens(core: CoreState, instance: ExecutedCommand, step: int) -> bool:
-    """Whether the waits of a step are satisfied."""
+def _waits_satisfied(core: CoreState, executed: ExecutedCommand, step: int) -> bool:
+    """Return whether enough bytes are posted on chip and in DRAM for a step to begin."""
 
     def needed(token: Token) -> int:
-        return due(token.flow, instance.command, step) + token.flow.sample_bytes * instance.first_sample
+        return due(token.flow, executed.command, step) + token.flow.sample_bytes * executed.first_sample
 
     return all(
-        core.on_chip[instance.number, token.tensor] >= needed(token) for token in instance.command.waits
-    ) and all(core.in_dram[token.tensor] >= needed(token) for token in instance.command.overwrites)
+        core.on_chip_bytes[executed.segment_number, token.tensor] >= needed(token) for token in executed.command.waits
+    ) and all(core.in_dram_bytes[token.tensor] >= needed(token) for token in executed.command.overwrites)
 
 
-def _check_reads(core: CoreState, instance: ExecutedCommand, step: int) -> None:
-    """Everything that the results so far depend on must be there."""
-    if instance.segment.direction is Direction.UPDATE:
+def _check_reads(core: CoreState, executed: ExecutedCommand, step: int) -> None:
+    """Raise InvariantError if a batched operand is not there as far as the results of the steps so far depend on it."""
+    if executed.segment.direction is Direction.UPDATE:
         return
-    for name, needed in core.chip.needs(instance, step).items():
-        streams = next((load for load in instance.command.loads if load.transfer.tensor.name == name), None)
-        if streams is not None and not streams.posts:
-            last = step == instance.command.steps - 1
-            size = instance.bytes_of(core.tensors[name].nbytes)
-            there = instance.arrived[name] if streams.flow.total == size or last else needed
+    for name, needed in core.chip.needed_bytes(executed, step).items():
+        load = next((load for load in executed.command.loads if load.transfer.tensor.name == name), None)
+        if load is not None and not load.posts:
+            last = step == executed.command.steps - 1
+            size = executed.sub_batch_bytes(core.tensors[name].nbytes)
+            available = executed.loaded_bytes[name] if load.flow.total == size or last else needed
         else:
-            _check_awaited(core, instance, name, streams)
-            there = core.buffer.find(instance.where, instance.key(name), instance.name).ready_bytes
-        if there < needed:
+            _check_awaited(core, executed, name, load)
+            available = core.buffer.find(executed.where, executed.key(name), executed.name).ready_bytes
+        if available < needed:
             raise broken(
-                f"{instance.where}, step {step}", f"reads {needed} bytes of {name}, of which {there} are there"
+                f"{executed.where}, step {step}", f"reads {needed} bytes of {name}, of which {available} are there"
             )
 
 
-def _check_awaited(core: CoreState, instance: ExecutedCommand, name: str, load: Load | None) -> None:
-    """A tensor that a command finds on chip is one that it has waited for, whole."""
-    awaited = sum(token.flow.total for token in instance.command.waits if token.tensor == instance.stays.get(name))
+def _check_awaited(core: CoreState, executed: ExecutedCommand, name: str, load: Load | None) -> None:
+    """Raise InvariantError if a command reads a tensor on chip that it does not load and does not await as a whole."""
+    awaited = sum(
+        token.flow.total for token in executed.command.waits if token.tensor == executed.token_names.get(name)
+    )
     if load is None and not awaited:
-        raise broken(instance.where, f"reads {name}, which it neither loads nor waits for")
-    if load is None and awaited < instance.bytes_of(core.tensors[name].nbytes):
-        raise broken(instance.where, f"waits for {awaited} bytes of {name}, which has more")
+        raise broken(executed.where, f"reads {name}, which it neither loads nor waits for")
+    if load is None and awaited < executed.sub_batch_bytes(core.tensors[name].nbytes):
+        raise broken(executed.where, f"waits for {awaited} bytes of {name}, which has more")
 
 
 def vector_queue(core: CoreState) -> Iterator[bool]:
-    """Drain the array, run the sweeps, and with the last step of a command work out its results."""
+    """Drain the array or sweep a chunk, step by step, and compute a command's results at its last step.
+
+    Yields True after each step and False while one waits.
+    """
     sequence = gemm_steps = 0
-    for instance in core.instances:
-        command = instance.command
-        core.at["vector"] = instance.where
-        gemm = command.work.array_cycles > 0
+    for executed in core.commands:
+        command = executed.command
+        core.positions["vector"] = executed.where
+        gemm = command.work.chained
         for step in range(command.steps):
             sequence += 1
             gemm_steps += gemm
-            while core.multiplied < gemm_steps if gemm else core.loaded < sequence or not _tokens(core, instance, step):
+            while (
+                core.multiplied_steps < gemm_steps
+                if gemm
+                else core.loaded_steps < sequence or not _waits_satisfied(core, executed, step)
+            ):
                 yield False
             if not gemm:
-                _check_reads(core, instance, step)
-            core.drained = gemm_steps
-            _produce(core, instance, step)
-            core.buffer.used -= freed(command, step)
-            core.computed += 1
+                _check_reads(core, executed, step)
+            core.drained_steps = gemm_steps
+            _produce(core, executed, step)
+            core.buffer.used -= freed_bytes(command, step)
+            core.computed_steps += 1
             yield True
-    core.at.pop("vector", None)
+    core.positions.pop("vector", None)
 
 
-def _produce(core: CoreState, instance: ExecutedCommand, step: int) -> None:
-    """Make one step's results known, and on the last step make them."""
-    command = instance.command
+def _produce(core: CoreState, executed: ExecutedCommand, step: int) -> None:
+    """Post the bytes that one step makes; at the last step compute the values of all results."""
+    command = executed.command
     for token in command.posts:
-        new = delta(token.flow, command, step)
-        core.on_chip[instance.number, token.tensor] += new
-        resident = core.buffer.find(instance.where, instance.key(token.tensor))
+        new = new_bytes(token.flow, command, step)
+        core.on_chip_bytes[executed.segment_number, token.tensor] += new
+        resident = core.buffer.find(executed.where, executed.key(token.tensor))
         resident.ready_bytes += new
-        for key in instance.covered:
-            if new and token.tensor == instance.operation.writes[0]:
-                core.buffer.residents[key].taken_by = instance.name
-                core.buffer.residents[key].taken_bytes += new
+        for key in executed.overwritten:
+            if new and token.tensor == executed.operation.writes[0]:
+                core.buffer.residents[key].overwritten_by = executed.name
+                core.buffer.residents[key].overwritten_bytes += new
     if step < command.steps - 1:
         return
-    if instance.segment.direction is Direction.UPDATE:
-        _update(core, instance)
+    if executed.segment.direction is Direction.UPDATE:
+        _update(core, executed)
         return
-    given = Given(
-        core.chip.data.labels[core.mine][instance.samples],
-        {name: kept[core.mine][instance.samples] for name, kept in core.chip.data.kept.items()},
+    sample_data = SampleData(
+        core.chip.data.labels[core.sample_range][executed.sample_range],
+        {name: kept[core.sample_range][executed.sample_range] for name, kept in core.chip.data.dropout_masks.items()},
         core.chip.batch,
     )
-    reads = {use.tensor: _operand(core, instance, use.tensor) for use in instance.operation.reads}
-    results = evaluate(core.chip.meaning, instance.operation, reads, given)
+    reads = {use.tensor: _operand(core, executed, use.tensor) for use in executed.operation.reads}
+    results = evaluate(core.chip.meaning, executed.operation, reads, sample_data)
     core.loss += float(results.pop("loss", np.zeros(1)).sum())
     for name, value in results.items():
-        _deposit(core, instance, name, value)
+        _deposit(core, executed, name, value)
 
 
-def _operand(core: CoreState, instance: ExecutedCommand, name: str) -> AnyArray:
-    """The numbers of a tensor, from where the command finds it."""
-    if name in instance.loaded:
-        return instance.loaded[name].fetch(instance.where, name)
-    key = instance.key(name) if core.tensors[name].batched else instance.held(name)
-    resident = core.buffer.find(instance.where, key, instance.name)
+def _operand(core: CoreState, executed: ExecutedCommand, name: str) -> AnyArray:
+    """Return the values of an operand, loaded or in the buffer; raise InvariantError if there are none."""
+    if name in executed.loaded_copies:
+        return executed.loaded_copies[name].fetch(executed.where, name)
+    key = executed.key(name) if core.tensors[name].batched else executed.held_key(name)
+    resident = core.buffer.find(executed.where, key, executed.name)
     if resident.values is None:
-        raise broken(instance.where, f"reads {name} before it is there")
-    return resident.values.fetch(instance.where, name)
+        raise broken(executed.where, f"reads {name} before it is there")
+    return resident.values.fetch(executed.where, name)
 
 
-def _deposit(core: CoreState, instance: ExecutedCommand, name: str, value: AnyArray) -> None:
-    """Put a result where the command says: on chip, or beside the store that takes it away."""
-    stores = [store for store in instance.command.stores if store.transfer.tensor.name == name]
+def _deposit(core: CoreState, executed: ExecutedCommand, name: str, value: AnyArray) -> None:
+    """Put the values of a result into the buffer, into DRAM, or both, as the command posts and stores it.
+
+    Batched values go to DRAM here, though their bytes count as stored only when the store queue has written them.
+    Raises InvariantError if the command neither posts nor stores the result.
+    """
+    stores = [store for store in executed.command.stores if store.transfer.tensor.name == name]
     if not core.tensors[name].batched:
         if not stores:
-            raise broken(instance.where, f"makes {name}, which it does not store")
-        _accumulate(core, instance, name, value, stores[0])
+            raise broken(executed.where, f"makes {name}, which it does not store")
+        _accumulate(core, executed, name, value, stores[0])
         return
-    posted = any(token.tensor == name for token in instance.command.posts)
+    posted = any(token.tensor == name for token in executed.command.posts)
     if posted:
-        core.buffer.find(instance.where, instance.key(name)).values = Copy(DramTensor(value))
+        core.buffer.find(executed.where, executed.key(name)).values = Copy(DramTensor(value))
     elif not stores:
-        raise broken(instance.where, f"makes {name}, which it neither keeps nor stores")
-    if stores and instance.happens(stores[0]):
-        cell = core.dram[name]
-        if cell.values is None:
+        raise broken(executed.where, f"makes {name}, which it neither keeps nor stores")
+    if stores and executed.happens(stores[0]):
+        dram_tensor = core.dram[name]
+        if dram_tensor.values is None:
             empty = np.nan if value.dtype.kind == "f" else 0
-            cell.values = np.full((core.chip.per_core, value.shape[1]), empty, dtype=value.dtype)
-        cell.values[instance.samples] = value
+            dram_tensor.values = np.full((core.chip.per_core, value.shape[1]), empty, dtype=value.dtype)
+        dram_tensor.values[executed.sample_range] = value
 
 
-def _accumulate(core: CoreState, instance: ExecutedCommand, name: str, value: AnyArray, store: Store) -> None:
-    """Add a weight gradient to the partial sum of earlier iterations, in the buffer or from DRAM."""
+def _accumulate(core: CoreState, executed: ExecutedCommand, name: str, value: AnyArray, store: Store) -> None:
+    """Add a weight gradient to the partial sum of earlier iterations, which is in the buffer or loaded from DRAM.
+
+    Raises InvariantError if a partial sum in DRAM is not loaded.
+    """
     if store.transfer.when is When.LAST:
-        held = core.buffer.find(instance.where, instance.held(name))
-        total = value if held.values is None else held.values.fetch(instance.where, name) + value
+        held = core.buffer.find(executed.where, executed.held_key(name))
+        total = value if held.values is None else held.values.fetch(executed.where, name) + value
         held.values = Copy(DramTensor(total))
-        held.samples += instance.command.samples
-        instance.results[name] = total
+        held.samples += executed.command.samples
+        executed.results[name] = total
         return
-    if instance.iteration:
-        if name not in instance.loaded:
-            raise broken(instance.where, f"adds to {name} of earlier iterations, which it does not load")
-        value = value + instance.loaded[name].fetch(instance.where, name)
-    instance.results[name] = value
+    if executed.iteration:
+        if name not in executed.loaded_copies:
+            raise broken(executed.where, f"adds to {name} of earlier iterations, which it does not load")
+        value = value + executed.loaded_copies[name].fetch(executed.where, name)
+    executed.results[name] = value
 
 
-def _update(core: CoreState, instance: ExecutedCommand) -> None:
-    """This core's share of a layer's weights and momentum."""
+def _update(core: CoreState, executed: ExecutedCommand) -> None:
+    """Compute a layer's new weights and momentum; `storing` writes this core's share of them."""
     gradient, (master, momentum) = (
-        _operand(core, instance, f"{instance.command.unit}.{name}") for name in ("weight_gradient", "optimizer")
+        _operand(core, executed, f"{executed.command.unit}.{name}") for name in ("weight_gradient", "optimizer")
     )
     weight, velocity = update(gradient, master, momentum)
-    instance.results[f"{instance.command.unit}.weight"] = weight
-    instance.results[f"{instance.command.unit}.optimizer"] = np.stack([weight, velocity])
+    executed.results[f"{executed.command.unit}.weight"] = weight
+    executed.results[f"{executed.command.unit}.optimizer"] = np.stack([weight, velocity])

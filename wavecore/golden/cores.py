@@ -1,4 +1,4 @@
-"""The state of a chip that the interpreter runs a program on: what its queues see and change."""
+"""The state of the chip on which the interpreter runs a program: cores, buffers, DRAM and posted tokens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from wavecore.golden.instances import ExecutedCommand, instances_of
+from wavecore.golden.dependences import needed_bytes
+from wavecore.golden.executed import ExecutedCommand, executed_commands
 from wavecore.golden.numbers import StepData
 from wavecore.golden.operands import AnyArray
-from wavecore.golden.reach import needs
 from wavecore.golden.semantics import Semantics
 from wavecore.golden.sequences import gather
 from wavecore.golden.stores import Buffer, DramTensor, broken
@@ -19,7 +19,10 @@ from wavecore.training.graph import ROWS
 
 
 class Chip:
-    """All cores, their DRAM, and the step's numbers."""
+    """All cores, the DRAM tensors that they share (weights and optimizer state), and the numbers of the step.
+
+    ``updating`` are the tensors of which the update has stored anything.
+    """
 
     def __init__(self, meaning: Semantics, program: Program, data: StepData) -> None:
         self.meaning, self.program, self.data = meaning, program, data
@@ -35,62 +38,65 @@ class Chip:
             self.shared[f"{unit}.weight"] = DramTensor(weight.copy())
             self.shared[f"{unit}.optimizer"] = DramTensor(state)
         self.updating: set[str] = set()
-        self._needs: dict[int, list[dict[str, int]]] = {}
+        self._needed_bytes: dict[int, list[dict[str, int]]] = {}
         self.cores = [CoreState(self, index) for index in range(len(program.cores))]
 
-    def needs(self, instance: ExecutedCommand, step: int) -> dict[str, int]:
-        """What the results of a step depend on, worked out once a command."""
-        key = id(instance.command)
-        if key not in self._needs:
-            self._needs[key] = needs(self.meaning, instance.operation, instance.command)
-        return self._needs[key][step]
+    def needed_bytes(self, executed: ExecutedCommand, step: int) -> dict[str, int]:
+        """Return the bytes of each batched operand that the results of steps 0 to ``step`` depend on."""
+        key = id(executed.command)
+        if key not in self._needed_bytes:
+            self._needed_bytes[key] = needed_bytes(self.meaning, executed.operation, executed.command)
+        return self._needed_bytes[key][step]
 
 
 class CoreState:
-    """One core: its buffer, its part of DRAM, its tokens, and how far its queues are."""
+    """The state of one core: its buffer, its own tensors in DRAM, its tokens, and how far its queues are.
+
+    ``positions`` says for each queue which command it runs.  The batched tensors of a core are its own.
+    """
 
     def __init__(self, chip: Chip, index: int) -> None:
         self.chip, self.index = chip, index
         self.tensors = chip.tensors
         self.buffer = Buffer(chip.program.buffer_bytes)
         self.dram: dict[str, DramTensor] = defaultdict(DramTensor)
-        self.on_chip: Counter[tuple[int, str]] = Counter()  # tokens, by segment and tensor
-        self.in_dram: Counter[str] = Counter()  # tokens
-        self.loaded = self.multiplied = self.drained = self.computed = 0
+        self.on_chip_bytes: Counter[tuple[int, str]] = Counter()  # posted, by (segment, token)
+        self.in_dram_bytes: Counter[str] = Counter()  # stored and visible, by tensor
+        self.loaded_steps = self.multiplied_steps = self.drained_steps = self.computed_steps = 0
         self.loss: float = 0.0
-        self.at: dict[str, str] = {}
+        self.positions: dict[str, str] = {}
         first = index * chip.per_core
-        self.mine = slice(first, first + chip.per_core)
-        images = chip.data.images[self.mine]
+        self.sample_range = slice(first, first + chip.per_core)
+        images = chip.data.images[self.sample_range]
         name = chip.meaning.graph.layers[0].name
         self.dram[name] = DramTensor(images.reshape(len(images), -1), self.tensors[name].nbytes * len(images))
         words = images.reshape(len(images), -1)
-        for layer in chip.meaning.graph:  # of a table only the rows are read that the words name
+        for layer in chip.meaning.graph:  # an embedding reads only the rows of the words in its samples
             if isinstance(layer.kind, Embedding):
                 rows = f"{layer.name}{ROWS}"
                 values = gather(layer.kind, words, chip.data.weights[layer.name])
                 self.dram[rows] = DramTensor(values, self.tensors[rows].nbytes * len(images))
-        self.instances = list(instances_of(chip.program, chip.operations, index, chip.per_core))
+        self.commands = list(executed_commands(chip.program, chip.operations, index, chip.per_core))
         self.gradient_stores = Counter(
             store.transfer.tensor.name
-            for instance in self.instances
-            for store in instance.command.stores
-            if instance.happens(store)
+            for executed in self.commands
+            for store in executed.command.stores
+            if executed.happens(store)
         )
 
     def gradient(self, unit: str) -> AnyArray:
-        """This core's gradient of a unit's weights, from DRAM."""
+        """Return this core's gradient of a unit's weights from DRAM; raise InvariantError if it is not there."""
         values = self.dram[f"{unit}.weight_gradient"].values
         if values is None:
             raise broken(f"core {self.index}", f"{unit}.weight_gradient is not in DRAM")
         return values
 
-    def doing(self) -> str:
-        """Where each queue stands."""
-        return f"core {self.index}: " + ", ".join(f"{queue} queue in {what}" for queue, what in self.at.items())
+    def describe_positions(self) -> str:
+        """Return which command each queue runs, for an error message."""
+        return f"core {self.index}: " + ", ".join(f"{queue} queue in {what}" for queue, what in self.positions.items())
 
     def check_empty(self) -> None:
-        """Nothing is left in the buffer."""
-        left = ", ".join(self.buffer.left())
+        """Raise InvariantError if space of the buffer is still in use, or a tensor still in it."""
+        left = ", ".join(self.buffer.residents_left())
         if left or self.buffer.used:
             raise broken(f"core {self.index}", f"{self.buffer.used} bytes of the buffer were never freed: {left}")

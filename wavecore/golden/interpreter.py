@@ -1,19 +1,19 @@
-"""Runs a lowered program on real numbers and watches that every value is where, and when, the program says.
+"""Run a lowered program on real numbers, and check that every value is where and when the program says.
 
-The four queues of each core advance in a random order that only tokens, buffer space and the two steps that
-the accumulators hold restrict, so a value that is read too early is read too early in some order.  Beside the
-tokens the interpreter keeps its own record of which bytes of a tensor are in DRAM and in the buffer, and checks
-every step against it:
+The four queues of each core advance in a random order, restricted only by tokens, buffer space and the two steps
+that the accumulators hold.  So if the program allows a value to be read too early, some order does read it too early.
+Besides the tokens, the interpreter records which bytes of a tensor are in DRAM and in the buffer, and checks every
+step against that record:
 
-* what a step reads must be there as far as its results depend on it (`reach`), in this iteration's copy;
+* what a step reads must be there as far as the step's results depend on it (`dependences`), in the same iteration;
 * what is read from DRAM must have been stored, by this core or, for an update, by all cores;
-* a resident tensor must have space, is gone when that is released, and is nobody's to read once overwritten;
-* space taken never exceeds the buffer, and all of it is given back.
+* a tensor on chip must have space, is gone when that space is released, and must not be read once overwritten;
+* the space in use never exceeds the buffer, and all of it is freed by the end.
 
-Availability is checked step by step; numbers are worked out once a command, when its last step leaves the
-vector unit, from what its loads have copied and what lies in the buffer then.  Commands leave the vector unit in
-program order, so nobody computes with numbers that are promised and not yet worked out.  Batched tensors are private to
-a core.  Labels and dropout masks are given, not moved.
+Bytes are checked step by step.  Values are computed once per command, when its last step leaves the vector unit, from
+what its loads have copied and what is in the buffer then.  Commands leave the vector unit in program order, so the
+values of every operand are computed before they are used.  Batched tensors belong to one core.  Labels and dropout
+masks are inputs that no command moves.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ from wavecore.program.commands import Program
 from wavecore.training.graph import TrainingGraph
 
 QUEUES = (load_queue, array_queue, vector_queue, store_queue)
-BURSTS = (1, 3, 20, 1 << 30)  # steps that a queue may go before another has its turn
+BURSTS = (1, 3, 20, 1 << 30)  # most steps that a queue runs before the next queue runs; one is drawn each time
 
 
 def interpret(
     graph: LayerGraph, training: TrainingGraph, program: Program, data: StepData, *, seed: int = 0
 ) -> StepNumbers:
-    """Run ``program`` on ``data``; ``seed`` chooses the order in which the queues advance.
+    """Run ``program`` on ``data`` and return the numbers that the step yields.
 
-    Raises InvariantError, which names the command and the tensor, where the program reads what is not there.
+    ``seed`` chooses the order in which the queues advance.  Raises InputError for a network that cannot be computed
+    (see `semantics`), and InvariantError, which names the command and the tensor, where the program breaks a rule.
     """
     chip = Chip(semantics(graph, training), program, data)
     order = random.Random(seed)
@@ -53,13 +54,13 @@ def interpret(
         order.shuffle(queues)
         outcomes = [(queue, *_advance(queue, order.choice(BURSTS))) for queue in queues]
         if not any(moved for _, moved, _ in outcomes):
-            raise broken("program", "comes to a halt: " + "; ".join(core.doing() for core in chip.cores))
+            raise broken("program", "comes to a halt: " + "; ".join(core.describe_positions() for core in chip.cores))
         queues = [queue for queue, _, ended in outcomes if not ended]
     return _outcome(chip)
 
 
 def _advance(queue: Iterator[bool], steps: int) -> tuple[bool, bool]:
-    """Let a queue make up to ``steps`` steps: whether it moved at all, and whether it has ended."""
+    """Run up to ``steps`` steps of a queue; return whether it made progress, and whether it has ended."""
     moved = False
     for _ in range(steps):
         made = next(queue, None)
@@ -72,12 +73,12 @@ def _advance(queue: Iterator[bool], steps: int) -> tuple[bool, bool]:
 
 
 def _outcome(chip: Chip) -> StepNumbers:
-    """What is in DRAM at the end; InvariantError where the buffer is not empty or a weight was left out."""
+    """Return what is in DRAM at the end; raise InvariantError if a buffer is not empty or a tensor not updated."""
     for core in chip.cores:
         core.check_empty()
-    for name, cell in chip.shared.items():
-        if cell.ready_bytes != chip.tensors[name].nbytes:
-            raise broken(name, f"{cell.ready_bytes} of {chip.tensors[name].nbytes} bytes were updated")
+    for name, dram_tensor in chip.shared.items():
+        if dram_tensor.ready_bytes != chip.tensors[name].nbytes:
+            raise broken(name, f"{dram_tensor.ready_bytes} of {chip.tensors[name].nbytes} bytes were updated")
     units = list(chip.data.weights)
     return StepNumbers(
         loss=float(sum(core.loss for core in chip.cores)) / chip.batch,
@@ -88,6 +89,7 @@ def _outcome(chip: Chip) -> StepNumbers:
 
 
 def _value(chip: Chip, name: str) -> AnyArray:
+    """Return the values of a tensor that the cores share: weights or optimizer state."""
     values = chip.shared[name].values
     assert values is not None
     return values

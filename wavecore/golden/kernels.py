@@ -1,7 +1,8 @@
-"""What each layer kind computes on real numbers, forward and backward: one table, written from the definitions.
+"""What each layer kind computes on real numbers, forward and backward: the table `KERNELS`.
 
-Arrays are (samples, channels, height, width).  Convolutions are im2col GEMMs; group normalization uses
-``EPSILON``; average pooling divides by the window inside the padded image; the maximum of a window is its first.
+Arrays are (samples, channels, height, width).  Convolutions are im2col GEMMs.  Normalizations add `EPSILON` to the
+variance.  Average pooling divides by the number of window elements inside the padded image.  Where several elements of
+a window have its maximum, max pooling takes the first.
 """
 
 from __future__ import annotations
@@ -34,14 +35,17 @@ from wavecore.network.layers.base import pair
 from wavecore.network.shapes import Shape
 
 EPSILON = 1e-5  # added to the variance
-_BATCH = (0, 2, 3)  # the axes over which a batch normalization takes its statistics
+_BATCH = (0, 2, 3)  # the axes over which batch normalization takes its statistics
 
 
 # -- windows ---------------------------------------------------------------------------------------------
 
 
-def _taps(kind: Conv | MaxPool | AvgPool, output: Shape) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Each position of the window, row by row: its number, and where in the padded image all windows have it."""
+def _window_elements(kind: Conv | MaxPool | AvgPool, output: Shape) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Yield (number, slices) for each element of the window, row by row.
+
+    ``slices`` (rows, columns) select from the padded image the element of that number of all windows.
+    """
     (height, width), (down, across) = pair(kind.kernel), pair(kind.stride)
     for number, (y, x) in enumerate(product(range(height), range(width))):
         rows = slice(y, y + down * (output.height - 1) + 1, down)
@@ -49,13 +53,14 @@ def _taps(kind: Conv | MaxPool | AvgPool, output: Shape) -> Iterator[tuple[int, 
 
 
 def _padded_size(kind: Conv | MaxPool | AvgPool, shape: Shape, output: Shape) -> tuple[int, int]:
-    """Rows and columns that the windows reach over, at least the padded image."""
+    """Return the (rows, columns) that the windows reach over, and at least those of the padded image."""
     kernel, stride, padding = pair(kind.kernel), pair(kind.stride), pair(kind.padding)
     reach = [stride[axis] * (count - 1) + kernel[axis] for axis, count in enumerate((output.height, output.width))]
     return max(reach[0], shape.height + 2 * padding[0]), max(reach[1], shape.width + 2 * padding[1])
 
 
 def _pad(kind: Conv | MaxPool | AvgPool, image: AnyArray, output: Shape, fill: float = 0.0) -> AnyArray:
+    """Pad an image with ``fill`` to `_padded_size`."""
     height, width = image.shape[2:]
     top, left = pair(kind.padding)
     size = _padded_size(kind, Shape(image.shape[1], height, width), output)
@@ -65,17 +70,17 @@ def _pad(kind: Conv | MaxPool | AvgPool, image: AnyArray, output: Shape, fill: f
 
 
 def _columns(kind: Conv | MaxPool | AvgPool, image: AnyArray, output: Shape, fill: float = 0.0) -> AnyArray:
-    """im2col: (samples, channels, taps, output height, output width)."""
+    """Return im2col of an image: (samples, channels, window elements, output height, output width)."""
     padded = _pad(kind, image, output, fill)
-    return np.stack([padded[:, :, rows, columns] for _, (rows, columns) in _taps(kind, output)], axis=2)
+    return np.stack([padded[:, :, rows, columns] for _, (rows, columns) in _window_elements(kind, output)], axis=2)
 
 
 def _image(kind: Conv | MaxPool | AvgPool, columns: AnyArray, shape: Shape, output: Shape) -> AnyArray:
-    """The transpose of `_columns`: add every tap to the pixel that it came from."""
+    """Apply the transpose of `_columns`: add every window element to the pixel that it came from."""
     top, left = pair(kind.padding)
     size = _padded_size(kind, shape, output)
     padded = np.zeros((*columns.shape[:2], *size), dtype=columns.dtype)
-    for number, (rows, across) in _taps(kind, output):
+    for number, (rows, across) in _window_elements(kind, output):
         padded[:, :, rows, across] += columns[:, :, number]
     return padded[:, :, top : top + shape.height, left : left + shape.width]
 
@@ -84,7 +89,7 @@ def _image(kind: Conv | MaxPool | AvgPool, columns: AnyArray, shape: Shape, outp
 
 
 def _conv_matrices(conv: Conv, weight: AnyArray, channels: int) -> tuple[AnyArray, AnyArray | None]:
-    """The weight as (groups, outputs a group, inputs a group x taps), and the bias."""
+    """Return the weight as (groups, outputs per group, inputs per group x window elements), and the bias or None."""
     depth = channels // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
     count = conv.out_channels * depth
     matrix = weight[:count].reshape(conv.groups, conv.out_channels // conv.groups, depth)
@@ -92,213 +97,225 @@ def _conv_matrices(conv: Conv, weight: AnyArray, channels: int) -> tuple[AnyArra
 
 
 def _grouped(array: AnyArray, groups: int, rows: int) -> AnyArray:
-    """(samples, groups, rows, pixels)."""
+    """Reshape to (samples, groups, rows, pixels)."""
     return array.reshape(array.shape[0], groups, rows, -1)
 
 
-def _conv_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    (image,) = o.inputs
-    matrix, bias = _conv_matrices(o.kind, present(o.weight), image.shape[1])
-    columns = _grouped(_columns(o.kind, image, o.output), o.kind.groups, matrix.shape[2])
-    result = np.matmul(matrix, columns).reshape(-1, o.output.channels, o.output.height, o.output.width)
+def _conv_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    (image,) = operands.inputs
+    matrix, bias = _conv_matrices(operands.kind, present(operands.weight), image.shape[1])
+    columns = _grouped(_columns(operands.kind, image, operands.output), operands.kind.groups, matrix.shape[2])
+    result = np.matmul(matrix, columns).reshape(
+        -1, operands.output.channels, operands.output.height, operands.output.width
+    )
     return result if bias is None else result + bias[:, None, None], {}
 
 
-def _conv_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    (shape,) = o.input_shapes
-    matrix, _ = _conv_matrices(o.kind, present(o.weight), shape.channels)
-    gradient = _grouped(present(o.gradient), o.kind.groups, matrix.shape[1])
+def _conv_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    (shape,) = operands.input_shapes
+    matrix, _ = _conv_matrices(operands.kind, present(operands.weight), shape.channels)
+    gradient = _grouped(present(operands.gradient), operands.kind.groups, matrix.shape[1])
     columns = np.matmul(matrix.transpose(0, 2, 1), gradient)
-    columns = columns.reshape(len(gradient), shape.channels, -1, o.output.height, o.output.width)
-    return [_image(o.kind, columns, shape, o.output)]
+    columns = columns.reshape(len(gradient), shape.channels, -1, operands.output.height, operands.output.width)
+    return [_image(operands.kind, columns, shape, operands.output)]
 
 
-def _conv_weight_gradient(o: LayerOperands) -> AnyArray:
-    (image,) = o.inputs
-    conv, gradient = o.kind, present(o.gradient)
+def _conv_weight_gradient(operands: LayerOperands) -> AnyArray:
+    (image,) = operands.inputs
+    conv, gradient = operands.kind, present(operands.gradient)
     depth = image.shape[1] // conv.groups * pair(conv.kernel)[0] * pair(conv.kernel)[1]
-    columns = _grouped(_columns(conv, image, o.output), conv.groups, depth)
+    columns = _grouped(_columns(conv, image, operands.output), conv.groups, depth)
     results = _grouped(gradient, conv.groups, conv.out_channels // conv.groups)
     weight = np.matmul(results, columns.transpose(0, 1, 3, 2)).sum(axis=0).ravel()
     return np.concatenate([weight, gradient.sum(axis=(0, 2, 3))]) if conv.bias else weight
 
 
-def _linear_matrix(o: LayerOperands) -> AnyArray:
-    features = o.input_shapes[0].channels
-    return present(o.weight)[: o.kind.out_features * features].reshape(o.kind.out_features, features)
+def _linear_matrix(operands: LayerOperands) -> AnyArray:
+    """Return the weight as (output features, input features)."""
+    features = operands.input_shapes[0].channels
+    return present(operands.weight)[: operands.kind.out_features * features].reshape(
+        operands.kind.out_features, features
+    )
 
 
-def _linear_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    matrix = _linear_matrix(o)
-    result = np.matmul(matrix, o.inputs[0][:, :, :, 0])
-    if o.kind.bias:
-        result = result + present(o.weight)[matrix.size :, None]
+def _linear_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    matrix = _linear_matrix(operands)
+    result = np.matmul(matrix, operands.inputs[0][:, :, :, 0])
+    if operands.kind.bias:
+        result = result + present(operands.weight)[matrix.size :, None]
     return result[:, :, :, None], {}
 
 
-def _linear_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    return [np.matmul(_linear_matrix(o).T, present(o.gradient)[:, :, :, 0])[:, :, :, None]]
+def _linear_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    return [np.matmul(_linear_matrix(operands).T, present(operands.gradient)[:, :, :, 0])[:, :, :, None]]
 
 
-def _linear_weight_gradient(o: LayerOperands) -> AnyArray:
-    gradient = present(o.gradient)[:, :, :, 0]
-    weight = np.matmul(gradient, o.inputs[0][:, :, :, 0].transpose(0, 2, 1)).sum(axis=0).ravel()
-    return np.concatenate([weight, gradient.sum(axis=(0, 2))]) if o.kind.bias else weight
+def _linear_weight_gradient(operands: LayerOperands) -> AnyArray:
+    gradient = present(operands.gradient)[:, :, :, 0]
+    weight = np.matmul(gradient, operands.inputs[0][:, :, :, 0].transpose(0, 2, 1)).sum(axis=0).ravel()
+    return np.concatenate([weight, gradient.sum(axis=(0, 2))]) if operands.kind.bias else weight
 
 
 # -- normalization ---------------------------------------------------------------------------------------
 
 
-def _normalized(o: LayerOperands, statistics: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """(x_hat, reciprocal deviation), both as (samples, groups, elements of a group)."""
-    image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
-    pairs = statistics.reshape(len(image), o.kind.groups, 2, 1)
+def _normalized(operands: LayerOperands, statistics: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Return (x_hat, reciprocal deviation): (samples, groups, elements per group) and (samples, groups, 1)."""
+    image = operands.inputs[0].reshape(len(operands.inputs[0]), operands.kind.groups, -1)
+    pairs = statistics.reshape(len(image), operands.kind.groups, 2, 1)
     return (image - pairs[:, :, 0]) * pairs[:, :, 1], pairs[:, :, 1]
 
 
-def _norm_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    image = o.inputs[0].reshape(len(o.inputs[0]), o.kind.groups, -1)
+def _norm_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    image = operands.inputs[0].reshape(len(operands.inputs[0]), operands.kind.groups, -1)
     statistics = np.stack([image.mean(axis=2), 1 / np.sqrt(image.var(axis=2) + EPSILON)], axis=2)
-    scale, shift = np.split(present(o.weight), 2)
-    x_hat = _normalized(o, statistics)[0].reshape(o.inputs[0].shape)
+    scale, shift = np.split(present(operands.weight), 2)
+    x_hat = _normalized(operands, statistics)[0].reshape(operands.inputs[0].shape)
     return x_hat * scale[:, None, None] + shift[:, None, None], {"statistics": statistics}
 
 
-def _norm_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    x_hat, deviation = _normalized(o, o.saved["statistics"])
-    scale = np.split(present(o.weight), 2)[0]
-    scaled = (present(o.gradient) * scale[:, None, None]).reshape(x_hat.shape)
+def _norm_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    x_hat, deviation = _normalized(operands, operands.saved["statistics"])
+    scale = np.split(present(operands.weight), 2)[0]
+    scaled = (present(operands.gradient) * scale[:, None, None]).reshape(x_hat.shape)
     projection = (scaled * x_hat).mean(axis=2, keepdims=True)
     result = deviation * (scaled - scaled.mean(axis=2, keepdims=True) - x_hat * projection)
-    return [result.reshape(o.inputs[0].shape)]
+    return [result.reshape(operands.inputs[0].shape)]
 
 
-def _norm_weight_gradient(o: LayerOperands) -> AnyArray:
-    x_hat = _normalized(o, o.saved["statistics"])[0].reshape(o.inputs[0].shape)
-    gradient = present(o.gradient)
+def _norm_weight_gradient(operands: LayerOperands) -> AnyArray:
+    x_hat = _normalized(operands, operands.saved["statistics"])[0].reshape(operands.inputs[0].shape)
+    gradient = present(operands.gradient)
     return np.concatenate([(gradient * x_hat).sum(axis=(0, 2, 3)), gradient.sum(axis=(0, 2, 3))])
 
 
-def _batch_normalized(o: LayerOperands) -> tuple[AnyArray, AnyArray]:
-    """(x_hat, reciprocal deviation) of a whole mini-batch."""
-    image = o.inputs[0]
+def _batch_normalized(operands: LayerOperands) -> tuple[AnyArray, AnyArray]:
+    """Return (x_hat, reciprocal deviation) of all samples given: the input's shape and (1, channels, 1, 1)."""
+    image = operands.inputs[0]
     deviation = 1 / np.sqrt(image.var(axis=_BATCH, keepdims=True) + EPSILON)
     return (image - image.mean(axis=_BATCH, keepdims=True)) * deviation, deviation
 
 
-def _batch_norm_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    scale, shift = np.split(present(o.weight), 2)
-    return _batch_normalized(o)[0] * scale[:, None, None] + shift[:, None, None], {}
+def _batch_norm_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    scale, shift = np.split(present(operands.weight), 2)
+    return _batch_normalized(operands)[0] * scale[:, None, None] + shift[:, None, None], {}
 
 
-def _batch_norm_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    x_hat, deviation = _batch_normalized(o)
-    scaled = present(o.gradient) * np.split(present(o.weight), 2)[0][:, None, None]
+def _batch_norm_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    x_hat, deviation = _batch_normalized(operands)
+    scaled = present(operands.gradient) * np.split(present(operands.weight), 2)[0][:, None, None]
     projection = (scaled * x_hat).mean(axis=_BATCH, keepdims=True)
     return [deviation * (scaled - scaled.mean(axis=_BATCH, keepdims=True) - x_hat * projection)]
 
 
-def _batch_norm_weight_gradient(o: LayerOperands) -> AnyArray:
-    gradient = present(o.gradient)
-    return np.concatenate([(gradient * _batch_normalized(o)[0]).sum(axis=_BATCH), gradient.sum(axis=_BATCH)])
+def _batch_norm_weight_gradient(operands: LayerOperands) -> AnyArray:
+    gradient = present(operands.gradient)
+    return np.concatenate([(gradient * _batch_normalized(operands)[0]).sum(axis=_BATCH), gradient.sum(axis=_BATCH)])
 
 
 # -- pooling ---------------------------------------------------------------------------------------------
 
 
-def _max_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    columns = _columns(o.kind, o.inputs[0], o.output, -np.inf)
+def _max_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    columns = _columns(operands.kind, operands.inputs[0], operands.output, -np.inf)
     indices = columns.argmax(axis=2)
     return np.take_along_axis(columns, indices[:, :, None], axis=2)[:, :, 0], {"indices": indices}
 
 
-def _max_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    gradient = present(o.gradient)
-    height, width = pair(o.kind.kernel)
+def _max_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    gradient = present(operands.gradient)
+    height, width = pair(operands.kind.kernel)
     columns = np.zeros((*gradient.shape[:2], height * width, *gradient.shape[2:]), dtype=gradient.dtype)
-    indices = o.saved["indices"].astype(np.int64).reshape(gradient.shape)
+    indices = operands.saved["indices"].astype(np.int64).reshape(gradient.shape)
     np.put_along_axis(columns, indices[:, :, None], gradient[:, :, None], axis=2)
-    return [_image(o.kind, columns, o.input_shapes[0], o.output)]
+    return [_image(operands.kind, columns, operands.input_shapes[0], operands.output)]
 
 
-def _divisors(o: LayerOperands) -> AnyArray:
-    """Positions of each window inside the padded image, (output height, output width)."""
-    shape, kernel, stride, padding = o.input_shapes[0], pair(o.kind.kernel), pair(o.kind.stride), pair(o.kind.padding)
+def _divisors(operands: LayerOperands) -> AnyArray:
+    """Return the number of elements of each window inside the padded image: (output height, output width)."""
+    shape, kernel, stride, padding = (
+        operands.input_shapes[0],
+        pair(operands.kind.kernel),
+        pair(operands.kind.stride),
+        pair(operands.kind.padding),
+    )
     counts = []
-    for axis, (size, count) in enumerate(((shape.height, o.output.height), (shape.width, o.output.width))):
+    for axis, (size, count) in enumerate(
+        ((shape.height, operands.output.height), (shape.width, operands.output.width))
+    ):
         starts = np.arange(count) * stride[axis] - padding[axis]
         counts.append(np.minimum(starts + kernel[axis], size + padding[axis]) - starts)
     return np.outer(counts[0], counts[1])
 
 
-def _average_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    total = _columns(o.kind, o.inputs[0], o.output).sum(axis=2)
-    return total / _divisors(o).astype(total.dtype), {}
+def _average_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    total = _columns(operands.kind, operands.inputs[0], operands.output).sum(axis=2)
+    return total / _divisors(operands).astype(total.dtype), {}
 
 
-def _average_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    gradient = present(o.gradient)
-    height, width = pair(o.kind.kernel)
-    shared = gradient / _divisors(o).astype(gradient.dtype)
+def _average_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    gradient = present(operands.gradient)
+    height, width = pair(operands.kind.kernel)
+    shared = gradient / _divisors(operands).astype(gradient.dtype)
     columns = np.repeat(shared[:, :, None], height * width, axis=2)
-    return [_image(o.kind, columns, o.input_shapes[0], o.output)]
+    return [_image(operands.kind, columns, operands.input_shapes[0], operands.output)]
 
 
 def _cells(shape: Shape, output: Shape) -> Iterator[tuple[int, int, slice, slice]]:
-    """Each output of adaptive pooling, with the rows and columns whose mean it is."""
+    """Yield (y, x, rows, columns) for each output of adaptive pooling: the mean of these rows and columns."""
     for (y, rows), (x, columns) in product(
         enumerate(windows(shape.height, output.height)), enumerate(windows(shape.width, output.width))
     ):
         yield y, x, slice(rows.start, rows.stop), slice(columns.start, columns.stop)
 
 
-def _adaptive_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    (image,) = o.inputs
-    result = np.empty((*image.shape[:2], o.output.height, o.output.width), dtype=image.dtype)
-    for y, x, rows, columns in _cells(o.input_shapes[0], o.output):
+def _adaptive_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    (image,) = operands.inputs
+    result = np.empty((*image.shape[:2], operands.output.height, operands.output.width), dtype=image.dtype)
+    for y, x, rows, columns in _cells(operands.input_shapes[0], operands.output):
         result[:, :, y, x] = image[:, :, rows, columns].mean(axis=(2, 3))
     return result, {}
 
 
-def _adaptive_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    gradient, shape = present(o.gradient), o.input_shapes[0]
+def _adaptive_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    gradient, shape = present(operands.gradient), operands.input_shapes[0]
     result = np.zeros((len(gradient), shape.channels, shape.height, shape.width), dtype=gradient.dtype)
-    for y, x, rows, columns in _cells(shape, o.output):
+    for y, x, rows, columns in _cells(shape, operands.output):
         count = (rows.stop - rows.start) * (columns.stop - columns.start)
         result[:, :, rows, columns] += gradient[:, :, y, x][:, :, None, None] / count
     return [result]
 
 
-# -- the rest --------------------------------------------------------------------------------------------
+# -- loss, addition, elementwise -------------------------------------------------------------------------
 
 
-def _loss_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    """The loss of each sample, the mean of its steps (not yet averaged over samples), and the probabilities."""
-    scores = o.inputs[0][:, :, :, 0]
+def _loss_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    """Return the loss of each sample, averaged over its time steps but not over samples, and the probabilities."""
+    scores = operands.inputs[0][:, :, :, 0]
     shifted = scores - scores.max(axis=1, keepdims=True)
     logarithm = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    each = logarithm - np.take_along_axis(shifted, _labels(o), axis=1)
+    each = logarithm - np.take_along_axis(shifted, _labels(operands), axis=1)
     return each.mean(axis=(1, 2)), {"probabilities": np.exp(shifted - logarithm)}
 
 
-def _labels(o: LayerOperands) -> AnyArray:
-    """The right class of every step: (samples, 1, steps)."""
-    return present(o.labels).reshape(-1, 1, o.output.height)
+def _labels(operands: LayerOperands) -> AnyArray:
+    """Return the labels of every time step: (samples, 1, time steps)."""
+    return present(operands.labels).reshape(-1, 1, operands.output.height)
 
 
-def _loss_data_gradient(o: LayerOperands) -> list[AnyArray]:
-    result = o.saved["probabilities"].reshape(-1, o.output.channels, o.output.height).copy()
-    right = np.take_along_axis(result, _labels(o), axis=1)
-    np.put_along_axis(result, _labels(o), right - 1, axis=1)
-    return [(result / (o.batch * o.output.height))[:, :, :, None]]
+def _loss_data_gradient(operands: LayerOperands) -> list[AnyArray]:
+    result = operands.saved["probabilities"].reshape(-1, operands.output.channels, operands.output.height).copy()
+    right = np.take_along_axis(result, _labels(operands), axis=1)
+    np.put_along_axis(result, _labels(operands), right - 1, axis=1)
+    return [(result / (operands.batch * operands.output.height))[:, :, :, None]]
 
 
-def _add_forward(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    return np.sum(np.stack(list(o.inputs)), axis=0), {}
+def _add_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    return np.sum(np.stack(list(operands.inputs)), axis=0), {}
 
 
-def _pass_on(o: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    return o.inputs[0], {}
+def _pass_on(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
+    return operands.inputs[0], {}
 
 
 KERNELS: Mapping[type[LayerKind], Kernels] = {
@@ -312,21 +329,23 @@ KERNELS: Mapping[type[LayerKind], Kernels] = {
     AdaptiveAvgPool: Kernels(_adaptive_forward, _adaptive_data_gradient),
     Add: Kernels(_add_forward),
     CrossEntropy: Kernels(_loss_forward, _loss_data_gradient),
-    ReLU: Kernels(_pass_on),  # elementwise kinds act through `elementwise`, fused or not
+    ReLU: Kernels(_pass_on),  # `elementwise` computes elementwise kinds, whether fused or not
     Dropout: Kernels(_pass_on),
     **SEQUENCE_KERNELS,
 }
 
 
-def elementwise(layers: Sequence[Layer], value: AnyArray, kept: Mapping[str, AnyArray]) -> tuple[AnyArray, AnyArray]:
-    """Apply elementwise ``layers`` in order; returns the result and where its gradient passes.
+def elementwise(
+    layers: Sequence[Layer], value: AnyArray, dropout_masks: Mapping[str, AnyArray]
+) -> tuple[AnyArray, AnyArray]:
+    """Apply elementwise ``layers`` in order; return the result and a mask of the elements whose gradient passes.
 
-    ``value`` is (samples, elements); ``kept`` gives the elements that each dropout keeps.
+    ``value`` is (samples, elements); ``dropout_masks`` is True for the elements that each dropout keeps.
     """
     mask = np.ones(value.shape, dtype=bool)
     for layer in layers:
         if isinstance(layer.kind, Dropout):
-            passes = kept[layer.name]
+            passes = dropout_masks[layer.name]
             value = value * passes / (1 - layer.kind.rate)
         else:
             ceiling = np.inf if layer.kind.ceiling is None else layer.kind.ceiling  # type: ignore[attr-defined]
@@ -337,7 +356,7 @@ def elementwise(layers: Sequence[Layer], value: AnyArray, kept: Mapping[str, Any
 
 
 def mask_scale(layers: Sequence[Layer]) -> float:
-    """The factor on the gradient where the mask of `elementwise` lets it pass."""
+    """Return the factor by which dropouts scale the gradient of the elements that the mask of `elementwise` keeps."""
     scale = 1.0
     for layer in layers:
         if isinstance(layer.kind, Dropout):

@@ -1,4 +1,4 @@
-"""The numbers that a training step begins with, and those that it yields."""
+"""The values that a training step begins with, and those that it yields."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from wavecore.network.layers import BatchNorm, Dropout, Embedding, GroupNorm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepData:
-    """The numbers of one training step.
+    """The inputs of one training step.
 
-    ``images`` (samples, channels, height, width), of words where there is an embedding, ``labels`` (samples, steps),
-    flat ``weights`` and ``momentum`` by unit, and for each dropout the elements that it keeps, (samples, elements).
-    All arrays of reals have one dtype.
+    ``images`` is (samples, channels, height, width), with word numbers as values where the network has an embedding;
+    ``labels`` is (samples, time steps).  ``weights`` and ``momentum`` are flat arrays by unit.  ``dropout_masks`` is
+    for each dropout layer (samples, elements), True where the element is kept.  All floating-point arrays have one
+    dtype.
     """
 
     images: AnyArray
     labels: AnyArray
     weights: dict[str, AnyArray]
     momentum: dict[str, AnyArray]
-    kept: dict[str, AnyArray]
+    dropout_masks: dict[str, AnyArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepNumbers:
-    """What a step yields: the mean loss, and by unit the gradient of the weights and their values and momentum."""
+    """The results of one training step: the mean loss, and by unit weight gradients, new weights and new momentum."""
 
     loss: float
     gradients: dict[str, AnyArray]
@@ -40,7 +41,10 @@ class StepNumbers:
 
 
 def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int = 0) -> StepData:
-    """Random images, labels, masks, and weights of a size that lets activations through (He's initialization)."""
+    """Return random images, labels, dropout masks, momentum and weights for ``batch`` samples, from ``seed``.
+
+    Weights are scaled so that activations keep their size from layer to layer [He et al., ICCV 2015].
+    """
     draw = np.random.default_rng(seed)
     result = graph.layers[-1].shape
     words = [layer.kind.vocabulary for layer in graph if isinstance(layer.kind, Embedding)]
@@ -52,7 +56,7 @@ def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int =
         labels=draw.integers(result.channels, size=(batch, result.height)),
         weights={name: weight.astype(dtype) for name, weight in weights.items()},
         momentum={name: (0.01 * draw.standard_normal(weight.size)).astype(dtype) for name, weight in weights.items()},
-        kept={
+        dropout_masks={
             layer.name: draw.random((batch, layer.shape.elements)) >= layer.kind.rate
             for layer in graph
             if isinstance(layer.kind, Dropout)
@@ -61,7 +65,7 @@ def random_data(graph: LayerGraph, batch: int, dtype: npt.DTypeLike, seed: int =
 
 
 def in_double(data: StepData) -> StepData:
-    """The same numbers in float64."""
+    """Return a copy of ``data`` in float64."""
     return replace(
         data,
         images=data.images.astype(np.float64),
@@ -71,6 +75,7 @@ def in_double(data: StepData) -> StepData:
 
 
 def _weight(graph: LayerGraph, layer: Layer, draw: np.random.Generator) -> npt.NDArray[Any]:
+    """Draw the flat parameters of a layer: normalization scales near 1 and its shifts near 0, others around 0."""
     main, *rest = graph.parameters(layer)
     noise = draw.standard_normal(main.elements + sum(parameter.elements for parameter in rest))
     if isinstance(layer.kind, GroupNorm | BatchNorm):

@@ -1,4 +1,4 @@
-"""What the arithmetic of a layer kind is given, and what it consists of."""
+"""The arguments of the functions that compute a layer kind, and the table entry that holds these functions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ AnyArray = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerOperands:
-    """What one operation of a layer reads.
+    """What one operation of a layer reads; inputs, outputs and their gradients are (samples, channels, height, width).
 
-    ``weight`` is flat, all parameters of the layer one after the other; ``gradient`` is of the layer's output;
-    ``value`` is that output, and ``input_gradient`` what the layer has made, where its weight gradient is of itself;
-    ``saved`` is what its forward returned beside the output; ``labels`` and the ``batch`` over which the loss is
-    averaged are for the loss alone.
+    ``weight`` is flat: all parameters of the layer one after the other.  ``gradient`` is that of the layer's output.
+    ``value`` (the layer's output) and ``input_gradient`` (that of its input) are given only where a layer's weight
+    gradient reads them, as in an LSTM.  ``saved`` is what the layer's forward returned besides the output.
+    ``labels``, and the ``batch`` size over which the loss is averaged, are used by the loss only.
     """
 
     kind: Any
@@ -38,7 +38,12 @@ class LayerOperands:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """A kind's three phases: (output, saved), gradients of the inputs, gradient of the flat weight."""
+    """The functions of a layer kind.
+
+    ``forward`` returns the output and the arrays saved for backward, by name; ``data_gradient`` the gradients of the
+    inputs, in order; ``weight_gradient`` the gradient of the flat weight.  Without a
+    ``data_gradient`` a layer passes its gradient on to every input unchanged, or its input has none (an embedding).
+    """
 
     forward: Callable[[LayerOperands], tuple[AnyArray, dict[str, AnyArray]]]
     data_gradient: Callable[[LayerOperands], list[AnyArray]] | None = None
@@ -46,6 +51,6 @@ class Kernels:
 
 
 def present(value: AnyArray | None) -> AnyArray:
-    """A value that has to be there."""
+    """Return ``value``, which must not be None."""
     assert value is not None
     return value

@@ -1,4 +1,4 @@
-"""The referee: the same network and the same numbers through PyTorch's autograd and `torch.optim.SGD`."""
+"""The reference result: one training step of the same network on the same numbers with PyTorch's autograd and SGD."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from wavecore.network.layers.base import pair
 
 
 def import_torch() -> Any:
-    """Return the module ``torch``; InputError, which says what to install, where it is missing."""
+    """Return the module ``torch``; raise InputError, which says what to install, if it is missing."""
     try:
         import torch
     except ImportError:
@@ -92,7 +92,7 @@ FORWARD: Mapping[type[LayerKind], Any] = {
 
 
 def _lstm(torch: Any, lstm: LSTM, sums: Any, weight: Any) -> Any:
-    """PyTorch's own LSTM; its input is the gates' sums already, so that its input weights are the unit matrix."""
+    """Run PyTorch's LSTM on the gates' input sums; its input weights are the unit matrix, as the sums are given."""
     gates, count = sums.shape[1], sums.shape[1] * lstm.hidden
     module = torch.nn.LSTM(gates, lstm.hidden, batch_first=True, dtype=sums.dtype)
     given = {
@@ -109,9 +109,9 @@ def _lstm(torch: Any, lstm: LSTM, sums: Any, weight: Any) -> Any:
 
 
 def reference(graph: LayerGraph, data: StepData, cores: int = 1) -> StepNumbers:
-    """Run one training step of ``graph`` on ``data`` in PyTorch; InputError where it is not installed.
+    """Run one training step of ``graph`` on ``data`` in PyTorch; raise InputError if it is not installed.
 
-    Batch normalization takes its statistics over each of the ``cores`` equal shares of the samples.
+    Batch normalization takes its statistics over each of the ``cores`` equal shares of the samples, as on the chip.
     """
     torch = import_torch()
     weights = {unit: torch.tensor(value, requires_grad=True) for unit, value in data.weights.items()}
@@ -145,7 +145,7 @@ def _forward(torch: Any, layer: Layer, inputs: list[Any], weight: Any, data: Ste
         shares = inputs[0].chunk(cores)
         return torch.cat([normalize(each, None, None, scale, shift, training=True, eps=EPSILON) for each in shares])
     if isinstance(layer.kind, Dropout):
-        kept = torch.tensor(data.kept[layer.name]).view_as(inputs[0])
+        kept = torch.tensor(data.dropout_masks[layer.name]).view_as(inputs[0])
         return inputs[0] * kept / (1 - layer.kind.rate)
     if isinstance(layer.kind, Embedding):
         rows = torch.nn.functional.embedding(inputs[0][:, 0, :, 0].long(), weight.view(layer.kind.vocabulary, -1))

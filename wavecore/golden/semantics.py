@@ -1,7 +1,7 @@
-"""What each operation of a training step computes from the tensors that it reads, by name.
+"""The values that each operation of a training step computes from the tensors that it reads.
 
-A tensor is a matrix of (samples, elements of a sample), or a vector where it is not batched.  Concatenating
-channels and flattening both keep the order of elements, so a view is a range of columns.
+A batched tensor is a matrix (samples, elements per sample), any other a vector.  Concatenating channels and
+flattening keep the order of elements, so the part of a concatenation that belongs to one tensor is a range of columns.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GradientPart:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A unit: its layer, the elementwise layers in its pass, and the tensors that hold each of its inputs.
+    """A fused layer: its main layer, the elementwise layers in its pass, and the tensors that make up each input.
 
     ``gradient`` is where its backward finds the gradient of its output; None for the loss.
     """
@@ -48,17 +48,21 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What no command moves: labels of the samples, the elements that dropouts keep, and the whole mini-batch."""
+class SampleData:
+    """Inputs that no command moves: labels and dropout masks of the sub-batch, and the size of the mini-batch."""
 
     labels: AnyArray
-    kept: Mapping[str, AnyArray]
+    dropout_masks: Mapping[str, AnyArray]
     batch: int
 
 
 @dataclass(frozen=True)
 class Semantics:
-    """The meaning of every operation: units by name, and for each sum of gradients its tensor and its parts."""
+    """What the operations of a training step compute.
+
+    ``units`` are the fused layers by name.  ``sums`` gives for each operation that adds gradients of branches the
+    tensor whose gradient it makes, and the gradients that it adds.
+    """
 
     graph: LayerGraph
     training: TrainingGraph
@@ -67,9 +71,9 @@ class Semantics:
 
 
 def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
-    """Resolve views, fused layers, and the gradients that additions pass on.
+    """Find for every fused layer the tensors of its inputs and of its gradient, and the terms of every sum.
 
-    Raises InputError for a network without a loss, or with a kind of layer that `KERNELS` does not compute.
+    Raises InputError for a network without a loss, or with a kind of layer that `KERNELS` lacks.
     """
     if not isinstance(graph.layers[-1].kind, CrossEntropy):
         what = "is a piece of a network without a loss, so it has no gradients of its own"
@@ -91,7 +95,10 @@ def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
 
 
 def _values(graph: LayerGraph, training: TrainingGraph) -> dict[str, tuple[str, ...]]:
-    """The tensors that hold each layer's output; of a fused layer, those of the unit in whose pass it is."""
+    """Map each layer to the tensors that hold its output.
+
+    A layer that is fused into another's pass, or only changes the shape, has the tensors of its inputs.
+    """
     values: dict[str, tuple[str, ...]] = {}
     for layer in graph:
         if layer.name in training.unit_index or isinstance(layer.kind, Input):
@@ -104,27 +111,30 @@ def _values(graph: LayerGraph, training: TrainingGraph) -> dict[str, tuple[str, 
 def _gradients(
     graph: LayerGraph, training: TrainingGraph, inputs: Mapping[str, tuple[tuple[str, ...], ...]]
 ) -> tuple[dict[str, GradientPart], dict[str, tuple[str, tuple[GradientPart, ...]]]]:
-    """Follow the gradients through backward: who gets which part of which, and what is summed when."""
-    waiting: dict[str, list[GradientPart]] = {}
+    """Follow the gradients through the backward operations.
+
+    Returns for each fused layer where the gradient of its output is, and the ``sums`` of `Semantics`.
+    """
+    pending: dict[str, list[GradientPart]] = {}
     sums: dict[str, tuple[str, tuple[GradientPart, ...]]] = {}
     found: dict[str, GradientPart] = {}
     for unit in reversed(training.units):
-        if waiting.get(unit.name):
-            (found[unit.name],) = waiting[unit.name]
+        if pending.get(unit.name):
+            (found[unit.name],) = pending[unit.name]
         targets = [name for part in inputs[unit.name] for name in part]
         if unit.name in found and _passes_on(graph, unit):
             for name, part in _shares(graph, inputs[unit.name], found[unit.name]):
-                waiting.setdefault(name, []).append(part)
+                pending.setdefault(name, []).append(part)
         whole = {name: (0, graph.by_name[name].shape.elements) for name in targets}
         for op in unit.backward:
             for name in targets:
                 total = f"{name}.gradient" in op.writes or f"{name}.gradient+{unit.name}" in op.writes
                 if op.name.endswith(".sum") and total:
-                    sums[op.name] = (name, tuple(waiting[name]))
-                    waiting[name] = [GradientPart(op.writes[0], *whole[name])]
+                    sums[op.name] = (name, tuple(pending[name]))
+                    pending[name] = [GradientPart(op.writes[0], *whole[name])]
                     break
                 for written in dict.fromkeys((f"{name}.gradient", f"{name}.gradient@{unit.name}")):
-                    known = waiting.setdefault(name, [])
+                    known = pending.setdefault(name, [])
                     part = GradientPart(written, *whole[name])
                     if written in op.writes and part not in known:
                         known.append(part)
@@ -132,14 +142,14 @@ def _gradients(
 
 
 def _passes_on(graph: LayerGraph, unit: FusedLayer) -> bool:
-    """Whether a unit's gradient is that of its inputs, unchanged."""
+    """Return whether the gradient of a fused layer's output is also that of its inputs, unchanged."""
     return KERNELS[type(graph.by_name[unit.name].kind)].data_gradient is None
 
 
 def _shares(
     graph: LayerGraph, inputs: Sequence[Sequence[str]], gradient: GradientPart
 ) -> list[tuple[str, GradientPart]]:
-    """Each tensor that makes up an input, with its columns of the gradient."""
+    """Return each tensor of the inputs with its columns of ``gradient``, that of every whole input."""
     shares = []
     for tensors in inputs:
         first = gradient.first
@@ -150,15 +160,20 @@ def _shares(
     return shares
 
 
-def evaluate(meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray], given: Given) -> dict[str, AnyArray]:
-    """Compute what ``op`` writes; a forward operation of the loss also gives ``"loss"``, one value a sample."""
+def evaluate(
+    meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray], sample_data: SampleData
+) -> dict[str, AnyArray]:
+    """Compute the tensors that ``op`` writes from those that it reads, all by name.
+
+    The forward operation of the loss also returns ``"loss"``, one value per sample.
+    """
     if op.name in meaning.sums:
         return _sum(meaning, op, reads)
     binding = meaning.units[op.unit]
-    operands = _operands(meaning, binding, op, reads, given)
+    operands = _operands(meaning, binding, op, reads, sample_data)
     kernels = KERNELS[type(binding.layer.kind)]
     if op.phase is Phase.FORWARD:
-        return _forward(binding, op, operands, given)
+        return _forward(binding, op, operands, sample_data)
     results: dict[str, AnyArray] = {}
     if op.phase is Phase.DATA_GRADIENT and kernels.data_gradient is not None:
         results |= _data_gradients(meaning, binding, op, kernels.data_gradient(operands), reads)
@@ -169,8 +184,9 @@ def evaluate(meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray], g
 
 
 def _operands(
-    meaning: Semantics, binding: Binding, op: Operation, reads: Mapping[str, AnyArray], given: Given
+    meaning: Semantics, binding: Binding, op: Operation, reads: Mapping[str, AnyArray], sample_data: SampleData
 ) -> LayerOperands:
+    """Collect what a kernel reads; the inputs and the gradient get the shapes of their layers."""
     layer = binding.layer
     shapes = meaning.graph.input_shapes(layer)
     inputs = []
@@ -184,7 +200,7 @@ def _operands(
             -1, layer.shape.channels, layer.shape.height, layer.shape.width
         )
     prefix = f"{layer.name}."
-    own = op.phase is Phase.WEIGHT_GRADIENT and op.reads[0].tensor == layer.name
+    reads_own_output = op.phase is Phase.WEIGHT_GRADIENT and op.reads[0].tensor == layer.name
     return LayerOperands(
         kind=layer.kind,
         output=layer.shape,
@@ -192,15 +208,16 @@ def _operands(
         input_shapes=shapes,
         weight=reads.get(f"{prefix}weight"),
         gradient=gradient,
-        value=reads[layer.name] if own else None,
-        input_gradient=reads[op.reads[1].tensor] if own else None,
+        value=reads[layer.name] if reads_own_output else None,
+        input_gradient=reads[op.reads[1].tensor] if reads_own_output else None,
         saved={name.removeprefix(prefix): value for name, value in reads.items() if name.startswith(prefix)},
-        labels=given.labels,
-        batch=given.batch,
+        labels=sample_data.labels,
+        batch=sample_data.batch,
     )
 
 
 def _columns(reads: Mapping[str, AnyArray], part: GradientPart) -> AnyArray:
+    """Return the columns of a gradient that belong to one tensor."""
     return reads[part.tensor][:, part.first : part.last]
 
 
@@ -208,9 +225,10 @@ def _flat(value: AnyArray) -> AnyArray:
     return value.reshape(len(value), -1)
 
 
-def _forward(binding: Binding, op: Operation, operands: LayerOperands, given: Given) -> dict[str, AnyArray]:
+def _forward(binding: Binding, op: Operation, operands: LayerOperands, sample_data: SampleData) -> dict[str, AnyArray]:
+    """Compute the output of a fused layer, its mask and what it saves; return those that ``op`` writes, or the loss."""
     value, saved = KERNELS[type(binding.layer.kind)].forward(operands)
-    output, mask = elementwise(binding.elementwise, _flat(value), given.kept)
+    output, mask = elementwise(binding.elementwise, _flat(value), sample_data.dropout_masks)
     results = {f"{op.unit}.{name}": _flat(array) for name, array in saved.items()}
     results |= {op.unit: output, f"{op.unit}.mask": mask}
     kept = {name: results[name] for name in op.writes}
@@ -220,7 +238,7 @@ def _forward(binding: Binding, op: Operation, operands: LayerOperands, given: Gi
 def _data_gradients(
     meaning: Semantics, binding: Binding, op: Operation, gradients: Sequence[AnyArray], reads: Mapping[str, AnyArray]
 ) -> dict[str, AnyArray]:
-    """The gradient of each tensor read, which may be several times part of the inputs."""
+    """Return the gradient of each tensor read, masked; that of a tensor in several inputs is the sum over them."""
     results: dict[str, AnyArray] = {}
     for gradient, tensors in zip(gradients, binding.inputs, strict=True):
         first = 0
@@ -235,18 +253,22 @@ def _data_gradients(
 
 
 def _sum(meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """Add the gradients of a tensor from its branches."""
     name, parts = meaning.sums[op.name]
     total = np.sum(np.stack([_columns(reads, part) for part in parts]), axis=0)
     return {op.writes[0]: _masked(meaning, name, total, reads)}
 
 
 def _masked(meaning: Semantics, name: str, gradient: AnyArray, reads: Mapping[str, AnyArray]) -> AnyArray:
-    """Apply the mask of a tensor to its gradient, if the operation reads it."""
+    """Apply the ReLU or dropout mask of a tensor to its gradient, if the operation reads that mask."""
     mask = reads.get(f"{name}.mask")
     return gradient if mask is None else gradient * mask * mask_scale(meaning.units[name].elementwise)
 
 
 def update(gradient: AnyArray, master: AnyArray, momentum: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """One step of SGD with momentum and weight decay, as `torch.optim.SGD`: (weight, momentum)."""
+    """Return (weight, momentum) after a step of SGD with momentum and weight decay, as in `torch.optim.SGD`.
+
+    momentum = MOMENTUM momentum + (gradient + WEIGHT_DECAY weight);  weight = weight - LEARNING_RATE momentum.
+    """
     velocity = MOMENTUM * momentum + (gradient + WEIGHT_DECAY * master)
     return master - LEARNING_RATE * velocity, velocity

@@ -1,6 +1,7 @@
-"""The two memories of the interpreter: DRAM, and one core's global buffer, kept apart and watched.
+"""The two memories of the interpreter: DRAM, and the global buffer of one core.
 
-Each tensor in them knows how many of its bytes are really there.  Tokens promise; these records know.
+Each tensor counts how many of its bytes have been written.  These counts are kept apart from the program's tokens, so
+that a token that is posted too early is found.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ HINT = "a report of this bug"
 
 
 def broken(where: str, what: str) -> InvariantError:
-    """A law of the program that does not hold."""
+    """Return an error that says at which place (``where``) the program breaks which rule (``what``)."""
     return InvariantError(where, what, HINT)
 
 
 @dataclass
 class DramTensor:
-    """A tensor in DRAM: ``ready_bytes`` have been stored in all, over all writes of the whole of it.
+    """A tensor in DRAM and its values, None before the first store.
 
-    ``samples`` are those whose contributions a weight gradient contains.
+    ``ready_bytes`` counts all bytes stored so far; a tensor that is written in several iterations counts once for
+    each.  ``samples`` is the number of samples whose contributions a weight gradient contains.
     """
 
     values: AnyArray | None = None
@@ -33,18 +35,18 @@ class DramTensor:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What has been read of a cell: ``samples`` of it, or all.
+    """A copy on chip of a tensor in DRAM, or of some of its samples.
 
-    Its bytes are known to be there; its numbers are looked up when they are first computed with, since those of
-    a batched tensor are worked out a command at a time.
+    The loads check that the bytes have been stored.  The values are fetched only when a command computes with them,
+    because the interpreter computes the values of a whole command at its last step.
     """
 
-    cell: DramTensor
+    dram_tensor: DramTensor
     samples: slice | None = None
 
     def fetch(self, where: str, name: str) -> AnyArray:
-        """The numbers; InvariantError if nobody has made them."""
-        values = self.cell.values
+        """Return the values; raise InvariantError if nothing has been stored."""
+        values = self.dram_tensor.values
         if values is None:
             raise broken(where, f"reads {name}, where nothing has been stored")
         return values if self.samples is None else values[self.samples]
@@ -52,25 +54,31 @@ class Copy:
 
 @dataclass
 class Resident:
-    """A tensor of one iteration in the buffer; ``space_bytes`` are 0 while it drains straight into a sum."""
+    """A tensor in the global buffer.
+
+    ``nbytes`` is its size and ``space_bytes`` the space it has: 0 for a result that is added at once to a sum, and for
+    a tensor whose space is part of its segment's held space.  ``ready_bytes`` have been written and ``stored_bytes``
+    stored to DRAM.  ``samples`` is the number of samples that a weight gradient contains.  ``overwritten_by`` names
+    the command that writes its result into this space, of which ``overwritten_bytes`` are written.
+    """
 
     name: str
     nbytes: int
     space_bytes: int
     ready_bytes: int = 0
-    left_bytes: int = 0  # stored to DRAM
+    stored_bytes: int = 0
     values: Copy | None = None
     samples: int = 0
-    taken_by: str = ""  # the command that writes over it
-    taken_bytes: int = 0
+    overwritten_by: str = ""
+    overwritten_bytes: int = 0
 
 
-TensorKey = tuple[int, int, str]  # segment, iteration (-1: held over all of them), tensor
+TensorKey = tuple[int, int, str]  # (segment, iteration or `executed.ALL_ITERATIONS`, token or tensor)
 
 
 @dataclass
 class Buffer:
-    """One core's global buffer: how many bytes are taken, and what is there."""
+    """The global buffer of one core: its capacity, the bytes in use, and the tensors in it."""
 
     capacity: int
     used: int = 0
@@ -78,31 +86,34 @@ class Buffer:
     residents: dict[TensorKey, Resident] = field(default_factory=dict)
 
     def fits(self, nbytes: int) -> bool:
-        """Whether so much is free."""
+        """Return whether ``nbytes`` are free."""
         return self.used + nbytes <= self.capacity
 
     def take(self, nbytes: int) -> None:
-        """Take what fits."""
+        """Take ``nbytes``; the caller checks with `fits` that they are free."""
         self.used += nbytes
         self.peak = max(self.peak, self.used)
 
     def find(self, where: str, key: TensorKey, reader: str = "") -> Resident:
-        """What is resident under ``key``; InvariantError if it is not there, or written over by another command."""
+        """Return the tensor under ``key``.
+
+        Raises InvariantError if it is not there, or if another command than ``reader`` has begun to overwrite it.
+        """
         found = self.residents.get(key)
         if found is None:
             raise broken(where, f"{key[2]} is not in the global buffer")
-        if found.taken_by and found.taken_by != reader:
-            raise broken(where, f"{key[2]} has been overwritten in place by {found.taken_by}")
+        if found.overwritten_by and found.overwritten_by != reader:
+            raise broken(where, f"{key[2]} has been overwritten in place by {found.overwritten_by}")
         return found
 
     def add(self, where: str, key: TensorKey, nbytes: int, space_bytes: int) -> Resident:
-        """Begin a resident tensor; InvariantError if there is one of this name and iteration."""
+        """Add a tensor of which nothing is written yet; raise InvariantError if ``key`` is there already."""
         if key in self.residents:
             raise broken(where, f"{key[2]} is in the global buffer already")
         self.residents[key] = Resident(key[2], nbytes, space_bytes)
         return self.residents[key]
 
-    def left(self) -> Iterator[str]:
-        """What is still there."""
+    def residents_left(self) -> Iterator[str]:
+        """Describe each tensor that is still in the buffer, for an error message."""
         for _, iteration, name in self.residents:
             yield f"{name} of iteration {iteration}"

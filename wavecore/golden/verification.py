@@ -1,4 +1,4 @@
-"""Does the program compute the right thing?  The interpreter's numbers beside autograd's, tensor by tensor."""
+"""Compare what a lowered program computes with PyTorch's autograd, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Plan
 from wavecore.program.lower import lower
 from wavecore.simulation import batch_per_core, make_plan
+from wavecore.training.rewrites import rewritten
 from wavecore.training.unroll import training_graph
 
 DType = Literal["float64", "float32"]
 
 TOLERANCE = 1e-9
-"""The largest relative error that passes in float64: rounding, as it adds up through a hundred layers."""
+"""The largest relative error that passes in float64: what rounding adds up to through about a hundred layers."""
 
 ROUNDING = 100
-"""How much further than PyTorch's float32 ours may be from the result in float64: in deep networks it is a matter of
-chance which ReLU and which maximum rounding tips over, and the error of a gradient is that of the worst."""
+"""The largest error that passes in float32, as a multiple of the error of PyTorch's own float32 step.
+
+In deep networks rounding may change the sign of a ReLU's input, or which element is a window's maximum; where that
+happens is a matter of chance, and one such change decides the error of a whole gradient."""
 
 NOISE = 1e-3
-"""Share of the network's largest gradient below which a tensor is compared on that scale: where terms cancel, as under
-a normalization of single values, all that is left of a gradient is rounding."""
+"""The smallest scale for relative errors, as a share of the largest gradient element of the network.
+
+Where the terms of a gradient cancel, as under a normalization of single values, only rounding is left of it, and an
+error relative to its own size would mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class TensorError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """Every tensor that a step yields, compared: the loss, weight gradients, updated weights and momentum."""
+    """The comparison of every tensor that a step yields: loss, weight gradients, updated weights and momentum."""
 
     workload: str
     schedule: str
@@ -63,19 +68,20 @@ def verify_workload(
     *,
     seed: int = 0,
 ) -> Verification:
-    """Run one step of ``graph`` as lowered and in PyTorch, from the same random numbers, and compare.
+    """Run one step of ``graph`` as a lowered program and in PyTorch, on the same random numbers, and compare.
 
-    Errors are against PyTorch in float64.  Float32 passes if it is about as near to that as PyTorch's own float32.
-    ``batch`` is the mini-batch of the whole chip; ``seed`` chooses the numbers and the order of the queues.
-    Raises InputError where PyTorch is missing or something does not fit together, InvariantError where the program
-    reads what is not there.
+    Errors are relative to PyTorch in float64.  In float32 the allowed error is `ROUNDING` times that of PyTorch's own
+    float32 step.  ``batch`` is the mini-batch of the whole chip; ``seed`` chooses the numbers and the order of the
+    queues.  Raises InputError if PyTorch is missing, if the batch does not split over the cores, or if the network
+    cannot be planned or computed; raises InvariantError if the program breaks a rule (see `interpreter`).
     """
     import_torch()
     samples = batch_per_core(batch, accelerator.chip.cores)
     training = training_graph(graph)
     plan = make_plan(training, schedule, accelerator, samples) if isinstance(schedule, str) else schedule
+    changed = rewritten(training, plan.rewrites)
     data = random_data(graph, batch, np.dtype(dtype), seed)
-    ours = interpret(graph, training, lower(training, plan, accelerator), data, seed=seed)
+    ours = interpret(graph, changed, lower(changed, plan, accelerator), data, seed=seed)
     cores = accelerator.chip.cores
     exact = reference(graph, in_double(data), cores)
     tensors = tuple(compare(ours, exact))
@@ -95,7 +101,7 @@ def verify_workload(
 
 
 def compare(ours: StepNumbers, theirs: StepNumbers) -> Iterator[TensorError]:
-    """The error of each tensor of ``ours``; infinite where one is not a number."""
+    """Yield the error of each tensor of ``ours`` relative to ``theirs``; infinite if an element is not a number."""
     yield TensorError("loss", _error(np.array(ours.loss), np.array(theirs.loss), 0.0))
     kinds = {
         "weight_gradient": (ours.gradients, theirs.gradients),
@@ -109,6 +115,7 @@ def compare(ours: StepNumbers, theirs: StepNumbers) -> Iterator[TensorError]:
 
 
 def _error(ours: AnyArray, theirs: AnyArray, floor: float) -> float:
+    """Return the largest difference over the largest element of ``theirs``, or over ``floor`` if that is larger."""
     difference = float(np.abs(ours - theirs).max())
     if not np.isfinite(difference):
         return float("inf")

@@ -1,18 +1,20 @@
-"""TOML files -> `specs.Accelerator`, with dotted overrides and the source of every value.
+"""Read TOML files as a `specs.Accelerator`, with dotted overrides and the source of every value.
 
 A key is a field's name without its unit (``global_buffer_bytes`` -> ``core.global_buffer = "10 MiB"``).
-A value is plain, or ``{ value = "10 MiB", source = "..." }``.  An accelerator file has ``name``, ``memory``
-and ``energy`` (each the name of a registered one, a path from the file's folder, or a table of fields), the
-sections ``[chip] [core] [array] [local_buffer] [vector]``, maybe [sparsity], and maybe ``base``: the name or path of an
-accelerator of which it states only the differences.
+A value is plain, or ``{ value = "10 MiB", source = "..." }``.  An accelerator file has ``name``, ``memory`` and
+``energy`` (each the name of a registered one, a path from the file's folder, or a table of fields), and the sections
+``[chip] [core] [array] [local_buffer] [vector]``.  ``[sparsity]`` is optional, and so is ``base``: the name or path of
+an accelerator of which the file states only the differences.
 
-Later layers win: base, file, ``memory=``, overrides.  A local buffer whose size a user states is checked
-against the array.  One that nobody states, or that a preset states and a later layer's array has outgrown or
-outshrunk, gets the size that the array needs.
+Settings come in layers, of which a later one replaces an earlier one: base, file, ``memory=``, overrides.
+
+A local buffer whose size a user states must hold the largest tile of the array's dataflow.  Where nobody states the
+size, or a preset states it and a later layer changes the array, the buffer gets exactly that size.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -24,6 +26,7 @@ from wavecore.common.hashing import content_hash
 from wavecore.common.toml import Document, place
 from wavecore.errors import ConfigError, nearest
 from wavecore.hardware import specs
+from wavecore.hardware.dataflows import dataflow_of, find_dataflow
 from wavecore.hardware.registered import PresetKind, open_document, registered
 
 __all__ = [
@@ -42,14 +45,14 @@ _PARTS: dict[str, PresetKind] = {"memory": "memories", "energy": "energy"}
 
 @dataclass(frozen=True, slots=True)
 class SettingKey:
-    """What one key fills: the ``field`` of a spec, its base ``unit`` (or "") and its Python ``type``."""
+    """The field of a spec that one key fills: its name, its base unit (or "") and its Python type."""
 
     field: str
     unit: str
     type: Any
 
 
-# Both would be called "static" if the whole unit were cut off.
+# Without their units, both would be called "static".
 _UNUSUAL_KEYS = {
     "static_watts_per_core": ("static_per_core", "watts"),
     "static_watts_per_global_buffer_byte": ("static_per_global_buffer_byte", "watts_per_byte"),
@@ -66,7 +69,10 @@ def _keys(spec: type) -> dict[str, SettingKey]:
     return keys
 
 
-_SPECS: dict[str, type] = {part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part != "name"}
+# The list of units has no section: no file states it.
+_SPECS: dict[str, type] = {
+    part: spec for part, spec in get_type_hints(specs.Accelerator).items() if part not in ("name", "units")
+}
 _SECTIONS = {section: _keys(spec) for section, spec in _SPECS.items()}
 
 # A plain number is from 1 to this; a quantity is positive and at most the ceiling of its unit.
@@ -85,13 +91,13 @@ _CEILINGS = {
     "watts": "10 kW",
     "watts_per_byte": "1 W/B",
 }
-# Times, energies and powers may be zero, except the refresh interval; sizes and rates may not.
+# Quantities that may be zero, except the refresh interval memory.trefi.
 _MAY_BE_ZERO = {"seconds", "cycles", "joules", "watts", "joules_per_bit", "joules_per_byte", "watts_per_byte"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """A raw value, where it stands, its source, the rank of its layer and whether a user stated it."""
+    """A value as it was stated, its place, its source, the number of its layer and whether a user stated it."""
 
     value: object
     where: str
@@ -102,7 +108,7 @@ class _Setting:
 
 @dataclass(slots=True)
 class _SettingLayers:
-    """Settings by dotted key, and the file that each section was last read from."""
+    """Settings by dotted key, the file that each section was last read from, and the number of the latest layer."""
 
     label: str
     settings: dict[str, _Setting] = field(default_factory=dict)
@@ -115,8 +121,8 @@ def load_accelerator(
 ) -> specs.Accelerator:
     """Return the accelerator of that name or in that file.
 
-    ``memory`` is the name or path of another memory, and ``overrides`` are laid over all else in their order:
-    ``"core.global_buffer=5 MiB"`` for any field, ``"memory=hbm2"`` and ``"energy=32nm"`` for a whole table.
+    ``memory`` is the name or path of another memory.  ``overrides`` replace everything else, in their order:
+    ``"core.global_buffer=5 MiB"`` a field, ``"memory=hbm2"`` and ``"energy=32nm"`` a whole table.
     Raises `NameLookupError`, `FileError`, `ConfigError` or `UnitError`, located at the line or the override.
     """
     machine = _collect(name_or_path, memory, overrides)
@@ -136,8 +142,9 @@ def sources(
 
 
 def describe(accelerator: specs.Accelerator) -> dict[str, Any]:
-    """Return the machine for JSON: nested dicts of plain values in base units, keyed by field name."""
-    return asdict(accelerator)
+    """Return the machine as nested dicts of plain values in base units, keyed by field name, for JSON."""
+    described: dict[str, Any] = json.loads(json.dumps(asdict(accelerator)))
+    return described
 
 
 def available(kind: PresetKind) -> list[str]:
@@ -146,7 +153,7 @@ def available(kind: PresetKind) -> list[str]:
 
 
 def machine_keys() -> dict[str, SettingKey]:
-    """Map the dotted key of every field of a machine (``"core.global_buffer"``) to what it fills; names are out."""
+    """Map the dotted key of every field of a machine (``"core.global_buffer"``) to the field; names are left out."""
     return {
         f"{section}.{key}": filled
         for section, keys in _SECTIONS.items()
@@ -156,7 +163,7 @@ def machine_keys() -> dict[str, SettingKey]:
 
 
 def parse_value(dotted: str, value: object, where: str) -> int | float | str | bool:
-    """Return what TOML gives for a key of `machine_keys`, as the type and in the base unit of its field.
+    """Return a TOML value for a key of `machine_keys` as the type and in the base unit of its field.
 
     Raises `UnitError` or `ConfigError`, located at ``where``.
     """
@@ -167,7 +174,7 @@ def parse_value(dotted: str, value: object, where: str) -> int | float | str | b
 
 
 def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) -> _SettingLayers:
-    """Lay base, file, memory and overrides over each other."""
+    """Read base, file, memory and overrides, each replacing settings of those before it."""
     machine = _SettingLayers(label=name_or_path)
     _read_accelerator(machine, open_document("accelerators", name_or_path, "accelerator", Path()), ())
     if memory is not None:
@@ -181,7 +188,7 @@ def _collect(name_or_path: str, memory: str | None, overrides: Sequence[str]) ->
 
 
 def _read_accelerator(machine: _SettingLayers, document: Document, bases: tuple[str, ...]) -> None:
-    """Lay an accelerator file, after the one it is based on, over the machine."""
+    """Add the settings of an accelerator file, after those of the file that it is based on."""
     if document.label in bases:
         circle = " -> ".join((*bases, document.label))
         raise ConfigError(place(document, "base"), f"the bases go in a circle: {circle}")
@@ -211,7 +218,7 @@ def _read_accelerator(machine: _SettingLayers, document: Document, bases: tuple[
 def _read_section(
     machine: _SettingLayers, document: Document, section: str, table: Mapping[str, object], prefix: str
 ) -> None:
-    """Lay a table of fields, found in the document under ``prefix``, over the section of the machine."""
+    """Add the settings of a table of fields, found in the document under ``prefix``, to a section of the machine."""
     machine.labels[section] = document.label
     for key, value in table.items():
         if key not in _SECTIONS[section]:
@@ -220,7 +227,7 @@ def _read_section(
 
 
 def _replace_part(machine: _SettingLayers, part: str, name: str, where: str, folder: Path) -> None:
-    """Put the named memory or energy table in the place of the present one."""
+    """Replace the memory or energy table by the named one."""
     document = open_document(_PARTS[part], name, where, folder)
     for key in _SECTIONS[part]:
         machine.settings.pop(f"{part}.{key}", None)
@@ -228,7 +235,7 @@ def _replace_part(machine: _SettingLayers, part: str, name: str, where: str, fol
 
 
 def _override(machine: _SettingLayers, text: str) -> None:
-    """Lay one ``section.key=value`` over the machine."""
+    """Add the setting of one ``section.key=value``."""
     where = f"--set {text}"
     dotted, equals, value = (piece.strip() for piece in text.partition("="))
     if not equals:
@@ -250,7 +257,7 @@ def _override(machine: _SettingLayers, text: str) -> None:
 
 
 def _literal(text: str, section: str, key: str) -> object:
-    """Read an override's text as the type that TOML would have given it; what does not fit stays text."""
+    """Return an override's text as the flag or whole number that its key takes; text that is neither stays text."""
     kind = _SECTIONS[section][key].type if key else str
     if kind is bool and text in ("true", "false"):
         return text == "true"
@@ -260,7 +267,7 @@ def _literal(text: str, section: str, key: str) -> object:
 
 
 def _choices(name: str, allowed: Iterable[str]) -> str:
-    """Return where a misplaced key belongs, or the nearest of the allowed names, or all of them."""
+    """Return a hint: the section where a misplaced key belongs, else the nearest allowed names, else all of them."""
     elsewhere = [f"{section}.{name}" for section, keys in _SECTIONS.items() if name in keys and name != "name"]
     return " or ".join(elsewhere or nearest(name, allowed)) or "one of " + ", ".join(allowed)
 
@@ -309,7 +316,8 @@ def _convert(section: str, key: str, setting: _Setting) -> Any:
     if wanted.unit:
         return _quantity(value, wanted.unit, where, f"{section}.{key}")
     if wanted.type is str:
-        return _name(setting, where)
+        name = _name(setting, where)
+        return find_dataflow(name, where).name if (section, key) == ("array", "dataflow") else name
     if wanted.type is bool:
         if not isinstance(value, bool):
             raise ConfigError(where, f"{value!r} is not true or false", "true or false, without quotes")
@@ -334,36 +342,28 @@ def _quantity(value: object, unit: str, where: str, dotted: str) -> int | float:
     return amount
 
 
-def _local_buffers(array: specs.ArraySpec) -> dict[str, tuple[int, str]]:
-    """Return the bytes each local buffer must hold, and how they come about: fp16 operands, fp32 sums."""
-    return {
-        "a": (array.tile_rows * array.rows * 2, "array.tile_rows x array.rows x 2 bytes"),
-        "b": (array.rows * array.columns * 2, "array.rows x array.columns x 2 bytes"),
-        "c": (array.tile_rows * array.columns * 4, "array.tile_rows x array.columns x 4 bytes"),
-    }
-
-
 def _fit_local_buffers(machine: _SettingLayers) -> None:
-    """Give the local buffers that no user stated and that are older than the array the size it needs."""
+    """Set each local buffer that no user stated, and no layer since the array's, to the size of its largest tile."""
     shape = [machine.settings.get(f"array.{key}") for key in ("rows", "columns", "tile_rows")]
     if None in shape:
         return
-    newest = max(setting.layer for setting in shape if setting)
+    dataflow = machine.settings.get("array.dataflow")
+    newest = max(setting.layer for setting in (*shape, dataflow) if setting)
     array = specs.ArraySpec(**_values(machine, "array"))
-    for key, (needed, formula) in _local_buffers(array).items():
+    for key, need in dataflow_of(array).local_buffers(array).items():
         stated = machine.settings.get(f"local_buffer.{key}")
         if stated is None or (not stated.by_user and stated.layer < newest):
             machine.settings[f"local_buffer.{key}"] = _Setting(
-                value=f"{needed} B",
+                value=f"{need.nbytes} B",
                 where=f"local_buffer.{key}",
-                source=f"[D] {formula}",
+                source=f"[D] {need.formula}",
                 layer=newest,
                 by_user=False,
             )
 
 
 def _check(machine: specs.Accelerator, collected: _SettingLayers) -> None:
-    """Refuse values that contradict each other."""
+    """Raise ConfigError, located at the setting, where values contradict each other."""
 
     def fail(key: str, what: str, hint: str) -> None:
         raise ConfigError(collected.settings[key].where, what, hint)
@@ -373,9 +373,10 @@ def _check(machine: specs.Accelerator, collected: _SettingLayers) -> None:
         "b": machine.local_buffer.b_bytes,
         "c": machine.local_buffer.c_bytes,
     }
-    for key, (needed, formula) in _local_buffers(machine.array).items():
-        if held[key] < needed:
-            fail(f"local_buffer.{key}", f"{held[key]} B is too small: {formula} = {needed} B", f'"{needed} B"')
+    for key, need in dataflow_of(machine.array).local_buffers(machine.array).items():
+        if held[key] < need.nbytes:
+            what = f"{held[key]} B is too small: {need.formula} = {need.nbytes} B"
+            fail(f"local_buffer.{key}", what, f'"{need.nbytes} B"')
     memory = machine.memory
     if memory.interleave_bytes % memory.burst_bytes:
         what = f"{memory.interleave_bytes} B is not a multiple of memory.burst = {memory.burst_bytes} B"

@@ -1,28 +1,29 @@
 """The timing of one shared DRAM, for long transfers that are striped over all its channels.
 
-The unit of service is a *request*: tens of KiB, contiguous in one stream.  Its bursts occupy the
-column slots of all channels in lockstep.  A slot of a read is the moment of its column command (its data
-follow tCL later); a slot of a write is the moment its data are on the bus.  Everything is exact
-in rational arithmetic; what callers see is rounded up to whole picoseconds, and never accumulates.
+The unit of service is a *request*: tens of KiB, contiguous in one stream.  Its bursts occupy the column *slots* of all
+channels in lockstep.  The slot of a read is the moment of its column command (its data follow tCL later); the slot of a
+write is the moment its data are on the bus.  Times are exact fractions of a picosecond inside `Dram`; the results of
+`Dram.serve` are rounded up to whole picoseconds, and rounded times are never added up.
 
-The rules, each the earliest moment that JEDEC's constraints allow:
+The rules, each the earliest moment that JEDEC's constraints allow (parameters: `MemorySpec`):
 
-* a burst takes ``burst * channels / bandwidth``; small requests use fewer channels but no less time
-  than their busiest channel needs; a request starts at channel 0;
-* a stream opens its next rows behind the running transfer: with ``banks`` banks each row costs at
-  least ``(row transfer + tRP + tRCD) / banks``, which only narrow or single-banked parts ever notice;
-* a request of another stream than the last one needs tRP + tRCD first.  The controller looks one
-  request ahead: if the request was waiting (``now <= bus free``), they start with the previous transfer;
-* read then write: tCL (data still to come) + tRTW (turnaround of the bus);  write then read: tWTR;
-* refresh, all banks at once: no slot in ``[k tREFI - tRP, k tREFI + tRFC)``, k = 1, 2, ...  (all banks
-  must be precharged before it); then all rows are closed and the next slot needs tRCD.  A transfer that
-  meets a refresh is interrupted between two bursts and continues after it.
+* **Burst**: a burst takes ``burst bytes * channels / bandwidth``.  A request starts at channel 0, and takes as long as
+  its busiest channel, so a request of less than a stripe leaves other channels idle.
+* **Row change inside a stream**: the next row is opened while the present one is transferred.  With ``banks`` banks a
+  row takes at least ``(its transfer + tRP + tRCD) / banks``; this exceeds the transfer itself only where rows are short
+  or banks are few.
+* **Another stream** than the last request's: tRP + tRCD first.  The controller looks one request ahead: if the request
+  was already waiting (``now <= bus free``), that time begins with the previous transfer, else with the request.
+* **Turnaround**: read then write: tCL (data still to come) + tRTW;  write then read: tWTR.
+* **Refresh**, of all banks at once: no slot in ``[k tREFI - tRP, k tREFI + tRFC)``, k = 1, 2, ..., because all banks
+  must be precharged before it.  Afterwards all rows are closed and the next slot needs tRCD.  A transfer that meets a
+  refresh is interrupted between two bursts and continues after it.
 
-Because a waiting request may activate early, one that arrives just after the bus became free can be
-served up to tRP + tRCD later than had the bus been a little slower; a backlog never is.
+Only a waiting request activates early.  So a request that arrives just after the bus became free can be served up to
+tRP + tRCD later than it would have been on a slightly slower bus, where it would have waited.
 
-Not modelled: postponed or per-bank refresh, tFAW, bank-group conflicts (tCCD_L), row hits across a
-switch back to an earlier stream (a switch always pays), write latency (hidden in the queue).
+Not modelled: postponed or per-bank refresh, tFAW, bank-group conflicts (tCCD_L), row hits across a switch back to an
+earlier stream (a switch always takes tRP + tRCD), write latency (hidden in the queue).
 """
 
 from __future__ import annotations
@@ -50,17 +51,17 @@ def picoseconds(seconds: float) -> int:
 
 
 def bursts_of_busiest_channel(memory: MemorySpec, nbytes: int) -> int:
-    """Return how many bursts the busiest channel transfers of ``nbytes`` striped from channel 0."""
+    """Return the bursts of the busiest channel, channel 0, in a transfer of ``nbytes`` that starts there."""
     stripes, rest = divmod(nbytes, memory.interleave_bytes * memory.channels)
     whole = stripes * (memory.interleave_bytes // memory.burst_bytes)
     return whole - (-min(rest, memory.interleave_bytes) // memory.burst_bytes)
 
 
 def burst_ps(memory: MemorySpec) -> Fraction:
-    """Return the time from one burst to the next of a channel in a long stream, in exact picoseconds.
+    """Return the time from one burst of a channel to its next in a long stream, in exact picoseconds.
 
-    The larger of the bus's time for a burst and a row's ``(transfer + tRP + tRCD) / banks`` spread
-    over its bursts.
+    It is the larger of the bus's time for a burst and, spread over the bursts of a row, the row's
+    ``(transfer + tRP + tRCD) / banks``.
     """
     bus = Fraction(memory.burst_bytes * memory.channels * PS_PER_SECOND, memory.bandwidth_bytes_per_second)
     bursts_per_row = memory.row_bytes // memory.burst_bytes
@@ -69,7 +70,7 @@ def burst_ps(memory: MemorySpec) -> Fraction:
 
 
 def transfer_ps(memory: MemorySpec, nbytes: int) -> int:
-    """Return the time of the column slots of ``nbytes`` in one stream, without refresh, rounded up."""
+    """Return the picoseconds that the column slots of ``nbytes`` of one stream take without refresh, rounded up."""
     return ceil(bursts_of_busiest_channel(memory, nbytes) * burst_ps(memory))
 
 
@@ -80,12 +81,12 @@ def sustained_bytes_per_second(
     run_requests: int | None = None,
     scattered: bool = False,
 ) -> float:
-    """Return the bandwidth of an endless backlog of requests, from the timing parameters alone.
+    """Return the bandwidth of an endless backlog of requests, in closed form.
 
-    ``request_bytes`` is the size of each request (default: whole stripes, so that no channel idles).
-    ``run_requests`` turns the bus around after so many requests, reads and writes being two streams;
-    with ``scattered`` every request is another stream.  Exact for one sequential stream of whole stripes;
-    otherwise within (gap + burst) / tREFI, because a gap may coincide with a refresh.
+    ``request_bytes`` is the size of each request; by default it is a whole stripe, so that no channel idles.
+    With ``run_requests``, so many reads of one stream and so many writes of another take turns.  With ``scattered``,
+    every request is of another stream.  The result is exact for one sequential stream of whole stripes; otherwise its
+    relative error is at most (gap + burst) / tREFI, because a gap between requests may coincide with a refresh.
     """
     stripe = memory.interleave_bytes * memory.channels
     nbytes = stripe if request_bytes is None else request_bytes
@@ -106,7 +107,7 @@ def sustained_bytes_per_second(
 
 
 class _DramTiming:
-    """A `MemorySpec`'s constraints in picoseconds, checked to leave room between refreshes."""
+    """The constraints of a `MemorySpec` in picoseconds.  Raises ConfigError as `_check` does."""
 
     __slots__ = ("closed", "rcd", "read_tail", "refi", "rp", "switch", "to_read", "to_write")
 
@@ -124,7 +125,7 @@ class _DramTiming:
 
 
 def _check(memory: MemorySpec, timing: _DramTiming) -> None:
-    """Raise ConfigError where the description cannot be a working memory."""
+    """Raise ConfigError unless sizes are positive, whole bursts, and leave time for transfers between refreshes."""
     where = f"memory {memory.name!r}"
     sizes = (
         "channels",
@@ -148,10 +149,7 @@ def _check(memory: MemorySpec, timing: _DramTiming) -> None:
 
 
 class Dram:
-    """The mutable state of the data bus of one chip's DRAM; see the module's rules.
-
-    Requests are served in the order of the calls.  All arguments and results are picoseconds and bytes.
-    """
+    """The data bus of one chip's DRAM, which serves requests in the order of the calls by the module's rules."""
 
     __slots__ = (
         "_burst", "_closed", "_free", "_per_interval", "_rcd", "_read_tail", "_refi", "_rp", "_scale",
@@ -181,11 +179,12 @@ class Dram:
         self._write = False
 
     def serve(self, now_ps: int, nbytes: int, write: bool, stream: int) -> tuple[int, int]:
-        """Serve the next request as early as legal and not before ``now_ps``.
+        """Serve the next request, of ``nbytes`` of a ``stream``, as early as the rules allow from ``now_ps`` on.
 
-        Returns ``(bus_free_ps, done_ps)``: when the bus is free for the next request, and when the
-        last data have arrived (a read: tCL and the controller after its last slot; a write: its last beat).
-        A request that comes in the very picosecond in which the bus becomes free counts as waiting.
+        Return ``(bus_free_ps, done_ps)``: when the bus is free for the next request, and when the last data have
+        arrived: tCL and the controller's time after the last slot of a read, the end of the last slot of a write.
+        A request that comes in the same picosecond in which the bus becomes free counts as waiting.
+        Raises InvariantError unless ``nbytes`` is positive.
         """
         if nbytes <= 0:
             raise InvariantError("dram", f"a request of {nbytes} bytes")
@@ -199,7 +198,7 @@ class Dram:
         return -(-end // scale), -(-done // scale)
 
     def _begin(self, now: int, write: bool, stream: int) -> int:
-        """Return the first legal slot, in internal time, and note the refresh that precedes it."""
+        """Return the start of the first slot that the rules allow, in internal time; note the refresh before it."""
         free = self._free
         waiting = now < free + self._scale
         base = free if waiting else now
@@ -225,7 +224,7 @@ class Dram:
         return begin
 
     def _transfer(self, begin: int, bursts: int) -> int:
-        """Return the end of ``bursts`` slots from ``begin``, interrupted by every refresh on the way."""
+        """Return the end of ``bursts`` slots that start at ``begin``, interrupted by every refresh on the way."""
         self._started = begin
         window = self._window
         burst = self._burst
@@ -239,26 +238,26 @@ class Dram:
 
 
 def trace_address(stream: int, offset_bytes: int) -> int:
-    """Return the address of a stream's byte: each stream owns `STREAM_BYTES` and wraps around inside."""
+    """Return the address of a byte of a stream: each stream has `STREAM_BYTES` of its own, and wraps around in them."""
     return stream * STREAM_BYTES + offset_bytes % STREAM_BYTES
 
 
 class TraceWriter:
-    """Write requests as another DRAM simulator's input.
+    """A writer of DRAM accesses in the input format of another simulator.
 
-    ``ramulator2``: ``LD 0x1f00`` or ``ST 0x1f00``, no time (its ``LoadStoreTrace`` sends one a cycle);
-    ``dramsim3``: ``0x1f00 READ 12`` or ``0x1f00 WRITE 12``, cycles not decreasing.
+    ``ramulator2``: ``LD 0x1f00`` or ``ST 0x1f00`` without a time (its ``LoadStoreTrace`` sends one access per cycle).
+    ``dramsim3``: ``0x1f00 READ 12`` or ``0x1f00 WRITE 12``, with cycles that do not decrease.
     """
 
     def __init__(self, file: TextIO, trace_format: TraceFormat, access_bytes: int = 64) -> None:
-        """Write to ``file``, one line for each aligned ``access_bytes``."""
+        """Make a writer of one line to ``file`` for each aligned piece of ``access_bytes``."""
         self._file = file
         self._format = trace_format
         self._access_bytes = access_bytes
         self._cycle = 0
 
     def write(self, cycle: int, address: int, write: bool) -> None:
-        """Write one access.  Raise InvariantError if ``cycle`` lies before the last one's."""
+        """Write one access.  Raise InvariantError if ``cycle`` is before that of the last one."""
         if cycle < self._cycle:
             raise InvariantError("dram trace", f"cycle {cycle} after cycle {self._cycle}")
         self._cycle = cycle
@@ -268,7 +267,7 @@ class TraceWriter:
             self._file.write(f"{address:#x} {'WRITE' if write else 'READ'} {cycle}\n")
 
     def transfer(self, cycle: int, stream: int, offset_bytes: int, nbytes: int, write: bool) -> None:
-        """Write the accesses that cover ``nbytes`` of a stream, all issued at ``cycle``."""
+        """Write the accesses that cover ``nbytes`` of a stream from ``offset_bytes`` on, all issued at ``cycle``."""
         first = offset_bytes - offset_bytes % self._access_bytes
         for offset in range(first, offset_bytes + nbytes, self._access_bytes):
             self.write(cycle, trace_address(stream, offset), write)

@@ -1,6 +1,6 @@
 """Accelergy's energy reference tables (``ERT.yaml``, ``ERT_summary.yaml``), versions 0.3 and 0.4.
 
-Accelergy (github.com/Accelergy-Project/accelergy) writes a table a component, an energy an action::
+Accelergy (github.com/Accelergy-Project/accelergy) writes a table for each component, with an energy per action::
 
     ERT:
       version: '0.4'
@@ -11,9 +11,9 @@ Accelergy (github.com/Accelergy-Project/accelergy) writes a table a component, a
           arguments: {}
           energy: 32.377775
 
-An action may come several times with different arguments.  A summary has the same under ``ERT_summary`` and
-``table_summary``, with ``average_energy`` in the place of the several.  The file does not state the unit of its
-energies; Accelergy's own log calls them pJ.
+An action may be listed several times, with different arguments.  A summary has the same structure under
+``ERT_summary`` and ``table_summary``, with one ``average_energy`` for each action.  The file does not state the unit of
+its energies; Accelergy's own log calls them pJ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from wavecore.errors import ConfigError, nearest
 VERSIONS = ("0.3", "0.4")
 FORMS = {"ERT": "tables", "ERT_summary": "table_summary"}
 
-# YAML 1.2's core schema, sections 10.3.2; more digits or a larger exponent are no energy.
+# Numbers of YAML 1.2's core schema (section 10.3.2), but an exponent has at most two digits.
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,2})?")
 _LONGEST = 40
 _INSTANCES = re.compile(r"\[\d+\.\.\d+\]")
@@ -39,7 +39,7 @@ _INSTANCES = re.compile(r"\[\d+\.\.\d+\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What one action of a component costs, in the unit of the file, and the line that says so."""
+    """The energy of one action of a component, in the unit of the file, and its line there."""
 
     component: str
     name: str
@@ -49,14 +49,14 @@ class Action:
     line: int
 
     def __str__(self) -> str:
-        """``shared_glb[1..1] read (address_delta 1)``."""
+        """Return, for example, ``shared_glb[1..1] read (address_delta 1)``."""
         arguments = ", ".join(f"{key} {value}" for key, value in self.arguments.items())
         return f"{self.component} {self.name}" + (f" ({arguments})" if arguments else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ert:
-    """A table of reference energies: the file it is of, its version and its actions."""
+    """A table of reference energies: the file that it was read from, its version and its actions."""
 
     label: str
     version: str
@@ -64,23 +64,24 @@ class Ert:
 
     @property
     def components(self) -> tuple[str, ...]:
-        """Names of all components, with the numbers of their instances."""
+        """Return the names of all components, with the numbers of their instances."""
         return tuple(dict.fromkeys(action.component for action in self.actions))
 
 
 def read_ert(path: Path) -> Ert:
     """Read a file that Accelergy has written.
 
-    Raises the errors of `yamlfile.read_yaml`, and `ConfigError`, located at the line, for anything that is no table of
-    energies: another version, a missing name, an energy that is negative or no number, an action twice.
+    Raises the errors of `wavecore.common.yaml.read_yaml`, and `ConfigError`, located at the line, for anything that is
+    not a table of energies: another version, a missing name, an energy that is negative or not a number, or an action
+    that is listed twice with the same arguments.
     """
     return _ErtReader(str(path)).table(read_yaml(path))
 
 
 def find_actions(ert: Ert, component: str, action: str, fail: Callable[[str, str, str], ConfigError]) -> list[Action]:
-    """Everything that the table says of an action of a component, which may be named without its instances' numbers.
+    """Return all entries of an action of a component, which may be named without the numbers of its instances.
 
-    ``fail`` makes the error for a name that is not there, from its kind, what is wrong and what to try.
+    ``fail(kind, what is wrong, what to try)`` makes the error that is raised for a name that the table lacks.
     """
     names = [name for name in ert.components if component in (name, _INSTANCES.sub("", name))]
     if not names:
@@ -97,7 +98,7 @@ def find_actions(ert: Ert, component: str, action: str, fail: Callable[[str, str
 
 
 def _nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
-    """The nearest names, or those with the same last part, or all of them."""
+    """Return a hint: the names with the same last part, else the nearest ones, else all."""
     last = _INSTANCES.sub("", name).rpartition(".")[2]
     same = [each for each in names if _INSTANCES.sub("", each).rpartition(".")[2] == last]
     return " or ".join(same or nearest(name, names)) or "one of " + ", ".join(dict.fromkeys(names))
@@ -105,7 +106,7 @@ def _nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ErtReader:
-    """Reads the nodes of one file."""
+    """A reader of the nodes of one file; its methods raise `ConfigError`, located at the line."""
 
     label: str
 
@@ -191,7 +192,7 @@ class _ErtReader:
 
     @staticmethod
     def _shown(node: YamlNode) -> str:
-        """A value for messages."""
+        """Return a value as messages show it."""
         if isinstance(node.value, str):
             return repr(node.value if len(node.value) <= _LONGEST else f"{node.value[:_LONGEST]}...")
         if node.value is None:

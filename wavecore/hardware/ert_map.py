@@ -1,4 +1,4 @@
-"""From Accelergy's energies to an energy table of ours, as a map file says::
+"""Make an energy table of wavecore's from Accelergy's energies, by a map file::
 
     unit = "pJ"                       # of the ERT's energies
 
@@ -6,7 +6,7 @@
     component = "system_top_level.mac"
     action = "compute"
 
-    [global_buffer.read]              # ... or several, of any names, that are added
+    [global_buffer.read]              # ... or several, of any names, whose sum is taken
     component = "system_top_level.shared_glb"
     action = "read"
     width = "64 bit"                  # what one action moves
@@ -14,10 +14,11 @@
     [global_buffer.write]
     ...
 
-A constant is the sum of ``times`` x energy of its actions, over what an action is of: ``width`` (constants per byte or
-bit), ``cycle`` (leakage, an energy a cycle), ``cycle`` and ``capacity`` (leakage per byte).  ``arguments`` choose among
-actions of one name; ``cycle`` may be left out where the ERT states ``global_cycle_seconds``.  Constants that the map
-does not name stay as in a base table.
+A constant is the sum over its actions of ``times`` x energy / divisors.  The divisors follow from the constant's unit:
+none for an energy per event; ``width`` for an energy per byte or bit; ``cycle`` for static power, as leakage is given
+as an energy per cycle; ``cycle`` and ``capacity`` for static power per byte.  ``cycle`` may be left out where the ERT
+states ``global_cycle_seconds``.  ``arguments`` choose among actions of one name.  Constants that the map does not name
+are copied from a base table.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ MOST_TIMES = 1e9
 
 @dataclass(frozen=True, slots=True)
 class _Divisor:
-    """What an energy is divided by: its base unit, what it is to the reader, and an example."""
+    """A key of a map that an energy is divided by: its base unit, its meaning for messages, and an example."""
 
     unit: str
     meaning: str
@@ -67,7 +68,7 @@ _DIVISORS_OF: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionTerm:
-    """One action that a constant is made of; ``where`` the map states it, and each key of it; base units."""
+    """One action that a constant is made of, in base units; ``where`` and ``places`` locate it and its keys."""
 
     where: str
     places: Mapping[str, str]
@@ -80,7 +81,7 @@ class ActionTerm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErtMap:
-    """Which actions each constant is made of; ``unit`` is that of the ERT's energies."""
+    """The actions that each constant is made of; ``unit`` is that of the ERT's energies."""
 
     label: str
     unit: str
@@ -90,7 +91,7 @@ class ErtMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedConstant:
-    """A constant of the new table: its key, its value as TOML states it, its source, and whether the ERT gave it."""
+    """A constant of the new table: its key, its value as TOML states it, its source, and if it comes from the ERT."""
 
     name: str
     value: str
@@ -99,13 +100,13 @@ class ImportedConstant:
 
 
 def constant_units() -> dict[str, str]:
-    """The unit of each constant of an energy table, by its key."""
+    """Return the unit of each constant of an energy table, by its key."""
     prefix = f"{SECTION}."
     return {name.removeprefix(prefix): key.unit for name, key in machine_keys().items() if name.startswith(prefix)}
 
 
 def parse_map(document: Document) -> ErtMap:
-    """Read a map.  Raises `ConfigError` or `UnitError`, located at the line, for anything that is not in place."""
+    """Read a map.  Raises `ConfigError` or `UnitError`, located at the line, for a wrong, missing or unknown key."""
     known = constant_units()
     unit = document.data.get("unit")
     if not isinstance(unit, str):
@@ -130,10 +131,11 @@ def parse_map(document: Document) -> ErtMap:
 
 
 def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[ImportedConstant, ...]:
-    """Make every constant of an energy table, from the ERT or else as in ``base``, a registered table or a file.
+    """Return every constant of an energy table: from the ERT if it is mapped, else from ``base``.
 
-    Raises `ConfigError`, located at the line of the map or of the ERT, for a component or an action that is not there
-    or is ambiguous, an energy of zero, or a result out of range; and the errors of reading ``base``.
+    ``base`` is a registered table or a file.  Raises `ConfigError`, located at the line of the map or of the ERT, for a
+    component or an action that is missing or ambiguous, an energy of zero, or a result out of range; and the errors of
+    reading ``base``.
     """
     below = open_document("energy", base, "--energy", Path())
     load_accelerator(overrides=[f"energy={base}"])
@@ -144,7 +146,7 @@ def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[ImportedConstant
 
 
 def table_text(table: tuple[ImportedConstant, ...], ert: Ert, mapping: ErtMap, base: str) -> str:
-    """The table as TOML, which ``--energy`` takes."""
+    """Return the table as TOML, which ``--energy`` takes."""
     names = [Path(name).name for name in (ert.label, mapping.label, base)]
     head = (
         f"# Energy per event and static power, from {names[0]} (Accelergy, version {ert.version}) through {names[1]};"
@@ -162,7 +164,7 @@ def _allowed(name: str, names: list[str]) -> str:
 
 
 def _terms(document: Document, key: str, value: object, unit: str) -> Iterator[ActionTerm]:
-    """The terms of a constant: its table, or each of the tables in it."""
+    """Yield the terms of a constant: its table, or each of the tables in it."""
     if not isinstance(value, dict) or not value:
         raise ConfigError(place(document, key), "is no table", f"[{key}], with a component and an action")
     if not all(isinstance(each, dict) for each in value.values()):
@@ -219,12 +221,12 @@ def _divisor(document: Document, path: str, table: Mapping[str, Any], key: str) 
 
 
 def _exact(text: object, unit: str, where: str = "") -> Fraction:
-    """A quantity in its base unit, with the digits that were stated."""
+    """Return a quantity in its base unit, exactly as its digits state it."""
     return Fraction(str(units.parse(text, unit, where=where)))
 
 
 def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> ImportedConstant:
-    """The sum of a constant's terms, and how it comes about."""
+    """Return the sum of a constant's terms, with its derivation as the source."""
     total, texts = Fraction(0), []
     per_joule = _exact(f"1 {mapping.unit}", "joules")
     for term in mapping.terms[key]:
@@ -243,7 +245,7 @@ def _imported(ert: Ert, mapping: ErtMap, key: str, unit: str) -> ImportedConstan
 
 
 def _action(ert: Ert, term: ActionTerm) -> Action:
-    """The one action that a term means."""
+    """Return the one action that a term names."""
 
     def fail(key: str, what: str, hint: str) -> ConfigError:
         return ConfigError(term.places[key], what, hint)
@@ -264,7 +266,7 @@ def _action(ert: Ert, term: ActionTerm) -> Action:
 
 
 def _complete(ert: Ert, term: ActionTerm, action: Action, unit: str) -> dict[str, Fraction]:
-    """The divisors of a term, the cycle from the ERT where the map leaves it out."""
+    """Return the divisors of a term, with the cycle from the ERT where the map leaves it out."""
     divisors = dict(term.divisors)
     stated = action.arguments.get(CYCLE_ARGUMENT)
     for key in _DIVISORS_OF[unit]:
@@ -280,7 +282,7 @@ def _complete(ert: Ert, term: ActionTerm, action: Action, unit: str) -> dict[str
 
 
 def _derivation(term: ActionTerm, action: Action, unit: str, divisors: Mapping[str, Fraction]) -> str:
-    """One term in words: ``0.5 x shared_glb[1..1] read 32.377775 pJ / 64 bit``."""
+    """Return one term in words: ``0.5 x shared_glb[1..1] read 32.377775 pJ / 64 bit``."""
     times = "" if term.times == 1 else f"{float(term.times):g} x "
     mean = ", mean over arguments" if action.averaged else ""
     text = f"{times}{action} {float(action.energy):.15g} {unit}{mean}"
@@ -289,13 +291,13 @@ def _derivation(term: ActionTerm, action: Action, unit: str, divisors: Mapping[s
 
 
 def _value(amount: Fraction, unit: str) -> str:
-    """A quantity as people state it, to the last digit."""
+    """Return a quantity in the unit of its examples, with all digits of the float."""
     symbol = units.UNITS[unit].examples[0]
     return f"{float(amount / _exact(f'1 {symbol}', unit))!r} {symbol}"
 
 
 def _kept(base: Document, key: str) -> ImportedConstant:
-    """A constant as the base table, which is known to be whole, has it."""
+    """Return a constant as the base table has it; the table is known to be complete."""
     stated = base.data[key]
     value, source = (stated["value"], stated.get("source", "")) if isinstance(stated, dict) else (stated, "")
     source = f"as in {Path(base.label).name}: {source}".removesuffix(": ")

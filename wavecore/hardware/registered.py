@@ -1,7 +1,8 @@
-"""The registered descriptions of hardware: accelerators, memories and energy tables, ours and other packages'.
+"""The registered descriptions of hardware: accelerators, memories and energy tables of this and other packages.
 
-Ours lie in ``presets/accelerators``, ``presets/memories`` and ``presets/energy``.  Another package adds a
-folder with such folders through an entry point of the group ``wavecore.presets``: the path of the folder.
+Those of this package are TOML files in ``presets/accelerators``, ``presets/memories`` and ``presets/energy``.  Another
+package registers a folder that contains such folders by an entry point of the group ``wavecore.presets`` that loads
+the folder's path.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _NOUNS: dict[PresetKind, str] = {"accelerators": "accelerator", "memories": "mem
 
 
 def registered(kind: PresetKind) -> dict[str, Traversable]:
-    """Map the registered names of a kind to their files.  Raises `ConfigError` if two have one name."""
+    """Map the registered names of a kind to their files.
+
+    Raises `ConfigError` if two packages register the same name or an entry point does not load a folder's path.
+    """
     found: dict[str, Traversable] = {}
     owners: dict[str, str] = {}
     for owner, root in _roots():
@@ -40,9 +44,10 @@ def registered(kind: PresetKind) -> dict[str, Traversable]:
 
 
 def open_document(kind: PresetKind, name: str, where: str, folder: Path) -> Document:
-    """Read the registered ``name``, or else the file of that path from ``folder``.
+    """Read the registered description ``name``, or else the file of that path, relative to ``folder``.
 
-    Raises `NameLookupError`, located at ``where``, if it is neither, and the errors of `read_document`.
+    A path ends in ``.toml`` or contains a slash.  Raises `NameLookupError`, located at ``where``, if ``name`` is
+    neither, and the errors of `registered` and `common.toml.read_document`.
     """
     names = registered(kind)
     if name in names:
@@ -54,6 +59,7 @@ def open_document(kind: PresetKind, name: str, where: str, folder: Path) -> Docu
 
 
 def _presets(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    """Yield (name, file) for each TOML file of a folder; nothing if there is no such folder."""
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.name.endswith(".toml"):
             yield entry.name.removesuffix(".toml"), entry
@@ -61,7 +67,7 @@ def _presets(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 @functools.cache
 def _roots() -> tuple[tuple[str, Traversable], ...]:
-    """Return the folders of presets, each with the name of what it comes from."""
+    """Return (owner, folder) for this package and for each entry point; raise `ConfigError` if one is wrong."""
     from importlib.metadata import entry_points
 
     roots: list[tuple[str, Traversable]] = [("wavecore", files("wavecore.hardware").joinpath("presets"))]
@@ -69,7 +75,7 @@ def _roots() -> tuple[tuple[str, Traversable], ...]:
         where = f"entry point {ENTRY_POINTS}: {point.name} = {point.value!r}"
         try:
             folder = Path(point.load())
-        except Exception as problem:  # another package's module may fail in any way at all
+        except Exception as problem:  # loading another package's module may raise any error
             hint = "repairing or uninstalling the package that registers it"
             raise ConfigError(where, f"cannot be loaded: {type(problem).__name__}: {problem}", hint) from problem
         if not folder.is_dir():

@@ -32,12 +32,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, get_args
 
 from wavecore.errors import ConfigError, FileError, GraphError, unknown_name
 
-Dataflow = Literal["ws", "os", "is"]
+ScalesimDataflow = Literal["ws", "os", "is"]
 TopologyKind = Literal["conv", "gemm"]
+
+SCALESIM_DATAFLOWS: tuple[ScalesimDataflow, ...] = get_args(ScalesimDataflow)
 
 CONV_COLUMNS = (
     "Layer name", "IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter",
@@ -91,7 +93,7 @@ def topology_macs(layer: TopologyLayer) -> int:
     return m * n * k * repeats_of(layer)
 
 
-def scalesim_cycles(layer: TopologyLayer, rows: int, columns: int, dataflow: Dataflow) -> int:
+def scalesim_cycles(layer: TopologyLayer, rows: int, columns: int, dataflow: ScalesimDataflow) -> int:
     """Return SCALE-Sim 3.0.0's "Total Cycles" of a layer on ``rows`` x ``columns``, without memory stalls.
 
     The module's table gives the formula.  Raises ConfigError for an empty array and NameLookupError
@@ -107,7 +109,7 @@ def scalesim_cycles(layer: TopologyLayer, rows: int, columns: int, dataflow: Dat
     elif dataflow == "os":
         folds, fold = _folds(m, n, rows, columns), rows + columns + k - 2
     else:
-        raise unknown_name("dataflow", "dataflow", dataflow, ("ws", "os", "is"))
+        raise unknown_name("dataflow", "dataflow", dataflow, SCALESIM_DATAFLOWS)
     return repeats_of(layer) * (folds * fold - 1)
 
 

@@ -1,8 +1,8 @@
-"""Frozen descriptions of the machine.  No behaviour lives here.
+"""Frozen descriptions of the machine, without behaviour.
 
-A field's name ends in the unit of its value; the key in a TOML file or in ``--set`` is the same
-name without that suffix (``core.global_buffer = "10 MiB"`` fills ``global_buffer_bytes``).
-Where every default comes from stands beside its value in ``presets/``.
+A field's name ends in the unit of its value.  The key in a TOML file or in ``--set`` is the same name without that
+suffix: ``core.global_buffer = "10 MiB"`` fills ``global_buffer_bytes``.  The source of each default stands beside its
+value in ``presets/``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from wavecore.common.names import Name
+
 WeightLoad = Literal["skewed", "global"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySpec:
-    """One weight-stationary systolic array of ``rows`` x ``columns`` processing elements.
+    """One systolic array of ``rows`` x ``columns`` processing elements.
 
-    ``tile_rows`` is the largest m of an output tile (rows of the streamed operand in a wave).
-    ``weight_double_buffering`` says whether each element has a second weight register.
+    ``dataflow`` is the name of one in `wavecore.hardware.dataflows`; it decides which matrix of a GEMM stays in the
+    array.  ``tile_rows`` is the most vectors that stream past one tile that stays: the largest m of an output tile
+    where that is the right operand.  ``weight_double_buffering`` says whether each element has a second register for
+    what stays, and ``weight_load`` how a tile of it enters: behind the wavefront of the tile before it, or by one
+    shift of the whole array.
     """
 
     rows: int
@@ -26,11 +31,12 @@ class ArraySpec:
     tile_rows: int
     weight_double_buffering: bool
     weight_load: WeightLoad
+    dataflow: str = "weight_stationary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalBufferSpec:
-    """The array's operand buffers: the size of one half of each double buffer."""
+    """The array's three double buffers, for tiles of A, of B and of C: the size of one half of each."""
 
     a_bytes: int
     b_bytes: int
@@ -39,7 +45,7 @@ class LocalBufferSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorSpec:
-    """The vector unit: ``lanes`` fp32 multiply-adds a cycle, ``startup_cycles`` before the first."""
+    """The vector unit: ``lanes`` fp32 multiply-adds per cycle, the first of a command after ``startup_cycles``."""
 
     lanes: int
     startup_cycles: int
@@ -47,7 +53,7 @@ class VectorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreSpec:
-    """One core's global buffer and the width of its three ports, each in bytes a core cycle."""
+    """One core's global buffer and the width of its three ports, each in bytes per core cycle."""
 
     global_buffer_bytes: int
     array_port_bytes_per_cycle: int
@@ -55,13 +61,59 @@ class CoreSpec:
     memory_port_bytes_per_cycle: int  # each way: loads write the buffer while stores read it
 
 
+class UnitKind(Name):
+    """What a unit of a core does."""
+
+    LOAD = "load"  # reads DRAM into the global buffer
+    ARRAY = "array"  # multiplies
+    VECTOR = "vector"  # takes results from an array, and sweeps over the global buffer
+    STORE = "store"  # writes DRAM from the global buffer
+
+
+DRAM_KINDS = (UnitKind.LOAD, UnitKind.STORE)
+"""The kinds of units that move data to and from DRAM; the others compute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitSpec:
+    """One unit of a core: it works through a queue of commands in order, beside the other units.
+
+    ``result_slots`` is the number of finished steps whose results the unit can hold until the unit of the next stage
+    has taken them; 0 for a unit whose results go to the global buffer or to DRAM.  ``layer_kinds`` names the kinds of
+    layers whose sweeps run on this vector unit; the first vector unit without any takes everything else.
+    """
+
+    name: str
+    kind: UnitKind
+    result_slots: int = 0
+    layer_kinds: tuple[str, ...] = ()
+
+
+CORE_UNITS = (
+    UnitSpec(name="load", kind=UnitKind.LOAD),
+    # of two steps in the accumulators one is drained while the other is filled
+    UnitSpec(name="array", kind=UnitKind.ARRAY, result_slots=2),
+    UnitSpec(name="vector", kind=UnitKind.VECTOR),
+    UnitSpec(name="store", kind=UnitKind.STORE),
+)
+"""The units of a core in the order of the data.
+
+A core has one load unit, one store unit, and at least one array and one vector unit without ``layer_kinds``.  Events
+of one cycle happen in this order.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySpec:
     """A DRAM shared by all cores.
 
-    ``bandwidth_bytes_per_second`` is the peak over all ``channels``; ``interleave_bytes`` is what one
-    channel holds of consecutive addresses, ``burst_bytes`` the least that a channel transfers and
-    ``row_bytes`` one open page of one bank.  Times are those of JEDEC's data sheets.
+    ``bandwidth_bytes_per_second`` is the peak over all ``channels`` together.  Consecutive addresses are striped over
+    the channels in pieces of ``interleave_bytes``; a channel transfers at least ``burst_bytes``; ``row_bytes`` is the
+    size of the page that one of a channel's ``banks`` has open.  The times are JEDEC's: ``trcd`` from activating a row
+    to its first column command, ``trp`` to precharge (close) a row, ``tcl`` from a read command to its data, ``trfc``
+    the length of a refresh and ``trefi`` the time from one refresh to the next, ``twtr`` and ``trtw`` the turnaround
+    of the bus from writing to reading and back.  ``controller_seconds`` is added to every read.
+    ``energy_joules_per_bit`` is per bit transferred, ``background_watts`` is drawn all the time.
     """
 
     name: str
@@ -85,7 +137,11 @@ class MemorySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySpec:
-    """Energy per counted event, and static power; DRAM's share is in `MemorySpec`."""
+    """Energy per counted event, and static power; what DRAM takes is in `MemorySpec`.
+
+    Events are multiply-accumulates of the array, bytes written into its registers, bytes read from or written into a
+    local buffer or the global buffer, lane operations of the vector unit, and bits that cross the interconnect.
+    """
 
     mac_joules: float
     register_joules_per_byte: float
@@ -99,7 +155,7 @@ class EnergySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipSpec:
-    """``cores`` equal cores at one clock."""
+    """A chip of ``cores`` equal cores with one clock."""
 
     cores: int
     clock_hz: int
@@ -109,8 +165,9 @@ class ChipSpec:
 class SparsitySpec:
     """What the machine does with zeros.
 
-    ``gating`` rests a multiplier that has one for an operand (energy), ``tile_skipping`` leaves out waves whose
-    stationary tile is all zero (cycles), ``compression`` packs tensors in DRAM (traffic); on chip they are dense.
+    ``gating`` saves energy: a multiplier with a zero operand rests.  ``tile_skipping`` saves cycles: waves whose tile
+    of the operand that the array holds is all zero are left out.  ``compression`` saves traffic: tensors are packed in
+    DRAM, and dense on chip.
     """
 
     gating: bool = False
@@ -120,7 +177,7 @@ class SparsitySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """The whole machine."""
+    """The whole machine: the chip, its ``cores`` with the same ``units`` each, the memory, energies, and zeros."""
 
     name: str
     chip: ChipSpec
@@ -131,3 +188,4 @@ class Accelerator:
     memory: MemorySpec
     energy: EnergySpec
     sparsity: SparsitySpec = SparsitySpec()
+    units: tuple[UnitSpec, ...] = CORE_UNITS

@@ -1,7 +1,8 @@
-"""Networks from elsewhere: ONNX files and PyTorch modules as `LayerGraph`.
+"""Import ONNX files and PyTorch modules as a `LayerGraph`.
 
-A reader (`onnx`, `torch`) turns a model into a neutral list of operations (`model`), a table (`onnx_operators`,
-`torch_operators`) says what each means in layers (`operators`), and the `builder` puts those together.
+A reader (`onnx`, `torch`) turns a model into a list of operations that is the same for all formats (`model`).  A table
+(`onnx_operators`, `torch_operators`) maps each operator to layers (`operators`, `sequences`).  `builder` walks over the
+operations and collects the layers, and `assembly` builds the graph from them.
 """
 
 from wavecore.importers.assembly import ModelNote

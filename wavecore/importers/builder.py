@@ -1,4 +1,4 @@
-"""Layers from a model's operations, in their order; what no layer kind stands for is collected and told at once."""
+"""Collect layers from a model's operations, in order; unsupported operations are reported together."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ from wavecore.importers.problems import Problem, keeps_shape, unsupported
 from wavecore.network.layers import KINDS, Input, LayerKind
 from wavecore.network.shapes import Shape
 
-LARGEST_ELEMENTS = 1 << 31  # of an activation of one sample, and of a weight
+LARGEST_ELEMENTS = 1 << 31  # of one sample of an activation, and of a weight
 LARGEST_SIDE = 1 << 15  # of an image
 MOST_LAYERS = 1 << 11
 
-STATE_GLUE = frozenset({
+STATE_FORM_OPERATORS = frozenset({
     "concat", "cat", "stack", "slice", "squeeze", "unsqueeze", "transpose", "reshape", "view", "identity", "cast",
     "detach", "clone", "contiguous",
 })  # fmt: skip
+"""Operators that only change the form of an LSTM's final state: lower-case names without ``aten.``"""
 
 OperatorReader = Callable[["ModelBuilder", OperatorNode], None]
-"""Adds the layers that an operation stands for; UnsupportedError, or ValueError where sizes do not fit."""
+"""Adds the layers that represent an operation; raises UnsupportedError, or ValueError where sizes do not fit."""
 
 
 @dataclass(slots=True)
 class LayerDraft:
-    """A layer to be; what it reads are positions in the list of drafts."""
+    """A layer before the graph is built; ``inputs`` are positions in the list of drafts."""
 
     kind: LayerKind
     inputs: tuple[int, ...]
@@ -49,30 +50,33 @@ class LayerDraft:
 
 
 class ModelBuilder:
-    """Walks over a model's nodes and keeps what is known of every value; None is what hangs on a problem."""
+    """Walks over a model's nodes and records what is known of every value.
+
+    ``values`` maps a name to its activation or constant, or to None if it depends on an unsupported operation.
+    """
 
     def __init__(
-        self, model: ImportedModel, table: Mapping[str, OperatorReader], rules: Rules, *, turned: bool = False
+        self, model: ImportedModel, table: Mapping[str, OperatorReader], rules: Rules, *, axes_swapped: bool = False
     ) -> None:
         self.model = model
-        self.turned = turned  # whether samples and steps of the data are the other way round than it seems
+        self.axes_swapped = axes_swapped  # whether samples and steps of the data are in the other order than assumed
         self.table = table
         self.rules = rules
         self.values: dict[str, Activation | Fixed | None] = dict(model.fixed)
         self.drafts: list[LayerDraft] = []
         self.problems: list[Problem] = []
         self.folded: list[str] = []  # convolutions that may hold a batch normalization
-        self.uneven: list[str] = []  # layers whose padding was evened out
-        self.weights: set[str] = set()  # that layers read
-        self.shared: list[str] = []  # layers whose weight an earlier one has, too
-        self.states: set[str] = set()  # what LSTMs end with
-        self.assumed: list[str] = []  # LSTMs that are taken to begin with zeros
+        self.uneven: list[str] = []  # layers whose unequal padding was replaced by equal padding
+        self.weights: set[str] = set()  # names of the weights that layers read
+        self.shared: list[str] = []  # layers that read the weight of an earlier layer
+        self.states: set[str] = set()  # names of the final states of LSTMs
+        self.assumed: list[str] = []  # LSTMs whose initial state is assumed to be zero
         self.nodes = needed(model)
         self.uses = Counter(name for node in self.nodes for name in node.inputs) + Counter(model.outputs)
 
     def run(self) -> None:
-        """Read all nodes; GraphError for what makes no network, and for all unsupported operations together."""
-        shape, axes = data_shape(self.model, self.turned)
+        """Read all nodes; GraphError for a model that makes no network, or for all unsupported operations together."""
+        shape, axes = data_shape(self.model, self.axes_swapped)
         self.drafts.append(LayerDraft(Input(shape), (), shape, "input", self.model.where))
         self.values[self.model.data] = Activation(0, self.model.dims, axes)
         for node in self.nodes:
@@ -81,147 +85,156 @@ class ModelBuilder:
             raise unsupported(self.model.where, self.problems)
 
     def _read(self, node: OperatorNode) -> None:
-        """Make layers of a node, or note why not; a problem whose shape is known stands in for its output."""
+        """Add the layers of a node, or record why that is not possible.
+
+        An unsupported node that keeps its input's shape passes its input on, so that the nodes behind it are checked.
+        """
         inputs = [self._found(node, name) for name in node.inputs]
-        lost = any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name)
+        unresolved = any(value is None for value, name in zip(inputs, node.inputs, strict=True) if name)
         try:
             if not self.states.isdisjoint(node.inputs):
                 self._read_state(node, inputs)
-            elif not lost and (constant := fold(node, inputs)) is not None:
+            elif not unresolved and (constant := fold(node, inputs)) is not None:
                 self.give(node, constant)
             elif node.operator not in self.table:
                 raise UnsupportedError("")
-            elif not lost:
+            elif not unresolved:
                 self.table[node.operator](self, node)
         except UnsupportedError as problem:
             self.problems.append(Problem(node, problem.what, problem.advice))
-            seen = [value for value in inputs if isinstance(value, Activation)]
-            if seen and keeps_shape(node.operator) and node.outputs[0] not in self.values:
-                self.values[node.outputs[0]] = seen[0]
+            activations = [value for value in inputs if isinstance(value, Activation)]
+            if activations and keeps_shape(node.operator) and node.outputs[0] not in self.values:
+                self.values[node.outputs[0]] = activations[0]
         except ValueError as problem:
-            if not self.problems:  # after one, sizes may be wrong because of it
+            if not self.problems:  # otherwise an earlier problem may be the cause of wrong sizes
                 raise self.error(node, str(problem), "other sizes, or a larger image") from None
         for name in node.outputs:
             self.values.setdefault(name, None)
 
     def _read_state(self, node: OperatorNode, inputs: Sequence[Activation | Fixed | None]) -> None:
-        """What only puts the last states of LSTMs into another form makes states again."""
-        form = node.operator.removeprefix("aten.").lower() in STATE_GLUE
-        if not form or any(isinstance(value, Activation) for value in inputs):
-            raise UnsupportedError("of an LSTM's last state", "a network that reads its outputs, of all steps")
+        """Mark the outputs of a node that only changes the form of LSTMs' final states as such states."""
+        reforms = node.operator.removeprefix("aten.").lower() in STATE_FORM_OPERATORS
+        if not reforms or any(isinstance(value, Activation) for value in inputs):
+            raise UnsupportedError("of an LSTM's final state", "a network that reads the LSTM's outputs of all steps")
         self.keep_state(node.outputs)
 
     def keep_state(self, names: Sequence[str]) -> None:
-        """Let values be the last states of LSTMs, which a model may return and nothing may read."""
+        """Mark values as final states of LSTMs, which a model may return but no layer may read."""
         self.states.update(filter(None, names))
         self.values.update(dict.fromkeys(filter(None, names)))
 
     def _found(self, node: OperatorNode, name: str) -> Activation | Fixed | None:
-        """What is known of a value; GraphError if it is not there."""
+        """Return what is known of a value; GraphError if no earlier node makes it."""
         if not name or name in self.values:
             return self.values.get(name)
         later = [other.name for other in self.model.nodes if name in other.outputs]
         if later:
-            what = f"reads {clean(name)!r}, which {later[0]} makes only later"
-            raise self.error(node, what, "a graph without cycles, its nodes in order")
-        raise self.error(node, f"reads {clean(name)!r}, which nothing makes", "the whole model")
+            what = f"reads {clean(name)!r}, which the later node {later[0]} makes"
+            raise self.error(node, what, "a graph without cycles, with its nodes in order")
+        raise self.error(node, f"reads {clean(name)!r}, which no node makes", "the complete model")
 
-    # -- what a node reads -----------------------------------------------------------------------------
+    # -- inputs of a node ------------------------------------------------------------------------------
 
     def value(self, node: OperatorNode, index: int) -> Activation | Fixed | None:
-        """Input ``index`` of a node; None if it is left out."""
+        """Return input ``index`` of a node; None if it is omitted."""
         return self.values[node.inputs[index]] if index < len(node.inputs) and node.inputs[index] else None
 
     def activation(self, node: OperatorNode, index: int = 0) -> Activation:
-        """The same, which must depend on the data."""
+        """Return input ``index``, which must depend on the data; UnsupportedError otherwise."""
         value = self.value(node, index)
         if not isinstance(value, Activation):
             raise UnsupportedError(f"input {index} does not depend on the data", "a model of one input, its data")
         return value
 
     def image(self, node: OperatorNode, index: int = 0) -> Activation:
-        """The same, with channels, rows and columns as the axes behind the samples."""
+        """Return input ``index``, which must be an image: samples x channels x height x width."""
         value = self.activation(node, index)
         if value.axes or len(value.dims) != 4:
             raise UnsupportedError(f"reads {len(value.dims)} axes", "samples x channels x height x width")
         return self._natural(value)
 
     def layered(self, node: OperatorNode, index: int = 0) -> Activation:
-        """The same for an image or a vector."""
+        """Return input ``index``, which must be an image or a vector."""
         value = self.activation(node, index)
         if value.axes:
             raise UnsupportedError("reads a sequence", "layers on images and vectors")
         return self._natural(value)
 
     def elementwise(self, node: OperatorNode, index: int = 0) -> Activation:
-        """The same for a sequence, too."""
+        """Return input ``index``, which must be an image, a vector or a sequence."""
         value = self.activation(node, index)
         return value if value.axes else self._natural(value)
 
     def _natural(self, value: Activation) -> Activation:
+        """Return ``value`` if its axes are in the order of its layer's output; UnsupportedError otherwise."""
         shape = self.shape(value)
         if value.dims[1:] not in ((shape.channels, shape.height, shape.width), (shape.elements,)):
             raise UnsupportedError("reads an image whose axes were rearranged", "layers on images as they are")
         return value
 
     def shape(self, value: Activation) -> Shape:
-        """The shape of one sample of an activation."""
+        """Return the shape of one sample of an activation."""
         return self.drafts[value.layer].shape
 
     def fixed(self, node: OperatorNode, index: int) -> Fixed | None:
-        """Input ``index`` of a node, which must not depend on the data; None if it is left out."""
+        """Return input ``index``, which must not depend on the data (UnsupportedError); None if it is omitted."""
         value = self.value(node, index)
         if isinstance(value, Activation):
             raise UnsupportedError(f"input {index} depends on the data", "a weight that is stored with the model")
         return value
 
     def known(self, node: OperatorNode, index: int) -> ConstantArray | None:
-        """The elements of input ``index``, which must be known; None if it is left out."""
+        """Return the elements of input ``index``, which must be known (UnsupportedError); None if it is omitted."""
         value = self.fixed(node, index)
         if value is not None and not value.known:
             raise UnsupportedError(f"the value of input {index} is not in the file", "constants inside the model")
         return None if value is None else value.array
 
-    # -- what it makes ---------------------------------------------------------------------------------
+    # -- outputs of a node -----------------------------------------------------------------------------
 
     def give(self, node: OperatorNode, value: Activation | Fixed) -> None:
-        """Let ``value`` be the first output of a node."""
+        """Set the first output of a node; GraphError if a value of that name exists."""
         if node.outputs[0] in self.values:
-            raise self.error(node, f"makes {clean(node.outputs[0])!r}, which is there already", "a name for each value")
+            raise self.error(
+                node, f"makes {clean(node.outputs[0])!r}, which exists already", "a different name for each value"
+            )
         self.values[node.outputs[0]] = value
 
     def layer(
         self, node: OperatorNode, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
     ) -> None:
-        """Add a layer as the output of a node: an image, unless ``dims`` says otherwise; a sequence has ``axes``."""
+        """Add a layer whose output is the first output of a node.
+
+        The output is an image unless ``dims`` gives other axes; for a sequence, ``axes`` names them.
+        """
         self.give(node, self.add(node, kind, *inputs, dims=dims, axes=axes))
 
     def add(
         self, node: OperatorNode, kind: LayerKind, *inputs: Activation, dims: Dims | None = None, axes: Axes = ()
     ) -> Activation:
-        """The same, for a node of several layers."""
+        """Add a layer and return its output, for a node that becomes several layers; else as `layer`."""
         shape: Shape = KINDS[type(kind)].infer(kind, tuple(map(self.shape, inputs)))
         check_size(shape)
         if len(self.drafts) >= MOST_LAYERS:
-            raise self.error(node, f"is the layer after {MOST_LAYERS}, which is the most", "a smaller model")
+            raise self.error(node, f"needs more than {MOST_LAYERS} layers, which is the limit", "a smaller model")
         read = tuple(value.layer for value in inputs)
         self.drafts.append(LayerDraft(kind, read, shape, node.path, f"{self.model.where}, {node.name}"))
         sizes = (inputs[0].dims[0], shape.channels, shape.height, shape.width) if dims is None else dims
         return Activation(len(self.drafts) - 1, sizes, axes)
 
     def note_shared(self, node: OperatorNode, index: int) -> None:
-        """Note a layer whose weight, input ``index`` of a node, an earlier one has read."""
+        """Record that a node reads the weight in input ``index``, and whether an earlier layer has read it."""
         if node.inputs[index] in self.weights:
             self.shared.append(node.name)
         self.weights.add(node.inputs[index])
 
     def error(self, node: OperatorNode, what: str, hint: str) -> GraphError:
-        """An error at a node."""
+        """Return an error that names a node."""
         return GraphError(f"{self.model.where}, {node.operator} {node.name}", what, hint)
 
 
 def needed(model: ImportedModel) -> tuple[OperatorNode, ...]:
-    """The nodes that an output of the model depends on, in their order."""
+    """Return the nodes on which an output of the model depends, in their order."""
     wanted = set(model.outputs)
     found = []
     for node in reversed(model.nodes):
@@ -231,19 +244,21 @@ def needed(model: ImportedModel) -> tuple[OperatorNode, ...]:
     return tuple(reversed(found))
 
 
-def data_shape(model: ImportedModel, turned: bool = False) -> tuple[Shape, Axes]:
-    """The shape of one sample of the data, and the axes of a sequence.
+def data_shape(model: ImportedModel, axes_swapped: bool = False) -> tuple[Shape, Axes]:
+    """Return the shape of one sample of the data, and the axes of a sequence.
 
-    A sequence has its samples first, or where its size is open, unless it is ``turned``.  GraphError for data that are
-    no image, vector or sequence, or too large.
+    The samples of a sequence are its first axis, or its second if only that one has an open size; with
+    ``axes_swapped`` the other one of the two.
+
+    Raises `GraphError` for data that are not an image, a vector or a sequence, or that are too large.
     """
     where = f"{model.where}, input {model.data}"
     axes: Axes = ()
     if model.sequence:
-        samples_first = (0 in model.loose or 1 not in model.loose) != turned
+        samples_first = (0 in model.open_axes or 1 not in model.open_axes) != axes_swapped
         axes = (*(("n", "t") if samples_first else ("t", "n")), "f")[: len(model.dims)]
-        if axes.index("t") in model.loose:
-            raise GraphError(where, "leaves its steps open", "an export with a fixed number of steps")
+        if axes.index("t") in model.open_axes:
+            raise GraphError(where, "leaves its number of steps open", "an export with a fixed number of steps")
         features = model.dims[2] if len(axes) > 2 else 1
         shape = Shape(features, model.dims[axes.index("t")])
     elif len(model.dims) in (2, 4):
@@ -259,7 +274,7 @@ def data_shape(model: ImportedModel, turned: bool = False) -> tuple[Shape, Axes]
 
 
 def check_size(shape: Shape) -> None:
-    """ValueError for an image with an empty or too long side, or too many elements."""
+    """Raise ValueError for an image with an empty or too long side, or with too many elements."""
     if min(shape.channels, shape.height, shape.width) < 1:
         raise ValueError(f"has an empty shape {shape}")
     if max(shape.height, shape.width) > LARGEST_SIDE:

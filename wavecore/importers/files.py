@@ -1,7 +1,8 @@
-"""Reading an ONNX file without trusting it: what is stepped over, what is refused, and the limits.
+"""Read an ONNX file without trusting it: which fields are skipped, which files are refused, and the limits.
 
-Weights are not needed, so their bytes are stepped over and no other file is ever opened.  What is left of the file
-must be small; only that is parsed.  The wire format is protobuf's: https://protobuf.dev/programming-guides/encoding.
+Weights are not needed: their bytes are skipped, and files of external data are never opened.  The rest of the file
+must be small (`LARGEST_STRUCTURE_BYTES`); only that is parsed.  The wire format is protobuf's:
+https://protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 
 from wavecore.errors import FileError
 
-LARGEST_FILE_BYTES = 2 << 30  # protobuf's own limit; more weights than that are external data
+LARGEST_FILE_BYTES = 2 << 30  # protobuf's own limit; larger models store their weights as external data
 LARGEST_STRUCTURE_BYTES = 16 << 20
 LARGEST_CONSTANT_BYTES = 32 << 10  # constants up to this size are kept: shapes, limits, axes
 MOST_FIELDS = 1 << 18
@@ -31,17 +32,17 @@ _ATTRIBUTE: Fields = {1: _KEEP, 2: _KEEP, 3: _KEEP, 4: _KEEP, 5: _TENSOR, 7: _KE
 _NODE: Fields = {1: _KEEP, 2: _KEEP, 3: _KEEP, 4: _KEEP, 5: _ATTRIBUTE, 7: _KEEP, 9: _KEEP}
 _GRAPH: Fields = {1: _NODE, 2: _KEEP, 5: _TENSOR, 11: _KEEP, 12: _KEEP}
 _MODEL: Fields = {7: _GRAPH}
-"""The fields of onnx.proto that are read, by number.  Subgraphs, functions, comments and types of inner values are not;
-a tensor's elements are where they are few."""
+"""The fields of onnx.proto that are kept, by field number.  Subgraphs, functions, comments and the types of inner
+values are skipped; a tensor's elements are kept if they have at most `LARGEST_CONSTANT_BYTES`."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
 
 
 def read_structure(path: str | Path) -> tuple[bytes, str]:
-    """Return the model in an ONNX file without its weights, still encoded, and the file's SHA-256.
+    """Return the encoded model of an ONNX file without its weights, and the file's SHA-256.
 
-    Raises `FileError` for a file that cannot be read, is no ONNX file by its suffix or its first bytes, is
+    Raises `FileError` for a file that cannot be read, is not an ONNX file by its suffix or its first bytes, is
     truncated, or exceeds a limit.
     """
     where = str(path)
@@ -64,19 +65,19 @@ def read_structure(path: str | Path) -> tuple[bytes, str]:
 
 
 def refuse_suffix(where: str) -> None:
-    """Refuse pickles, which are never opened, and files that hold weights and no network."""
+    """Raise `FileError` for a pickle, which is never opened, and for a file that holds weights but no network."""
     suffix = Path(where).suffix.lower()
     if suffix in PICKLES:
         raise FileError(where, "may be a pickle, which can run any code when it is read; it is never opened", NO_PICKLE)
     if suffix in WEIGHTS:
-        raise FileError(where, f"{suffix} files hold weights and no network", NO_PICKLE)
+        raise FileError(where, f"{suffix} files hold weights but no network", NO_PICKLE)
 
 
 def _check_size(where: str, size: int) -> None:
     if not size:
         raise FileError(where, "is empty", "an .onnx file")
     if size > LARGEST_FILE_BYTES:
-        what = f"has {size} bytes, and an ONNX file at most {LARGEST_FILE_BYTES}"
+        what = f"has {size} bytes, more than the limit of {LARGEST_FILE_BYTES}"
         raise FileError(where, what, "weights as external data, or torch.onnx.export(..., export_params=False)")
 
 
@@ -86,7 +87,7 @@ def _check_magic(where: str, first: bytes) -> None:
 
 
 class _Stripper:
-    """Copies a message field by field, leaving out what is not read."""
+    """Copies a protobuf message field by field and leaves out the fields that are not needed."""
 
     def __init__(self, where: str, file: BinaryIO) -> None:
         self.where = where
@@ -95,7 +96,7 @@ class _Stripper:
         self.seen = 0
 
     def message(self, start: int, end: int, fields: Fields) -> bytes:
-        """The message between two positions, of which only these fields are kept."""
+        """Return the message between two positions of the file, reduced to the given ``fields``."""
         self.file.seek(start)
         position, parts = start, []
         while position < end:
@@ -118,7 +119,7 @@ class _Stripper:
         return b"".join(parts)
 
     def _length(self, wire: int, position: int, end: int) -> tuple[int, int]:
-        """Bytes of a field's value, and where it begins."""
+        """Return the length in bytes of a field's value, and the position at which the value begins."""
         if wire == _BYTES:
             return self._varint(position, end)
         if wire == _VARINT:
@@ -128,6 +129,7 @@ class _Stripper:
         raise self._broken(position)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
+        """Return the varint at ``position``, and the position behind it; `FileError` if it does not end in time."""
         self.file.seek(position)
         value = 0
         for index, byte in enumerate(self.file.read(min(_LONGEST_VARINT, end - position))):
@@ -139,14 +141,14 @@ class _Stripper:
     def _copy(self, start: int, end: int) -> bytes:
         self.kept += end - start
         if self.kept > LARGEST_STRUCTURE_BYTES:
-            what = f"has more than {LARGEST_STRUCTURE_BYTES} bytes beside its weights"
+            what = f"has more than {LARGEST_STRUCTURE_BYTES} bytes besides its weights"
             raise FileError(self.where, what, "a smaller model, with weights as initializers")
         self.file.seek(start)
         return self.file.read(end - start)
 
     def _broken(self, position: int) -> FileError:
-        what = f"is truncated or no ONNX file: what begins at byte {position} does not fit"
-        return FileError(self.where, what, "the whole file; onnx.checker says more")
+        what = f"is truncated or not an ONNX file: the data at byte {position} cannot be decoded"
+        return FileError(self.where, what, "the complete file; onnx.checker gives details")
 
 
 def _tagged(key: int, content: bytes) -> bytes:
@@ -154,6 +156,7 @@ def _tagged(key: int, content: bytes) -> bytes:
 
 
 def _encoded(value: int) -> bytes:
+    """Return a number as a varint."""
     parts = bytearray()
     while value >= 0x80:
         parts.append(value & 0x7F | 0x80)
@@ -162,18 +165,18 @@ def _encoded(value: int) -> bytes:
 
 
 def _leads_inside(folder: Path, location: str) -> bool:
-    """Whether a path stays in a folder when its links are followed; not if they cannot be."""
+    """Return whether a path stays in a folder after following its links; False if they cannot be followed."""
     try:
         return (folder / location).resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # too long, or links that go round in circles
+    except (OSError, RuntimeError):  # a path that is too long, or links that form a cycle
         return False
 
 
 def check_external(where: str, tensor: str, location: str) -> None:
-    """Refuse external data outside the model's folder, though none is ever opened; FileError says which tensor."""
+    """Raise `FileError` if a tensor's external data lie outside the model's folder (none are opened in any case)."""
     folder = Path(where).parent
     parts = PurePosixPath(location.replace("\\", "/"))
     escapes = parts.is_absolute() or PureWindowsPath(location).drive or ".." in parts.parts or "\0" in location
     if escapes or not _leads_inside(folder, location):
         what = f"tensor {tensor} has its data outside the model's folder, at {location[:80]!r}"
-        raise FileError(where, what, "external data beside the model")
+        raise FileError(where, what, "external data in the model's folder")

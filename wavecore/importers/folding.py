@@ -1,4 +1,4 @@
-"""Constants worked out: the shapes, axes and limits that ONNX files compute from other constants and from shapes."""
+"""Fold constants: compute the shapes, axes and limits that ONNX files derive from other constants and from shapes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from wavecore.importers.model import Activation, ConstantArray, Dims, Fixed, OperatorNode, Origin, unknown
 
 LARGEST_CONSTANT = 1 << 15  # elements
-LARGEST_STATE = 1 << 24  # of equal elements, as what LSTMs begin with
+LARGEST_STATE = 1 << 24  # elements of a constant of equal elements, such as the initial state of an LSTM
 
 KnownValue = Activation | Fixed | None
 Fold = Callable[[OperatorNode, Sequence[ConstantArray | None]], ConstantArray]
-"""Elements from the elements of the inputs (None for one that is left out)."""
+"""Computes the elements of a node's output from those of its inputs (None for an omitted input)."""
 
 
 def fold(node: OperatorNode, inputs: Sequence[KnownValue]) -> Fixed | None:
-    """The constant that a node makes; None if it depends on the data, or is not worked out here.
+    """Return the constant that a node makes; None if it depends on the data or cannot be computed here.
 
-    Raises ValueError where the inputs do not fit together.
+    Raises ValueError if the inputs do not fit together.
     """
     if node.operator == "Constant":
         constant = node.attributes.get("value")
@@ -48,6 +48,7 @@ def fold(node: OperatorNode, inputs: Sequence[KnownValue]) -> Fixed | None:
 
 
 def _folded(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
+    """Compute a node's output; ValueError if its inputs do not fit together."""
     try:
         with np.errstate(all="raise"):
             return np.asarray(FOLDS[node.operator](node, arrays))
@@ -60,21 +61,22 @@ def _computed(array: ConstantArray) -> Fixed:
 
 
 def _bounded(elements: int) -> None:
+    """Raise ValueError for a constant of more than `LARGEST_CONSTANT` elements."""
     if not 0 <= elements <= LARGEST_CONSTANT:
-        raise ValueError(f"computes a constant of {elements} elements, and {LARGEST_CONSTANT} are the most")
+        raise ValueError(f"computes a constant of {elements} elements, more than the limit of {LARGEST_CONSTANT}")
 
 
 def _array(arrays: Sequence[ConstantArray | None], index: int) -> ConstantArray:
-    """Input ``index``, which must be there."""
+    """Return input ``index``; ValueError if it is omitted."""
     array = arrays[index]
     if array is None:
-        raise ValueError(f"input {index} is left out")
+        raise ValueError(f"input {index} is missing")
     return array
 
 
 def _joined(node: OperatorNode, parts: Sequence[Dims]) -> Dims:
-    """The shape of tensors put together whose elements are not known."""
-    axis, first = node.whole("axis", 0), parts[0]
+    """Return the shape of a concatenation of tensors whose elements are not all known."""
+    axis, first = node.integer("axis", 0), parts[0]
     at = axis % len(first) if first else 0
     if any(part[:at] + part[at + 1 :] != first[:at] + first[at + 1 :] for part in parts) or not first:
         raise ValueError("its constants do not fit together")
@@ -87,14 +89,14 @@ def _ints(array: ConstantArray) -> list[int]:
 
 
 def _axes(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> tuple[int, ...] | None:
-    """The axes of an operation: an input of new versions, an attribute of old ones."""
+    """Return the axes of an operation: an input in new operator versions, an attribute in old ones."""
     if len(arrays) > 1 and arrays[1] is not None:
         return tuple(_ints(arrays[1]))
-    return tuple(node.wholes("axes")) if "axes" in node.attributes else None
+    return tuple(node.integers("axes")) if "axes" in node.attributes else None
 
 
 def _shape(node: OperatorNode, dims: ConstantArray) -> ConstantArray:
-    return dims[node.whole("start", 0) : node.whole("end", len(dims))]
+    return dims[node.integer("start", 0) : node.integer("end", len(dims))]
 
 
 def _same(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
@@ -103,7 +105,7 @@ def _same(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> Constan
 
 def _gather(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data, indices = _array(arrays, 0), _array(arrays, 1)
-    axis = node.whole("axis", 0)
+    axis = node.integer("axis", 0)
     _bounded(data.size * indices.size)
     return np.take(data, indices.astype(np.int64), axis)
 
@@ -111,7 +113,7 @@ def _gather(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> Const
 def _concat(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     parts = [_array(arrays, index) for index in range(len(arrays))]
     _bounded(sum(part.size for part in parts))
-    return np.concatenate(parts, node.whole("axis", 0))
+    return np.concatenate(parts, node.integer("axis", 0))
 
 
 def _slice(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
@@ -135,16 +137,19 @@ def _unsqueeze(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> Co
 
 
 def _transpose(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
-    return np.transpose(_array(arrays, 0), node.wholes("perm") or None)
+    return np.transpose(_array(arrays, 0), node.integers("perm") or None)
 
 
 def _reshape(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data = _array(arrays, 0)
-    return data.reshape(target(data.shape, _ints(_array(arrays, 1)), bool(node.whole("allowzero", 0))))
+    return data.reshape(target(data.shape, _ints(_array(arrays, 1)), bool(node.integer("allowzero", 0))))
 
 
 def target(dims: Dims, wanted: Sequence[int], allow_zero: bool = False) -> Dims:
-    """The axes after a reshape of ``dims`` to ``wanted``: 0 keeps an axis, -1 is what is left."""
+    """Return the sizes after a reshape of ``dims`` to ``wanted``: 0 keeps an axis's size, one -1 takes the rest.
+
+    With ``allow_zero`` a 0 is an empty axis.  Raises ValueError if the number of elements differs.
+    """
     kept = [
         dims[axis] if size == 0 and not allow_zero and axis < len(dims) else size for axis, size in enumerate(wanted)
     ]
@@ -152,14 +157,14 @@ def target(dims: Dims, wanted: Sequence[int], allow_zero: bool = False) -> Dims:
     if kept.count(-1) == 1 and rest > 0 and total % rest == 0:
         kept[kept.index(-1)] = total // rest
     if prod(kept) != total or min(kept, default=1) < 0:
-        raise ValueError(f"{total} elements do not fill {'x'.join(map(str, wanted))}")
+        raise ValueError(f"{total} elements do not fit the shape {'x'.join(map(str, wanted))}")
     return tuple(kept)
 
 
 def _expand(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
     data, wanted = _array(arrays, 0), _ints(_array(arrays, 1))
     dims = np.broadcast_shapes(data.shape, tuple(wanted))
-    if data.size != 1 or prod(dims) > LARGEST_STATE:  # of one element, no size takes memory
+    if data.size != 1 or prod(dims) > LARGEST_STATE:  # a broadcast of one element takes no memory
         _bounded(prod(dims))
     return np.broadcast_to(data, dims)
 
@@ -179,6 +184,8 @@ def _filled(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> Const
 
 
 def _arithmetic(function: Callable[[ConstantArray, ConstantArray], ConstantArray]) -> Fold:
+    """Return the fold of an elementwise operation on two inputs."""
+
     def folded(node: OperatorNode, arrays: Sequence[ConstantArray | None]) -> ConstantArray:
         left, right = _array(arrays, 0), _array(arrays, 1)
         _bounded(prod(np.broadcast_shapes(left.shape, right.shape)))
@@ -188,7 +195,7 @@ def _arithmetic(function: Callable[[ConstantArray, ConstantArray], ConstantArray
 
 
 def _divide(left: ConstantArray, right: ConstantArray) -> ConstantArray:
-    """Whole numbers stay whole, as in ONNX; sizes are positive, so that rounding down is rounding to zero."""
+    """Divide; integers stay integers, as in ONNX, whose rounding to zero equals rounding down for positive sizes."""
     return left // right if left.dtype.kind in "iu" and right.dtype.kind in "iu" else left / right
 
 
@@ -200,7 +207,7 @@ VIEWS: Mapping[str, Fold] = {
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
 }
-"""What shows the elements of its first input in another shape, whether they are known or not."""
+"""Operators that only change the shape of their first input, so that they also fold one of unknown elements."""
 
 FOLDS: Mapping[str, Fold] = {
     **VIEWS,

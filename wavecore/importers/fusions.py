@@ -1,4 +1,7 @@
-"""Which layers cannot be fused, in the sense of sub-batches that pass through both, where statistics are of batches."""
+"""List the layers that cannot be fused because a normalization between them needs the whole mini-batch.
+
+Two layers are fused if each sub-batch passes through both before the next one begins.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from wavecore.network.layers.base import LayerRole
 
 
 def forbidden_fusions(graph: LayerGraph) -> tuple[str, ...]:
-    """For each normalization over the mini-batch: ``layer before / normalization / layers behind``.
+    """Return ``layer before / normalization / layers behind`` for each normalization over the mini-batch.
 
-    Elementwise layers behind it run in its own sweep.
+    Elementwise layers directly behind it are skipped: they run in the normalization's own pass over its output.
     """
     readers: dict[str, list[str]] = {}
     for layer in graph:
@@ -20,6 +23,7 @@ def forbidden_fusions(graph: LayerGraph) -> tuple[str, ...]:
             readers.setdefault(name, []).append(layer.name)
 
     def behind(name: str) -> Iterator[str]:
+        """Yield the first readers of a layer that are not elementwise."""
         for reader in readers.get(name, []):
             elementwise = KINDS[type(graph.by_name[reader].kind)].role is LayerRole.ELEMENTWISE
             yield from behind(reader) if elementwise else [reader]

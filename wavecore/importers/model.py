@@ -1,4 +1,4 @@
-"""What a reader hands to the builder: a model's operations, in the words of its format, and what they read."""
+"""The model that a reader hands to the builder: operations with their format's operator names, values and constants."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Axes = tuple[str, ...]
 
 
 class Origin(StrEnum):
-    """Where a value that is no activation comes from."""
+    """Where a value that does not depend on the data comes from."""
 
-    STORED = "stored"  # with the model: a trained tensor, or a constant
-    INPUT = "input"  # an input of the model beside its data
-    COMPUTED = "computed"  # from constants
+    STORED = "stored"  # in the model: a trained tensor or a constant
+    INPUT = "input"  # an input of the model other than its data
+    COMPUTED = "computed"  # computed from constants
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fixed:
-    """A value that does not depend on the data: its shape, and its elements where they are ``known``.
+    """A value that does not depend on the data: its shape, and its elements if they are ``known``.
 
-    Elements that are not known are a zero with strides of zero, so that no size takes memory.
+    Unknown elements are one zero that is broadcast (strides of 0), so that no shape takes memory.
     """
 
     array: ConstantArray
@@ -36,21 +36,21 @@ class Fixed:
 
     @property
     def dims(self) -> Dims:
-        """The sizes of its axes."""
+        """Return the sizes of the axes."""
         return self.array.shape
 
     @property
     def is_zero(self) -> bool:
-        """Whether all elements are known to be zero; of those that are one and the same, one is looked at."""
+        """Return whether all elements are known to be zero; of a broadcast element only one copy is read."""
         array = self.array if any(self.array.strides) else self.array[(slice(0, 1),) * self.array.ndim]
         return self.known and not array.any()
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A value that depends on the data: the layer that makes it, and its axes as the model has them, samples first.
+    """A value that depends on the data: the index of the layer that makes it, and the sizes of its axes, samples first.
 
-    The axes of a sequence may be in any order; ``axes`` then say what they are (`wavecore.importers.sequences`).
+    The axes of a sequence may be in any order; ``axes`` then names each of them (`wavecore.importers.axes`).
     """
 
     layer: int
@@ -60,11 +60,11 @@ class Activation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorNode:
-    """One operation.
+    """One operation of a model.
 
-    ``name`` is what messages call it; ``path`` the module it runs in, dotted, or empty.  ``inputs`` and ``outputs``
-    name values, an input that is left out being empty.  ``folded``: a convolution that a batch normalization seems to
-    have been folded into.
+    ``name`` is its name in messages; ``path`` is the dotted path of the module that it runs in, or empty.  ``inputs``
+    and ``outputs`` are names of values; an omitted input is an empty string.  ``folded`` is True for a convolution into
+    which a batch normalization seems to have been folded.
     """
 
     operator: str
@@ -75,33 +75,34 @@ class OperatorNode:
     attributes: Mapping[str, Any]
     folded: bool = False
 
-    def whole(self, name: str, default: int) -> int:
-        """An attribute that is a whole number; ValueError if it is something else."""
+    def integer(self, name: str, default: int) -> int:
+        """Return an integer attribute; ValueError if it is something else."""
         value = self.attributes.get(name, default)
         if not isinstance(value, int):
-            raise ValueError(f"its {name} is no whole number")
+            raise ValueError(f"its {name} is not an integer")
         return value
 
-    def wholes(self, name: str, default: Sequence[int] = ()) -> list[int]:
-        """An attribute that is a list of them."""
+    def integers(self, name: str, default: Sequence[int] = ()) -> list[int]:
+        """Return an attribute that is a list of integers; ValueError if it is something else."""
         value = self.attributes.get(name, default)
         if not isinstance(value, Sequence) or not all(isinstance(each, int) for each in value):
-            raise ValueError(f"its {name} are no whole numbers")
+            raise ValueError(f"its {name} are not integers")
         return list(value)
 
     def number(self, name: str, default: float) -> float:
-        """An attribute that is a number."""
+        """Return a numeric attribute; ValueError if it is something else."""
         value = self.attributes.get(name, default)
         if not isinstance(value, (int, float)):
-            raise ValueError(f"its {name} is no number")
+            raise ValueError(f"its {name} is not a number")
         return float(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedModel:
-    """A model of one input, ``data`` of size ``dims``, samples first; ``where`` messages find it.
+    """A model of one input, ``data``, whose axes have the sizes ``dims``, samples first.
 
-    Data that are a ``sequence`` may have their steps first.  ``loose`` are its axes that the model leaves open.
+    ``where`` locates the model in messages.  Data that are a ``sequence`` may have their steps first instead.
+    ``open_axes`` are the axes whose size the model leaves open.
     """
 
     name: str
@@ -112,11 +113,11 @@ class ImportedModel:
     nodes: tuple[OperatorNode, ...]
     outputs: tuple[str, ...]
     sequence: bool = False
-    loose: frozenset[int] = frozenset()
+    open_axes: frozenset[int] = frozenset()
 
 
 class UnsupportedError(Exception):
-    """An operation that no layer kind stands for: ``what`` is special about it, and what can be done."""
+    """Raised for an operation that no layer kind represents: ``what`` is unsupported about it, and ``advice``."""
 
     def __init__(self, what: str, advice: str = "") -> None:
         self.what = what
@@ -125,5 +126,5 @@ class UnsupportedError(Exception):
 
 
 def unknown(dims: Dims, origin: Origin = Origin.STORED) -> Fixed:
-    """A value of which only the shape is known."""
+    """Return a value of which only the shape is known."""
     return Fixed(np.broadcast_to(np.zeros((), dtype=np.int8), dims), False, origin)

@@ -1,9 +1,9 @@
-"""What imported layers are called.
+"""Name imported layers.
 
-A layer takes the path of the module that it runs in: ``layer1.0.conv1``.  One that runs beside modules, in the code of
-a module that holds others, is called by that path and its kind: ``layer1.0.add``.  A name that is taken gets a number:
-a ReLU module that is called three times makes ``relu``, ``relu_1`` and ``relu_2``.  An LSTM is called by its module,
-though the products of its inputs are in it.
+A layer is named after the path of the module that it runs in: ``layer1.0.conv1``.  An operation in the forward of a
+module that contains other modules is named by that path and its kind: ``layer1.0.add``.  A name that is taken gets a
+number: a ReLU module that is called three times makes ``relu``, ``relu_1`` and ``relu_2``.  An LSTM is always named
+after its module, although that contains the layer of its input products.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ _LEAVES = ("lstm",)
 
 
 def clean(name: str) -> str:
-    """A name from a file, without what a terminal or a table could stumble over."""
+    """Return a name from a file with unsafe characters replaced by ``_``, cut to `LONGEST_NAME` characters."""
     text = re.sub(r"[^\w.:/-]+", "_", name[: 2 * LONGEST_NAME])
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 3]}..."
 
 
 def dotted(path: str) -> str:
-    """A module's path as PyTorch writes it; the legacy ONNX exporter repeats each container's path in the next.
+    """Return a module's path in PyTorch's notation, from that of the legacy ONNX exporter.
+
+    The exporter repeats each container's path in the next part.
 
     >>> dotted("/layer1/layer1.0/conv1")
     'layer1.0.conv1'
@@ -37,7 +39,7 @@ def dotted(path: str) -> str:
 
 
 def layer_names(layers: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of layers that are given by path and kind."""
+    """Return a unique name for each layer, given as (module path, kind)."""
     paths = [(re.sub(r"[:/]", ".", clean(path)).strip("."), kind) for path, kind in layers]
     containers = _containers([path for path, _ in paths])
     taken = dict.fromkeys(RESERVED, 0)
@@ -54,5 +56,5 @@ def layer_names(layers: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _containers(paths: Sequence[str]) -> set[str]:
-    """The paths of which another is a continuation."""
+    """Return the paths that contain another one of ``paths``."""
     return {path[:at] for path in paths for at, character in enumerate(path) if character == "."}

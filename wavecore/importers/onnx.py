@@ -1,8 +1,8 @@
-"""ONNX files: what is read of them, and what of it is trusted.
+"""Import ONNX files.
 
-Only the graph is parsed (see `files`); subgraphs, local functions and weights are not.  Shapes follow from wavecore's
-own layer rules, not from those that a file claims.  The first axis of the input is the samples, whatever its size; the
-others must be in the file, or height and width be given.
+Only the graph is parsed (see `files`); subgraphs, local functions and weights are not.  Shapes are computed by
+wavecore's own layer rules; those that a file states are ignored, except for the input's.  The first axis of the input
+is the samples, whatever its size; the other sizes must be in the file, or height and width be given.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _ATTRIBUTES: Mapping[int, Callable[[Any], Any]] = {
     6: lambda attribute: list(attribute.floats),
     7: lambda attribute: list(attribute.ints),
 }
-"""How an attribute is read, by AttributeProto.AttributeType (onnx.proto)."""
+"""The function that reads an attribute, by AttributeProto.AttributeType (onnx.proto)."""
 
 _NUMBERS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13})
-"""TensorProto.DataType of what numpy can hold."""
+"""The values of TensorProto.DataType that numpy can represent."""
 
-_WORDS = (6, 7)  # 32 and 64 bits, of the same
+_WORDS = (6, 7)  # TensorProto.DataType of 32-bit and 64-bit integers
 _EXTERNAL = 1  # TensorProto.DataLocation
 _MOST_AXES = 16
 _DOMAINS = ("", "ai.onnx")
@@ -51,14 +51,14 @@ _CLASSES = "pkg.torch.onnx.class_hierarchy"
 
 
 def from_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None) -> LayerGraph:
-    """Read the network in an ONNX file; weights and external data are never read.
+    """Return the network in an ONNX file; weights and external data are never read.
 
-    ``norm`` and ``folded``: what becomes of batch normalization (`wavecore.importers.normalization`).  ``image`` is
-    the input's height and width, one number for both, a pair or ``"HxW"``; it must be given where the file leaves them
-    open.  Warns with a `ModelNote` of what may not be meant.
+    ``norm`` and ``folded`` say how batch normalization is imported (`wavecore.importers.normalization`).  ``image`` is
+    the input's height and width: one number for both, a pair or ``"HxW"``; it is required if the file leaves them open.
+    Issues a `ModelNote` warning for everything that may differ from what was meant.
 
     Raises `FileError` for a file that is refused, `GraphError` for a model that cannot be costed, with all unsupported
-    operators at once, and `InputError` for a wrong option or where the package onnx is missing.
+    operators at once, and `InputError` for a wrong option or if the package onnx is missing.
     """
     return import_onnx(path, norm=norm, folded=folded, image=image).warned()
 
@@ -66,7 +66,7 @@ def from_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", im
 def import_onnx(
     path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None
 ) -> ImportedNetwork:
-    """The same, with notes and the file's hash beside the network."""
+    """Import as `from_onnx` does, and return the network with its notes and the file's hash."""
     chosen = rules(str(path), norm, folded)
     structure, sha256 = read_structure(path)
     model = _model(str(path), _graph(str(path), structure), None if image is None else _sides(str(path), image))
@@ -74,7 +74,7 @@ def import_onnx(
 
 
 def _sides(where: str, image: Image) -> tuple[int, int]:
-    """Height and width; InputError if ``image`` is neither a number nor two."""
+    """Return height and width; `InputError` if ``image`` is neither one positive number nor two."""
     text = "x".join(map(str, image)) if isinstance(image, tuple) else str(image)
     match = re.fullmatch(r"([1-9]\d{0,8})(?:x([1-9]\d{0,8}))?", text.strip(), re.ASCII)
     if match is None:
@@ -83,7 +83,7 @@ def _sides(where: str, image: Image) -> tuple[int, int]:
 
 
 def _graph(where: str, structure: bytes) -> Any:
-    """Parse what `read_structure` has left of a file."""
+    """Parse what `read_structure` returned; `InputError` without the package onnx, `FileError` for no network."""
     try:
         onnx = import_module("onnx")
     except ImportError:
@@ -91,23 +91,27 @@ def _graph(where: str, structure: bytes) -> Any:
     try:
         graph = onnx.ModelProto.FromString(structure).graph
     except import_module("google.protobuf.message").DecodeError:
-        raise FileError(where, "is damaged or no ONNX file", "the whole file; onnx.checker says more") from None
+        raise FileError(
+            where, "is damaged or not an ONNX file", "the complete file; onnx.checker gives details"
+        ) from None
     if not graph.node:
-        raise FileError(where, "holds no network", "an .onnx file with a graph")
+        raise FileError(where, "contains no network", "an .onnx file with a graph")
     return graph
 
 
 def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> ImportedModel:
-    """The model in a graph; `FileError` for text in it that is none."""
+    """Return the model in a graph; `FileError` if its text is not valid, `GraphError` if its inputs are not usable."""
     try:
         stored = {_text(tensor.name): _tensor(where, tensor) for tensor in graph.initializer}
         data, *others = [value for value in graph.input if _text(value.name) not in stored] or [None]
         if data is None:
-            raise GraphError(where, "has no input beside its weights", "a model with one input")
+            raise GraphError(where, "has no input besides its weights", "a model with one input")
         weights = {value.name: unknown(dims, Origin.INPUT) for value in others if (dims := _weight_dims(value))}
-        loose = {value.name for value in others} - weights.keys()
-        if any(name in loose for node in graph.node for name in node.input):
-            what = f"has other inputs of open shape beside {clean(data.name)}: {', '.join(map(clean, sorted(loose)))}"
+        undefined = {value.name for value in others} - weights.keys()
+        if any(name in undefined for node in graph.node for name in node.input):
+            what = (
+                f"has other inputs of open shape besides {clean(data.name)}: {', '.join(map(clean, sorted(undefined)))}"
+            )
             raise GraphError(where, what, "a model of one input, its data")
         given = stored.keys() | {node.output[0] for node in graph.node if node.op_type == "Identity" and node.output}
         sequence = _is_sequence(data, graph)
@@ -120,19 +124,24 @@ def _model(where: str, graph: Any, sides: tuple[int, int] | None) -> ImportedMod
             nodes=tuple(_node(where, index, node, given | weights.keys()) for index, node in enumerate(graph.node)),
             outputs=tuple(_text(value.name) for value in graph.output),
             sequence=sequence,
-            loose=frozenset(axis for axis, each in enumerate(_axes(data) or []) if each.dim_value < 1),
+            open_axes=frozenset(axis for axis, each in enumerate(_axes(data) or []) if each.dim_value < 1),
         )
     except UnicodeError:
-        raise FileError(where, "holds a name that is no text", "the whole file; onnx.checker says more") from None
+        raise FileError(
+            where, "contains a name that is not valid text", "the complete file; onnx.checker gives details"
+        ) from None
 
 
 def _text(value: str | bytes) -> str:
-    """A string of the file; UnicodeError for one that is none, which protobuf hands over as bytes."""
+    """Return a string of the file; UnicodeError for one that is not UTF-8, which protobuf returns as bytes."""
     return value if isinstance(value, str) else value.decode("utf-8")
 
 
 def _tensor(where: str, tensor: Any) -> Fixed:
-    """A stored tensor: its shape, and its elements where they are few and in the file itself."""
+    """Return a stored tensor: its shape, and its elements if they are few and in the file itself.
+
+    Raises `GraphError` for a tensor that is too large, `FileError` for external data outside the model's folder.
+    """
     name, dims = clean(_text(tensor.name)) or "without a name", tuple(tensor.dims)
     elements = prod(max(1, size) for size in dims[:_MOST_AXES])
     if len(dims) > _MOST_AXES or min(dims, default=0) < 0 or elements > LARGEST_ELEMENTS:
@@ -146,32 +155,32 @@ def _tensor(where: str, tensor: Any) -> Fixed:
         return unknown(dims)
     try:
         array = import_module("onnx.numpy_helper").to_array(tensor)
-    except (ValueError, TypeError):  # fewer elements than its shape has, since large ones are stepped over
+    except (ValueError, TypeError):  # fewer elements than its shape has: large data are skipped
         return unknown(dims)
     return Fixed(array, True, Origin.STORED) if array.shape == dims else unknown(dims)
 
 
 def _axes(value: Any) -> list[Any] | None:
-    """The axes of an input as protobuf has them; None where it claims no shape."""
+    """Return the axes of an input as protobuf messages; None if it states no shape."""
     tensor = value.type.tensor_type
     return list(tensor.shape.dim) if tensor.HasField("shape") else None
 
 
 def _weight_dims(value: Any) -> Dims:
-    """The shape of a weight that is an input; empty where it is not fixed."""
+    """Return the shape of an input that is a weight; empty if it is not fixed or too large."""
     dims = tuple(int(axis.dim_value) for axis in _axes(value) or [])
     return dims if len(dims) <= _MOST_AXES and min(dims, default=0) > 0 and prod(dims) <= LARGEST_ELEMENTS else ()
 
 
 def _is_sequence(value: Any, graph: Any) -> bool:
-    """Whether an input is words, of two axes, or what an LSTM may read, of three."""
+    """Return whether an input is words (two axes of integers) or, in a model with an LSTM, has three axes."""
     count = len(_axes(value) or [])
     recurrent = any(node.op_type == "LSTM" for node in graph.node)
     return (count == 2 and value.type.tensor_type.elem_type in _WORDS) or (count == 3 and recurrent)
 
 
 def _data_dims(where: str, value: Any, sides: tuple[int, int] | None, sequence: bool) -> Dims:
-    """The axes of the data: samples that are left open are one, height and width may be given."""
+    """Return the sizes of the data's axes; an open number of samples is 1, ``sides`` replaces height and width."""
     at = f"{where}, input {clean(value.name)}"
     axes = _axes(value)
     if axes is None:
@@ -180,7 +189,9 @@ def _data_dims(where: str, value: Any, sides: tuple[int, int] | None, sequence: 
     names = [clean(_text(axis.dim_param)) or "?" for axis in axes]
     if sides is not None:
         if len(sizes) != 4:
-            raise GraphError(at, "is no image, so it has no height and width", "no image option")
+            raise GraphError(
+                at, "is not an image, so it has no height and width", "the same command without the option image"
+            )
         sizes[2:] = sides
     if sequence:
         sizes[:2] = [max(1, size) for size in sizes[:2]]
@@ -216,23 +227,24 @@ def _node(where: str, index: int, node: Any, given: Collection[str]) -> Operator
 
 
 def _attribute(where: str, attribute: Any) -> Any:
-    """The value of an attribute; None for kinds that no operator here has."""
+    """Return the value of an attribute; None for a kind that no supported operator has."""
     read = _ATTRIBUTES.get(attribute.type)
     return _tensor(where, attribute.t) if attribute.type == _TENSOR else read and read(attribute)
 
 
 def _constant(value: Any) -> Fixed | None:
-    """What a Constant node makes of its attribute."""
+    """Return the value of a Constant node from that of its attribute."""
     if isinstance(value, Fixed) or value is None:
         return value
     return None if isinstance(value, str) else Fixed(np.array(value), True, Origin.COMPUTED)
 
 
 def _path(operator: str, name: str, inputs: tuple[str, ...], scopes: str) -> str:
-    """The module that a node runs in.
+    """Return the path of the module that a node runs in.
 
-    A layer with a weight is where its weight is.  PyTorch's exporters tell the module in a list of scopes, or in a name
-    with a leading slash, both of which end with the operator; other names are taken as they are.
+    The name of a layer's weight gives the module, if it ends with ``.weight``.  Else PyTorch's exporters write the
+    module into a list of scopes, or into a name with a leading slash; both end with the operator.  Other names are
+    returned unchanged.
     """
     at = 0 if operator == "Gather" else 1
     weight = inputs[at] if operator in _WEIGHTED and len(inputs) > at else ""
@@ -248,9 +260,10 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul", "Gather", "BatchNormalization", "GroupNor
 
 
 def _is_folded(inputs: tuple[str, ...], classes: str, given: Collection[str]) -> bool:
-    """Whether a batch normalization may have been folded into a convolution.
+    """Return whether a batch normalization may have been folded into a convolution.
 
-    Either PyTorch's exporter says so, or there is a stored bias that is not named like that of the weight's module.
+    That is so if PyTorch's exporter says so in ``classes``, or if there is a stored bias (in ``given``) whose name is
+    not that of the bias of the weight's module.
     """
     if "batch_norm" in classes or len(inputs) < 3 or inputs[2] not in given:
         return "batch_norm" in classes

@@ -1,7 +1,8 @@
-"""What operations mean in layers, whichever format they come from; the formats' tables lead here.
+"""Add the layers that represent an operation, for all formats; the formats' tables call these functions.
 
-A pooling whose window is the whole image is a global one; one whose windows are single positions is nothing, and so is
-a dropout at a rate of 0.  Whether padding counts in an average moves no byte and no cycle.
+An average pooling whose window is the whole image becomes a global one.  A pooling whose windows are single positions
+adds no layer, nor does a dropout with a rate of 0.  Whether padding counts in an average is ignored: it changes neither
+bytes nor cycles.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import NamedTuple
 
 from wavecore.importers.axes import check_features, regrouped
 from wavecore.importers.builder import ModelBuilder
@@ -38,7 +40,22 @@ ONE_INPUT = "a model of one input, its data"
 ADDITIONS = ("Add", "aten.add")
 PAIR = "two-dimensional convolutions and poolings"
 
-Pads = tuple[int, int, int, int]  # top, left, bottom, right
+
+class Pads(NamedTuple):
+    """Padding on each side of an image, in positions."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def even(self) -> bool:
+        """Return whether opposite sides have equal padding."""
+        return (self.top, self.left) == (self.bottom, self.right)
+
+
+NO_PADS = Pads(0, 0, 0, 0)
 
 
 def convolution(
@@ -50,7 +67,10 @@ def convolution(
     dilation: Sequence[int],
     groups: int,
 ) -> None:
-    """A convolution of input 0 by the weight in input 1, with a bias in input 2 where there is one."""
+    """Add a convolution of input 0 with the weight in input 1 and the bias, if any, in input 2.
+
+    A convolution with a folded batch normalization gets a normalization behind it if the rules say ``restore``.
+    """
     image, weight = build.image(node), build.fixed(node, 1)
     if weight is None or len(weight.dims) != 4 or len(stride) != 2 or len(dilation) != 2:
         raise UnsupportedError("not two-dimensional", PAIR)
@@ -59,7 +79,7 @@ def convolution(
     out_channels, depth, *kernel = weight.dims
     shape = build.shape(image)
     if groups < 1 or depth * groups != shape.channels:
-        raise ValueError(f"its weight takes {depth * groups} channels, and {shape.channels} come")
+        raise ValueError(f"its weight takes {depth * groups} channels, but its input has {shape.channels}")
     padding = _padding(build, node, shape, kernel, stride, pads)
     kind = Conv(out_channels, one(kernel), one(stride), padding, groups, has_bias(build, node, 2))
     build.note_shared(node, 1)
@@ -73,7 +93,7 @@ def convolution(
 
 
 def has_bias(build: ModelBuilder, node: OperatorNode, index: int) -> bool:
-    """Whether there is a trained bias; zeros that an exporter filled in are none."""
+    """Return whether a node has a trained bias; zeros that an exporter computed do not count."""
     bias = build.fixed(node, index)
     return bias is not None and not (bias.origin is Origin.COMPUTED and bias.is_zero)
 
@@ -87,14 +107,18 @@ def _padding(
     pads: Pads,
     round_up: bool = False,
 ) -> int | tuple[int, int]:
-    """Equal padding on opposite sides that gives the same output; told where that is not what the model says."""
+    """Return equal padding of opposite sides that gives the same output size.
+
+    Records in ``build.uneven`` a node whose padding is unequal.  Raises UnsupportedError if no equal padding gives the
+    same size, and ValueError for sizes out of range.
+    """
     if max(*kernel, *stride, *pads) > LARGEST_WINDOW:
         raise ValueError(f"has a kernel, stride or padding above {LARGEST_WINDOW}")
     if min(*kernel, *stride) < 1 or min(pads) < 0:
         raise ValueError("has a kernel or stride below 1, or a negative padding")
     found = []
-    for axis, size in enumerate((shape.height, shape.width)):
-        begin, end = pads[axis], pads[axis + 2]
+    sides = ((shape.height, pads.top, pads.bottom), (shape.width, pads.left, pads.right))
+    for axis, (size, begin, end) in enumerate(sides):
         wanted = window(size + begin + end, kernel[axis], stride[axis], 0, round_up)
         even = next(
             (
@@ -107,63 +131,66 @@ def _padding(
         if even is None:
             raise UnsupportedError(f"padded by {begin} before and {end} behind", "equal padding on opposite sides")
         found.append(even)
-    if pads[:2] != pads[2:]:
+    if not pads.even:
         build.uneven.append(node.name)
     return one(found)
 
 
 def one(pair: Sequence[int]) -> int | tuple[int, int]:
-    """A pair as the layer kinds have it: an int where both are equal."""
+    """Return a pair as the layer kinds store it: an int if both are equal."""
     first, second = pair
     return first if first == second else (first, second)
 
 
 def linear(build: ModelBuilder, node: OperatorNode, weight: Fixed, out_axis: int) -> None:
-    """A linear layer over features by a matrix whose axis ``out_axis`` is the outputs, with a bias in input 2.
+    """Add a linear layer over the last axis, the features, with a bias in input 2.
 
-    Features are the last axis, of which a sequence has more.
+    ``weight`` is a matrix whose axis ``out_axis`` is the outputs.  The input is a vector or a sequence.
     """
     value = build.activation(node)
     if len(weight.dims) != 2:
-        raise UnsupportedError("by more than a matrix")
+        raise UnsupportedError("by a weight that is not a matrix")
     if value.axes:
         check_features(value)
     elif len(value.dims) != 2:
         raise UnsupportedError(f"over {len(value.dims)} axes", "a flatten before it")
     inputs, outputs = weight.dims[1 - out_axis], weight.dims[out_axis]
     if inputs != value.dims[-1]:
-        raise ValueError(f"its weight takes {inputs} features, and {value.dims[-1]} come")
+        raise ValueError(f"its weight takes {inputs} features, but its input has {value.dims[-1]}")
     build.note_shared(node, 1)
     kind = Linear(outputs, has_bias(build, node, 2))
     build.layer(node, kind, value, dims=(*value.dims[:-1], outputs), axes=value.axes)
 
 
 def normalize(build: ModelBuilder, node: OperatorNode, value: Activation, scale: Fixed | None) -> None:
-    """A batch normalization, by the rule in force; ``scale`` is one of its parameters."""
+    """Add a batch normalization as ``build.rules`` says; ``scale`` is one of its parameters, if it is known."""
     channels = build.shape(value).channels
     if scale is not None and prod(scale.dims) != channels:
-        raise ValueError(f"its parameters are of {prod(scale.dims)} channels, and {channels} come")
+        raise ValueError(f"its parameters have {prod(scale.dims)} channels, but its input has {channels}")
     kind = BatchNorm() if build.rules.norm == "batch" else group_norm(channels)
     build.layer(node, kind, value, dims=value.dims)
 
 
 def group_normalize(build: ModelBuilder, node: OperatorNode, groups: int) -> None:
-    """A group normalization as it is."""
+    """Add a group normalization."""
     value = build.layered(node)
     build.layer(node, GroupNorm(groups), value, dims=value.dims)
 
 
 def instance_normalize(build: ModelBuilder, node: OperatorNode) -> None:
-    """A normalization of each channel; over channels that a reshape has put together, it is one of groups."""
+    """Add an instance normalization as a group normalization with one group per channel that it reads.
+
+    After a reshape that joins neighbouring channels, each of these groups is one such joined channel.
+    """
     value = build.activation(node)
     shape, dims = build.shape(value), value.dims
     if len(dims) < 3 or dims[1] < 1 or shape.channels % dims[1] or prod(dims[1:]) != shape.elements:
-        raise UnsupportedError("over axes that are no image's")
+        raise UnsupportedError("over axes that are not those of an image")
     build.layer(node, GroupNorm(dims[1]), value, dims=dims)
 
 
 def relu(build: ModelBuilder, node: OperatorNode, least: float = 0.0, most: float | None = None) -> None:
-    """max(x, 0), cut off at ``most``."""
+    """Add max(x, 0), limited to ``most``; UnsupportedError for other limits."""
     if least != 0 or (most is not None and not 0 < most < float("inf")):
         raise UnsupportedError(f"from {least:g} to {'infinity' if most is None else f'{most:g}'}", "ReLU or ReLU6")
     value = build.elementwise(node)
@@ -171,10 +198,10 @@ def relu(build: ModelBuilder, node: OperatorNode, least: float = 0.0, most: floa
 
 
 def dropout(build: ModelBuilder, node: OperatorNode, rate: float) -> None:
-    """Dropout; a step of training is costed, so it counts whatever mode it was exported in."""
+    """Add a dropout.  It counts even if the model was exported for evaluation, since a training step is costed."""
     value = build.elementwise(node)
     if not 0 <= rate < 1:
-        raise ValueError(f"drops a share of {rate:g}")
+        raise ValueError(f"has a dropout rate of {rate:g}, not from 0 to below 1")
     if rate == 0:
         build.give(node, value)
     else:
@@ -192,15 +219,15 @@ def pool(
     round_up: bool,
     dilation: Sequence[int] = (1, 1),
 ) -> None:
-    """Max or average pooling."""
+    """Add a max or average pooling."""
     image = build.image(node)
     if len(kernel) != 2 or len(stride) != 2 or any(step != 1 for step in dilation):
         raise UnsupportedError("not two-dimensional, or dilated", PAIR)
     shape = build.shape(image)
     padding = _padding(build, node, shape, kernel, stride, pads, round_up)
-    if not any(pads) and {*kernel, *stride} == {1}:
+    if pads == NO_PADS and {*kernel, *stride} == {1}:
         build.give(node, image)
-    elif kind is AvgPool and not any(pads) and tuple(kernel) == (shape.height, shape.width):
+    elif kind is AvgPool and pads == NO_PADS and tuple(kernel) == (shape.height, shape.width):
         build.layer(node, GlobalAvgPool(), image)
     else:
         build.layer(node, kind(one(kernel), one(stride), padding, round_up), image)
@@ -209,7 +236,7 @@ def pool(
 def adaptive_pool(
     build: ModelBuilder, node: OperatorNode, kind: type[MaxPool] | type[AvgPool], size: Sequence[int]
 ) -> None:
-    """Pooling to a given size."""
+    """Add a pooling to a given output size (height, width)."""
     image = build.image(node)
     shape = build.shape(image)
     sides = (shape.height, shape.width)
@@ -225,11 +252,11 @@ def adaptive_pool(
         raise UnsupportedError("to a size that does not divide the image's", "a max-pooling with a window")
     else:
         kernel = [side // count for side, count in zip(sides, size, strict=True)]
-        pool(build, node, kind, kernel=kernel, stride=kernel, pads=(0, 0, 0, 0), round_up=False)
+        pool(build, node, kind, kernel=kernel, stride=kernel, pads=NO_PADS, round_up=False)
 
 
 def mean(build: ModelBuilder, node: OperatorNode, axes: Sequence[int], keep: bool) -> None:
-    """The mean of each channel."""
+    """Add the mean of each channel, as a global average pooling; ``keep`` keeps the axes of height and width."""
     image = build.image(node)
     if sorted(axis % 4 for axis in axes) != [2, 3]:
         raise UnsupportedError("over other axes than height and width", "the mean of each channel")
@@ -241,7 +268,7 @@ def mean(build: ModelBuilder, node: OperatorNode, axes: Sequence[int], keep: boo
 
 
 def add(build: ModelBuilder, node: OperatorNode) -> None:
-    """A sum of branches; or a bias, or the shift of a normalization, in an operation of its own."""
+    """Add a sum of branches.  A sum with a constant becomes the bias or shift of the layer before it."""
     if _constant(build, node) is not None:
         _absorb(build, node)
         return
@@ -255,20 +282,24 @@ def add(build: ModelBuilder, node: OperatorNode) -> None:
 
 
 def scale(build: ModelBuilder, node: OperatorNode) -> None:
-    """The scale of a normalization in an operation of its own."""
+    """Absorb the scale of a normalization that is a separate operation; UnsupportedError for other products."""
     if _constant(build, node) is None:
         raise UnsupportedError("of two branches")
     _absorb(build, node)
 
 
 def _constant(build: ModelBuilder, node: OperatorNode) -> int | None:
-    """The input of an operation on two that does not depend on the data, if there is one."""
+    """Return the index of the first of two inputs that does not depend on the data; None if both do."""
     found = [index for index in range(2) if isinstance(build.value(node, index), Fixed)]
     return found[0] if found else None
 
 
 def _absorb(build: ModelBuilder, node: OperatorNode) -> None:
-    """Let the layer before have a parameter a channel: a normalization has, a convolution or a linear layer may."""
+    """Treat a constant with one value per channel as a parameter of the layer before.
+
+    A group normalization has such parameters already; a convolution or linear layer without a bias gets one from a sum.
+    Raises UnsupportedError in all other cases.
+    """
     at = _constant(build, node)
     assert at is not None
     value, parameter = build.elementwise(node, 1 - at), build.fixed(node, at)
@@ -277,21 +308,21 @@ def _absorb(build: ModelBuilder, node: OperatorNode) -> None:
     if parameter is None or parameter.dims[-len(wanted) :] != wanted or prod(parameter.dims) != wanted[0]:
         if parameter is not None and parameter.origin is Origin.INPUT:
             raise UnsupportedError("of another input", ONE_INPUT)
-        raise UnsupportedError("by a constant", "constants outside the network")
+        raise UnsupportedError("by a constant", "a network without such constants")
     if isinstance(draft.kind, Conv | Linear) and not draft.kind.bias and _is_bias(build, node, 1 - at):
         draft.kind = replace(draft.kind, bias=True)
     elif not isinstance(draft.kind, GroupNorm):
-        raise UnsupportedError("by a constant", "constants outside the network")
+        raise UnsupportedError("by a constant", "a network without such constants")
     build.give(node, value)
 
 
 def _is_bias(build: ModelBuilder, node: OperatorNode, index: int) -> bool:
-    """Whether an operation adds to what nobody else reads."""
+    """Return whether an operation is a sum, and the only reader of input ``index``."""
     return node.operator in ADDITIONS and build.uses[node.inputs[index]] == 1
 
 
 def concat(build: ModelBuilder, node: OperatorNode, axis: int) -> None:
-    """Concatenation along the channels."""
+    """Add a concatenation along the channels, or the features of sequences."""
     values = [build.elementwise(node, index) for index in range(len(node.inputs))]
     first = values[0]
     forms = {(len(value.dims), value.axes) for value in values}
@@ -307,12 +338,16 @@ def concat(build: ModelBuilder, node: OperatorNode, axis: int) -> None:
 
 
 def reshape(build: ModelBuilder, node: OperatorNode, dims: Dims) -> None:
-    """The same elements in other axes: a vector, an image of single positions, or channels put into groups."""
+    """Give the same elements other axes.
+
+    Allowed are flattening, the axes of the layer's own output, joining neighbouring channels into groups, and for
+    sequences what `regrouped` allows.  Raises UnsupportedError for others, and ValueError if the sizes do not fit.
+    """
     value = build.activation(node)
     shape = build.shape(value)
     natural = (shape.channels, shape.height, shape.width)
     if prod(dims) != prod(value.dims):
-        raise ValueError(f"{prod(value.dims)} elements do not fill {'x'.join(map(str, dims))}")
+        raise ValueError(f"{prod(value.dims)} elements do not fit the shape {'x'.join(map(str, dims))}")
     if value.axes:
         build.give(node, regrouped(build.shape(value), value, dims))
         return
@@ -330,25 +365,29 @@ def reshape(build: ModelBuilder, node: OperatorNode, dims: Dims) -> None:
 
 
 def _is_grouped(dims: Dims, shape: Shape) -> bool:
-    """Whether a reshape puts neighbouring channels together, as before the normalization of groups."""
+    """Return whether a reshape joins neighbouring channels into groups, as before a normalization of groups."""
     return len(dims) == 3 and dims[1] > 0 and shape.channels % dims[1] == 0
 
 
 def softmax(build: ModelBuilder, node: OperatorNode) -> None:
-    """The softmax at the end belongs to the loss, which has one."""
+    """Add no layer for a softmax at the end, which the loss contains; UnsupportedError for one inside the network."""
     if build.uses[node.outputs[0]] > build.model.outputs.count(node.outputs[0]):
         raise UnsupportedError("inside the network")
     build.give(node, build.activation(node))
 
 
 def same(build: ModelBuilder, node: OperatorNode) -> None:
-    """What changes nothing, of the data or of what LSTMs begin with."""
+    """Add no layer for an operation that changes nothing."""
     value = build.value(node, 0)
     build.give(node, value if isinstance(value, Fixed) else build.activation(node))
 
 
 def elements(array: ConstantArray | None) -> list[float]:
-    """All elements of a constant, none of one that is left out; 0.2 in fp32 is 0.2."""
+    """Return all elements of a constant as floats; an empty list for an omitted one.
+
+    Each element is converted through its shortest decimal form, so that 0.2 in fp32 becomes 0.2.  Raises ValueError for
+    a constant of more than `LARGEST_CONSTANT` elements.
+    """
     if array is not None and array.size > LARGEST_CONSTANT:
-        raise ValueError(f"reads a constant of {array.size} elements, and {LARGEST_CONSTANT} are the most")
+        raise ValueError(f"reads a constant of {array.size} elements, more than the limit of {LARGEST_CONSTANT}")
     return [] if array is None else [float(str(value)) for value in array.reshape(-1)]

@@ -1,4 +1,4 @@
-"""What cannot be costed, all of it in one message: which operators, how often, where, and what can be done."""
+"""List all operations that cannot be costed in one message: operator, count, nodes, and what can be done."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SHOWN_OPERATORS = 12
 
 _CONTROL = "a model without control flow: torch.onnx.export of one path through it"
 _QUANTIZED = "the model before it was quantized"
-_FOREIGN = "a model of plain ONNX operators (onnx.inliner.inline_local_functions makes one of local functions)"
-_RECURRENT = "nn.LSTM over the whole sequence: there is no other recurrent layer"
+_FOREIGN = "a model of standard ONNX operators (onnx.inliner.inline_local_functions replaces local functions)"
+_RECURRENT = "nn.LSTM over the whole sequence, the only supported recurrent layer"
 _GENERAL = "a network without them, or a layer kind for them (ARCHITECTURE.md, How to add)"
 
 ADVICE: Mapping[str, str] = {
@@ -25,23 +25,23 @@ ADVICE: Mapping[str, str] = {
     **dict.fromkeys(("aten.lstm_cell", "aten.gru_cell"), _RECURRENT),
     "aten._pack_padded_sequence": "sequences of one length",
     **dict.fromkeys(("aten.select", "aten.slice", "Slice"), "a network that uses all steps, and whole images"),
-    "LRN": "leaving local response normalization out, as the built-in alexnet does",
+    "LRN": "a network without local response normalization, like the built-in alexnet",
     "Pad": "the padding in the convolution or pooling behind it",
     "Transpose": "images as samples x channels x height x width (tf2onnx --inputs-as-nchw)",
 }
-"""What can be done about an operator, where that is more than leaving it out."""
+"""Advice for an operator, where it is more specific than `_GENERAL`."""
 
 SHAPELESS = frozenset({
     "sigmoid", "hardsigmoid", "tanh", "hardtanh", "relu", "leakyrelu", "leaky_relu", "prelu", "elu", "celu", "selu",
     "gelu", "silu", "hardswish", "mish", "softplus", "softsign", "softmax", "logsoftmax", "log_softmax", "clip",
     "clamp", "exp", "log", "sqrt", "erf", "abs", "neg", "lrn", "mul", "add", "sub", "div", "pow",
 })  # fmt: skip
-"""Operators that leave the shape as it is: what comes behind one that is not supported can still be looked at."""
+"""Operators that keep the shape: the nodes behind an unsupported one can still be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An operation that no layer kind stands for: ``what`` is special about it, and what can be done."""
+    """An operation that no layer kind represents: ``what`` is unsupported about it, and ``advice`` (may be empty)."""
 
     node: OperatorNode
     what: str
@@ -49,20 +49,20 @@ class Problem:
 
 
 def unsupported(where: str, problems: Sequence[Problem]) -> GraphError:
-    """The error that lists all ``problems`` by operator, with what can be done about them."""
+    """Return the error that lists all ``problems`` by operator, with advice for each kind of problem."""
     grouped: dict[str, list[Problem]] = {}
     for problem in problems:
         operator = clean(problem.node.operator)
         grouped.setdefault(f"{operator}, {problem.what}" if problem.what else operator, []).append(problem)
-    told = [f"{label} ({_nodes(found)})" for label, found in grouped.items()]
-    if len(told) > SHOWN_OPERATORS:
-        told = [*told[:SHOWN_OPERATORS], f"and {len(told) - SHOWN_OPERATORS} more"]
+    entries = [f"{label} ({_nodes(found)})" for label, found in grouped.items()]
+    if len(entries) > SHOWN_OPERATORS:
+        entries = [*entries[:SHOWN_OPERATORS], f"and {len(entries) - SHOWN_OPERATORS} more"]
     count = f"{len(problems)} operation{'s' if len(problems) > 1 else ''} cannot be costed"
-    return GraphError(where, f"{count}: {'; '.join(told)}", "; ".join(dict.fromkeys(map(_advice, problems))))
+    return GraphError(where, f"{count}: {'; '.join(entries)}", "; ".join(dict.fromkeys(map(_advice, problems))))
 
 
 def keeps_shape(operator: str) -> bool:
-    """Whether an operator's output is of the shape of its first input, as far as that can be said of its name."""
+    """Return whether an operator's output has the shape of its first input, judged by the operator's name."""
     return operator.removeprefix("aten.").lower() in SHAPELESS
 
 

@@ -1,16 +1,16 @@
 """SCALE-Sim's topology files as workloads.
 
-A topology is a list of layers with sizes, not a network: pooling, normalization, branches and the loss are not in
-it.  The rule, in which nothing is invented:
+A topology is a list of layers with sizes, not a network: it has no pooling, normalization, branches or loss.  Its
+layers become a network by these rules, which invent nothing:
 
 * a layer reads the output of the layer above it where the two agree: as many channels, and an image of that
   size, or larger by a padding that its filter can have (SCALE-Sim's images include their padding);
-* any other layer reads an `Inlet`: its image, padding included, comes from DRAM, and the gradient of that goes there;
+* any other layer reads an `Inlet`: its image, padding included, comes from DRAM, and the image's gradient goes there;
 * an output that no layer reads goes to DRAM, and its gradient comes from there (`Outlet`);
-* the first layer reads the data, whose gradient nobody wants;
+* the first layer reads the network's input, which needs no gradient;
 * one line is SCALE-Sim's GEMM for each sample of the mini-batch.  A partial window at the border counts as a whole one,
-  as it does there: zeros are added to the image, not to the traffic;
-* a filter as large as its image is a linear layer, and a depthwise layer has one group a channel;
+  as in SCALE-Sim: its zeros are multiplied, but cause no traffic;
+* a filter as large as its image, padding included, is a linear layer, and a depthwise layer has one group per channel;
 * ratios of sparsity are ignored, as SCALE-Sim's default configuration does.
 """
 
@@ -34,7 +34,10 @@ def topology_workload(path: str | Path) -> LayerGraph:
 
 
 def network_of(name: str, layers: tuple[TopologyLayer, ...]) -> LayerGraph:
-    """Make a network of a topology's layers by the module's rule; a name that is taken gets its line number."""
+    """Make a network of a topology's layers by the module's rules; a repeated name gets its line number.
+
+    Raises `GraphError` for a bad layer.
+    """
     first, *rest = layers
     net = Network(name, _image(first))
     names = {net.input}
@@ -57,14 +60,14 @@ def _name(layer: TopologyLayer, taken: set[str]) -> str:
 
 
 def _image(layer: TopologyLayer) -> Shape:
-    """What a layer reads; the GEMM of M x K is a pointwise convolution of M pixels and K channels."""
+    """Return the shape that a layer reads; a GEMM of M x K is a pointwise convolution of M pixels and K channels."""
     if layer.kind == "gemm":
         return Shape(layer.filter_width, layer.ifmap_height, 1)
     return Shape(layer.channels, layer.ifmap_height, layer.ifmap_width)
 
 
 def _add(net: Network, layer: TopologyLayer, source: str, name: str) -> str:
-    """Add a layer that reads ``source``, which is its image, with or without the padding."""
+    """Add a layer that reads ``source``, its image with or without the padding, and return its name."""
     kind = _kind(layer, net.shape(source))
     if isinstance(kind, Linear) and net.shape(source).pixels > 1:
         source = net(Flatten(), source, name=f"{name}.flat")
@@ -75,14 +78,14 @@ def _kind(layer: TopologyLayer, source: Shape) -> LayerKind:
     if layer.kind == "gemm":
         return Conv(layer.filters)
     kernel = (layer.filter_height, layer.filter_width)
-    if kernel == (source.height, source.width) and not layer.depthwise:
+    if source == _image(layer) and kernel == (source.height, source.width) and not layer.depthwise:
         return Linear(layer.filters, bias=False)
     groups = layer.channels if layer.depthwise else 1
     return Conv(layer.filters * groups, kernel, layer.stride, _paddings(layer, source), groups)
 
 
 def _agrees(layer: TopologyLayer, output: Shape) -> bool:
-    """Whether ``output`` is what ``layer`` reads, but for a padding of at most its filter less one."""
+    """Return whether ``output`` is the image of ``layer``, but for a padding of at most its filter size less one."""
     image = _image(layer)
     if layer.kind == "gemm":
         return image == output
@@ -104,14 +107,14 @@ def _agrees(layer: TopologyLayer, output: Shape) -> bool:
 
 
 def _windows(layer: TopologyLayer) -> tuple[int, int]:
-    """Height and width of a layer's output, a partial window counted as a whole one."""
+    """Return the height and width of a layer's output; a partial window counts as a whole one."""
     height = -(-(layer.ifmap_height - layer.filter_height) // layer.stride) + 1
     width = -(-(layer.ifmap_width - layer.filter_width) // layer.stride) + 1
     return height, width
 
 
 def _paddings(layer: TopologyLayer, source: Shape) -> tuple[int, int]:
-    """The padding on either side of ``source`` that reaches as far as the windows of a layer."""
+    """Return the padding, vertical and horizontal, with which ``source`` reaches as far as the windows of a layer."""
     height, width = _windows(layer)
     return (
         -(-((height - 1) * layer.stride + layer.filter_height - source.height) // 2),

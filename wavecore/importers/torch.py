@@ -1,8 +1,8 @@
-"""PyTorch modules, traced by `torch.export`: its forward runs once, on tensors without elements.
+"""Import PyTorch modules, traced by `torch.export`: the forward runs once, on tensors without elements.
 
-Of images and vectors two samples are traced, whatever the example has, since some modules do not train on one; a
-sequence is traced as it is, since only the module knows which axis is the samples.  In-place operators are taken
-as what they return: whoever reads the tensor later reads that.
+Images and vectors are traced with two samples, whatever the example has, since some modules do not train on one sample.
+A sequence is traced as given, since only the module knows which axis is the samples.  An in-place operator counts as
+its result: later reads of the tensor read that result.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ def from_torch(
     norm: str = "group",
     name: str | None = None,
 ) -> LayerGraph:
-    """Trace the network of a module; its weights are neither read nor changed.
+    """Return the network of a module; its weights are neither read nor changed.
 
     ``example_input`` is a tensor, samples first, or only its shape; its elements do not matter.  Words are a tensor of
-    whole numbers, samples x steps, or steps x samples where the LSTMs have it that way.  ``norm`` is what
-    becomes of batch normalization (`wavecore.importers.normalization`), ``name`` the network's name, by default the
-    class's.  The module is traced in the mode, training or evaluation, that it is in; dropout counts in both.
-    Warns with a `ModelNote` of what may not be meant.
+    integers, samples x steps, or steps x samples if the LSTMs expect that.  ``norm`` says how batch normalization is
+    imported (`wavecore.importers.normalization`); ``name`` is the network's name, by default that of the class.  The
+    module is traced in its current mode, training or evaluation; dropout counts in both.  Issues a `ModelNote` warning
+    for everything that may differ from what was meant.
 
     Raises `GraphError` for a module that cannot be traced or costed, with all unsupported operators at once, and
-    `InputError` for a wrong option or where PyTorch is missing.
+    `InputError` for a wrong option or if PyTorch is missing.
     """
     return import_torch(module, example_input, norm=norm, name=name).warned()
 
@@ -59,7 +59,7 @@ def import_torch(
     norm: str = "group",
     name: str | None = None,
 ) -> ImportedNetwork:
-    """The same, with notes beside the network."""
+    """Import as `from_torch` does, and return the network with its notes."""
     where = f"module {type(module).__name__}"
     chosen = rules(where, norm)
     try:
@@ -67,7 +67,7 @@ def import_torch(
     except ImportError:
         raise InputError("from_torch", "PyTorch is not installed", 'pip install "wavecore[torch]"') from None
     if not isinstance(module, pytorch.nn.Module):
-        raise InputError("from_torch", f"a {type(module).__name__} is no module", "a torch.nn.Module")
+        raise InputError("from_torch", f"a {type(module).__name__} is not a module", "a torch.nn.Module")
     example = _example(pytorch, module, example_input)
     program = _exported(pytorch, where, module, example)
     model = _model(clean(name or type(module).__name__), where, program, example)
@@ -75,7 +75,10 @@ def import_torch(
 
 
 def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
-    """A tensor like the example, of two samples; InputError if that is no example."""
+    """Return an empty tensor like the example; `InputError` if it is not a usable example.
+
+    Images and vectors get `SAMPLES` samples, sequences keep theirs.
+    """
     like = next(module.parameters(), pytorch.empty(0))
     if isinstance(example_input, pytorch.Tensor):
         shape, dtype = tuple(example_input.shape), example_input.dtype
@@ -85,10 +88,12 @@ def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
         what = f"the example is a {type(example_input).__name__}, not one tensor or its shape"
         raise InputError("from_torch", what, "torch.empty(1, 3, 224, 224) or (1, 3, 224, 224)")
     if len(shape) < 2 or min(shape[1:]) < 1:
-        what = f"the example's shape {'x'.join(map(str, shape)) or 'is empty and'} has no samples first"
+        what = f"the example's shape ({', '.join(map(str, shape))}) is not samples followed by non-empty axes"
         raise InputError("from_torch", what, "(1, 3, 224, 224)")
     words = len(shape) == 2 and not dtype.is_floating_point
-    if (words or len(shape) == 3) and max(shape[:2]) > LARGEST_SIDE:  # tracing takes as long as the sequence
+    if (words or len(shape) == 3) and max(
+        shape[:2]
+    ) > LARGEST_SIDE:  # tracing time grows with the length of the sequence
         what = f"the example's shape {'x'.join(map(str, shape))} has an axis above {LARGEST_SIDE}"
         raise InputError("from_torch", what, "a shorter sequence")
     samples = max(1, shape[0]) if words or len(shape) == 3 else SAMPLES
@@ -96,26 +101,26 @@ def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
 
 
 def _exported(pytorch: Any, where: str, module: torch.nn.Module, example: Any) -> Any:
-    """The traced program; GraphError with the first line of whatever the module or the tracer says."""
+    """Return the traced program; `GraphError` with the first line of any error of the module or the tracer."""
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         try:
             return pytorch.export.export(module, (example,), strict=False)
-        except Exception as problem:  # a module's code may fail in any way at all
-            said = next(iter(str(problem).splitlines()), "")
-            what = f"cannot be traced: {type(problem).__name__}: {said}"
+        except Exception as problem:  # the code of a module may raise anything
+            first_line = next(iter(str(problem).splitlines()), "")
+            what = f"cannot be traced: {type(problem).__name__}: {first_line}"
             raise GraphError(where, what, _advice(pytorch, module, example)) from problem
 
 
 def _advice(pytorch: Any, module: torch.nn.Module, example: Any) -> str:
     if example.is_floating_point() and any(isinstance(each, pytorch.nn.Embedding) for each in module.modules()):
-        return "words as whole numbers: torch.zeros(1, 35, dtype=torch.long)"
-    return "an example of the right shape, and a forward of one path"
+        return "words as integers: torch.zeros(1, 35, dtype=torch.long)"
+    return "an example of the right shape, and a forward without data-dependent branches"
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the tracer logs and prints: it comes as an exception, too."""
+    """Suppress what the tracer logs and prints; it raises the same as an exception."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -147,14 +152,17 @@ def _model(name: str, where: str, program: Any, example: Any) -> ImportedModel:
 
 
 def _dims(node: Any) -> Any:
-    """The shape of what a node makes, of the first where it makes several; None if that is no tensor."""
+    """Return the shape of a node's (first) result; None if that is not a tensor."""
     value = node.meta.get("val")
     value = value[0] if isinstance(value, (tuple, list)) and value else value
     return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
 
 
 def _nodes(graph: Any, names: dict[str, str]) -> Iterator[OperatorNode]:
-    """The operations.  ``names`` gets what stands for a value from then on: parts of tuples, results in place."""
+    """Yield the operations.
+
+    Fills ``names`` with the current name of a value: elements of tuples, and the results of in-place operators.
+    """
     for node in graph.nodes:
         if node.op != "call_function":
             continue
@@ -199,6 +207,6 @@ def _node(node: Any, schema: Any, names: dict[str, str]) -> OperatorNode:
 
 
 def _tensors(given: Any) -> list[Any]:
-    """The tensors of an argument: itself, or those of a list."""
+    """Return the tensors of an argument: itself, or those of a list."""
     items = given if isinstance(given, (tuple, list)) else [given]
     return [item for item in items if hasattr(item, "op") and hasattr(item, "meta")]

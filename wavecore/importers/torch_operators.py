@@ -1,6 +1,6 @@
-"""PyTorch's operators, as `torch.export` writes them: ``aten.`` and the name, without overload and without ``_``.
+"""The table of PyTorch's operators, named as in `torch.export`: ``aten.`` and the name, without overload and ``_``.
 
-An operator's tensors are its node's inputs, in the order of its schema; all else are attributes by their names.
+An operator's tensors are its node's inputs, in the order of its schema; all other arguments are attributes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wavecore.network.layers import AvgPool, MaxPool
 
 
 def _pair(value: Any) -> list[int]:
-    """Sizes, of which one stands for all axes."""
+    """Return sizes per axis; a single size stands for both axes."""
     sizes = [value] if isinstance(value, int) else [int(size) for size in value]
     return sizes * 2 if len(sizes) == 1 else sizes
 
@@ -27,7 +27,7 @@ def _pair(value: Any) -> list[int]:
 def _pads(padding: Sequence[int]) -> Pads:
     if len(padding) != 2:
         raise UnsupportedError("not two-dimensional", operators.PAIR)
-    return (padding[0], padding[1], padding[0], padding[1])
+    return Pads(padding[0], padding[1], padding[0], padding[1])
 
 
 def _conv(build: ModelBuilder, node: OperatorNode) -> None:
@@ -42,13 +42,13 @@ def _conv(build: ModelBuilder, node: OperatorNode) -> None:
 
 
 def _named_padding(build: ModelBuilder, node: OperatorNode, name: str) -> list[int]:
-    """``valid``, or ``same``: half of an odd kernel on either side (strides are 1 there)."""
+    """Return the padding named ``valid`` (none) or ``same`` (half of an odd kernel on either side, at stride 1)."""
     weight = build.fixed(node, 1)
     kernel = [] if weight is None else weight.dims[2:]
     if name == "valid":
         return [0] * len(kernel)
     if any(size % 2 == 0 for size in kernel):
-        raise UnsupportedError("of an even kernel, padded to the same size", "an odd kernel")
+        raise UnsupportedError("with an even kernel and padding to the same size", "an odd kernel")
     return [size // 2 for size in kernel]
 
 
@@ -75,7 +75,7 @@ def _adaptive(kind: type[MaxPool] | type[AvgPool]) -> OperatorReader:
 
 def _linear(build: ModelBuilder, node: OperatorNode) -> None:
     weight = build.fixed(node, 1)
-    assert weight is not None  # its schema has one
+    assert weight is not None  # the schema requires it
     operators.linear(build, node, weight, 0)
 
 
@@ -106,7 +106,7 @@ def _mean(build: ModelBuilder, node: OperatorNode) -> None:
 
 def _add(build: ModelBuilder, node: OperatorNode) -> None:
     if len(node.inputs) != 2 or node.attributes.get("alpha", 1) != 1:
-        raise UnsupportedError("of a number or a scaled branch", "plain sums of branches")
+        raise UnsupportedError("of a number or with alpha", "plain sums of branches")
     operators.add(build, node)
 
 
@@ -115,12 +115,12 @@ def _concat(build: ModelBuilder, node: OperatorNode) -> None:
 
 
 def _reshape(build: ModelBuilder, node: OperatorNode) -> None:
-    """Anything that only changes the axes: what they become was traced."""
+    """Read any operator that only changes the axes, whose new sizes were traced."""
     operators.reshape(build, node, node.attributes["dims"])
 
 
 def _permute(build: ModelBuilder, node: OperatorNode) -> None:
-    """Its order is called as the axes of results are."""
+    """Read a permutation; the name of its order in the schema, ``dims``, replaces the sizes of the result."""
     build.give(node, permuted(build.activation(node), node.attributes["dims"]))
 
 
@@ -133,18 +133,21 @@ def _transpose(build: ModelBuilder, node: OperatorNode) -> None:
 
 
 def _zeros(build: ModelBuilder, node: OperatorNode) -> None:
-    """What LSTMs begin with."""
+    """Read a tensor of zeros, such as the initial state of an LSTM."""
     build.give(node, Fixed(np.broadcast_to(np.zeros(()), node.attributes["dims"]), True, Origin.COMPUTED))
 
 
 def _embedding(build: ModelBuilder, node: OperatorNode) -> None:
     if node.attributes["sparse"]:
-        raise UnsupportedError("of sparse gradients", "sparse=False: gradients of embeddings are costed as dense")
+        raise UnsupportedError("with sparse gradients", "sparse=False: gradients of embeddings are costed as dense")
     sequences.embedding(build, node)
 
 
 def _lstm(build: ModelBuilder, node: OperatorNode) -> None:
-    """Inputs are the data, h, c, and the weights by layer and direction: for inputs, for outputs, and their biases."""
+    """Read an LSTM.
+
+    Its inputs are the data, h, c, and for each layer and direction: input weight, recurrent weight, and their biases.
+    """
     attributes = node.attributes
     if "batch_sizes" in attributes:
         raise UnsupportedError("of packed sequences", "sequences of one length")

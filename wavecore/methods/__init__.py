@@ -1,1 +1,1 @@
-"""Published methods that make networks sparse, small and real: trained here, costed by the simulator."""
+"""Published methods of pruning: they train a small network, and the simulator costs the result."""

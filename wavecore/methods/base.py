@@ -1,14 +1,14 @@
-"""What a method of pruning is given, and what it makes: the framework behind ``wavecore train``.
+"""The interface of a pruning method: the input and the result of a training, for ``wavecore train``.
 
-A method is one module with one function, and its line in `wavecore.methods.registry.METHODS`::
+A method is one module with one function, and an entry in `wavecore.methods.registry.METHODS`::
 
     def train(settings: Settings, recorder: Recorder) -> Trained: ...
 
-*Settings* say which network, how many epochs, which seed and how much of the data.  The *recorder* takes a row of the
-log an epoch, and the share of an epoch that is done; nothing is printed and nothing written by a method.  *Trained* is
-everything a training leaves: scores, tensors by name (``conv1.weight``, the workload's layer names), the profile.
-`wavecore.methods.folder` writes it.  A method's module may import PyTorch at its top: it is loaded when the method is
-used, after `wavecore.methods.registry.require` has seen that the packages are there.
+*Settings* are the network, the numbers of epochs, the seed and the amount of data.  The *recorder* receives one row of
+the log per epoch and the progress within an epoch; a method prints and writes nothing.  *Trained* is the result:
+scores, tensors by name (``conv1.weight``, with the workload's layer names), and the profile.  `wavecore.methods.folder`
+writes it.  A method's module may import PyTorch at its top: it is imported when the method is used, after
+`wavecore.methods.registry.require` has checked that the packages are installed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from wavecore.sparsity.arrays import Array
 
 QualityMetric = Literal["accuracy", "perplexity"]
-"""What a score is: a share of the test set, 0 to 1, or e to the mean loss of a word in nats."""
+"""The metric of a score: accuracy is a share, 0 to 1; perplexity is e to the mean loss per word in nats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How long a network is trained, in epochs: by the method, behind a shorter dense training, and fine-tuned."""
+    """The epochs of the method itself (after a shorter dense training), and those of fine-tuning."""
 
     epochs: int
     finetune_epochs: int
@@ -37,9 +37,9 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method by its name; ``module`` has its function `train`, ``source`` says where it was published.
+    """A method; ``module`` contains its function `train`, ``source`` names its publication.
 
-    ``networks`` are the workloads that it can train, the default first.  ``packages`` must be importable.
+    ``networks`` are the workloads that it can train, the default first.  ``packages`` must be installed.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One training: ``samples`` limits the data (training images or words), None is all of them."""
+    """The settings of one training; ``samples`` limits the training images or words, None means all."""
 
     method: str
     network: str
@@ -64,7 +64,7 @@ class Settings:
 
 
 def command_of(settings: Settings) -> str:
-    """The command that makes a training again."""
+    """Return the command that repeats a training."""
     limit = "" if settings.samples is None else f" --samples {settings.samples}"
     return (
         f"wavecore train {settings.method} --network {settings.network} --epochs {settings.epochs} "
@@ -73,14 +73,14 @@ def command_of(settings: Settings) -> str:
 
 
 def check_loss(stage: str, epoch: int, loss: float) -> None:
-    """Raise `InvariantError` for a loss that is no finite number."""
+    """Raise `InvariantError` for a loss that is infinite or not a number."""
     if not loss < float("inf"):
         raise InvariantError(f"train {stage}", f"the loss of epoch {epoch} is {loss}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRow:
-    """A row of the log: loss of training, score on the test set, and shares of what is not zero behind the epoch."""
+    """A row of the log after an epoch: training loss, test score, and shares of nonzero weights and activations."""
 
     stage: str
     epoch: int
@@ -92,7 +92,7 @@ class EpochRow:
 
 @dataclass(slots=True)
 class Recorder:
-    """Collects the rows of a log; tells ``share`` how much of ``epochs`` is done and ``rename`` what is being done."""
+    """Collects the rows of a log; calls ``share`` with the completed share of ``epochs``, ``rename`` with a stage."""
 
     share: Callable[[float], None] = lambda done: None
     rename: Callable[[str], None] = lambda text: None
@@ -100,30 +100,30 @@ class Recorder:
     epochs: int = 1
 
     def plan(self, epochs: int) -> None:
-        """Say how many epochs the whole training has, over all stages."""
+        """Set the number of epochs of the whole training, over all stages."""
         self.epochs = max(epochs, 1)
 
     def begin(self, stage: str) -> None:
-        """Say what the next epochs are for."""
+        """Begin a stage."""
         self.rename(stage)
         self.within(0.0)
 
     def within(self, done: float) -> None:
-        """Say which share of the present epoch is done."""
+        """Report the completed share of the current epoch."""
         self.share(min(1.0, (len(self.rows) + done) / self.epochs))
 
     def row(self, row: EpochRow) -> None:
-        """Take the row of a finished epoch."""
+        """Add the row of a completed epoch."""
         self.rows.append(row)
         self.within(0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The metric on the test set: of the dense network, and of the pruned one before, at and after the pruning.
+    """The metric on the test set, of the dense network and of the pruned one at three times.
 
-    ``trained`` is behind the stage that prepares the pruning, ``pruned`` just behind the cut, ``final`` behind the
-    fine-tuning, of the checkpoint that is written.
+    ``trained`` is after the stage that prepares the pruning, ``pruned`` directly after the pruning, and ``final`` after
+    fine-tuning, which is the score of the written checkpoint.
     """
 
     dense: float
@@ -134,9 +134,10 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerKept:
-    """What is left of a layer: non-zero weights of all, rows and columns with any, share of non-zero activations.
+    """How much of a layer is kept, as pairs (kept, all), and the share of its nonzero activations.
 
-    ``outputs`` and ``inputs`` are (kept, all); activations are behind the ReLU, None where there are none.
+    ``weights`` counts nonzero weights, ``outputs`` and ``inputs`` those with a nonzero weight.  ``activations`` is
+    measured behind the ReLU, None for a layer without one.
     """
 
     name: str
@@ -147,16 +148,17 @@ class LayerKept:
 
 
 def share_kept(layers: Iterable[LayerKept]) -> float:
-    """Share of the weights of all layers, biases apart, that are not zero."""
-    kept, whole = zip(*(each.weights for each in layers), strict=True)
-    return float(sum(kept) / sum(whole))
+    """Return the share of nonzero weights of all layers, without biases."""
+    kept, total = zip(*(each.weights for each in layers), strict=True)
+    return float(sum(kept) / sum(total))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training leaves.  ``settings`` are the method's own numbers, for the summary; ``data`` says what was used.
+    """The result of a training.
 
-    ``activations_kept`` is over all hidden layers, weighted by their size, None where they are not measured.
+    ``settings`` are the method's own parameters, for the summary; ``data`` describes the data.  ``activations_kept`` is
+    the share of nonzero activations over all hidden layers, weighted by their sizes; None if it is not measured.
     """
 
     scores: Scores
@@ -170,5 +172,5 @@ class Trained:
 
     @property
     def weights_kept(self) -> float:
-        """Share of the weights, biases apart, that are not zero."""
+        """Return the share of nonzero weights, without biases."""
         return share_kept(self.layers)

@@ -1,7 +1,7 @@
-"""The corpus of the language model: the news stories in gensim's test data, in the form of the Penn Treebank's.
+"""Read the corpus of the language model: the news stories in gensim's test data, in the form of the Penn Treebank's.
 
-Words are in lower case and without punctuation, numbers are ``N``, a sentence ends with ``<eos>``, and what is not
-in the vocabulary is ``<unk>``.
+Words are in lower case and without punctuation, a number is ``N``, a sentence ends with ``<eos>``, and a word that is
+not in the vocabulary is ``<unk>``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wavecore.errors import FileError, InputError
 UNKNOWN, END, NUMBER = "<unk>", "<eos>", "N"
 FILE = "test/test_data/lee_background.cor"
 FOLD = 10
-"""Of so many documents the last but one is for validation and the last for the test."""
+"""Of each 10 documents, the ninth is for validation and the tenth for the test."""
 
 Tokens = npt.NDArray[np.int64]
 
@@ -32,7 +32,10 @@ _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+(?:[.,:]\d+)*")
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A text as indices into its vocabulary, in three parts that share no document; words are of the first alone."""
+    """A text as indices into its vocabulary, in three parts that share no document.
+
+    The vocabulary is made from the training part alone.
+    """
 
     vocabulary: tuple[str, ...]
     train: Tokens
@@ -41,7 +44,10 @@ class Corpus:
 
 
 def corpus_file() -> Path:
-    """Find the corpus in the installed gensim, which is not imported; InputError where there is none."""
+    """Return the corpus file of the installed gensim, without importing it.
+
+    Raises `InputError` if gensim is not installed, `FileError` if it does not have the file.
+    """
     found = find_spec("gensim")
     if found is None or found.origin is None:
         what = "gensim, whose test data is the corpus, is not installed"
@@ -53,7 +59,7 @@ def corpus_file() -> Path:
 
 
 def read_corpus(size: int, count: int | None = None) -> Corpus:
-    """The corpus with a vocabulary of at most ``size`` words, to train on its first ``count`` words or on all."""
+    """Return the corpus with a vocabulary of up to ``size`` words, and its first ``count`` training words (or all)."""
     path = corpus_file()
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -63,7 +69,7 @@ def read_corpus(size: int, count: int | None = None) -> Corpus:
 
 
 def make_corpus(documents: Iterable[str], size: int, count: int | None = None) -> Corpus:
-    """The corpus of some documents; `InputError` where a part has none, or fewer than ``count`` words to train on."""
+    """Return the corpus of ``documents``; `InputError` if a part is empty or there are fewer than ``count`` words."""
     train, valid, test = (list(chain.from_iterable(map(words, part))) for part in split_documents(documents))
     if not (train and valid and test):
         raise InputError("corpus", "has too few documents to train, validate and test", f"{FOLD} or more")
@@ -74,17 +80,17 @@ def make_corpus(documents: Iterable[str], size: int, count: int | None = None) -
 
 
 def split_documents(documents: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
-    """Documents to train, validate and test with; one that comes twice is left out the second time."""
+    """Return the documents for training, validation and test; repetitions of a document are left out."""
     distinct = list(dict.fromkeys(document.strip() for document in documents if document.strip()))
-    turn = {FOLD - 2: 1, FOLD - 1: 2}
+    part_of = {FOLD - 2: 1, FOLD - 1: 2}
     parts: tuple[list[str], list[str], list[str]] = [], [], []
     for index, document in enumerate(distinct):
-        parts[turn.get(index % FOLD, 0)].append(document)
+        parts[part_of.get(index % FOLD, 0)].append(document)
     return parts
 
 
 def words(document: str) -> Iterator[str]:
-    """The words of a document, with ``<eos>`` behind every sentence."""
+    """Yield the words of a document, with ``<eos>`` after every sentence."""
     for sentence in _SENTENCE.split(document):
         found = _WORD.findall(sentence.lower())
         if found:
@@ -93,28 +99,28 @@ def words(document: str) -> Iterator[str]:
 
 
 def vocabulary(text: Sequence[str], size: int) -> tuple[str, ...]:
-    """``<unk>``, ``<eos>`` and the most frequent words, ``size`` in all; of equals, the first of the alphabet.
+    """Return ``<unk>``, ``<eos>`` and the most frequent words, at most ``size`` in all; ties are in alphabetical order.
 
-    Words that come once are left out: a model that has seen them once has nothing to learn from them.
+    Words that occur only once are left out.  Raises `InputError` for a ``size`` below 3.
     """
     if size < 3:
-        raise InputError("vocabulary", f"{size} leaves no word beside {UNKNOWN} and {END}", "3 or more")
+        raise InputError("vocabulary", f"{size} leaves no word besides {UNKNOWN} and {END}", "3 or more")
     counts = Counter(word for word in text if word != END)
     ranked = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
     return (UNKNOWN, END, *ranked[: size - 2])
 
 
 def encode(text: Iterable[str], known: Sequence[str]) -> Tokens:
-    """The indices of words in a vocabulary; that of ``<unk>`` where a word is not in it."""
+    """Return the indices of words in a vocabulary, that of ``<unk>`` for other words."""
     index = {word: number for number, word in enumerate(known)}
     return np.array([index.get(word, index[UNKNOWN]) for word in text], dtype=np.int64)
 
 
 def windows(tokens: Tokens, batch: int, steps: int) -> Iterator[tuple[Tokens, Tokens]]:
-    """Inputs and the tokens that follow them, each (steps, batch), window after window through ``batch`` streams.
+    """Yield inputs and the tokens that follow them, each (steps, batch), window by window through ``batch`` streams.
 
-    A stream is a stretch of the text, so that the state of the network is carried from a window to the next; the last
-    window may be shorter.  InputError where the text is too short for streams of one step.
+    A stream is a contiguous part of the text, so that the network's state can be carried from one window to the next;
+    the last window may be shorter.  Raises `InputError` if the text is too short for streams of one step.
     """
     length = (len(tokens) - 1) // batch
     if length < 1:

@@ -1,11 +1,11 @@
-"""DeepHoyer (arXiv 1908.09979): scale-invariant regularizers, on single weights or on groups of them.
+"""DeepHoyer (arXiv 1908.09979): scale-invariant regularizers on single weights or on groups of weights.
 
-A dense network is trained on with loss + decay * sum over layers of the regularizer; weights below s times the standard
-deviation of their tensor become zero; what is left is trained on with the zeros frozen.  Decays, s, learning rates and
-batch are those of the authors' MNIST scripts (github.com/yanghr/DeepHoyer), which take 150,000 regularized steps at a
-constant rate.  Two things differ.  Here there are far fewer steps, and the rate falls to zero along a cosine: at 1e-3 a
-weight whose place is zero keeps jumping over it by more than the threshold.  And s for groups of lenet300 is 0.03, as
-for single weights, instead of 0.8, which after so few steps cuts into what the network uses (17 % accuracy).
+After a dense training, the network is trained with loss + decay * sum over layers of the regularizer.  Weights below s
+times the standard deviation of their tensor are set to zero, and the others are fine-tuned.  Decays, s, learning rates
+and batch are those of the authors' MNIST scripts (github.com/yanghr/DeepHoyer), which take 150,000 regularized steps at
+a constant rate.  Two things differ here.  There are far fewer steps, and the rate falls to zero along a cosine, since
+at 1e-3 Adam moves a weight that should be zero by more than the threshold.  And s for groups of lenet300 is 0.03, as
+for single weights, instead of 0.8, which after so few steps removes weights that the network needs (17 % accuracy).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from wavecore.methods.regularizers import group_hoyer_square, hoyer_square
 
 LEARNING_RATE = 1e-3
 FINETUNE_RATE = 1e-4
-DENSE_PART = 4  # the dense training is a quarter of the regularized one
+DENSE_PART = 4  # the dense training has a quarter of the epochs of the regularized one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strength:
-    """``decay`` of the regularizer, and ``threshold`` s: weights below s standard deviations are cut.
+    """The weight ``decay`` of the regularizer, and ``threshold`` s, in standard deviations, of the pruning.
 
-    ``weight_decay`` keeps the size of weights down, which the regularizer leaves as it is.
+    ``weight_decay`` limits the magnitude of weights, on which the scale-invariant regularizer has no effect.
     """
 
     decay: float
@@ -54,7 +54,7 @@ REGULARIZERS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def train(settings: Settings, recorder: Recorder) -> Trained:
-    """Train densely, with the regularizer, prune, and fine-tune; raises `InputError` if nothing of a layer is left."""
+    """Train without and with the regularizer, prune, fine-tune; `InputError` if all weights of a layer are zero."""
     strength = STRENGTHS[settings.method, settings.network]
     regularizer = REGULARIZERS[settings.method]
     split = digits(settings.samples)
@@ -86,13 +86,13 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     pruned = score()
     stage = TrainingStage(name="fine-tuning", epochs=settings.finetune_epochs, learning_rate=FINETUNE_RATE)
     run_stage(net, split, stage, recorder, masks_of(net))
-    seen = evaluate(net, split.test)
+    evaluation = evaluate(net, split.test)
     return outcome(
         net,
         settings,
         split,
-        seen,
-        Scores(dense=dense, trained=trained, pruned=pruned, final=seen.accuracy),
+        evaluation,
+        Scores(dense=dense, trained=trained, pruned=pruned, final=evaluation.accuracy),
         {
             **asdict(strength),
             "dense_epochs": dense_epochs,
@@ -105,7 +105,7 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
 
 
 def prune(net: Net, threshold: float) -> None:
-    """Zero, in every layer, weights of magnitude below ``threshold`` times the standard deviation of all of them."""
+    """Set weights to zero whose magnitude is below ``threshold`` times the standard deviation of their layer's."""
     with torch.no_grad():
         for layer in net.weighted:
             weights = net.weight(layer)

@@ -1,4 +1,4 @@
-"""Training and nothing else: what the methods are compared with, and the zeros that ReLUs make by themselves."""
+"""Train without pruning: the reference for the other methods, whose only zeros are those of ReLUs and images."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     net = network(settings.network)
     recorder.plan(settings.epochs)
     run_stage(net, split, TrainingStage(name="dense", epochs=settings.epochs, learning_rate=LEARNING_RATE), recorder)
-    seen = evaluate(net, split.test)
-    scores = Scores(dense=seen.accuracy, trained=seen.accuracy, pruned=seen.accuracy, final=seen.accuracy)
-    return outcome(net, settings, split, seen, scores, {"learning_rate": LEARNING_RATE})
+    evaluation = evaluate(net, split.test)
+    scores = Scores(
+        dense=evaluation.accuracy, trained=evaluation.accuracy, pruned=evaluation.accuracy, final=evaluation.accuracy
+    )
+    return outcome(net, settings, split, evaluation, scores, {"learning_rate": LEARNING_RATE})

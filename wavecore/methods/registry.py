@@ -1,4 +1,4 @@
-"""The methods by name.  This table is all that ``wavecore list methods`` reads; PyTorch is not loaded for it."""
+"""The table of methods by name; reading it, as ``wavecore list methods`` does, does not import PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METHODS: Mapping[str, Method] = {
     for each in (
         Method(
             name="dense",
-            summary="no pruning: the reference, with the zeros that its ReLUs make",
+            summary="no pruning: the reference, with only the zeros of ReLUs",
             source="PyTorch's initialization, Adam",
             module="wavecore.methods.dense",
             networks={
@@ -47,7 +47,7 @@ METHODS: Mapping[str, Method] = {
         ),
         Method(
             name="jpnet",
-            summary="weights by magnitude, activations by a winner rate a layer",
+            summary="weights by magnitude, activations by a winner rate per layer",
             source="JPnet, arXiv 1906.07875",
             module="wavecore.methods.jpnet",
             networks={**_LENETS, "lenet5": Budget(epochs=100, finetune_epochs=40)},
@@ -66,7 +66,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of that name; `NameLookupError` offers the nearest."""
+    """Return the method of that name; `NameLookupError`, with the most similar names, if there is none."""
     if name not in METHODS:
         raise unknown_name("train", "method", name, METHODS)
     return METHODS[name]
@@ -81,7 +81,7 @@ def settings_of(
     seed: int = 0,
     samples: int | None = None,
 ) -> Settings:
-    """A training's settings, the method's own where nothing is said; `NameLookupError` for a wrong network."""
+    """Return the settings of a training; None takes the method's default.  `NameLookupError` for an unknown network."""
     chosen = next(iter(method.networks)) if network is None else network
     if chosen not in method.networks:
         raise unknown_name("--network", f"network that {method.name} trains", chosen, method.networks)
@@ -104,9 +104,9 @@ def require(method: Method) -> None:
 
 
 def train(settings: Settings, recorder: Recorder) -> Trained:
-    """Train a network by a method, on one thread and from its seed: the same machine makes the same profile.
+    """Train a network by a method, on one thread and from a seed, so that the same machine makes the same profile.
 
-    Raises `InputError` for settings that the method cannot work with, or a package that is missing.
+    Raises `InputError` for settings that the method does not allow, or if a package is missing.
     """
     method = find_method(settings.method)
     require(method)

@@ -1,16 +1,16 @@
-"""The registered workloads: what they are, and building one with its options."""
+"""The registered workloads: their descriptions, and the function that builds one with its options."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 from wavecore.common.entry_points import broken, collect, find
 from wavecore.errors import ConfigError, InputError, unknown_name
-from wavecore.network.graph import LayerGraph
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE, LayerGraph
 
 GROUP = "wavecore.workloads"
 ATTRIBUTE = "WORKLOADS"
@@ -20,7 +20,7 @@ OptionValue = int | float | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A network's size as printed elsewhere: trained elements, and forward multiply-accumulates of a sample.
+    """A network's size as printed elsewhere: trained elements, and forward multiply-accumulates per sample.
 
     ``parameters`` is exact; ``forward_gmacs``, in 1e9 and of convolutions and linear layers only, is rounded
     to the digits printed.
@@ -42,23 +42,25 @@ class Workload:
     name: str
     build: Callable[..., LayerGraph]
     summary: str
-    batch_per_core: int = 32
+    batch_per_core: int = DEFAULT_BATCH_PER_CORE
     published: Published | None = None
 
 
 def workload_names() -> tuple[str, ...]:
-    """Names of all registered workloads, families together."""
+    """Return the names of all registered workloads, families together."""
     return tuple(collect(GROUP, ATTRIBUTE, Workload))
 
 
 def workload_info(name: str) -> Workload:
-    """The registered workload called ``name``; `NameLookupError` if there is none."""
+    """Return the registered workload called ``name``; `NameLookupError` if there is none."""
+    if not isinstance(name, str):
+        raise InputError("workload", f"is {name!r}, not a name", '"resnet50"')
     info: Workload = find("workload", "workload", name, GROUP, ATTRIBUTE, Workload)
     return info
 
 
 def workload_options(name: str) -> Mapping[str, OptionValue]:
-    """The options that workload ``name`` takes, with their defaults."""
+    """Return the options that workload ``name`` takes, with their defaults."""
     options = {}
     for option in inspect.signature(workload_info(name).build).parameters.values():
         if type(option.default) not in (int, float, str):
@@ -69,21 +71,22 @@ def workload_options(name: str) -> Mapping[str, OptionValue]:
 
 
 def broken_workloads() -> tuple[ConfigError, ...]:
-    """An error for each registered module of workloads that cannot be used."""
+    """Return an error for each registered module of workloads that cannot be used."""
     return broken(GROUP, ATTRIBUTE, Workload)
 
 
 def workload(name: str, /, **options: OptionValue) -> LayerGraph:
     """Build the registered workload ``name``: ``workload("resnet50", image=256, width=0.5)``.
 
-    Raises `NameLookupError` for a name or an option that does not exist, `InputError` for a value of another
-    type than the option's, and `GraphError` for sizes that make no network.
+    The graph carries the workload's own mini-batch.  Raises `NameLookupError` for a name or an option that does not
+    exist, `InputError` for a value of another type than the option's, and `GraphError` for sizes that make no network.
     """
-    return workload_info(name).build(**checked_options(name, options))
+    info = workload_info(name)
+    return replace(info.build(**checked_options(name, options)), batch_per_core=info.batch_per_core)
 
 
 def checked_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """All options of workload ``name``: the given ones, checked as in `workload`, and the defaults of the others."""
+    """Return all options of workload ``name``: the given ones, checked as in `workload`, and defaults of the others."""
     defaults = workload_options(name)
     where = f"workload {name}"
     for option in options:

@@ -11,7 +11,7 @@ from wavecore.common.names import Name
 
 
 class BatchedDimension(Name):
-    """Which size of a GEMM grows with the samples: that size per sample, times the samples, is the size of a run."""
+    """Which size of a GEMM grows with the samples: the size of a run is that size per sample times the samples."""
 
     M = "m"  # rows of the left operand are samples: forward and data gradient
     K = "k"  # the inner dimension is samples: weight gradient
@@ -48,7 +48,7 @@ class Gemm:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates per sample, of all products."""
+        """Multiply-accumulates of all products, per sample."""
         return self.m * self.k * self.n * self.count
 
 

@@ -1,4 +1,4 @@
-"""The layer-graph IR: what a network is, before anything is said of training or of hardware."""
+"""The layer graph: the layers of a network and how they are connected, without training or hardware."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from wavecore.common.memo import Memo
+from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.layers import KINDS, Input, LayerKind, Outlet
 from wavecore.network.layers.base import LayerRole, Parameter
@@ -16,6 +18,8 @@ from wavecore.network.sparsity import Sparsity
 
 if TYPE_CHECKING:
     import networkx as nx
+
+DEFAULT_BATCH_PER_CORE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,20 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerGraph:
-    """A network: layers in the order in which they run, each after all that it reads, and what of it is zero."""
+    """A network: layers in the order in which they run, each after all that it reads, and its known zeros.
+
+    ``batch_per_core`` is the mini-batch of one core, in samples, unless told otherwise.
+    """
 
     name: str
     layers: tuple[Layer, ...]
     sparsity: Sparsity | None = None
+    batch_per_core: int = DEFAULT_BATCH_PER_CORE
+
+    @cached_property
+    def memory(self) -> Memo:
+        """Results that follow from this graph, kept for the next time they are asked for."""
+        return Memo()
 
     @cached_property
     def by_name(self) -> Mapping[str, Layer]:
@@ -44,7 +57,7 @@ class LayerGraph:
 
     @cached_property
     def digraph(self) -> nx.DiGraph[str]:
-        """The same as a networkx graph: nodes are layer names with their `Layer` as ``layer``."""
+        """The network as a networkx graph: nodes are layer names with their `Layer` as ``layer``."""
         import networkx as nx
 
         graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
@@ -54,25 +67,25 @@ class LayerGraph:
         return graph
 
     def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
-        """Shapes of what ``layer`` reads, in order."""
+        """Return the shapes of what ``layer`` reads, in order."""
         return tuple(self.by_name[name].shape for name in layer.inputs)
 
     def parameters(self, layer: Layer) -> tuple[Parameter, ...]:
-        """The trained tensors of ``layer``."""
+        """Return the trained tensors of ``layer``."""
         return KINDS[type(layer.kind)].parameters(layer.kind, self.input_shapes(layer))
 
     @cached_property
     def parameter_count(self) -> int:
-        """Trained elements of the whole network."""
+        """The number of trained elements of the whole network."""
         return sum(parameter.elements for layer in self.layers for parameter in self.parameters(layer))
 
     @cached_property
     def forward_macs(self) -> int:
-        """Multiply-accumulates of the forward pass of one sample."""
+        """Multiply-accumulates of the forward pass, per sample."""
         return sum(self.layer_macs(layer) for layer in self.layers)
 
     def layer_macs(self, layer: Layer) -> int:
-        """Multiply-accumulates of the forward pass of one sample in one layer."""
+        """Return the multiply-accumulates of one layer's forward pass, per sample."""
         expand = KINDS[type(layer.kind)].expand
         if expand is None:
             return 0
@@ -96,8 +109,8 @@ class Network:
 
     Calling it adds a layer and returns its name.  Layers run in the order in which they are added, so branches
     are written one after the other.  A layer that does not fit raises `GraphError`, which names the line of
-    the workload that added it.  A piece of a network that is given no ``shape`` has no data of its own, and no
-    ``input``: it reads `Inlet`s.
+    the workload that added it.  Without a ``shape`` it is a piece of a network, which has no ``input`` and reads
+    `Inlet`s instead.
     """
 
     def __init__(self, name: str, shape: Shape | None = None) -> None:
@@ -107,9 +120,9 @@ class Network:
         self.input = self._append(Input(shape), (), "input", _caller()) if shape is not None else ""
 
     def __call__(self, kind: LayerKind, *inputs: str, name: str | None = None, source: str | None = None) -> str:
-        """Add a layer that reads ``inputs``; without a ``name`` it is called by its kind and a number.
+        """Add a layer that reads ``inputs`` and return its name: ``name``, or its kind and a number.
 
-        ``source`` says where it comes from, if that is not the calling line.
+        ``source`` says where the layer was written, if not at the calling line.
         """
         if name is None:
             self._counts[kind.kind] = self._counts.get(kind.kind, 0) + 1
@@ -117,7 +130,7 @@ class Network:
         return self._append(kind, inputs, name, source or _caller())
 
     def shape(self, name: str) -> Shape:
-        """The shape of a layer's output."""
+        """Return the shape of a layer's output."""
         return self._layers[name].shape
 
     def _append(self, kind: LayerKind, inputs: tuple[str, ...], name: str, source: str) -> str:
@@ -131,18 +144,21 @@ class Network:
             raise GraphError(
                 where, f"{type(kind).__name__} is not a registered layer kind", "wavecore.network.layers.KINDS"
             )
-        _check_sizes(kind, where)
+        problem = sizes_problem(kind)
+        if problem is not None:
+            raise GraphError(where, *problem)
         try:
             shape = KINDS[type(kind)].infer(kind, tuple(self._layers[wanted].shape for wanted in inputs))
-        except ValueError as problem:
-            raise GraphError(where, str(problem), "other sizes, or a larger image") from None
+        except ValueError as error:
+            raise GraphError(where, str(error), "other sizes, or a larger image") from None
         self._layers[name] = Layer(name, kind, inputs, shape, source)
         return name
 
     def build(self) -> LayerGraph:
-        """Return the finished network; `GraphError` if an output is read by no layer and left to no `Outlet`.
+        """Return the finished network.
 
-        It ends with its loss, or with an `Outlet` if the loss is not described.
+        Raises `GraphError` if an output is read neither by a layer nor by an `Outlet`, or if the last layer is neither
+        a loss nor an `Outlet`.
         """
         used = {name for layer in self._layers.values() for name in layer.inputs}
         *others, last = self._layers
@@ -162,19 +178,26 @@ class Network:
         return LayerGraph(self.name, tuple(self._layers.values()))
 
 
-def _check_sizes(kind: LayerKind, where: str) -> None:
-    """Reject zero, negative or fractional sizes before they reach a formula."""
+def sizes_problem(kind: LayerKind) -> tuple[str, str] | None:
+    """Return what is wrong with a layer kind's sizes before they reach a formula, and what to try; None if nothing is.
+
+    They must have the annotated types, and be 1 or more (``padding``: 0 or more).
+    """
+    wrong = type_problem(kind, type(kind))
+    if wrong is not None:
+        return f"{wrong.path.removeprefix('.')} {wrong.what}", "a value of that type"
     for f in fields(kind):  # type: ignore[arg-type]
         value = getattr(kind, f.name)
         sizes = value if isinstance(value, tuple) else (value,)
         least = 0 if f.name == "padding" else 1
         for size in sizes:
             if isinstance(size, int) and not isinstance(size, bool) and size < least:
-                raise GraphError(where, f"{f.name} is {size}", f"{least} or more")
+                return f"{f.name} is {size}", f"{least} or more"
+    return None
 
 
 def _caller() -> str:
-    """``file.py:line`` of the code outside this module that is adding a layer."""
+    """Return ``file.py:line`` of the code outside this module that is adding a layer."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from wavecore.common.memo import remembered
+from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
-from wavecore.network.graph import Layer, LayerGraph
+from wavecore.network.graph import Layer, LayerGraph, sizes_problem
 from wavecore.network.layers import KINDS, Inlet, Input, Outlet
 
 
@@ -20,8 +22,21 @@ class Violation:
     hint: str = ""
 
 
+LARGEST_BATCH = 1 << 16  # samples of one core
+
+
 def verify_graph(graph: LayerGraph) -> None:
-    """Raise `GraphError` at the first layer that makes the network ill-formed."""
+    """Raise `GraphError` at the first layer that makes the network ill-formed.
+
+    A graph that has passed is not examined again.
+    """
+    if not isinstance(graph, LayerGraph):
+        raise GraphError("network", f"is a {type(graph).__name__}, not a LayerGraph", "wavecore.workload(NAME)")
+    _verify(graph)
+
+
+@remembered()
+def _verify(graph: LayerGraph) -> None:
     for rule in GRAPH_RULES:
         for finding in rule(graph):
             raise GraphError(f"network {graph.name}{finding.node}", finding.what, finding.hint)
@@ -30,6 +45,20 @@ def verify_graph(graph: LayerGraph) -> None:
 def _layer(graph: LayerGraph, name: str) -> str:
     source = graph.by_name[name].source
     return f", layer {name} ({source})" if source else f", layer {name}"
+
+
+def fields_have_their_types(graph: LayerGraph) -> Iterator[Violation]:
+    """Every field of the graph and of its layers has the type that it is annotated with."""
+    wrong = type_problem(graph, LayerGraph)
+    if wrong is not None:
+        yield Violation(f"{wrong.path}", wrong.what, "a value of that type")
+
+
+def mini_batch_is_in_range(graph: LayerGraph) -> Iterator[Violation]:
+    """The mini-batch of one core has a sample, and no more than the largest batch."""
+    if not 1 <= graph.batch_per_core <= LARGEST_BATCH:
+        what = f"its batch_per_core of {graph.batch_per_core} is out of range"
+        yield Violation("", what, f"1 to {LARGEST_BATCH}")
 
 
 def layer_names_are_unique(graph: LayerGraph) -> Iterator[Violation]:
@@ -59,8 +88,12 @@ def layers_follow_what_they_read(graph: LayerGraph) -> Iterator[Violation]:
 
 
 def shapes_follow_from_inputs(graph: LayerGraph) -> Iterator[Violation]:
-    """Every shape is the one that the layer's kind infers from its inputs."""
+    """Every layer has sizes that make sense, and the shape that its kind infers from its inputs."""
     for layer in graph:
+        wrong = sizes_problem(layer.kind)
+        if wrong is not None:
+            yield Violation(_layer(graph, layer.name), *wrong)
+            continue
         try:
             inferred = KINDS[type(layer.kind)].infer(layer.kind, graph.input_shapes(layer))
         except ValueError as problem:
@@ -101,6 +134,8 @@ def repeated(names: Iterable[str]) -> list[str]:
 
 
 GRAPH_RULES: tuple[Callable[[LayerGraph], Iterator[Violation]], ...] = (
+    fields_have_their_types,
+    mini_batch_is_in_range,
     layer_names_are_unique,
     layers_are_registered,
     layers_follow_what_they_read,

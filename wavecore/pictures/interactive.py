@@ -24,9 +24,11 @@ from wavecore.pictures.marks import (
     Steps,
     middle_cut,
 )
+from wavecore.pictures.palette import ink
 
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 12, "color": "#222222"}
-SYMBOLS = {"circle": "circle", "square": "square", "triangle": "triangle-up", "diamond": "diamond"}
+SYMBOLS = {"triangle": "triangle-up"}  # those that plotly calls otherwise
+FONT_OF_TEXTS = {"size": 11, "color": "#222222"}
 LABEL_ROW = 15  # pixels
 TOP, BOTTOM, LEFT, RIGHT = 10, 50, 78, 34  # pixels around the plotting area; the tool bar is on its right
 SCALE = 76  # pixels of the colour scale of a heat map
@@ -37,12 +39,12 @@ PlotlySpec = dict[str, Any]
 
 
 def escaped(text: str) -> str:
-    """Text in which plotly finds no markup."""
+    """Return a text in which plotly finds no markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def panel_spec(panel: Panel, *, names_below: bool = True) -> PlotlySpec:
-    """Data and layout of one panel; ``names_below`` is off for panels that have theirs below a later one."""
+    """Return data and layout of one panel; ``names_below`` is off for panels that have theirs below a later one."""
     rows = max((band.row + 1 for band in panel.of(Band)), default=0)
     top = TOP + LABEL_ROW * rows
     bottom = BOTTOM + _tilted(panel.x) if names_below else 14
@@ -68,7 +70,7 @@ def panel_spec(panel: Panel, *, names_below: bool = True) -> PlotlySpec:
         "shapes": [shape for mark in panel.marks for shape in _shapes(mark)],
         "annotations": [note for band in panel.of(Band) for note in _label(band)],
     }
-    if panel.of(Bars):
+    if any(not bars.upright for bars in panel.of(Bars)):
         layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "showgrid": False}
     if panel.of(Heat):
         layout["yaxis"]["showgrid"] = False
@@ -76,9 +78,10 @@ def panel_spec(panel: Panel, *, names_below: bool = True) -> PlotlySpec:
         layout["xaxis"] |= {"showgrid": False, "tickangle": -60, "tickfont": {"size": NAME_SIZE}}
     if not names_below:
         layout["xaxis"] |= {"showticklabels": False, "title": {}}
-    if panel.of(Steps) or any(line.stepped for line in panel.of(LineMark)):
+    stepped = any(line.stepped for line in panel.of(LineMark)) and not panel.of(Points)
+    if panel.of(Steps) or stepped:
         layout |= {"hovermode": "x unified", "hoverdistance": -1}
-    return {"data": [trace for mark in panel.marks if (trace := _trace(mark, panel))], "layout": layout}
+    return {"data": [trace for mark in panel.marks for trace in _traces(mark, panel)], "layout": layout}
 
 
 def _axis(axis: PlotAxis, longest: int) -> PlotlySpec:
@@ -104,7 +107,7 @@ def _axis(axis: PlotAxis, longest: int) -> PlotlySpec:
 
 
 def _named(axis: PlotAxis, longest: int) -> PlotlySpec:
-    """Few names are all shown; of many, as many as there is room for, and more of them the closer one looks."""
+    """Return ticks with names: all of few names; of many as many as fit, and more when the reader zooms in."""
     names = [escaped(middle_cut(name, longest)) for name in axis.names]
     if longest == LONGEST_BESIDE:
         return {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.5, len(names) - 0.5]}
@@ -123,7 +126,7 @@ def _named(axis: PlotAxis, longest: int) -> PlotlySpec:
 
 
 def _tilted(axis: PlotAxis) -> int:
-    """Pixels that names need below an axis on which they are tilted by 60 degrees."""
+    """Return the pixels that names need below an axis on which they are tilted by 60 degrees."""
     longest = max((len(middle_cut(name, LONGEST_BELOW)) for name in axis.names), default=0)
     return math.ceil(NAME_WIDTH * longest * math.sin(math.pi / 3))
 
@@ -132,25 +135,25 @@ def _place(axis: PlotAxis, value: float) -> float:
     return math.log10(value) if axis.log else value
 
 
-def _trace(mark: Mark, panel: Panel) -> PlotlySpec:
-    """What plotly.js draws a mark as; nothing for what are shapes of the layout."""
+def _traces(mark: Mark, panel: Panel) -> list[PlotlySpec]:
+    """Return what plotly.js draws a mark as; nothing for marks that are shapes of the layout."""
     match mark:
         case Bars():
             return _bars(mark)
         case Steps():
-            return _steps(mark, panel.x.names)
+            return [_steps(mark, panel.x.names)]
         case LineMark():
-            return _line(mark)
+            return [_line(mark)]
         case Points():
-            return _points(mark)
+            return [_points(mark)]
         case Heat():
-            return _heat(mark)
+            return [_heat(mark)]
         case _:
-            return {}
+            return []
 
 
 def short(values: Iterable[float | None]) -> list[float | None]:
-    """Six significant digits, which is more than can be seen, in fewer characters."""
+    """Return the values rounded to six significant digits, to keep the page small."""
     return [None if value is None else float(f"{value:.6g}") for value in values]
 
 
@@ -158,28 +161,44 @@ def _told(texts: tuple[str, ...]) -> PlotlySpec:
     return {"text": [escaped(text) for text in texts], "hovertemplate": "%{text}<extra></extra>"}
 
 
-def _bars(mark: Bars) -> PlotlySpec:
+def _bars(mark: Bars) -> list[PlotlySpec]:
+    """Return a trace of bars, and one of the texts at their ends if there are texts inside too."""
+    across, along = ("x", "y") if mark.upright else ("y", "x")
+    named = {"name": escaped(mark.name), "meta": mark.name}
     spec: PlotlySpec = {
         "type": "bar",
-        "orientation": "h",
-        "name": escaped(mark.name),
-        "meta": mark.name,
-        "y": list(mark.at),
-        "x": short(mark.lengths),
+        "orientation": "v" if mark.upright else "h",
+        **named,
+        across: list(mark.at),
+        along: short(mark.lengths),
+        "width": mark.thickness,
         "marker": {"color": list(mark.colours)},
         "hovertext": [escaped(text) for text in mark.hover],
         "hovertemplate": "%{hovertext}<extra></extra>",
     }
     if mark.starts:
         spec["base"] = short(mark.starts)
-    if mark.texts:
-        spec |= {"text": [escaped(text) for text in mark.texts], "textposition": "outside", "cliponaxis": False}
-        spec["textfont"] = {"size": 11, "color": "#222222"}
-    return spec
+    if not mark.inside:
+        return [spec | (_texts(mark, mark.texts, "outside") | {"textfont": FONT_OF_TEXTS} if mark.texts else {})]
+    inks = {"size": 10, "color": [ink(colour) for colour in mark.colours]}
+    spec |= _texts(mark, mark.inside, "inside") | {"insidetextanchor": "middle", "textfont": inks}
+    if not mark.texts:
+        return [spec]
+    starts = mark.starts or (0.0,) * len(mark.lengths)
+    ends = short(start + length for start, length in zip(starts, mark.lengths, strict=True))
+    place = "top center" if mark.upright else "middle right"
+    texts = {"type": "scatter", "mode": "text", **named, across: list(mark.at), along: ends, "hoverinfo": "skip"}
+    spaced = mark.texts if mark.upright else tuple(f"\u00a0{text}" for text in mark.texts)  # off the end of the bar
+    return [spec, texts | _texts(mark, spaced, place) | {"textfont": FONT_OF_TEXTS}]
+
+
+def _texts(mark: Bars, texts: Iterable[str], position: str) -> PlotlySpec:
+    turned = {"textangle": -90 if mark.narrow else 0} if position in ("inside", "outside") else {}
+    return {"text": [escaped(text) for text in texts], "textposition": position, "cliponaxis": False, **turned}
 
 
 def _steps(mark: Steps, names: tuple[str, ...]) -> PlotlySpec:
-    """A step line through the middle of each name, drawn from the left edge of the first to the right of the last."""
+    """Return a step line through the middle of each name, from the first one's left edge to the last one's right."""
     inner = range(len(mark.values))
     order = [0, *inner, len(mark.values) - 1] if mark.values else []
     spec: PlotlySpec = {
@@ -217,6 +236,7 @@ def _line(mark: LineMark) -> PlotlySpec:
 
 
 def _points(mark: Points) -> PlotlySpec:
+    edge = mark.colour if mark.hollow else "black" if mark.large else "white"
     return {
         "type": "scatter",
         "mode": "markers",
@@ -227,10 +247,10 @@ def _points(mark: Points) -> PlotlySpec:
         "cliponaxis": False,
         "marker": {
             "color": mark.colour,
-            "symbol": SYMBOLS[mark.symbol] + ("-open" if mark.hollow else ""),
-            "size": (7 if mark.hollow else 8) * (1.4 if mark.symbol == "triangle" else 1.0),
-            "opacity": 0.75,
-            "line": {"width": 1.5 if mark.hollow else 0.6, "color": mark.colour if mark.hollow else "white"},
+            "symbol": SYMBOLS.get(mark.symbol, mark.symbol) + ("-open" if mark.hollow else ""),
+            "size": (7 if mark.hollow else 11 if mark.large else 8) * (1.4 if mark.symbol == "triangle" else 1.0),
+            "opacity": 1.0 if mark.large else 0.75,
+            "line": {"width": 1.5 if mark.hollow else 0.6, "color": edge},
         },
         **_told(mark.hover),
     }

@@ -1,4 +1,4 @@
-"""What a picture is made of: axes, marks and panels, drawn alike by `interactive` (a page) and `static` (a file).
+"""The parts of a picture: axes, marks and panels, drawn by `interactive` on a page and by `static` to a file.
 
 A figure's module turns runs into a `Picture`; it is plain data, so tests can compare its numbers with the runs'.
 """
@@ -12,12 +12,12 @@ from typing import Literal, TypeVar
 
 from wavecore.common.units import format_bytes
 
-Symbol = Literal["circle", "square", "triangle", "diamond"]
+Symbol = Literal["circle", "square", "triangle", "diamond", "triangle-down", "pentagon", "hexagon", "star"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlotAxis:
-    """``names`` stand at 0, 1, 2, ...; ``ticks`` are (position, text), by default chosen by who draws it."""
+    """``names`` stand at 0, 1, 2, ...; ``ticks`` are (position, text), by default chosen by the renderer."""
 
     title: str = ""
     log: bool = False
@@ -29,7 +29,11 @@ class PlotAxis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
-    """Horizontal bars from ``starts`` to ``starts + lengths`` at positions ``at``, with ``texts`` at their ends."""
+    """Bars from ``starts`` to ``starts + lengths`` at positions ``at``, with texts at their ends and ``inside`` them.
+
+    They lie, the first at the top, or are ``upright``; ``thickness`` is in units of the positions.  ``narrow`` bars
+    have their texts turned by 90 degrees.
+    """
 
     name: str
     colours: tuple[str, ...]
@@ -37,8 +41,12 @@ class Bars:
     lengths: tuple[float, ...]
     starts: tuple[float, ...] = ()
     texts: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
     hover: tuple[str, ...] = ()
     legend: bool = False
+    upright: bool = False
+    narrow: bool = False
+    thickness: float = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +79,7 @@ class LineMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """Single points; hollow ones for what stands apart."""
+    """Single points; hollow ones for what stands apart, large ones, with a black edge, for what stands out."""
 
     name: str
     colour: str
@@ -79,6 +87,7 @@ class Points:
     y: tuple[float, ...]
     symbol: Symbol = "circle"
     hollow: bool = False
+    large: bool = False
     hover: tuple[str, ...] = ()
 
 
@@ -129,7 +138,7 @@ class Panel:
     height: int = 240
 
     def of(self, kind: type[M]) -> list[M]:
-        """The marks of one kind, in order."""
+        """Return the marks of one kind, in order."""
         return [mark for mark in self.marks if isinstance(mark, kind)]
 
 
@@ -137,7 +146,8 @@ class Panel:
 class Picture:
     """Panels under one title: ``columns`` side by side where there is room; ``linked`` ones share their x axis.
 
-    ``caption`` says in a sentence how to read it; ``notes`` what is left out, and why.
+    ``caption`` says in a sentence how to read it; ``notes`` what is left out, and why.  ``width`` is in pixels of a
+    file; a page uses the width that it has.
     """
 
     key: str
@@ -147,6 +157,7 @@ class Picture:
     columns: int = 1
     linked: bool = False
     notes: tuple[str, ...] = ()
+    width: int = 1240
 
 
 LONGEST_BELOW, LONGEST_BESIDE = 26, 44  # characters of names along the x and the y axis
@@ -157,16 +168,16 @@ SHADE = "#EEF1F5"
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """A line of a legend."""
+    """An entry of a legend."""
 
     name: str
     colour: str
-    shape: Literal["box", "line", "dashes", "circle", "square", "triangle", "diamond"]
+    shape: Literal["box", "line", "dashes"] | Symbol
     hollow: bool = False
 
 
 def legend(picture: Picture) -> tuple[LegendEntry, ...]:
-    """What the legend of a picture explains, each name once, in the order of the marks."""
+    """Return the legend of a picture: each name once, in the order of the marks."""
     found: dict[str, LegendEntry] = {}
     for panel in picture.panels:
         for mark in panel.marks:
@@ -200,7 +211,7 @@ class DisplayScale:
     symbol: str
 
     def of(self, values: Iterable[float]) -> tuple[float, ...]:
-        """The values in this unit."""
+        """Return the values in this unit."""
         return tuple(value / self.size for value in values)
 
 
@@ -213,7 +224,7 @@ _FIRST = {"B": 1.0, "s": 1e-9, "J": 1e-9}
 
 
 def scale(values: Iterable[float], unit: Literal["B", "s", "J"]) -> DisplayScale:
-    """The largest unit in which the largest of ``values`` (bytes, seconds or joules) is at least 1."""
+    """Return the largest unit in which the largest of ``values`` (bytes, seconds or joules) is at least 1."""
     largest = max(values, default=0.0)
     factor, symbols = _STEPS[unit]
     sizes = [DisplayScale(_FIRST[unit] * factor**at, symbol) for at, symbol in enumerate(symbols)]
@@ -222,7 +233,7 @@ def scale(values: Iterable[float], unit: Literal["B", "s", "J"]) -> DisplayScale
 
 
 def byte_axis(title: str, values: Sequence[float]) -> PlotAxis:
-    """A logarithmic axis of bytes around positive ``values``, its ticks powers of two with a binary prefix."""
+    """Return a logarithmic axis of bytes around positive ``values``, its ticks powers of two with a binary prefix."""
     low, high = math.floor(math.log2(min(values))), math.ceil(math.log2(max(values)))
     step = next((step for step in (1, 2, 4, 5) if (high - low) / step <= 7), 10)
     ticks = tuple((2.0**power, format_bytes(2.0**power)) for power in range(low, high + 1) if power % step == 0)
@@ -230,7 +241,7 @@ def byte_axis(title: str, values: Sequence[float]) -> PlotAxis:
 
 
 def decade_axis(title: str, values: Sequence[float]) -> PlotAxis:
-    """A logarithmic axis around positive ``values``, its ticks powers of ten, and 2 and 5 times those if few."""
+    """Return a logarithmic axis around positive ``values``, its ticks powers of ten, and 2 and 5 times those if few."""
     low, high = min(values) / 1.25, max(values) * 1.25
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if len(powers) <= 4 else (1,)
@@ -240,7 +251,7 @@ def decade_axis(title: str, values: Sequence[float]) -> PlotAxis:
 
 
 def middle_cut(text: str, longest: int) -> str:
-    """A text with its middle left out if it is too long for an axis."""
+    """Return a text with its middle left out if it is longer than ``longest`` characters."""
     if len(text) <= longest:
         return text
     head = (longest - 1) // 2
@@ -275,7 +286,7 @@ def stack_labels(bands: Sequence[Band], length: float, character: float = 0.011,
 
 
 def stacked(parts: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
-    """Where each of several parts begins when each stands on those before it."""
+    """Return where each of several parts begins when it is stacked on those before it."""
     bases: list[tuple[float, ...]] = []
     top = tuple(0.0 for _ in parts[0]) if parts else ()
     for part in parts:

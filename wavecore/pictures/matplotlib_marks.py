@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wavecore.pictures.marks import (
     LIMIT_COLOUR,
@@ -21,6 +21,7 @@ from wavecore.pictures.marks import (
     Steps,
     middle_cut,
 )
+from wavecore.pictures.palette import ink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,25 +29,38 @@ if TYPE_CHECKING:
 LABEL_ROW = 14  # pixels
 CHARACTER = 5.4  # pixels of the mean one at 8 points
 MOST_NAMES = 60
-MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "triangle-down": "v",
+    "pentagon": "p",
+    "hexagon": "h",
+    "star": "*",
+}
 
 
-def tilted(axis: PlotAxis) -> int:
-    """Pixels that upright names need below an axis."""
+def turned_names(axis: PlotAxis, width: float) -> int:
+    """Return the pixels that names below an axis need turned by 90 degrees; 0 if they fit side by side in ``width``."""
     longest = max((len(middle_cut(name, LONGEST_BELOW)) for name in axis.names), default=0)
-    return math.ceil(CHARACTER * longest)
+    shown = len(_shown_places(axis))
+    return math.ceil(CHARACTER * longest) if shown * (longest + 1.5) * CHARACTER > width else 0
 
 
-def set_axis(axes: Axes, which: str, axis: PlotAxis, named: bool) -> None:
-    """Scale, range, ticks and title of one axis; ``named`` is off where the panel below has its names."""
+def set_axis(axes: Axes, which: Literal["x", "y"], axis: PlotAxis, *, named: bool = True, turned: bool = False) -> None:
+    """Set scale, range, ticks and title of one axis.
+
+    ``named`` is off where the panel below has its names, ``turned`` on where names stand upright.
+    """
     ours = axes.xaxis if which == "x" else axes.yaxis
     set_limits = axes.set_xlim if which == "x" else axes.set_ylim
     if axis.log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     elif not axis.names:
-        axes.ticklabel_format(axis=which, style="plain", useOffset=False)  # type: ignore[arg-type]
+        axes.ticklabel_format(axis=which, style="plain", useOffset=False)
     if axis.names:
-        _names(axes, which, axis, named)
+        _names(axes, which, axis, named, turned)
     if axis.ticks:
         ours.set_ticks([at for at, _ in axis.ticks], labels=[text for _, text in axis.ticks])
     if axis.low is not None and axis.high is not None:
@@ -55,17 +69,21 @@ def set_axis(axes: Axes, which: str, axis: PlotAxis, named: bool) -> None:
         ours.set_label_text(axis.title)
 
 
-def _names(axes: Axes, which: str, axis: PlotAxis, named: bool) -> None:
-    """Names along an axis: all of them, or every second, third, ... where there are many."""
+def _names(axes: Axes, which: str, axis: PlotAxis, named: bool, turned: bool) -> None:
+    """Set names along an axis; below it only every second, third, ... where there are many."""
     count = len(axis.names)
     if which == "y":
         axes.set_yticks(range(count), [middle_cut(name, LONGEST_BESIDE) for name in axis.names])
         axes.set_ylim(-0.5, count - 0.5)
         return
-    every = range(0, count, math.ceil(count / MOST_NAMES))
-    labels = [middle_cut(axis.names[at], LONGEST_BELOW) for at in every] if named else [""] * len(every)
-    axes.set_xticks(every, labels, rotation=90 if tilted(axis) > 40 else 0, size=7)
+    shown = _shown_places(axis)
+    labels = [middle_cut(axis.names[at], LONGEST_BELOW) for at in shown] if named else [""] * len(shown)
+    axes.set_xticks(shown, labels, rotation=90 if turned else 0, size=7 if turned else 8)
     axes.set_xlim(-0.5, count - 0.5)
+
+
+def _shown_places(axis: PlotAxis) -> range:
+    return range(0, len(axis.names), math.ceil(len(axis.names) / MOST_NAMES) or 1)
 
 
 def draw_mark(axes: Axes, mark: Mark) -> None:
@@ -89,9 +107,17 @@ def draw_mark(axes: Axes, mark: Mark) -> None:
 
 def _bars(axes: Axes, mark: Bars) -> None:
     starts = mark.starts or (0.0,) * len(mark.lengths)
-    drawn = axes.barh(mark.at, mark.lengths, left=starts, height=0.75, color=mark.colours)
+    if mark.upright:
+        drawn = axes.bar(mark.at, mark.lengths, bottom=starts, width=mark.thickness, color=mark.colours)
+    else:
+        drawn = axes.barh(mark.at, mark.lengths, left=starts, height=mark.thickness, color=mark.colours)
+    turned = 90 if mark.narrow else 0
     if mark.texts:
-        axes.bar_label(drawn, mark.texts, padding=3, fontsize=7.5)
+        axes.bar_label(drawn, mark.texts, padding=3, fontsize=7.5, rotation=turned)
+    if mark.inside:
+        labels = axes.bar_label(drawn, mark.inside, label_type="center", fontsize=7, rotation=turned)
+        for label, colour in zip(labels, mark.colours, strict=True):
+            label.set_color(ink(colour))
 
 
 def _steps(axes: Axes, mark: Steps) -> None:
@@ -121,14 +147,14 @@ def _points(axes: Axes, mark: Points) -> None:
         mark.y,
         linestyle="",
         marker=MARKERS[mark.symbol],
-        markersize=4.5 if mark.hollow else 5.5,
+        markersize=4.5 if mark.hollow else 7.5 if mark.large else 5.5,
         color=mark.colour,
         markerfacecolor="none" if mark.hollow else mark.colour,
-        markeredgecolor=mark.colour if mark.hollow else "white",
+        markeredgecolor=mark.colour if mark.hollow else "black" if mark.large else "white",
         markeredgewidth=0.8 if mark.hollow else 0.5,
-        alpha=0.75,
+        alpha=1.0 if mark.large else 0.75,
         clip_on=False,
-        zorder=3,
+        zorder=4 if mark.large else 3,
     )
 
 

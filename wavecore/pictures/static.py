@@ -1,4 +1,4 @@
-"""Pictures as files, through matplotlib: one a file, or all on a sheet.
+"""Pictures as files, through matplotlib: one per file, or all on one sheet.
 
 Everything is placed in pixels from the top left, as on a page, so that nothing depends on measuring text.
 """
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavecore.common.files import staged_file
 from wavecore.errors import InputError
 from wavecore.pictures.marks import (
     GRID,
@@ -26,17 +27,17 @@ from wavecore.pictures.marks import (
     legend,
     middle_cut,
 )
-from wavecore.pictures.matplotlib_marks import CHARACTER, LABEL_ROW, MARKERS, draw_mark, set_axis, tilted
-from wavecore.pictures.plots import save
+from wavecore.pictures.matplotlib_marks import CHARACTER, LABEL_ROW, MARKERS, draw_mark, set_axis, turned_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, PIXELS_PER_INCH = 1240, 100
+FORMATS = (".png", ".svg", ".pdf")
+PIXELS_PER_INCH = 100
 PAD, TITLE, TEXT_LINE, PANEL_TITLE = 20, 24, 16, 22
 TOP, BOTTOM, LEFT, RIGHT = 8, 48, 84, 24  # around a plotting area
-CAPTION_CHARACTERS = 190
+CHARACTERS_A_PIXEL = 190 / 1240  # of a caption
 TALLEST_SHEET = 40_000  # pixels at 150 to the inch, of the 65,536 that a PNG can have
 TEXT = "#222222"
 
@@ -58,17 +59,17 @@ def draw_sheet(pictures: Sequence[Picture], path: Path) -> None:
             "--plot", f"{len(pictures)} pictures do not fit one file", "a folder, which takes each by itself"
         )
     with _plain_text():
-        save(sheet(pictures), path)
+        _save(sheet(pictures), path)
 
 
 def sheet(pictures: Sequence[Picture]) -> Figure:
-    """Pictures below each other, on a figure that is as high as they need."""
+    """Return pictures below each other, on a figure that is as high as they need."""
     from matplotlib.figure import Figure
 
-    height = PAD + sum(map(_height, pictures))
+    width, height = max(picture.width for picture in pictures), PAD + sum(map(_height, pictures))
     with _plain_text():
-        figure = Figure(figsize=(WIDTH / PIXELS_PER_INCH, height / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH)
-        canvas = _Canvas(figure, height)
+        figure = Figure(figsize=(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH)
+        canvas = _Canvas(figure, width, height)
         top = float(PAD)
         for picture in pictures:
             _draw(canvas, picture, top)
@@ -76,9 +77,19 @@ def sheet(pictures: Sequence[Picture]) -> Figure:
     return figure
 
 
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure without the date, so that equal figures are equal files."""
+    import matplotlib as mpl
+
+    suffix = path.suffix.lower()
+    dateless: dict[str, Any] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
+    with staged_file(path) as staged, mpl.rc_context({"svg.hashsalt": "wavecore", "svg.fonttype": "path"}):
+        figure.savefig(staged, format=suffix[1:], dpi=150, metadata=dateless)
+
+
 @contextmanager
 def _plain_text() -> Iterator[None]:
-    """Names are no formulas, and a letter that the font lacks is drawn as a box without a word."""
+    """Draw names literally, not as formulas, and letters that the font lacks as boxes, without a warning."""
     import matplotlib as mpl
 
     with mpl.rc_context({"text.parse_math": False, "font.size": 8}), warnings.catch_warnings():
@@ -89,34 +100,35 @@ def _plain_text() -> Iterator[None]:
 class _Canvas:
     """A figure addressed in pixels from its top left corner."""
 
-    def __init__(self, figure: Figure, height: float) -> None:
+    def __init__(self, figure: Figure, width: float, height: float) -> None:
         self.figure = figure
-        self.height = height
+        self.width, self.height = width, height
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes with their plotting area there."""
+        """Add axes with their plotting area there."""
         bottom = self.height - top - height
-        return self.figure.add_axes((left / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
+        return self.figure.add_axes((left / self.width, bottom / self.height, width / self.width, height / self.height))
 
     def text(self, left: float, top: float, text: str, **style: Any) -> None:
-        """Text with its top left corner there."""
-        at = left / WIDTH, 1 - top / self.height
+        """Add a text with its top left corner there."""
+        at = left / self.width, 1 - top / self.height
         self.figure.text(*at, text, va="top", ha="left", color=style.pop("color", TEXT), **style)
 
 
 def _paragraphs(picture: Picture) -> list[str]:
-    return [line for text in (picture.caption, *picture.notes) for line in textwrap.wrap(text, CAPTION_CHARACTERS)]
+    longest = int(CHARACTERS_A_PIXEL * picture.width)
+    return [line for text in (picture.caption, *picture.notes) for line in textwrap.wrap(text, longest)]
 
 
-def _legend_columns(entries: Sequence[LegendEntry]) -> int:
+def _legend_columns(picture: Picture, entries: Sequence[LegendEntry]) -> int:
     longest = max((len(entry.name) for entry in entries), default=1)
-    return max(1, min(len(entries), int((WIDTH - 2 * PAD) / (CHARACTER * longest + 50))))
+    return max(1, min(len(entries), int((picture.width - 2 * PAD) / (CHARACTER * longest + 50))))
 
 
 def _head(picture: Picture) -> int:
-    """Pixels of title, caption, notes and legend."""
+    """Return the pixels of title, caption, notes and legend."""
     entries = legend(picture)
-    rows = math.ceil(len(entries) / _legend_columns(entries)) if entries else 0
+    rows = math.ceil(len(entries) / _legend_columns(picture, entries)) if entries else 0
     return TITLE + TEXT_LINE * (len(_paragraphs(picture)) + rows) + (8 if rows else 2)
 
 
@@ -126,11 +138,20 @@ def _rows(picture: Picture) -> list[list[Panel]]:
 
 
 def _room(picture: Picture, panel: Panel) -> tuple[int, int]:
-    """Pixels above and below the plotting area of a panel."""
+    """Return the pixels above and below the plotting area of a panel."""
     bands = max((band.row + 1 for band in panel.of(Band)), default=0)
     above = TOP + LABEL_ROW * bands + (PANEL_TITLE if panel.title else 0)
-    named = not picture.linked or panel is picture.panels[-1]
-    return above, (BOTTOM + tilted(panel.x)) if named else 12
+    return above, (BOTTOM + turned_names(panel.x, _plot_width(picture, panel))) if _named(picture, panel) else 12
+
+
+def _named(picture: Picture, panel: Panel) -> bool:
+    """Whether a panel has names below it: of linked ones only the last."""
+    return not picture.linked or panel is picture.panels[-1]
+
+
+def _plot_width(picture: Picture, panel: Panel) -> float:
+    """Return the width in pixels of the plotting area of a panel."""
+    return (picture.width - 2 * PAD) / picture.columns - _left(panel) - RIGHT - _right(panel)
 
 
 def _row_height(picture: Picture, row: Sequence[Panel]) -> int:
@@ -157,7 +178,7 @@ def _draw_legend(canvas: _Canvas, picture: Picture, top: float) -> None:
     entries = legend(picture)
     if not entries:
         return
-    columns = _legend_columns(entries)
+    columns = _legend_columns(picture, entries)
     rows = math.ceil(len(entries) / columns)
     # matplotlib fills column by column; people read row by row.
     order = [
@@ -170,7 +191,7 @@ def _draw_legend(canvas: _Canvas, picture: Picture, top: float) -> None:
     canvas.figure.legend(
         handles=[_handle(entry) for entry in order],
         loc="upper left",
-        bbox_to_anchor=(PAD / WIDTH, 1 - below / canvas.height),
+        bbox_to_anchor=(PAD / canvas.width, 1 - below / canvas.height),
         ncols=columns,
         frameon=False,
         borderpad=0,
@@ -196,12 +217,12 @@ def _handle(entry: LegendEntry) -> Any:
 
 def _draw_panel(canvas: _Canvas, picture: Picture, panel: Panel, column: int, top: float) -> None:
     above, _ = _room(picture, panel)
-    cell = (WIDTH - 2 * PAD) / picture.columns
+    cell = (picture.width - 2 * PAD) / picture.columns
     left = PAD + column * cell
     if panel.title:
         canvas.text(left, top + 2, panel.title, size=9, weight="bold")
-    inner = left + _left(panel)
-    axes = canvas.axes(inner, top + above, left + cell - RIGHT - _right(panel) - inner, panel.height)
+    width = _plot_width(picture, panel)
+    axes = canvas.axes(left + _left(panel), top + above, width, panel.height)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -209,18 +230,19 @@ def _draw_panel(canvas: _Canvas, picture: Picture, panel: Panel, column: int, to
     axes.set_axisbelow(True)
     for mark in panel.marks:
         draw_mark(axes, mark)
-    named = not picture.linked or panel is picture.panels[-1]
-    set_axis(axes, "x", panel.x, named)
-    set_axis(axes, "y", panel.y, True)
-    if panel.of(Bars):
+    turned = turned_names(panel.x, width) > 0
+    set_axis(axes, "x", panel.x, named=_named(picture, panel), turned=turned)
+    set_axis(axes, "y", panel.y)
+    lying = any(not bars.upright for bars in panel.of(Bars))
+    if lying:
         axes.invert_yaxis()
     if not panel.of(Heat):
-        axes.grid(axis="x" if panel.of(Bars) else "y" if panel.x.names else "both", color=GRID, linewidth=0.7)
+        axes.grid(axis="x" if lying else "y" if panel.x.names else "both", color=GRID, linewidth=0.7)
     axes.minorticks_off()
 
 
 def _left(panel: Panel) -> float:
-    """Pixels left of the plotting area: more where long names stand there."""
+    """Return the pixels left of the plotting area: more where long names stand there."""
     longest = max((len(middle_cut(name, LONGEST_BESIDE)) for name in panel.y.names), default=0)
     return max(LEFT, 24 + 1.25 * CHARACTER * longest + 16 * bool(panel.y.title)) if longest else LEFT
 

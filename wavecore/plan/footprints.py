@@ -1,6 +1,6 @@
-"""What each layer of a plan takes of the global buffer: for the picture of groups over footprints.
+"""What each layer of a plan takes of the global buffer, for the figure of groups over footprints.
 
-Nothing on the way to a run needs these; they are worked out for a run's folder only.
+A run does not need these; they are computed for its folder only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from wavecore.errors import InputError
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block
 from wavecore.plan.model import Group, Plan
-from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.placement import Direction, PlacedOperation, groups_of, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes
 from wavecore.training.graph import TrainingGraph
 
@@ -23,12 +24,11 @@ DIRECTIONS = (Direction.FORWARD, Direction.BACKWARD)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFootprint:
-    """One layer in one direction, on one core; ``group`` counts from 1.
+    """One layer in one direction, on one core; ``group`` counts from 1 among the groups of the direction.
 
-    ``sample_bytes``: the inputs and outputs of one sample, wherever they are; ``kept_bytes``: what the plan has on
-    chip of one sample while the layer runs, for this layer or for others; ``used_bytes``: what is taken of the
-    buffer at the group's sub-batch, with staging and with weights that are held.  Where a layer runs several
-    operations, each is that of the operation that takes most.
+    ``sample_bytes``: inputs and outputs per sample, wherever they are; ``kept_bytes``: tensors on chip per sample while
+    the layer runs, its own and others'; ``used_bytes``: what is taken of the buffer at the group's sub-batch, with
+    staging and held weights.  Where a layer runs several operations, each number is the largest of theirs.
     """
 
     layer: str
@@ -41,11 +41,15 @@ class LayerFootprint:
 
 
 def footprints(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> tuple[LayerFootprint, ...]:
-    """Footprints of a plan that fits its machine, in the order of the network, forward before backward."""
+    """Return the footprints of a plan that fits its machine, in the order of the network, forward before backward.
+
+    Raises PlanError for a plan that is not of this graph or breaks a rule.
+    """
+    verify_structure(training, plan)
     found = [
         item
-        for number, group in enumerate(plan.groups, start=1)
         for direction in DIRECTIONS
+        for number, group in enumerate(groups_of(plan, direction), start=1)
         for item in _group(training, group, number, direction, plan.normalization_passes, accelerator)
     ]
     rank = {direction: at for at, direction in enumerate(DIRECTIONS)}
@@ -76,7 +80,7 @@ def _group(
 
 
 def _sample_bytes(placed: PlacedOperation) -> int:
-    """Bytes of the batched tensors that an operation reads and writes, each once."""
+    """Return the bytes per sample of the batched tensors that an operation reads and writes, each counted once."""
     tensors = {read.tensor.name: read.tensor for read in placed.reads}
     tensors |= {write.tensor.name: write.tensor for write in placed.writes}
     return sum(tensor.nbytes for tensor in tensors.values() if tensor.batched)
@@ -95,7 +99,10 @@ def footprints_csv(rows: tuple[LayerFootprint, ...]) -> str:
 
 
 def parse_footprints(text: str, where: str) -> tuple[LayerFootprint, ...]:
-    """Read what `footprints_csv` has printed; `InputError`, located at ``where``:LINE, for anything else."""
+    """Return the footprints that `footprints_csv` has printed.
+
+    Raises `InputError`, located at ``where``:LINE, for anything else.
+    """
     reader = csv.reader(StringIO(text))
     if tuple(next(reader, ())) != COLUMNS:
         raise InputError(f"{where}:1", "is no table of footprints", f"the columns {','.join(COLUMNS)}")

@@ -1,25 +1,22 @@
-"""What a plan is: layer groups, their sub-batches, and where every tensor lives.
+"""A plan: layer groups, their sub-batches, and which tensors stay on chip.
 
-A *schedule* is a policy that makes a plan for a training graph and a buffer.  A plan is complete: lowering asks
-the schedule nothing.  Schedules register through the entry-point group ``wavecore.schedules``.
+A plan is complete: lowering asks the schedule that made it nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from wavecore.common.names import Name
-from wavecore.hardware.specs import Accelerator
-from wavecore.training.graph import TrainingGraph
+from wavecore.training.graph import Rewrite
 
 
 class Residency(Name):
     """How long a tensor stays on chip once it is there.
 
     ``next``: as long as the very next unit uses it again.  ``kept``: until its last use in the group.  A tensor
-    without residency goes through DRAM at every use.
+    without residency is read from and written to DRAM at every use.
     """
 
     NEXT = "next"
@@ -41,7 +38,7 @@ class Group:
     held: frozenset[str] = frozenset()
 
     def iterations(self, batch_per_core: int) -> int:
-        """Sub-batches that cover ``batch_per_core`` samples; the last may be smaller."""
+        """Return the number of sub-batches that cover ``batch_per_core`` samples; the last may be smaller."""
         return -(-batch_per_core // self.sub_batch)
 
 
@@ -51,6 +48,12 @@ class Plan:
 
     ``normalization_passes`` is how often a group normalization that is not on chip reads its input in each
     direction: 2, once for each sweep, or 1, if each sample is held between the sweeps.
+
+    ``groups`` are in the order of the network, and backward runs them from the last to the first.  Where backward is
+    cut differently, ``backward_groups`` are its groups, in the order of the network too: they hold the residency of
+    backward, and ``groups`` that of forward.
+
+    ``rewrites`` are the passes that the training graph must have had: the plan is of the graph that they return.
     """
 
     workload: str
@@ -59,6 +62,13 @@ class Plan:
     weight_double_buffering: bool
     groups: tuple[Group, ...]
     normalization_passes: int = 2
+    backward_groups: tuple[Group, ...] | None = None
+    rewrites: tuple[Rewrite, ...] = ()
+
+    @property
+    def groups_of_backward(self) -> tuple[Group, ...]:
+        """The groups of backward in the order of the network: the same as forward's unless it has its own."""
+        return self.groups if self.backward_groups is None else self.backward_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Choices:
 
     ``normalization_passes``: see `Plan`.  ``hold_weight_gradients``: serialized groups keep the weight gradients
     on chip that fit beside everything else, instead of adding to partial sums in DRAM.  ``serialize_recurrent``: groups
-    with recurrent layers may run in sub-batches, each of which runs all time steps anew, if that moves fewer bytes.
+    with recurrent layers may run in sub-batches, each of which runs all time steps, if that moves fewer bytes.
     """
 
     normalization_passes: int = 2
@@ -76,32 +86,3 @@ class Choices:
 
 
 DEFAULT_CHOICES = Choices()
-
-
-class Policy(Protocol):
-    """Makes a plan for a training graph on a machine, for so many samples a core."""
-
-    def __call__(
-        self, training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices
-    ) -> Plan:
-        """Return the plan; SpaceError when a layer cannot run in the buffer at all."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A registered policy, under the name that users give."""
-
-    name: str
-    summary: str
-    policy: Policy
-
-    def make(
-        self,
-        training: TrainingGraph,
-        accelerator: Accelerator,
-        batch_per_core: int,
-        choices: Choices = DEFAULT_CHOICES,
-    ) -> Plan:
-        """Return the policy's plan.  Raises SpaceError when a layer cannot run in the buffer at all."""
-        return self.policy(training, accelerator, batch_per_core, choices)

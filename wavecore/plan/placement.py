@@ -1,17 +1,18 @@
 """Where each tensor is when an operation of a group runs: on chip, loaded to stay, or streamed through.
 
-Placing a group does not depend on the sub-batch; sizes are per sample.
+Placing a group does not depend on the sub-batch: all sizes are per sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from wavecore.common.memo import remembered
 from wavecore.common.names import Name
-from wavecore.plan.model import Group, Residency
+from wavecore.plan.model import Group, Plan, Residency
 from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import OperandRole, Operation, Tensor
+from wavecore.training.operations import OperandRole, Operation, Tensor, Use
 
 
 class Direction(Name):
@@ -32,10 +33,11 @@ class Place(Name):
 
 @dataclass(frozen=True, slots=True)
 class PlacedRead:
-    """A read and where it finds its tensor.
+    """A read, and where it finds its tensor.
 
-    ``passes`` counts only for streamed ones, and only they can be of a part of each sample, ``part_bytes`` long.
-    ``life`` numbers the stays on chip of a tensor that comes back.
+    ``passes`` (how often the operation goes over the tensor in DRAM) and ``part_bytes`` (the part of each sample
+    that is read, if not all) apply to streamed reads only.  ``life`` numbers the stays on chip of a tensor that
+    leaves the chip and is loaded again.
     """
 
     tensor: Tensor
@@ -47,20 +49,21 @@ class PlacedRead:
 
     @property
     def nbytes(self) -> int:
-        """What is read of a sample, or of a tensor that is not batched."""
+        """Bytes that are read on chip: per sample, or in all if the tensor is not batched."""
         return self.tensor.nbytes if self.part_bytes is None else self.part_bytes
 
     @property
     def dram_bytes(self) -> int:
-        """What that takes in DRAM."""
+        """The same bytes as they lie in DRAM, where the tensor may be compressed."""
         return self.tensor.dram_bytes * self.nbytes // self.tensor.nbytes
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedWrite:
-    """A write: ``kept`` on chip, ``stored`` to DRAM, or both.
+    """A result: ``kept`` on chip, ``stored`` to DRAM, or both.
 
-    ``overwrites`` names what it overwrites in place; one that is ``added`` to a resident sum takes no space.
+    ``overwrites`` names the tensor whose space it takes over.  A result that is ``accumulated_in_place`` is added to
+    a resident sum as it leaves the array, and takes no space.
     """
 
     tensor: Tensor
@@ -74,7 +77,8 @@ class PlacedWrite:
 class PlacedOperation:
     """An operation with its tensors placed.
 
-    ``live_bytes`` per sample are on chip while it runs; ``frees`` give their space back when it is done.
+    ``live_bytes`` per sample are taken by resident tensors while it runs, its own and others'; the tensors in
+    ``frees`` give their space back when it is done.
     """
 
     operation: Operation
@@ -85,7 +89,7 @@ class PlacedOperation:
 
 
 def operations_of(training: TrainingGraph, first: int, last: int, direction: Direction) -> list[tuple[int, Operation]]:
-    """The operations of units ``first`` to ``last`` in the order in which ``direction`` runs them, with their unit."""
+    """Return the operations of units ``first`` to ``last`` in the order in which they run, each with its unit."""
     units = training.units
     if direction is Direction.FORWARD:
         return [(index, op) for index in range(first, last + 1) for op in units[index].forward]
@@ -98,12 +102,16 @@ def operations_of(training: TrainingGraph, first: int, last: int, direction: Dir
 class _Stay:
     """The operations, by position in the group, between which a tensor is on chip.
 
-    Uses after ``safe`` count on DRAM to have it, whether or not it happens to be on chip still.
+    ``last_local`` is the last use that needs no copy of the tensor in DRAM: a tensor with later uses is stored too,
+    whether or not it is still on chip then.
     """
 
     first: int
     last: int
-    safe: int
+    last_local: int
+
+
+Stays = Mapping[str, tuple[_Stay, ...]]
 
 
 def place(
@@ -116,153 +124,172 @@ def place(
 ) -> tuple[PlacedOperation, ...]:
     """Place the tensors of units ``first`` to ``last`` (inclusive) in one direction.
 
-    An operation that is placed alike in several groups is the very same object in all of them.
+    An operation that is placed alike in several groups is the same object in all of them.
     """
     sequence = operations_of(training, first, last, direction)
     touches = _touches(training, sequence)
-    spans = _spans(sequence, touches, residency)
-    stage = _GroupContext(
+    stays = _stays(sequence, touches, residency)
+    group = _GroupContext(
         training,
         touches,
-        spans,
+        stays,
         _read_elsewhere(training, touches, first, last, direction),
         normalization_passes,
+        _drained_into_sums(sequence, touches, stays),
     )
-    added = _added(sequence, touches, spans)
-    stage = replace(stage, added=added)
-    ends: dict[int, list[str]] = {}
-    starts: dict[int, int] = {}
-    for name, lives in spans.items():
-        if name in added:
-            continue
-        for span in lives:
-            ends.setdefault(span.last, []).append(name)
-            starts[span.first] = starts.get(span.first, 0) + training.tensors[name].nbytes
+    begin, end = group.tensors_by_position()
     placed = []
     live = 0
     for position, (_, op) in enumerate(sequence):
-        live += starts.get(position, 0)
-        placed.append(_shared(training, _place_one(stage, position, op, live, tuple(ends.get(position, ())))))
-        live -= sum(training.tensors[name].nbytes for name in ends.get(position, ()))
+        live += group.nbytes(begin.get(position, ()))
+        frees = tuple(end.get(position, ()))
+        placed.append(_shared(training, _place_operation(group, position, op, live, frees)))
+        live -= group.nbytes(frees)
     return tuple(placed)
+
+
+def groups_of(plan: Plan, direction: Direction) -> tuple[Group, ...]:
+    """Return the groups that a plan runs in a direction, in the order of the network."""
+    return plan.groups_of_backward if direction is Direction.BACKWARD else plan.groups
 
 
 def place_group(
     training: TrainingGraph, group: Group, direction: Direction, normalization_passes: int
 ) -> tuple[PlacedOperation, ...]:
-    """Place a group of a plan; the same group of the same graph gives the very same placement again."""
+    """Place a group of a plan; the same group of the same graph gives the same objects again."""
     residency = group.backward if direction is Direction.BACKWARD else group.forward
+    first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
+    placed = _place_again(training, first, last, direction, tuple(residency.items()), normalization_passes)
+    return _hold(training, placed, group.held) if group.held else placed
 
-    def fresh() -> tuple[PlacedOperation, ...]:
-        first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
-        return place(training, first, last, direction, residency, normalization_passes)
 
-    key = (group.units, direction, tuple(residency.items()), normalization_passes)
-    placed: tuple[PlacedOperation, ...] = training.memory.recall("placement", key, fresh)
-    if group.held:
-        plain, held = placed, group.held
-        placed = training.memory.recall(
-            "placement", (plain, held), lambda: tuple(_hold(training, operation, held) for operation in plain)
-        )
+@remembered(limit=1024)
+def _place_again(
+    training: TrainingGraph,
+    first: int,
+    last: int,
+    direction: Direction,
+    residency: tuple[tuple[str, Residency], ...],
+    normalization_passes: int,
+) -> tuple[PlacedOperation, ...]:
+    return place(training, first, last, direction, dict(residency), normalization_passes)
+
+
+@remembered(limit=1024)
+def _hold(
+    training: TrainingGraph, placed: tuple[PlacedOperation, ...], held: frozenset[str]
+) -> tuple[PlacedOperation, ...]:
+    """Place operations again with the tensors that their group holds on chip over all iterations."""
+    names = (held.intersection(_touched(operation.operation)) for operation in placed)
+    return tuple(
+        _hold_own(training, operation, own) if own else operation for operation, own in zip(placed, names, strict=True)
+    )
+
+
+@remembered(limit=1 << 14)
+def _hold_own(training: TrainingGraph, placed: PlacedOperation, held: frozenset[str]) -> PlacedOperation:
+    """Find on chip, and leave there, those tensors of one operation that are held."""
+    reads = (
+        replace(read, place=Place.RESIDENT) if read.place is Place.STREAMED and read.tensor.name in held else read
+        for read in placed.reads
+    )
+    writes = (replace(write, kept=True) if write.tensor.name in held else write for write in placed.writes)
+    return _shared(training, replace(placed, reads=tuple(reads), writes=tuple(writes)))
+
+
+@remembered(
+    limit=1 << 14,
+    key=lambda placed: (id(placed.operation), placed.reads, placed.writes, placed.live_bytes, placed.frees),
+)
+def _shared(training: TrainingGraph, placed: PlacedOperation) -> PlacedOperation:
+    """Return the first operation that was placed like this one."""
     return placed
 
 
-def _hold(training: TrainingGraph, placed: PlacedOperation, held: frozenset[str]) -> PlacedOperation:
-    """Find and leave on chip those tensors of an operation that its group holds over all iterations."""
-    own = held.intersection((*(use.tensor for use in placed.operation.reads), *placed.operation.writes))
-    if not own:
-        return placed
-
-    def fresh() -> PlacedOperation:
-        reads = (
-            replace(read, place=Place.RESIDENT) if read.place is Place.STREAMED and read.tensor.name in own else read
-            for read in placed.reads
-        )
-        writes = (replace(write, kept=True) if write.tensor.name in own else write for write in placed.writes)
-        return _shared(training, replace(placed, reads=tuple(reads), writes=tuple(writes)))
-
-    found: PlacedOperation = training.memory.recall("held", (placed, own), fresh)
-    return found
-
-
-def _shared(training: TrainingGraph, placed: PlacedOperation) -> PlacedOperation:
-    """The first operation that was placed like this one."""
-    key = (id(placed.operation), placed.reads, placed.writes, placed.live_bytes, placed.frees)
-    first: PlacedOperation = training.memory.recall("operation", key, lambda: placed)
-    return first
+def _touched(op: Operation) -> dict[str, None]:
+    """Return the names of the tensors that an operation reads or writes, each once and in order."""
+    return dict.fromkeys((*(use.tensor for use in op.reads), *op.writes))
 
 
 def _touches(training: TrainingGraph, sequence: Sequence[tuple[int, Operation]]) -> dict[str, list[int]]:
-    """Positions at which each batched tensor is read or written."""
+    """Return the positions at which each batched tensor is read or written."""
     touches: dict[str, list[int]] = {}
-    tensors = training.tensors
     for position, (_, op) in enumerate(sequence):
-        for name in dict.fromkeys((*(use.tensor for use in op.reads), *op.writes)):
-            if tensors[name].batched:
+        for name in _touched(op):
+            if training.tensors[name].batched:
                 touches.setdefault(name, []).append(position)
     return touches
 
 
-def _spans(
+def _stays(
     sequence: Sequence[tuple[int, Operation]],
     touches: Mapping[str, list[int]],
     residency: Mapping[str, Residency],
-) -> dict[str, tuple[_Stay, ...]]:
-    """When each tensor with residency is on chip: it may come back from DRAM for a later use, and stay again.
-
-    Where there is nothing to stay for it is not kept at all.
-    """
+) -> Stays:
+    """Return when each tensor with residency is on chip: it may leave, be loaded for a later use, and stay again."""
     ranks = {unit: rank for rank, unit in enumerate(dict.fromkeys(unit for unit, _ in sequence))}
-    turn = [ranks[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
-    spans: dict[str, tuple[_Stay, ...]] = {}
+    turns = [ranks[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
+    found = {}
     for name, positions in touches.items():
-        how = residency.get(name)
-        if how is None:
-            continue
-        found = []
-        rest = positions
-        while rest:
-            first, covered = rest[0], 1
-            while covered < len(rest) and (how is Residency.KEPT or turn[rest[covered]] - turn[rest[covered - 1]] <= 1):
-                covered += 1
-            near = [p for p in rest[:covered] if how is Residency.KEPT or turn[p] - turn[first] <= 1]
-            twice = any(use.tensor == name and use.passes > 1 for use in sequence[first][1].reads)
-            if covered > 1 or twice:
-                found.append(_Stay(first, rest[covered - 1], near[-1]))
-            rest = rest[covered:]
-        if found:
-            spans[name] = tuple(found)
-    return spans
+        if name in residency:
+            stays = tuple(
+                _stay(uses, turns, residency[name])
+                for uses in _uses_together(positions, turns, residency[name])
+                if len(uses) > 1 or _sweeps_twice(sequence[uses[0]][1], name)
+            )
+            if stays:
+                found[name] = stays
+    return found
 
 
-def _added(
-    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], spans: Mapping[str, tuple[_Stay, ...]]
-) -> frozenset[str]:
-    """Branch gradients that drain straight into a sum on chip.
+def _uses_together(positions: Sequence[int], turns: Sequence[int], residency: Residency) -> Iterator[list[int]]:
+    """Cut the uses of a tensor into runs through which it stays on chip.
 
-    One is made by an operation and, in the very next, added to a tensor that is resident throughout and dies in
-    the sum: the vector unit adds it while it drains, and it never has space of its own.
+    ``turns`` gives for each position the rank of its unit.  ``kept``: all uses are one run; ``next``: a run ends where
+    the next use is beyond the next unit.
     """
-    added = set()
+    run: list[int] = []
+    for position in positions:
+        if run and residency is Residency.NEXT and turns[position] - turns[run[-1]] > 1:
+            yield run
+            run = []
+        run.append(position)
+    yield run
+
+
+def _stay(uses: Sequence[int], turns: Sequence[int], residency: Residency) -> _Stay:
+    """Return the stay of a tensor on chip through a run of its uses."""
+    near = [use for use in uses if residency is Residency.KEPT or turns[use] - turns[uses[0]] <= 1]
+    return _Stay(uses[0], uses[-1], near[-1])
+
+
+def _sweeps_twice(op: Operation, name: str) -> bool:
+    """Whether an operation goes over a tensor more than once, so that keeping it for this use alone saves reads."""
+    return any(use.tensor == name and use.passes > 1 for use in op.reads)
+
+
+def _drained_into_sums(
+    sequence: Sequence[tuple[int, Operation]], touches: Mapping[str, list[int]], stays: Stays
+) -> frozenset[str]:
+    """Return the branch gradients that are added to a resident sum as they leave the array.
+
+    The gradient is made by one operation and added by the very next one to a tensor that has been on chip before and
+    ends there.  The vector unit then adds while it drains, and the gradient never has space of its own.
+    """
+    drained: set[str] = set()
     for position, (_, op) in enumerate(sequence):
-        if not op.sums:
-            continue
-        dying = [name for name in op.in_place if any(span.last == position for span in spans.get(name, ()))]
-        fresh = [name for name in dying if touches[name] == [position - 1, position]]
-        there = [
-            name
-            for name in dying
-            if name not in fresh and any(s.first < position and s.last == position for s in spans[name])
-        ]
-        if fresh and there:
-            added.update(fresh)
-    return frozenset(added)
+        if op.sums:
+            ending = {name: stay for name in op.in_place for stay in stays.get(name, ()) if stay.last == position}
+            new = [name for name in ending if touches[name] == [position - 1, position]]
+            if any(stay.first < position for name, stay in ending.items() if name not in new):
+                drained.update(new)
+    return frozenset(drained)
 
 
 def _read_elsewhere(
     training: TrainingGraph, names: Iterable[str], first: int, last: int, direction: Direction
 ) -> frozenset[str]:
-    """Those of ``names`` that a later group of this direction, or backward after forward, reads from DRAM."""
+    """Return those of ``names`` that are read from DRAM after the group, in this direction or in a later one."""
     if direction is Direction.FORWARD:
         reader = training.last_forward_reader
         kept = training.saved | training.sent
@@ -273,55 +300,76 @@ def _read_elsewhere(
 
 @dataclass(frozen=True, slots=True)
 class _GroupContext:
-    """What placing one operation of a group needs to know of the group."""
+    """What placing one operation needs to know of its group.
+
+    ``touches`` and ``stays`` are by batched tensor; ``elsewhere`` are tensors that are read from DRAM after the group,
+    ``drained`` gradients that take no space (see `_drained_into_sums`).
+    """
 
     training: TrainingGraph
     touches: Mapping[str, list[int]]
-    spans: Mapping[str, tuple[_Stay, ...]]
+    stays: Stays
     elsewhere: frozenset[str]
     normalization_passes: int
-    added: frozenset[str] = frozenset()
+    drained: frozenset[str]
 
-    def life(self, name: str, position: int) -> tuple[int, _Stay] | None:
-        """The number and span of a tensor's stay on chip at a position, or None."""
-        for number, span in enumerate(self.spans.get(name, ())):
-            if span.first <= position <= span.last:
-                return number, span
+    def nbytes(self, names: Iterable[str]) -> int:
+        """Return the bytes per sample of some tensors."""
+        return sum(self.training.tensors[name].nbytes for name in names)
+
+    def tensors_by_position(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+        """Return which tensors come on chip before, and which leave it after, the operation at each position."""
+        begin: dict[int, list[str]] = {}
+        end: dict[int, list[str]] = {}
+        for name, stays in self.stays.items():
+            if name not in self.drained:
+                for stay in stays:
+                    begin.setdefault(stay.first, []).append(name)
+                    end.setdefault(stay.last, []).append(name)
+        return begin, end
+
+    def stay_at(self, name: str, position: int) -> tuple[int, _Stay] | None:
+        """Return the number and the stay of a tensor that is on chip at a position, or None."""
+        for number, stay in enumerate(self.stays.get(name, ())):
+            if stay.first <= position <= stay.last:
+                return number, stay
         return None
 
 
-def _place_one(
-    stage: _GroupContext, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]
+def _place_operation(
+    group: _GroupContext, position: int, op: Operation, live_bytes: int, frees: tuple[str, ...]
 ) -> PlacedOperation:
-    tensors = stage.training.tensors
-    reads = []
-    for use in op.reads:
-        life = stage.life(use.tensor, position)
-        if life is not None:
-            place = Place.LOADED if life[1].first == position else Place.RESIDENT
-            reads.append(PlacedRead(tensors[use.tensor], use.role, place, 1, life[0]))
-        else:
-            passes = use.passes if op.whole_batch else min(use.passes, stage.normalization_passes)
-            part = use.part_bytes
-            reads.append(PlacedRead(tensors[use.tensor], use.role, Place.STREAMED, passes, part_bytes=part))
-    writes = tuple(_place_write(stage, position, op, name, frees) for name in op.writes)
-    overwritten = sum(tensors[write.overwrites].nbytes for write in writes if write.overwrites)
-    return PlacedOperation(op, tuple(reads), writes, live_bytes - overwritten, frees)
+    names = [use.tensor for use in op.reads]
+    reads = tuple(_place_read(group, position, op, use, use.tensor in names[:at]) for at, use in enumerate(op.reads))
+    writes = tuple(_place_write(group, position, op, name, frees) for name in op.writes)
+    overwritten = group.nbytes(write.overwrites for write in writes if write.overwrites)
+    return PlacedOperation(op, reads, writes, live_bytes - overwritten, frees)
 
 
-def _place_write(stage: _GroupContext, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
-    """A result stays on chip if it has a span, and goes to DRAM if anyone will read it from there.
+def _place_read(group: _GroupContext, position: int, op: Operation, use: Use, again: bool) -> PlacedRead:
+    """Place a read: the first use of a stay loads the tensor, later ones find it, and without a stay it streams.
 
-    A ``next`` tensor is written for every use beyond the next unit's, so that what a unit does depends on its
-    neighbours only.  A result takes over the space of an ``in_place`` tensor of the operation whose time on chip
-    ends here.
+    ``again``: the operation has read the tensor already, as the other operand of a product.
     """
-    tensor = stage.training.tensors[name]
-    life = stage.life(name, position)
-    kept = life is not None
-    end = life[1].safe if life is not None else position
-    stored = not tensor.batched or name in stage.elsewhere or stage.touches[name][-1] > end
-    covers = None
-    if life is not None and name == op.writes[0] and name not in stage.added:
-        covers = next((old for old in op.in_place if old in frees), None)
-    return PlacedWrite(tensor, kept, stored, covers, name in stage.added)
+    tensor, found = group.training.tensors[use.tensor], group.stay_at(use.tensor, position)
+    if found is None:
+        passes = use.passes if op.whole_batch else min(use.passes, group.normalization_passes)
+        return PlacedRead(tensor, use.role, Place.STREAMED, passes, part_bytes=use.part_bytes)
+    number, stay = found
+    loads = stay.first == position and not again
+    return PlacedRead(tensor, use.role, Place.LOADED if loads else Place.RESIDENT, 1, number)
+
+
+def _place_write(group: _GroupContext, position: int, op: Operation, name: str, frees: tuple[str, ...]) -> PlacedWrite:
+    """Place a result: on chip if it has a stay, and in DRAM if it is read from there later.
+
+    A ``next`` tensor is stored for every use beyond the next unit's, so that the bytes that a unit moves depend on its
+    neighbours only.  The first result takes over the space of an ``in_place`` tensor whose stay ends here.
+    """
+    tensor, found = group.training.tensors[name], group.stay_at(name, position)
+    last_local = position if found is None else found[1].last_local
+    stored = not tensor.batched or name in group.elsewhere or group.touches[name][-1] > last_local
+    overwrites = None
+    if found is not None and name == op.writes[0] and name not in group.drained:
+        overwrites = next((old for old in op.in_place if old in frees), None)
+    return PlacedWrite(tensor, found is not None, stored, overwrites, name in group.drained)

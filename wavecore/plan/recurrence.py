@@ -1,4 +1,4 @@
-"""Where the recurrent weights of a plan are while time steps follow each other: on chip, or read anew in each."""
+"""Where the recurrent weights of a plan are during the time steps: on chip, or read from DRAM in each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block
 from wavecore.plan.model import Group, Plan
 from wavecore.plan.placement import Direction, PlacedOperation, place_group
+from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes, sub_batches
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import OperandRole, Phase
@@ -17,9 +18,8 @@ from wavecore.training.operations import OperandRole, Phase
 class RecurrentWeights:
     """The weights of a layer in one phase, over its time ``steps``, on one core.
 
-    ``reads`` is how often DRAM is read for all of them in a training step: once an iteration of their group where
-    they are ``resident`` over the time steps, or just once where the group holds them over its iterations; else once in
-    every time step.
+    ``reads`` is how often all of them are read from DRAM in a training step: once if the group holds them over its
+    iterations; once per iteration if they are ``resident`` over the time steps; else once per time step and iteration.
     """
 
     layer: str
@@ -31,17 +31,19 @@ class RecurrentWeights:
 
     @property
     def dram_read_bytes(self) -> int:
-        """DRAM bytes that one core reads for them in a training step, where they are not compressed."""
+        """DRAM bytes that one core reads for them in a training step if they are not compressed."""
         return self.weight_bytes * self.reads
 
 
 def recurrent_weights(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> list[RecurrentWeights]:
-    """The recurrent weights of a plan in the order in which they are used; none in a network without such layers.
+    """Return the recurrent weights of a plan in the order of their use; none in a network without such layers.
 
-    They are resident if they are so in every iteration of their group.
+    They are resident if they are so in every iteration of their group.  Raises PlanError for a plan that is not of this
+    graph or breaks a rule.
     """
+    verify_structure(training, plan)
     directions = [(Direction.FORWARD, group) for group in plan.groups]
-    directions += [(Direction.BACKWARD, group) for group in reversed(plan.groups)]
+    directions += [(Direction.BACKWARD, group) for group in reversed(plan.groups_of_backward)]
     found = []
     for direction, group in directions:
         placed = place_group(training, group, direction, plan.normalization_passes)

@@ -1,7 +1,7 @@
-"""DRAM bytes of a plan: pure functions of where tensors are and how operations are blocked.
+"""DRAM bytes of a plan, from where tensors are and how operations are blocked.
 
-This is the one place that turns placements into bytes.  The planner sums them to choose, lowering attaches them
-to commands, and the engines must move exactly them.
+`transfers` is the one rule that turns a placed operation into bytes.  Planning sums its transfers to choose groups,
+lowering attaches them to commands, and the engines must move exactly them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
+from wavecore.common.memo import remembered
 from wavecore.common.names import Name
 from wavecore.hardware.specs import Accelerator, ArraySpec
 from wavecore.plan.blocking import Blocking, LoopOrder, block, needs
 from wavecore.plan.model import Group, Plan
-from wavecore.plan.placement import Direction, Place, PlacedOperation, PlacedRead, place_group
+from wavecore.plan.placement import Direction, Place, PlacedOperation, PlacedRead, groups_of, place_group
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import OperandRole, Tensor, TensorClass
 
@@ -26,17 +28,17 @@ class When(Name):
     """The iterations of a group in which a transfer takes place."""
 
     ALWAYS = "always"
-    FIRST = "first"  # what is held on chip is read once
-    AFTER_FIRST = "after_first"  # partial sums of earlier iterations
-    LAST = "last"  # what is held on chip is written once
+    FIRST = "first"  # a read of a tensor that is held on chip from then on
+    AFTER_FIRST = "after_first"  # a read of the partial sums that earlier iterations left in DRAM
+    LAST = "last"  # the write of a tensor that was held on chip until then
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """``nbytes`` of a tensor between DRAM and the global buffer, over all passes of one command.
 
-    It is reported under ``traffic_class``: the tensor's own, but everything that an update moves is `optimizer`.
-    ``packed_bytes`` are what it moves over DRAM, where the tensor is compressed there.
+    ``update`` marks the transfers of a weight update.  ``packed_bytes`` are what crosses DRAM's pins if the tensor is
+    compressed there.
     """
 
     tensor: Tensor
@@ -49,16 +51,16 @@ class Transfer:
 
     @property
     def dram_bytes(self) -> int:
-        """The bytes that pass through DRAM's pins."""
+        """The bytes that cross DRAM's pins."""
         return self.nbytes if self.packed_bytes is None else self.packed_bytes
 
     @property
     def traffic_class(self) -> TensorClass:
-        """The class under which the bytes are reported."""
+        """The class under which the bytes are reported: `optimizer` for updates, else the tensor's own."""
         return TensorClass.OPTIMIZER if self.update else self.tensor.tensor_class
 
     def happens(self, iteration: int, iterations: int) -> bool:
-        """Whether the transfer takes place in this iteration (from 0) of so many."""
+        """Return whether the transfer takes place in ``iteration`` (from 0) of ``iterations``."""
         if self.when is When.ALWAYS:
             return True
         if self.when is When.FIRST:
@@ -71,7 +73,11 @@ class Transfer:
 def transfers(
     placed: PlacedOperation, blocking: Blocking, samples: int, held: frozenset[str] = frozenset()
 ) -> Iterator[Transfer]:
-    """What one command moves over DRAM: its reads, then its writes."""
+    """Return what one command over ``samples`` samples moves over DRAM: its reads, then its writes.
+
+    Tensors in ``held`` are read in the first iteration and written in the last.  A weight gradient that is not held is
+    written in every iteration, and read in every one but the first to be added to.
+    """
     passes = {
         OperandRole.LEFT: blocking.left_passes,
         OperandRole.RIGHT: blocking.right_passes,
@@ -96,24 +102,24 @@ def transfers(
 
 
 def _read(read: PlacedRead, times: int, when: When = When.ALWAYS) -> Transfer:
-    """A read of an operand, or of a sample of it or a part of that, so many times."""
+    """Return ``times`` reads of an operand: of one sample of it (or a part of that), or of all if it is not batched."""
     packed = None if read.tensor.packed_bytes is None else read.dram_bytes * times
     return Transfer(read.tensor, read.nbytes * times, False, read.role, when, packed_bytes=packed)
 
 
 def _result(tensor: Tensor, times: int, write: bool, when: When = When.ALWAYS) -> Transfer:
-    """A transfer of all of a result, or of a sample of it, so many times; it is read where it is added to."""
+    """Return ``times`` transfers of one sample of a result, or of all of it if it is not batched."""
     packed = None if tensor.packed_bytes is None else tensor.packed_bytes * times
     return Transfer(tensor, tensor.nbytes * times, write, when=when, packed_bytes=packed)
 
 
 def share(total: int, part: int, parts: int) -> int:
-    """The ``part``-th of ``parts`` nearly equal pieces of ``total``; they add up exactly."""
+    """Return the ``part``-th (from 0) of ``parts`` nearly equal pieces, which add up to ``total``."""
     return total * (part + 1) // parts - total * part // parts
 
 
 def update_transfers(placed: PlacedOperation, core: int, cores: int) -> Iterator[Transfer]:
-    """What one core moves to update its share of a layer: every core's gradient, and the optimizer's state."""
+    """Return what one core moves to update its share of a layer: all cores' gradients and the optimizer's state."""
     for read in placed.reads:
         size = share(read.tensor.nbytes, core, cores)
         copies = cores if read.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT else 1
@@ -125,13 +131,13 @@ def update_transfers(placed: PlacedOperation, core: int, cores: int) -> Iterator
 
 
 def sub_batches(group: Group, batch_per_core: int) -> list[int]:
-    """Samples of each iteration of a group."""
+    """Return the samples of each iteration of a group."""
     full, rest = divmod(batch_per_core, group.sub_batch)
     return [group.sub_batch] * full + ([rest] if rest else [])
 
 
 def held_bytes(placed: Iterable[PlacedOperation], held: frozenset[str]) -> int:
-    """Buffer space of the tensors that a direction of a group holds over its iterations."""
+    """Return the buffer space of the tensors that a group holds over its iterations in one direction."""
     if not held:
         return 0
     used = {read.tensor.name: read.tensor.nbytes for op in placed for read in op.reads}
@@ -139,36 +145,12 @@ def held_bytes(placed: Iterable[PlacedOperation], held: frozenset[str]) -> int:
     return sum(used[name] for name in held if name in used)
 
 
-def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> tuple[int, int, int]:
-    """DRAM bytes of an operation that `blocking` lets read everything once, when nothing is held.
-
-    (per sample, per iteration, in every iteration but the first).  With ``rereads`` recurrent weights are read in every
-    time step.
-    """
-    times = max(1, placed.operation.time_steps) if rereads else 1
-    per_sample = per_iteration = after_first = 0
-    for read in placed.reads:
-        if read.place is not Place.RESIDENT:
-            size = read.dram_bytes * (read.passes if read.place is Place.STREAMED else 1)
-            if read.tensor.batched:
-                per_sample += size
-            else:
-                per_iteration += size * (times if read.role is OperandRole.RIGHT else 1)
-    for write in placed.writes:
-        if write.tensor.batched:
-            per_sample += write.tensor.dram_bytes * write.stored
-        else:
-            per_iteration += write.tensor.dram_bytes
-            after_first += write.tensor.dram_bytes * placed.operation.accumulates
-    return per_sample, per_iteration, after_first
-
-
 Moved = Counter[tuple[TensorClass, bool]]
 """DRAM bytes by class and whether they are written."""
 
 
 @dataclass(frozen=True, slots=True)
-class _LinearTransfers:
+class _LinearPart:
     """Transfers of one class, direction and time: bytes for every sample, and for every iteration."""
 
     kind: tuple[TensorClass, bool]
@@ -177,24 +159,65 @@ class _LinearTransfers:
     iteration_bytes: int
 
 
-@lru_cache(maxsize=1 << 12)
-def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[_LinearTransfers, ...]:
-    """What operations that read every operand once move, whatever the sub-batch."""
-    fixed: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
-    grown: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
-    once = Blocking(LoopOrder.SWEEPS, 0)
-    for samples, total in ((0, fixed), (1, grown)):
+def _linear_parts(
+    placed: Iterable[PlacedOperation], held: frozenset[str], right_passes: int = 1
+) -> Iterator[_LinearPart]:
+    """Return what operations move that read every operand once, or the right one ``right_passes`` times.
+
+    Their transfers are linear in the samples: those of no sample are the part of an iteration, and the difference to
+    those of one sample is the part of a sample.
+    """
+    once = Blocking(LoopOrder.SWEEPS, 0, right_passes=right_passes)
+    of_none: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
+    of_one: Counter[tuple[tuple[TensorClass, bool], When]] = Counter()
+    for samples, total in ((0, of_none), (1, of_one)):
         for operation in placed:
             for move in transfers(operation, once, samples, held):
                 total[(move.traffic_class, move.write), move.when] += move.dram_bytes
-    return tuple(_LinearTransfers(*key, nbytes - fixed[key], fixed[key]) for key, nbytes in grown.items())
+    for (kind, when), nbytes in of_one.items():
+        fixed = of_none[kind, when]
+        yield _LinearPart(kind, when, nbytes - fixed, fixed)
 
 
 @lru_cache(maxsize=1 << 12)
-def _ways(placed: tuple[PlacedOperation, ...], array: ArraySpec) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Of each operation of a placement, its `needs` with what is live: bytes a sample, and at any sub-batch."""
+def _linear(placed: tuple[PlacedOperation, ...], held: frozenset[str]) -> tuple[_LinearPart, ...]:
+    return tuple(_linear_parts(placed, held))
+
+
+class LinearTraffic(NamedTuple):
+    """DRAM bytes of an operation per sample, per iteration, and per iteration after the first."""
+
+    sample_bytes: int
+    iteration_bytes: int
+    later_iteration_bytes: int
+
+
+@lru_cache(maxsize=1 << 15)
+def linear_traffic(placed: PlacedOperation, rereads: bool = False) -> LinearTraffic:
+    """Return what an operation moves that reads every operand once, when its group holds nothing.
+
+    With ``rereads`` recurrent weights are read in every time step.
+    """
+    steps = max(1, placed.operation.time_steps) if rereads else 1
+    parts = tuple(_linear_parts((placed,), frozenset(), steps))
+    later = sum(part.iteration_bytes for part in parts if part.when is When.AFTER_FIRST)
+    return LinearTraffic(
+        sum(part.sample_bytes for part in parts), sum(part.iteration_bytes for part in parts) - later, later
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def _needs_of_all(placed: tuple[PlacedOperation, ...], array: ArraySpec) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Return the `needs` of each operation with what is live: bytes per sample, and at any sub-batch.
+
+    Without the rounds of a weight gradient: blocking may prefer another pass over an operand where they have room.
+    """
     return tuple(
-        tuple((operation.live_bytes + way.per_sample_bytes, way.fixed_bytes) for way in needs(operation, array))
+        tuple(
+            (operation.live_bytes + way.per_sample_bytes, way.fixed_bytes)
+            for way in needs(operation, array)
+            if way.order is not LoopOrder.OUTPUT_STAYS
+        )
         for operation in placed
     )
 
@@ -202,38 +225,53 @@ def _ways(placed: tuple[PlacedOperation, ...], array: ArraySpec) -> tuple[tuple[
 def group_traffic(
     group: Group, placed: tuple[PlacedOperation, ...], accelerator: Accelerator, batch_per_core: int
 ) -> Moved:
-    """DRAM bytes of one core for a group in one direction, by class and whether they are written."""
-    total: Moved = Counter()
+    """Return the DRAM bytes of one core for a group in one direction.
+
+    Operations that have room to read every operand once are summed in closed form; the others are blocked.
+    """
     sizes = sub_batches(group, batch_per_core)
-    largest = sizes[0]
     space = accelerator.core.global_buffer_bytes - held_bytes(placed, group.held)
     once = [
-        any(sample * largest + fixed <= space for sample, fixed in ways) for ways in _ways(placed, accelerator.array)
+        any(sample * sizes[0] + fixed <= space for sample, fixed in ways)
+        for ways in _needs_of_all(placed, accelerator.array)
     ]
+    total = _linear_moved(_linear(tuple(itertools.compress(placed, once)), group.held), sizes)
+    for operation in itertools.compress(placed, map(operator.not_, once)):
+        total += _blocked_moved(operation, accelerator.array, space, sizes, group.held)
+    return total
+
+
+def _linear_moved(parts: Iterable[_LinearPart], sizes: list[int]) -> Moved:
+    """Return the bytes of all iterations, given what is linear in them; ``sizes`` are their samples."""
+    samples, iterations = sum(sizes), len(sizes)
     repeated = {
-        When.ALWAYS: (batch_per_core, len(sizes)),
+        When.ALWAYS: (samples, iterations),
         When.FIRST: (sizes[0], 1),
-        When.AFTER_FIRST: (batch_per_core - sizes[0], len(sizes) - 1),
+        When.AFTER_FIRST: (samples - sizes[0], iterations - 1),
         When.LAST: (sizes[-1], 1),
     }
-    simple = placed if all(once) else tuple(itertools.compress(placed, once))
-    for part in _linear(simple, group.held):
-        samples, iterations = repeated[part.when]
-        total[part.kind] += part.sample_bytes * samples + part.iteration_bytes * iterations
-    for operation in itertools.compress(placed, map(operator.not_, once)):
-        for samples in dict.fromkeys(sizes):
-            blocking = block(operation, accelerator.array, samples, space)
-            for move in transfers(operation, blocking, samples, group.held):
-                times = sum(
-                    size == samples and move.happens(iteration, len(sizes)) for iteration, size in enumerate(sizes)
-                )
-                total[move.traffic_class, move.write] += move.dram_bytes * times
+    total: Moved = Counter()
+    for part in parts:
+        of_samples, of_iterations = repeated[part.when]
+        total[part.kind] += part.sample_bytes * of_samples + part.iteration_bytes * of_iterations
+    return total
+
+
+def _blocked_moved(
+    placed: PlacedOperation, array: ArraySpec, space_bytes: int, sizes: list[int], held: frozenset[str]
+) -> Moved:
+    """Return the bytes of all iterations of an operation, blocked for each size of a sub-batch."""
+    total: Moved = Counter()
+    for samples in dict.fromkeys(sizes):
+        for move in transfers(placed, block(placed, array, samples, space_bytes), samples, held):
+            times = sum(size == samples and move.happens(iteration, len(sizes)) for iteration, size in enumerate(sizes))
+            total[move.traffic_class, move.write] += move.dram_bytes * times
     return total
 
 
 @lru_cache(maxsize=1 << 12)
 def _update_traffic(placed: tuple[PlacedOperation, ...], cores: int) -> Moved:
-    """DRAM bytes of all cores' updates."""
+    """Return the DRAM bytes of all cores' updates."""
     total: Moved = Counter()
     for operation in placed:
         for core in range(cores):
@@ -242,25 +280,24 @@ def _update_traffic(placed: tuple[PlacedOperation, ...], cores: int) -> Moved:
     return total
 
 
-def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Moved:
-    """DRAM bytes of a whole step, all cores together, by class and whether they are written."""
-    space, cores = accelerator.core.global_buffer_bytes, accelerator.chip.cores
-    # what is remembered holds the plan, so that no other can have its identity
-    key = (id(plan), space, cores, accelerator.array)
-    found: tuple[Plan, Moved] = training.memory.recall(
-        "traffic", key, lambda: (plan, _plan_traffic(training, plan, accelerator))
+@remembered(
+    key=lambda plan, accelerator: (
+        id(plan),
+        accelerator.core.global_buffer_bytes,
+        accelerator.chip.cores,
+        accelerator.array,
     )
-    return found[1]
-
-
-def _plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Moved:
+)
+def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Moved:
+    """Return the DRAM bytes of a whole step, all cores together."""
     cores = accelerator.chip.cores
     total: Moved = Counter()
-    for group in plan.groups:
-        for direction in (Direction.FORWARD, Direction.BACKWARD):
+    for direction in (Direction.FORWARD, Direction.BACKWARD):
+        for group in groups_of(plan, direction):
             placed = place_group(training, group, direction, plan.normalization_passes)
             for key, nbytes in group_traffic(group, placed, accelerator, plan.batch_per_core).items():
                 total[key] += nbytes * cores
+    for group in plan.groups:
         placed = place_group(training, group, Direction.UPDATE, plan.normalization_passes)
         for key, nbytes in _update_traffic(placed, cores).items():
             total[key] += nbytes

@@ -1,10 +1,11 @@
-"""What a program is: for each core the commands of its load, array, vector and store queues, and their tokens.
+"""What a program is: for each core the commands that its units work through, and the tokens between them.
 
-A *command* is one operation on one sub-batch, cut into *steps*.  In each step the load queue reserves space and
-reads DRAM, the array queue runs the step's output tiles, the vector queue drains them (or sweeps a chunk of its
-own), and the store queue writes DRAM and releases space.  Queues run in order and concurrently; they are ordered
-among each other only by tokens: a step *waits* until so many bytes of a tensor are on chip (or in DRAM), and *posts*
-the bytes that it makes.  A `StepProfile` says how many bytes of a total go with each step.
+A *command* is one operation on one sub-batch, cut into *steps*.  In each step the load unit reserves space and reads
+DRAM, the computing units do the step's share of the command's *stages* one after the other (the array multiplies, the
+vector unit drains it; or the vector unit sweeps), and the store unit writes DRAM and releases space.  Units run
+concurrently, each through its queue of commands in order.  Only tokens order them among each other: a step *waits*
+until so many bytes of a tensor are on chip (or in DRAM), and *posts* the bytes that it makes.  A `StepProfile` says how
+many bytes of a total go with each step.
 
 Equal iterations share their commands, so a program is as long as the network is deep, not as the step is long.
 """
@@ -14,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from wavecore.common.names import Name
 from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import Transfer
+from wavecore.program.counters import Counters
 from wavecore.training.operations import Phase
 
 
@@ -37,7 +40,7 @@ class StepProfile(Name):
 
 
 class After(Name):
-    """Whose stores of a tensor must be done before it can be read from DRAM."""
+    """The stores of a tensor that must be done before it can be read from DRAM."""
 
     NOTHING = "nothing"  # it was there before the step
     OWN = "own"  # this core's, sample by sample
@@ -46,9 +49,10 @@ class After(Name):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Bytes that go with a command's steps: ``total`` at a ``profile``, ``lookahead`` ahead but inside a sample.
+    """How the ``total`` bytes of something spread over a command's steps: by a ``profile``.
 
-    ``sample_bytes`` is 0 for what is not batched.
+    A step needs ``lookahead`` bytes more than its share, but none of a later sample.  ``sample_bytes`` is 0 for a
+    tensor that is not batched.
     """
 
     total: int
@@ -61,8 +65,8 @@ class Flow:
 class Load:
     """A DRAM read.
 
-    Its space is taken as it comes and given back at the profile ``freed``, or is part of a reservation (None).
-    ``after`` says whose stores it waits for; ``posts`` is the token under which later commands wait for it.
+    Its space is taken step by step and given back at the profile ``freed``, or is part of a reservation (None).
+    ``after`` names the stores that it waits for; ``posts`` is the token for which later commands wait.
     """
 
     transfer: Transfer
@@ -74,9 +78,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A DRAM write: it takes and leaves room in the buffer step by step if it is ``staged`` there only to leave.
+    """A DRAM write.
 
-    Samples are complete in DRAM, for those who read them from there, at the profile ``visible``.
+    If it is ``staged``, its bytes are in the buffer only to leave it: space is taken and given back step by step.
+    At the profile ``visible`` samples are complete in DRAM and can be read from there.
     """
 
     transfer: Transfer
@@ -87,41 +92,62 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A wait for, or a post of, bytes of a tensor on chip; a later stay of the same tensor has a number behind it."""
+    """A wait for, or a post of, bytes of a tensor on chip; `token_name` gives the name for each stay of the tensor."""
 
     tensor: str
     flow: Flow
 
 
 def token_name(tensor: str, life: int) -> str:
-    """The name under which a stay of a tensor on chip is posted and awaited."""
+    """Return the name of a tensor's stay on chip: the tensor's, followed by ``life`` if it is not the first stay."""
     return f"{tensor}#{life}" if life else tensor
 
 
-@dataclass(frozen=True, slots=True)
-class CommandCost:
-    """What a command computes: array and vector cycles in all, and the counts that energy is made of.
+class RowKey(NamedTuple):
+    """What a row of a result is about: a layer, with what is fused into it, in one phase."""
 
-    ``array_cycles`` is back-to-back issue; ``fill_cycles`` come before it when the array was idle, and
-    ``drain_cycles`` after it until the last result is out.  Of the ``macs`` that the network needs, ``effectual_macs``
-    have no zero for an operand; ``gated_macs`` pass through resting multipliers, ``skipped_macs`` are left out.
+    layer: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one command costs one unit of the core: ``cycles`` of work, spread evenly over the command's steps.
+
+    ``fill_cycles`` come before a step when the unit was idle.  ``drain_cycles`` pass between the unit's last step, or
+    that of each time step, and the next stage's work on its results.
     """
 
-    macs: int = 0
-    effectual_macs: int = 0
-    gated_macs: int = 0
-    skipped_macs: int = 0
-    array_cycles: int = 0
+    unit: str
+    cycles: int
     fill_cycles: int = 0
     drain_cycles: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandCost(Counters):
+    """What a command computes: its stages in the order of the data, and what it counts.
+
+    A GEMM has a stage on the array and one on the vector unit, a sweep only the latter.  ``output_tiles`` are those
+    of a GEMM.
+    """
+
+    stages: tuple[StageCost, ...] = ()
     output_tiles: int = 0
-    vector_cycles: int = 0
-    vector_operations: int = 0
-    register_bytes: int = 0
-    local_buffer_bytes: int = 0
-    buffer_read_bytes: int = 0
-    buffer_write_bytes: int = 0
-    interconnect_bytes: int = 0
+
+    @property
+    def chained(self) -> bool:
+        """Whether one unit hands results on to another, as in a GEMM."""
+        return len(self.stages) > 1
+
+    @property
+    def longest_stage_cycles(self) -> int:
+        """Cycles of the stage that works longest."""
+        return max((stage.cycles for stage in self.stages), default=0)
+
+    def stage(self, unit: str) -> StageCost:
+        """Return the stage on a unit; without one, a stage of no cycles."""
+        return next((stage for stage in self.stages if stage.unit == unit), StageCost(unit, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +155,10 @@ class Command:
     """One operation on one sub-batch of one core.
 
     ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
-    written over.  ``reserves`` and ``releases`` are resident tensors that come and go with it; ``stage_bytes`` is
-    space taken as a whole for its duration.  The ``time_steps`` of a recurrent layer are equal
-    runs of steps; each multiplies what the one before has made, and so begins when that has left the vector unit.
+    written over.  ``reserves`` and ``releases`` are resident tensors, with their bytes, whose space is taken before
+    the command and given back after it; ``stage_bytes`` is other space that it has from beginning to end.  The
+    ``time_steps`` of a recurrent layer are equal runs of steps; each begins when the last stage of the one before it
+    is done.
     """
 
     name: str
@@ -153,12 +180,17 @@ class Command:
     work: CommandCost
     time_steps: int = 0
 
+    @property
+    def row(self) -> RowKey:
+        """The row to which the command's counts and cycles belong."""
+        return RowKey(self.unit, self.phase)
+
     def begins_time_step(self, step: int) -> bool:
-        """Whether a step needs the results of all before it."""
+        """Return whether a step needs the results of all steps before it."""
         return self.time_steps > 0 and step % (self.steps // self.time_steps) == 0
 
     def ends_time_step(self, step: int) -> bool:
-        """Whether a step is the last one of a time step, or of the whole command."""
+        """Return whether a step is the last one of a time step, or of a command without time steps."""
         return (step + 1) % (self.steps // max(1, self.time_steps)) == 0
 
 
@@ -166,7 +198,7 @@ class Command:
 class Segment:
     """A group in one direction: its iterations, each (samples, commands), in order.
 
-    ``held`` space is reserved before the first iteration and released after the last.
+    ``held_bytes`` are reserved before the first iteration and released after the last.
     """
 
     name: str
@@ -176,7 +208,7 @@ class Segment:
 
     @cached_property
     def bodies(self) -> tuple[tuple[tuple[Command, ...], int], ...]:
-        """The distinct command lists, each with the number of its iterations."""
+        """Return the distinct command lists, each with the number of its iterations."""
         counts: dict[int, list[int]] = {}
         bodies: dict[int, tuple[Command, ...]] = {}
         for samples, commands in self.iterations:
@@ -187,7 +219,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A whole training step: the segments of each core, and the space that they share out."""
+    """A whole training step: the segments of each core, and the size of a core's global buffer."""
 
     workload: str
     schedule: str
@@ -199,7 +231,7 @@ class Program:
 
 
 def progress(flow: Flow, command: Command, step: int) -> int:
-    """Bytes of ``flow`` due by the end of ``step`` (from 0), without lookahead."""
+    """Return the bytes of ``flow`` that are due by the end of ``step`` (from 0), without lookahead."""
     total, steps, blocks = flow.total, command.steps, command.blocks
     done = step + 1
     match flow.profile:
@@ -225,7 +257,7 @@ def progress(flow: Flow, command: Command, step: int) -> int:
 
 
 def due(flow: Flow, command: Command, step: int) -> int:
-    """Bytes of ``flow`` that must be there before ``step`` runs: its progress and the lookahead."""
+    """Return the bytes of ``flow`` that must be there before ``step`` runs: its progress and the lookahead."""
     done = progress(flow, command, step)
     if not flow.lookahead or done >= flow.total:
         return min(done, flow.total)
@@ -238,12 +270,12 @@ def due(flow: Flow, command: Command, step: int) -> int:
 
 
 def transfers_of(command: Command) -> tuple[Transfer, ...]:
-    """Everything that a command may move over DRAM: its loads, then its stores."""
+    """Return everything that a command may move to and from DRAM: its loads, then its stores."""
     return (*(load.transfer for load in command.loads), *(store.transfer for store in command.stores))
 
 
 def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, int, Command]]:
-    """All commands of one core in order: (segment, iteration, samples before it, command)."""
+    """Yield all commands of one core in order: (segment, iteration, samples before it, command)."""
     for segment in program.cores[core]:
         start = 0
         for iteration, (samples, body) in enumerate(segment.iterations):
@@ -253,7 +285,7 @@ def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, in
 
 
 def program_lines(program: Program) -> Iterator[str]:
-    """The text form: core 0's commands, equal iterations written once."""
+    """Yield the lines of the text form: core 0's commands, with equal iterations written once."""
     yield f"program {program.workload} {program.schedule}: {len(program.cores)} cores, {program.buffer_bytes} B each"
     for segment in program.cores[0]:
         held = f", holds {segment.held_bytes} B" if segment.held_bytes else ""
@@ -267,10 +299,8 @@ def program_lines(program: Program) -> Iterator[str]:
 def _command_lines(command: Command) -> Iterator[str]:
     work = command.work
     times = f" in {command.time_steps} time steps" if command.time_steps else ""
-    yield (
-        f"    {command.name}: {command.steps} steps{times}, {command.order}, array {work.array_cycles}, "
-        f"vector {work.vector_cycles} cycles"
-    )
+    stages = ", ".join(f"{stage.unit} {stage.cycles}" for stage in work.stages)
+    yield f"    {command.name}: {command.steps} steps{times}, {command.order}, {stages} cycles"
     for name, size in command.reserves:
         yield f"      reserve {name} {size} B"
     if command.stage_bytes:

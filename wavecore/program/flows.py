@@ -1,9 +1,11 @@
-"""In how many steps a command runs, and which bytes flow with which step, by the order that blocking chose."""
+"""In how many steps a command runs, and which bytes flow with which step, by the loop order of its blocking."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.compute import Gemm
 from wavecore.network.layers.base import ACCUMULATOR_BYTES
@@ -21,7 +23,12 @@ LEAST_STEPS = 8  # so that a consumer can follow its producer closely even throu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepProfiles:
-    """How operands from DRAM flow and are freed, what is awaited of resident ones, when results are there."""
+    """Over which steps the bytes of a command are spread.
+
+    ``left`` and ``right`` operands arrive from DRAM and are ``_freed`` (None: their space is part of a stage that is
+    taken for the whole command); ``resident`` operands are awaited; ``results`` are complete; partial sums of a weight
+    ``gradient`` are read, and the gradient is written.
+    """
 
     left: StepProfile = StepProfile.EVEN
     left_freed: StepProfile | None = StepProfile.EVEN
@@ -52,6 +59,13 @@ _BY_ORDER = {
         right_freed=StepProfile.AT_END,
         resident=StepProfile.AT_ONCE,
     ),
+    LoopOrder.SAMPLE_BY_SAMPLE: StepProfiles(
+        left=StepProfile.ROUND_START,
+        left_freed=StepProfile.ROUND_END,
+        right=StepProfile.ROUND_START,
+        right_freed=StepProfile.ROUND_END,
+        resident=StepProfile.ROUND_START,
+    ),
     LoopOrder.OUTPUT_STAYS: StepProfiles(
         left=StepProfile.ROUND_START,
         left_freed=StepProfile.ROUND_END,
@@ -61,28 +75,28 @@ _BY_ORDER = {
         gradient=StepProfile.AT_END,
     ),
 }
-# Steps of a sequence follow each other, not samples: all samples of a sub-batch are through with the last step.
+# A time step computes all samples of the sub-batch, so that every sample is complete only with the last step.
 _RECURRENT = StepProfiles(resident=StepProfile.AT_ONCE, results=StepProfile.AT_END)
 _BY_ORDER |= {
     LoopOrder.WEIGHTS_STAY: replace(_RECURRENT, right=StepProfile.FIRST_BLOCK, right_freed=StepProfile.AT_END),
     LoopOrder.WEIGHTS_REREAD: _RECURRENT,
 }
-# A weight gradient cut into blocks of itself has read every sample when the first is done.
+# The first block of a weight gradient already sums over every sample.
 _GRADIENT_BLOCKS = StepProfiles(left_freed=None, right_freed=None, resident=StepProfile.FIRST_BLOCK)
-# The first sweep over a sample makes its statistics, the second the result.
+# The first sweep over a sample computes its statistics, the second its result.
 _TWO_SWEEPS = replace(_BY_ORDER[LoopOrder.SWEEPS], resident=StepProfile.FIRST_SWEEP, results=StepProfile.SECOND_SWEEP)
 
 
 def two_sweeps(placed: PlacedOperation) -> bool:
-    """Whether the vector unit goes over every sample twice."""
+    """Whether the vector unit sweeps twice over every sample, as a normalization does."""
     return len(placed.operation.passes) > 1 and not placed.operation.gemms
 
 
 def step_profiles(placed: PlacedOperation, blocking: Blocking, blocks: int) -> StepProfiles:
     """Return the step profiles of an operation under its blocking and its `outer_blocks`.
 
-    In the orders `RIGHT_STAYS` and `OPERANDS_STAY` the operand that every outer block reads whole arrives while the
-    first one runs, if that is long enough to be told from the start of the command.
+    In the orders `RIGHT_STAYS` and `OPERANDS_STAY` every outer block reads all of an operand that stays.  That operand
+    arrives while the first block runs, or at once if there is a single block.
     """
     if blocks > 1 and blocking.order == LoopOrder.RIGHT_STAYS:
         return replace(_BY_ORDER[LoopOrder.RIGHT_STAYS], right=StepProfile.FIRST_BLOCK)
@@ -92,82 +106,109 @@ def step_profiles(placed: PlacedOperation, blocking: Blocking, blocks: int) -> S
     if two_sweeps(placed):
         return _TWO_SWEEPS
     if placed.operation.phase is Phase.WEIGHT_GRADIENT and blocking.order == LoopOrder.SWEEPS:
-        return replace(
-            _BY_ORDER[LoopOrder.SWEEPS], gradient=StepProfile.EVEN
-        )  # a table goes by, whatever rows are added to
+        # the whole gradient of an embedding table passes by, whichever of its rows are added to
+        return replace(_BY_ORDER[LoopOrder.SWEEPS], gradient=StepProfile.EVEN)
     if placed.operation.accumulates and blocking.order in (LoopOrder.ROW_BLOCKS, LoopOrder.COLUMN_BLOCKS):
         return _GRADIENT_BLOCKS
     return _BY_ORDER[blocking.order]
 
 
 def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, array: ArraySpec) -> int:
-    """Blocks of the outer loop: row tiles, output tiles or column blocks, as the order has it.
+    """Return the blocks of the outer loop: row tiles, output tiles or column blocks, depending on the order.
 
     More than `MOST_BLOCKS` row or output tiles count as one: the first is then too short to matter.
     """
+    tile = largest_tile(array)
     if blocking.order == LoopOrder.LEFT_STAYS:
-        return max(-(-gemm.n // array.columns) for gemm in gemms)
+        return max(-(-gemm.n // tile.n) for gemm in gemms)
     if blocking.order not in (LoopOrder.RIGHT_STAYS, LoopOrder.OPERANDS_STAY) or not gemms:
         return blocking.blocks
     counts = 0
     for gemm in gemms:
         m, _, n = gemm.at(samples)
-        rows = -(-m // array.tile_rows)
-        counts += gemm.count * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // array.columns))
+        rows = -(-m // tile.m)
+        counts += gemm.count_at(samples) * (rows if blocking.order == LoopOrder.RIGHT_STAYS else rows * -(-n // tile.n))
     return counts if counts <= MOST_BLOCKS else 1
 
 
-def step_counts(
+class StepCounts(NamedTuple):
+    """Steps of a command, and steps of one sweep over one sample (0 unless every sample is swept twice)."""
+
+    steps: int
+    sweep_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimits:
+    """What bounds the steps of a command, whatever the buffer's size.
+
+    ``wanted`` steps let the queues overlap; ``most`` make sense however little room there is.  ``streams`` are (bytes
+    in all, most bytes in one step without spare room) of each transfer.  The steps are a multiple of ``parts``: of the
+    outer blocks, or of the sweeps if the command ``sweeps`` twice over each sample.
+    """
+
+    wanted: int
+    most: int
+    streams: tuple[tuple[int, int], ...]
+    parts: int = 1
+    sweeps: bool = False
+
+
+def step_counts(limits: StepLimits, spare_bytes: int) -> StepCounts:
+    """Return how many steps a command has: enough to overlap and to fit the buffer, few enough to be quick.
+
+    ``spare_bytes`` is the room beyond the two pieces of every stream that `blocking` keeps free; each stream gets an
+    equal share of it for larger pieces.
+    """
+    share = max(0, spare_bytes) // (2 * max(1, len(limits.streams)))
+    fitting = max((-(-nbytes // max(1, piece + share)) for nbytes, piece in limits.streams), default=1)
+    steps = max(1, min(max(limits.wanted, fitting), max(limits.most, fitting)))
+    per_part = -(-steps // limits.parts)
+    return StepCounts(per_part * limits.parts, per_part if limits.sweeps else 0)
+
+
+def step_limits(
     placed: PlacedOperation,
-    work: CommandCost,
+    cost: CommandCost,
     moves: tuple[Transfer, ...],
     samples: int,
     blocks: int,
-    spare_bytes: int,
     array: ArraySpec,
-) -> tuple[int, int]:
-    """(steps, steps of one sweep over one sample): fine enough to overlap and to fit, coarse enough to be quick.
+) -> StepLimits:
+    """Return what bounds the steps of an operation over ``samples`` samples, in ``blocks`` outer blocks.
 
     Where results depend on the whole mini-batch, a sweep goes over all samples.
-    ``spare_bytes`` is the room beyond the two pieces of every stream that `blocking` keeps free.
     """
-    share = max(0, spare_bytes) // (2 * max(1, len(moves)))
-    fitting = max((-(-move.nbytes // max(1, _piece(placed, move, array) + share)) for move in moves), default=1)
-    wanted, most = _wanted_steps(placed, work, moves)
-    wanted = max(1, min(max(wanted, fitting), max(most, fitting)))
+    wanted = _wanted_steps(cost, moves)
+    most = max(cost.output_tiles, _dram_steps(moves)) if placed.operation.gemms else wanted
+    streams = tuple((move.nbytes, _piece_bytes(placed, move, array)) for move in moves)
     if two_sweeps(placed):
-        parts = 1 if placed.operation.whole_batch else samples
-        sweep = -(-wanted // (2 * parts))
-        return 2 * parts * sweep, sweep
-    return -(-wanted // blocks) * blocks, 0
+        return StepLimits(wanted, most, streams, 2 if placed.operation.whole_batch else 2 * samples, True)
+    return StepLimits(wanted, most, streams, blocks)
 
 
-def ample_spare_bytes(placed: PlacedOperation, work: CommandCost, moves: tuple[Transfer, ...], array: ArraySpec) -> int:
-    """Spare bytes from which on `step_counts` gives the same however many more there are."""
-    steps = max(1, min(_wanted_steps(placed, work, moves)))
-    share = max((-(-move.nbytes // steps) - _piece(placed, move, array) for move in moves), default=0)
-    return 2 * max(1, len(moves)) * max(0, share)
+def update_step_limits(cost: CommandCost, moves: tuple[Transfer, ...]) -> StepLimits:
+    """Return what bounds the steps of an update: all of the buffer is spare room."""
+    wanted = _wanted_steps(cost, moves)
+    return StepLimits(wanted, wanted, tuple((move.nbytes, 0) for move in moves))
 
 
-def _wanted_steps(placed: PlacedOperation, work: CommandCost, moves: tuple[Transfer, ...]) -> tuple[int, int]:
-    """The steps that let queues overlap, and the most that make sense where there is room for large pieces."""
-    moved = -(-sum(move.nbytes for move in moves) // STEP_BYTES)
-    cycles = max(work.array_cycles, work.vector_cycles)
-    wanted = max(moved, -(-cycles // STEP_CYCLES), LEAST_STEPS)
-    is_gemm = bool(placed.operation.gemms)
-    return wanted, max(work.output_tiles, moved) if is_gemm else wanted
+def _dram_steps(moves: tuple[Transfer, ...]) -> int:
+    return -(-sum(move.nbytes for move in moves) // STEP_BYTES)
 
 
-def _piece(placed: PlacedOperation, move: Transfer, array: ArraySpec) -> int:
-    """The most of a stream that may be in one step when the buffer has no room to spare.
+def _wanted_steps(cost: CommandCost, moves: tuple[Transfer, ...]) -> int:
+    """Return the steps that let queues overlap."""
+    cycles = cost.longest_stage_cycles
+    return max(_dram_steps(moves), -(-cycles // STEP_CYCLES), LEAST_STEPS)
 
-    An update has nothing but spare room, all of the buffer; weights that time steps read anew have that of a panel.
-    """
-    if placed.operation.time_steps and move.role is OperandRole.RIGHT:
+
+def _piece_bytes(placed: PlacedOperation, move: Transfer, array: ArraySpec) -> int:
+    """Return the most bytes of a transfer that may be in one step when the buffer has no room to spare."""
+    if placed.operation.time_steps and move.role is OperandRole.RIGHT:  # weights come panel by panel
         return max(1, min(CHUNK_BYTES, operands(placed, array).panel // 2))
-    if move.update:
-        return 0
     if move.tensor.tensor_class is TensorClass.WEIGHT_GRADIENT:
-        return min(CHUNK_BYTES, array.tile_rows * array.columns * ACCUMULATOR_BYTES)
+        tile = largest_tile(array)
+        return min(CHUNK_BYTES, tile.m * tile.n * ACCUMULATOR_BYTES)
     whole = move.tensor.nbytes if move.tensor.batched else move.nbytes
     return max(1, min(CHUNK_BYTES, whole // 2))

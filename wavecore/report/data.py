@@ -1,4 +1,4 @@
-"""What is reported: runs read from files and folders, put together by network, each with a label of its own."""
+"""The data of a report: runs read from files and folders, grouped by network, each with a label of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from wavecore.common.records import build
 from wavecore.errors import FileError, InputError
 from wavecore.hardware.specs import Accelerator
-from wavecore.pictures.plots import COLOURS
+from wavecore.pictures.palette import COLOURS
 from wavecore.plan.footprints import LayerFootprint, parse_footprints
 from wavecore.report.sweeps import POINTS, SUMMARY, SweepTable, parse_points, parse_summary
 from wavecore.results.run import LayerRow, Run, from_dict
@@ -30,7 +30,7 @@ Occupancy = Mapping[int, tuple[tuple[int, int], ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A run, where it was read, and its ``label``: its schedule, and what tells it from others of its network.
+    """A run, where it was read, and its ``label``: its schedule, and what differs from other runs of its network.
 
     A bare file has no ``footprints``; those, and ``occupancy``, of folders of earlier versions may be missing too.
     """
@@ -48,7 +48,7 @@ class Shown:
         return self.run.batch // self.accelerator.chip.cores
 
     def by_layer(self, layers: Sequence[str], value: Callable[[LayerRow], float]) -> tuple[float, ...]:
-        """A value of each layer, summed over its phases."""
+        """Return a value of each layer, summed over its phases."""
         sums = dict.fromkeys(layers, 0.0)
         for row in self.run.rows:
             sums[row.name] += value(row)
@@ -62,10 +62,13 @@ class WorkloadRuns:
     title: str
     runs: tuple[Shown, ...]
     key: str = ""
+    compared_with: Shown | None = None
 
     @property
     def reference(self) -> Shown:
-        """What ratios are to: the first run of `baseline`, or else the first of all."""
+        """The run that ratios are to: ``compared_with``, or the first run of `baseline`, or else the first of all."""
+        if self.compared_with is not None:
+            return self.compared_with
         return next((shown for shown in self.runs if shown.run.schedule == "baseline"), self.runs[0])
 
     @property
@@ -76,14 +79,14 @@ class WorkloadRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything that a report is made from."""
+    """The data of a report: runs by network, and sweeps."""
 
     cases: tuple[WorkloadRuns, ...]
     sweeps: tuple[SweepTable, ...] = ()
 
 
 def left_out(case: WorkloadRuns, drawn: Sequence[Shown], reason: str) -> tuple[str, ...]:
-    """A note that says which runs of a network a picture leaves out, and why; none if it shows all."""
+    """Return a note that says which runs of a network a picture leaves out, and why; none if it shows all."""
     missing = [shown.label for shown in case.runs if shown not in drawn]
     if not missing:
         return ()
@@ -106,8 +109,17 @@ def load(paths: Sequence[Path]) -> Report:
     )
 
 
-def cases(runs: Iterable[Shown]) -> Iterator[WorkloadRuns]:
-    """Put runs together by network, in the order in which the networks come, and label them."""
+def cases_of_command(runs: Iterable[Run]) -> tuple[WorkloadRuns, ...]:
+    """Put the runs of one command together by network, in their order, each network's compared with its first."""
+    found = cases([_of_run(run, "") for run in runs], rank=lambda shown: 0)
+    return tuple(replace(case, compared_with=case.runs[0]) for case in found)
+
+
+def cases(runs: Iterable[Shown], rank: Callable[[Shown], int] | None = None) -> Iterator[WorkloadRuns]:
+    """Put runs together by network, in the order in which the networks come, and label them.
+
+    Those of a network are sorted by ``rank``, by default in the order of the known schedules.
+    """
     by_network: dict[tuple[str, str], list[Shown]] = {}
     for shown in runs:
         network = shown.run.workload, shown.run.manifest.hashes.get("workload", "")
@@ -116,7 +128,7 @@ def cases(runs: Iterable[Shown]) -> Iterator[WorkloadRuns]:
     used: set[str] = set()
     for (name, _), found in by_network.items():
         title = name if names.count(name) == 1 else _told_apart(name, found[0].run)
-        yield WorkloadRuns(title=title, runs=labelled(sorted(found, key=_rank)), key=_key(title, used))
+        yield WorkloadRuns(title=title, runs=labelled(sorted(found, key=rank or _rank)), key=_key(title, used))
 
 
 def labelled(runs: Sequence[Shown]) -> tuple[Shown, ...]:
@@ -134,7 +146,7 @@ def labelled(runs: Sequence[Shown]) -> tuple[Shown, ...]:
 
 
 def _traits(run: Run) -> tuple[str, ...]:
-    """What may tell a run from another of its network, the schedule first."""
+    """Return the properties that can differ between runs of one network, the schedule first."""
     settings = run.manifest.settings
     lists = (settings.get(key) for key in ("set", "choices"))
     return (
@@ -148,14 +160,14 @@ def _traits(run: Run) -> tuple[str, ...]:
 
 
 def _told_apart(name: str, run: Run) -> str:
-    """A network's name with its options, for another has the same name."""
+    """Return a network's name with its options, for use where another has the same name."""
     options = run.manifest.settings.get("options")
     given = ", ".join(f"{key}={value}" for key, value in options.items()) if isinstance(options, dict) else ""
     return f"{name} ({given or run.manifest.hashes.get('workload', '')[:8]})"
 
 
 def _key(title: str, used: set[str]) -> str:
-    """A name that every file system takes, and that is not one of those ``used``, to which it is added."""
+    """Return a name that every file system accepts and that is not in ``used``, and add it there."""
     plain = re.sub(r"[^a-z0-9_]+", "-", title.lower()).strip("-")[:40] or "network"
     key = next(key for at in count(1) if (key := plain if at == 1 else f"{plain}-{at}") not in used)
     used.add(key)
@@ -168,7 +180,7 @@ def _rank(shown: Shown) -> int:
 
 
 def _unrolled(paths: Iterable[Path]) -> Iterator[Path]:
-    """Every file and every folder of a run, each once; `FileError` for a path that is neither."""
+    """Yield every file and folder of runs, each once.  Raises `FileError` for a path that is neither."""
     seen: set[Path] = set()
     for path in paths:
         for found in _runs_at(path):
@@ -197,7 +209,7 @@ def _holds(folder: Path) -> bool:
 
 
 def _read(path: Path) -> Sequence[Shown | SweepTable]:
-    """The runs of a file, or the run or sweep of a folder."""
+    """Return the runs of a file, or the run or sweep of a folder."""
     if path.is_file():
         content = _json(path)
         if isinstance(content, list):
@@ -209,7 +221,7 @@ def _read(path: Path) -> Sequence[Shown | SweepTable]:
 
 
 def _run(folder: Path) -> Shown:
-    """The run of a folder, with its tables."""
+    """Return the run of a folder, with its tables."""
     if not (folder / "manifest.json").exists():
         raise FileError(str(folder), "has no manifest.json: the run was not finished", "making the run again")
     shown = _shown(_json(folder / RUN), str(folder / RUN))
@@ -233,7 +245,10 @@ def _sweep(folder: Path) -> SweepTable:
 
 
 def _shown(value: object, where: str) -> Shown:
-    run = from_dict(value, where)
+    return _of_run(from_dict(value, where), where)
+
+
+def _of_run(run: Run, where: str) -> Shown:
     accelerator = build(Accelerator, run.manifest.machine, f"{where}: manifest.machine")
     return Shown(run=run, accelerator=accelerator, source=where)
 

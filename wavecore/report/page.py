@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds everything it needs, and is kept from asking a network for more."""
+"""The page: one HTML file that holds everything it needs; its policy forbids it to load anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = {1: "", 2: " two", 3: " three"}
 
 
 def page(report: Report, version: str) -> str:
-    """The whole page, as ``version`` of wavecore makes it; `InputError` if plotly is not installed."""
+    """Return the whole page, made by this ``version`` of wavecore.  Raises `InputError` if plotly is not installed."""
     drawn = pictures(report)
     names = [*(case.title for case in report.cases), *(sweep.summary.name for sweep in report.sweeps)]
     title = f"wavecore report: {', '.join(names)}"
@@ -69,12 +69,12 @@ def _file(name: str) -> str:
 
 
 def _embedded(value: Any) -> str:
-    """JSON in which no text can end the script element that holds it."""
+    """Return JSON in which no text can end the script element that holds it."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _store(drawn: Sequence[Picture]) -> dict[str, Any]:
-    """Specifications of all panels by the id of their element; what is long and equal is stored once."""
+    """Return the specifications of all panels by the id of their element; equal long lists are stored once."""
     numbers: dict[str, int] = {}
     shared: list[Any] = []
 
@@ -142,7 +142,7 @@ def _table(table: Table, *, title: bool = True) -> str:
 
 
 def _class(table: Table, at: int, text: str) -> str:
-    """Numbers stand at the right; a long word, such as a hash, may be broken anywhere."""
+    """Return the class of a cell: numbers are right-aligned, a long word such as a hash may be broken anywhere."""
     if table.numbers is not None and at >= table.numbers:
         return ' class="number"'
     return ' class="whole"' if len(text) > LONGEST_WORD and " " not in text else ""
@@ -179,11 +179,15 @@ _SWATCHES = {
     "square": '<rect x="2" y="1" width="10" height="10" {fill}/>',
     "triangle": '<path d="M7 1L13 11H1Z" {fill}/>',
     "diamond": '<path d="M7 0L13 6L7 12L1 6Z" {fill}/>',
+    "triangle-down": '<path d="M7 11L13 1H1Z" {fill}/>',
+    "pentagon": '<path d="M7 0.5L13 5L10.7 11.5H3.3L1 5Z" {fill}/>',
+    "hexagon": '<path d="M7 0L12.2 3V9L7 12L1.8 9V3Z" {fill}/>',
+    "star": '<path d="M7 0L8.6 4.3L13 4.5L9.5 7.2L10.8 11.5L7 9L3.2 11.5L4.5 7.2L1 4.5L5.4 4.3Z" {fill}/>',
 }
 
 
 def _entry(entry: LegendEntry) -> str:
-    """A line of the legend, which hides and shows what it names."""
+    """Return an entry of the legend, a button that hides and shows what it names."""
     fill = f'fill="{"none" if entry.hollow else entry.colour}" stroke="{entry.colour}"'
     drawing = _SWATCHES[entry.shape].format(c=entry.colour, fill=fill)
     width = 22 if entry.shape in ("line", "dashes") else 14

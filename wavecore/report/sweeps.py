@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import Any, Literal
 
 from wavecore.common.records import AGAIN, build, types_of
@@ -23,7 +25,7 @@ TableRow = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepAxis:
-    """What was varied: its ``name``, its ``column`` in the table, and the unit of its values, one of `UNITS` or ""."""
+    """A parameter that was varied: its ``name``, its ``column`` in the table, and its unit, one of `UNITS` or ""."""
 
     name: str
     column: str
@@ -45,7 +47,7 @@ class SweepObjective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepFigure:
-    """What the specification wants drawn: the kind, and axes or metrics by name, "" for none."""
+    """The figure that the specification wants: the kind, and axes or metrics by name, "" for none."""
 
     kind: Literal["lines", "heatmap", "pareto"]
     x: str
@@ -69,7 +71,7 @@ class SweepFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSummary:
-    """What of a sweep's summary its pictures need."""
+    """The part of a sweep's summary that its pictures need."""
 
     name: str
     version: str
@@ -104,11 +106,11 @@ class SweepTable:
         return tuple(row for row in self.rows if not row["error"])
 
     def axis(self, name: str) -> SweepAxis:
-        """The axis of that name."""
+        """Return the axis of that name."""
         return next(axis for axis in self.summary.axes if axis.name == name)
 
     def values(self, axis: SweepAxis) -> tuple[str, ...]:
-        """The values of an axis: numbers by size, others as they come."""
+        """Return the values of an axis: numbers by size, others in the order of the table."""
         found = tuple(dict.fromkeys(row[axis.column] for row in self.rows))
         numbers = {value: as_number(value) for value in found}
         if all(number is not None for number in numbers.values()):
@@ -117,7 +119,7 @@ class SweepTable:
 
 
 def as_number(text: str) -> float | None:
-    """The finite number that a text says, if it does."""
+    """Return the finite number in a text, None if it is none."""
     try:
         value = float(text)
     except ValueError:
@@ -126,7 +128,7 @@ def as_number(text: str) -> float | None:
 
 
 def number(row: TableRow, column: str) -> float:
-    """The number in a column of a row that has a result."""
+    """Return the number in a column of a row that has a result."""
     value = as_number(row[column])
     assert value is not None, column  # `parse_points` has seen to it
     return value
@@ -135,6 +137,13 @@ def number(row: TableRow, column: str) -> float:
 def on_front(row: TableRow) -> bool:
     """Whether a point is on the Pareto front."""
     return FLAGS[row["pareto"]]
+
+
+def read_sweep(about: str, points: Path) -> SweepTable:
+    """Read a sweep that this process has made: the text of its summary, and the file of its points."""
+    summary = parse_summary(json.loads(about), str(points))
+    rows = parse_points(points.read_text(encoding="utf-8"), summary, str(points))
+    return SweepTable(summary=summary, rows=rows, source=str(points.parent))
 
 
 def parse_summary(value: object, where: str) -> SweepSummary:

@@ -1,4 +1,4 @@
-"""The tables of a page: headline figures, and where everything comes from."""
+"""The tables of a page: headline figures and provenance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Table:
 
 
 def headline(case: WorkloadRuns) -> Table:
-    """A row for each run, with its ratios to the reference."""
+    """Return a row for each run, with its ratios to the reference."""
     columns = ("run", "step time", "speed-up", "samples/s", "DRAM traffic", "ratio", "energy", "ratio")
     return Table(
         title=f"{case.title} (ratios to {case.reference.label})" if len(case.runs) > 1 else case.title,
@@ -56,7 +56,7 @@ def _headline_row(shown: Shown, reference: Shown) -> tuple[str, ...]:
 
 
 def front(sweep: SweepTable) -> Table:
-    """The points on a sweep's Pareto front, in the table's order."""
+    """Return the points on a sweep's Pareto front, in the table's order."""
     axes, objectives = sweep.summary.axes, [each.metric for each in sweep.summary.objectives]
     found = [row for row in sweep.rows if on_front(row)]
     some = f", the first {MOST_ROWS} of {len(found)}" if len(found) > MOST_ROWS else ""
@@ -72,7 +72,7 @@ def front(sweep: SweepTable) -> Table:
 
 
 def provenance(report: Report) -> Iterator[Table]:
-    """Where everything was read and what made it, and every machine with the sources of its values."""
+    """Yield tables of where everything was read and what made it, and of every machine with its sources."""
     if report.cases:
         yield from _of_runs(report.cases)
     if report.sweeps:
@@ -115,7 +115,7 @@ def _of_runs(cases: Sequence[WorkloadRuns]) -> Iterator[Table]:
 
 
 def _settings(shown: Shown) -> str:
-    """What the command was given, as JSON without what was left out."""
+    """Return the settings given to the command, as JSON."""
     return _json({key: value for key, value in shown.run.manifest.settings.items() if value not in (None, [], {})})
 
 
@@ -124,7 +124,7 @@ def _json(value: object) -> str:
 
 
 def _machine(shown: Shown, users: Sequence[str]) -> Table:
-    """A machine, field by field."""
+    """Return a machine, field by field."""
     run = shown.run
     rows = []
     for key, filled in machine_keys().items():

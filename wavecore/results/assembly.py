@@ -1,31 +1,37 @@
-"""A result put together from a plan, what its program counts, and when an engine says that things happened."""
+"""A result, put together from a plan, the counters of its program and the timing of an engine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from wavecore.engines.timing import Timing
-from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import Plan
-from wavecore.program.counts import RowCounts, RowKey
+from wavecore.engines.timing import Timing, UnitTiming
+from wavecore.hardware.specs import Accelerator, UnitKind
+from wavecore.plan.model import Group, Plan
+from wavecore.program.commands import RowKey
+from wavecore.program.counters import COUNTERS
+from wavecore.program.counts import RowCounts
 from wavecore.results.energy import energy
 from wavecore.results.run import BufferBytes, DramBytes, GroupSummary, LayerRow, PackedTensor, StallCycles, Totals
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import TensorClass
 
+_COUNTED_IN_TOTALS = [name for name, counter in COUNTERS.items() if counter.total and counter.total.key == name]
+_COUNTED_IN_ROWS = [(name, counter.row.key) for name, counter in COUNTERS.items() if counter.row]
+
 
 def totals(plan: Plan, counts: RowCounts, timing: Timing, accelerator: Accelerator, engine: str) -> Totals:
-    """The totals of a step whose program counts ``counts``."""
+    """Return the totals of a step whose program counts ``counts``."""
     return Totals(**total_values(plan, counts, timing, accelerator, engine))
 
 
 def total_values(
     plan: Plan, counts: RowCounts, timing: Timing, accelerator: Accelerator, engine: str
 ) -> dict[str, Any]:
-    """Every field of `Totals`."""
+    """Return every field of `Totals`."""
     cores, array = accelerator.chip.cores, accelerator.array
+    arrays = _mean_array(timing, accelerator)
     seconds = timing.step_cycles / accelerator.chip.clock_hz
     batch = plan.batch_per_core * cores
     return {
@@ -38,21 +44,18 @@ def total_values(
         "step_cycles": timing.step_cycles,
         "step_seconds": seconds,
         "samples_per_second": batch / seconds,
-        "macs": counts.macs,
-        "effectual_macs": counts.effectual_macs,
-        "gated_macs": counts.gated_macs,
-        "skipped_macs": counts.skipped_macs,
+        **{name: getattr(counts, name) for name in _COUNTED_IN_TOTALS},
         "array_utilization": (counts.macs - counts.skipped_macs)
         / (timing.step_cycles * array.rows * array.columns * cores),
-        "array_occupancy": timing.array_busy_cycles / timing.step_cycles,
+        "array_occupancy": arrays.busy_cycles / timing.step_cycles,
         "dram_bytes": _dram(timing),
         "global_buffer_bytes": BufferBytes(
             read=counts.buffer_read_bytes, write=counts.buffer_write_bytes, peak=timing.buffer_peak_bytes
         ),
         "stall_cycles": StallCycles(
-            dram=timing.stall_dram_cycles,
-            vector=timing.stall_vector_cycles,
-            dependency=timing.stall_dependency_cycles,
+            dram=arrays.dram_stall_cycles,
+            vector=arrays.unit_stall_cycles,
+            dependency=arrays.dependency_stall_cycles,
         ),
         "energy_joules": energy(counts, timing.step_cycles, accelerator),
         "group_count": len(plan.groups),
@@ -62,10 +65,11 @@ def total_values(
 def layer_rows(
     training: TrainingGraph, counts: Mapping[RowKey, RowCounts], timing: Timing, accelerator: Accelerator
 ) -> tuple[LayerRow, ...]:
-    """A row for each layer and phase."""
+    """Return a row for each layer and phase."""
+    arrays, vectors = (_names(accelerator, kind) for kind in (UnitKind.ARRAY, UnitKind.VECTOR))
     rows = []
     for key, row in counts.items():
-        unit = training.units[training.unit_index[key[0]]]
+        unit = training.units[training.unit_index[key.layer]]
         timed = timing.rows[key]
         joules = energy(row, timed.cycles, accelerator)
         rows.append(
@@ -73,20 +77,14 @@ def layer_rows(
                 name=unit.name,
                 kind=unit.kind,
                 fused=unit.fused,
-                phase=key[1],
+                phase=key.phase,
                 cycles=timed.cycles,
-                array_busy_cycles=timed.array_busy_cycles,
-                vector_busy_cycles=timed.vector_busy_cycles,
-                macs=row.macs,
-                effectual_macs=row.effectual_macs,
-                gated_macs=row.gated_macs,
-                skipped_macs=row.skipped_macs,
-                vector_operations=row.vector_operations,
+                array_busy_cycles=sum(timed.busy_cycles[name] for name in arrays),
+                vector_busy_cycles=sum(timed.busy_cycles[name] for name in vectors),
+                **{key: getattr(row, name) for name, key in _COUNTED_IN_ROWS},
                 dram_read_bytes=row.dram_read_bytes,
                 dram_write_bytes=row.dram_write_bytes,
                 **{f"dram_{kind}_bytes": nbytes for kind, nbytes in _by_class(row.dram_bytes).items()},
-                global_buffer_read_bytes=row.buffer_read_bytes,
-                global_buffer_write_bytes=row.buffer_write_bytes,
                 energy_joules=joules.total,
                 **{f"energy_{part}_joules": value for part, value in asdict(joules).items()},
             )
@@ -94,16 +92,29 @@ def layer_rows(
     return tuple(rows)
 
 
-def group_summaries(plan: Plan) -> tuple[GroupSummary, ...]:
-    """The groups of a plan with their iterations."""
+def _names(accelerator: Accelerator, kind: UnitKind) -> list[str]:
+    """Return the names of a core's units of one kind."""
+    return [unit.name for unit in accelerator.units if unit.kind is kind]
+
+
+def _mean_array(timing: Timing, accelerator: Accelerator) -> UnitTiming:
+    """Return the timing of a core's array; of several arrays, the mean, rounded down."""
+    arrays = [timing.units[name] for name in _names(accelerator, UnitKind.ARRAY)]
+    return UnitTiming(
+        **{part.name: sum(getattr(array, part.name) for array in arrays) // len(arrays) for part in fields(UnitTiming)}
+    )
+
+
+def group_summaries(groups: tuple[Group, ...], batch_per_core: int) -> tuple[GroupSummary, ...]:
+    """Return the groups of a plan with their iterations."""
     return tuple(
-        GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(plan.batch_per_core))
-        for group in plan.groups
+        GroupSummary(layers=group.units, sub_batch=group.sub_batch, iterations=group.iterations(batch_per_core))
+        for group in groups
     )
 
 
 def packed_tensors(training: TrainingGraph) -> tuple[PackedTensor, ...]:
-    """The tensors that are compressed in DRAM."""
+    """Return the tensors that are compressed in DRAM."""
     return tuple(
         PackedTensor(
             tensor=tensor.name,
@@ -121,7 +132,7 @@ _CLASSES = tuple((kind, str(kind)) for kind in TensorClass)
 
 
 def _by_class(moved: Mapping[tuple[TensorClass, bool], int]) -> dict[str, int]:
-    """Bytes of each class, both directions together."""
+    """Return the bytes of each class, both directions together."""
     return {name: moved.get((kind, False), 0) + moved.get((kind, True), 0) for kind, name in _CLASSES}
 
 

@@ -1,7 +1,7 @@
-"""Counters x energy table -> joules, by component.
+"""The energy of what was counted, in joules by component.
 
-Every component is a count times a constant; static power is time.  What each constant stands for is beside its
-value in ``presets/energy`` and ``presets/memories``.
+Every component is a sum of counters times constants of the energy table, and of powers times the step's time.  The
+source of each constant stands beside its value in ``presets/energy`` and ``presets/memories``.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class EnergyJoules:
 
 
 def static_watts(accelerator: Accelerator) -> float:
-    """Leakage of all cores and their global buffers."""
+    """Return the leakage of all cores and their global buffers, in watts."""
     energy, cores = accelerator.energy, accelerator.chip.cores
     buffer = energy.static_watts_per_global_buffer_byte * accelerator.core.global_buffer_bytes
     return cores * (energy.static_watts_per_core + buffer)
 
 
 def energy(counts: RowCounts, cycles: int, accelerator: Accelerator) -> EnergyJoules:
-    """Energy of what was counted over ``cycles`` core cycles."""
+    """Return the energy of what was counted over ``cycles`` cycles of the core's clock."""
     table, memory = accelerator.energy, accelerator.memory
     seconds = cycles / accelerator.chip.clock_hz
     dram_bytes = counts.dram_read_bytes + counts.dram_write_bytes

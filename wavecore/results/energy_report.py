@@ -1,8 +1,8 @@
-"""Where the energy of a step goes: in all, by component, phase and layer, and from which constants.
+"""The energy report of a run: joules by component, phase and layer, and the constants that they are computed with.
 
-Pure functions of a `results.Run`.  Every breakdown is of the run's own rows and adds up to the run's energy, up to
-the rounding of floats; that is checked whenever a report is made.  `to_dict` gives the JSON contract (schema
-``wavecore.energy/1``); `metrics.METRICS` defines its figures, as ``energy.*``.
+All functions are pure functions of a `results.run.Run`.  Every breakdown sums rows of the run and adds up to the run's
+energy, up to the rounding of floats; `energy_report` checks that.  `to_dict` gives the JSON contract (schema
+``wavecore.energy/1``), whose keys `metrics.METRICS` defines as ``energy.*``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wavecore.training.operations import Phase
 SCHEMA = "wavecore.energy/1"
 COMPONENTS = tuple(part.name for part in fields(EnergyJoules))
 
-# What enters the energy beside the table's own constants: DRAM's, and what leakage is multiplied with.
+# The constants of the energy besides those of the energy table: DRAM's, and the factors of leakage.
 OTHER_CONSTANTS = ("memory.energy", "memory.background", "chip.cores", "chip.clock", "core.global_buffer")
 UNKNOWN_SOURCE = "not recorded in the run"
 ROUNDING = 1e-12
@@ -35,7 +35,7 @@ CSV_ROW = ("name", "kind", "phase", "cycles", "energy_joules", *(f"energy_{part}
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How many samples an epoch has, and who says so."""
+    """The number of samples of an epoch, and where that number comes from."""
 
     samples: int
     source: str
@@ -64,7 +64,7 @@ class LayerEnergy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A number that the energy was worked out with: dotted key, value in its base ``unit`` ("" for none), source."""
+    """A constant that the energy is computed with: dotted key, value in its base ``unit`` ("" for none), source."""
 
     name: str
     value: float
@@ -97,27 +97,27 @@ class EnergyReport:
 
     @property
     def joules_per_sample(self) -> float:
-        """Energy of a step over its samples."""
+        """Energy of a step over the samples of its mini-batch."""
         return self.joules_per_step / self.batch
 
     @property
     def joules_per_epoch(self) -> float | None:
-        """Energy of all samples of the data set, each as in the step; None if nobody says how many there are."""
+        """Energy of all samples of the data set, each at `joules_per_sample`; None if their number is unknown."""
         return None if self.epoch is None else self.joules_per_sample * self.epoch.samples
 
     @property
     def average_watts(self) -> float:
-        """Energy of a step over its time."""
+        """Energy of a step over its time, in watts."""
         return self.joules_per_step / self.step_seconds
 
     @property
     def energy_delay_joule_seconds(self) -> float:
-        """Energy of a step times its time."""
+        """Energy of a step times its time, in joule-seconds."""
         return self.joules_per_step * self.step_seconds
 
 
 def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
-    """Work out the report of a run; ``epoch`` is the data set that ``joules_per_epoch`` is of.
+    """Make the energy report of a run; ``epoch`` gives the samples for ``joules_per_epoch``.
 
     Raises `InvariantError` if a breakdown does not add up to the run's energy.
     """
@@ -143,7 +143,7 @@ def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
 
 
 def constants(run: Run) -> tuple[Constant, ...]:
-    """Every constant that the run's energy was worked out with."""
+    """Return every constant that the run's energy is computed with: those of the energy table, then the others."""
     keys = machine_keys()
     found = []
     for name in (*(key for key in keys if key.startswith("energy.")), *OTHER_CONSTANTS):
@@ -156,7 +156,7 @@ def constants(run: Run) -> tuple[Constant, ...]:
 
 
 def to_dict(report: EnergyReport) -> dict[str, Any]:
-    """The JSON contract: plain values; keys that a run's JSON has too mean the same."""
+    """Return the report for JSON, as plain values; keys that a run's JSON also has mean the same there."""
     total = report.joules_per_step
     return {
         "schema": SCHEMA,
@@ -188,7 +188,7 @@ def to_dict(report: EnergyReport) -> dict[str, Any]:
 
 
 def energy_csv(runs: Iterable[Run]) -> str:
-    """Print the energy of every layer and phase of the runs as CSV: what was run, the row, joules by component."""
+    """Return CSV text with a row for each layer and phase of each run: columns `CSV_CASE`, then `CSV_ROW`."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*CSV_CASE, *CSV_ROW))
@@ -199,17 +199,18 @@ def energy_csv(runs: Iterable[Run]) -> str:
 
 
 def share(part: float, whole: float) -> float:
-    """A part of a whole, from 0 to 1; no part of nothing."""
+    """Return ``part`` over ``whole``, 0 if ``whole`` is 0."""
     return part / whole if whole else 0.0
 
 
 def _parts(energy: EnergyJoules, total: float) -> dict[str, float]:
+    """Return for JSON the joules of an item, their share of ``total``, and the joules by component."""
     by_component = {f"{part}_joules": joules for part, joules in asdict(energy).items()}
     return {"joules": energy.total, "share": share(energy.total, total), **by_component}
 
 
 def _grouped(rows: Iterable[LayerRow], key: Callable[[LayerRow], str]) -> dict[str, list[LayerRow]]:
-    """Rows by key, in the order in which the keys first come."""
+    """Group rows by key, in the order in which the keys first occur."""
     groups: dict[str, list[LayerRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -217,17 +218,19 @@ def _grouped(rows: Iterable[LayerRow], key: Callable[[LayerRow], str]) -> dict[s
 
 
 def _sum(rows: Iterable[LayerRow]) -> EnergyJoules:
-    """The energy of several rows, by component."""
+    """Return the energy of several rows, by component."""
     listed = list(rows)
     return EnergyJoules(**{part: fsum(getattr(row, f"energy_{part}_joules") for row in listed) for part in COMPONENTS})
 
 
 def _layer(name: str, rows: Sequence[LayerRow]) -> LayerEnergy:
+    """Sum the rows of a layer, by component and by phase."""
     phases = {phase: fsum(row.energy_joules for row in rows if row.phase == phase) for phase in Phase}
     return LayerEnergy(name=name, kind=rows[0].kind, energy=_sum(rows), phases=phases)
 
 
 def _check(report: EnergyReport) -> None:
+    """Raise `InvariantError` if a sum of `_sums` differs by more than rounding from what it must be."""
     for what, found, expected in _sums(report):
         if not isclose(found, expected, rel_tol=ROUNDING, abs_tol=0.0):
             where = f"{report.workload}, {report.schedule}, {report.engine} engine"
@@ -235,7 +238,7 @@ def _check(report: EnergyReport) -> None:
 
 
 def _sums(report: EnergyReport) -> Iterator[tuple[str, float, float]]:
-    """Everything that must add up: what it is, what it comes to, and what it must come to."""
+    """Yield (description, sum, expected sum) in joules for everything that must add up."""
     for part, joules in asdict(report.energy).items():
         yield f"{part} energy of the phases", fsum(getattr(each.energy, part) for each in report.phases), joules
         yield f"{part} energy of the layers", fsum(getattr(each.energy, part) for each in report.layers), joules

@@ -1,6 +1,7 @@
-"""Laws that every result obeys, checked after every run.  A violation is our fault and stops the report.
+"""Invariants of every result, checked after every run: a violation is a bug of the simulator and raises an error.
 
-Some are about totals, and hold for every design point of a sweep; the others about rows.
+`TOTALS_INVARIANTS` need only totals, so that every design point of a sweep is checked; `ROWS_INVARIANTS` need the rows
+of a run too.  A check returns what is wrong, or None.
 """
 
 from __future__ import annotations
@@ -8,29 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from wavecore.errors import InvariantError
-from wavecore.hardware.specs import Accelerator
+from wavecore.hardware.specs import Accelerator, UnitKind
 from wavecore.results.run import Run, Totals
 from wavecore.training.operations import TensorClass
 
 Traffic = Mapping[tuple[TensorClass, bool], int]
+"""DRAM bytes by class and whether they are written."""
 
 
-def _bytes_match_the_oracle(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+def _dram_bytes_match_the_plan(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     for kind in TensorClass:
-        expected = oracle.get((kind, False), 0) + oracle.get((kind, True), 0)
+        expected = planned.get((kind, False), 0) + planned.get((kind, True), 0)
         moved = getattr(totals.dram_bytes, kind)
         if moved != expected:
             return f"{moved} bytes of {kind} moved, and the plan says {expected}"
     return None
 
 
-def _shares_are_shares(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+def _shares_lie_between_0_and_1(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     if not 0 <= totals.array_occupancy <= 1 or not 0 <= totals.array_utilization <= 1:
         return f"array occupancy {totals.array_occupancy}, utilization {totals.array_utilization}"
     return None
 
 
-def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     array = accelerator.array
     compute = (totals.macs - totals.skipped_macs) / (array.rows * array.columns * accelerator.chip.cores)
     seconds = totals.dram_bytes.total / accelerator.memory.bandwidth_bytes_per_second
@@ -38,13 +40,13 @@ def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, orac
     return f"{totals.step_cycles} cycles, and the roofline is {bound:.0f}" if totals.step_cycles < bound else None
 
 
-def _buffer_holds(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+def _buffer_holds_its_peak(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     size = accelerator.core.global_buffer_bytes
     peak = totals.global_buffer_bytes.peak
     return f"{peak} bytes in a buffer of {size}" if peak > size else None
 
 
-def _energy_is_there(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> str | None:
+def _every_component_has_energy(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     energy, table = totals.energy_joules, accelerator.energy
     constants = {
         "array": table.mac_joules,
@@ -61,7 +63,7 @@ def _energy_is_there(totals: Totals, accelerator: Accelerator, oracle: Traffic) 
     return None
 
 
-def _rows_add_up(run: Run) -> str | None:
+def _rows_add_up(run: Run, accelerator: Accelerator) -> str | None:
     sums = {
         "step_cycles": (sum(row.cycles for row in run.rows), run.step_cycles),
         "macs": (sum(row.macs for row in run.rows), run.macs),
@@ -74,44 +76,45 @@ def _rows_add_up(run: Run) -> str | None:
     return wrong[0] if wrong else None
 
 
-def _vector_unit_is_not_overworked(run: Run) -> str | None:
+def _vector_units_have_time(run: Run, accelerator: Accelerator) -> str | None:
     vector = sum(row.vector_busy_cycles for row in run.rows)
-    return f"the vector unit worked {vector} of {run.step_cycles} cycles" if vector > run.step_cycles else None
+    cycles = run.step_cycles * sum(unit.kind is UnitKind.VECTOR for unit in accelerator.units)
+    return f"the vector unit worked {vector} of {cycles} cycles" if vector > cycles else None
 
 
-def _energy_of_rows_adds_up(run: Run) -> str | None:
+def _energy_of_rows_adds_up(run: Run, accelerator: Accelerator) -> str | None:
     rows, total = sum(row.energy_joules for row in run.rows), run.energy_joules.total
     return None if abs(rows - total) <= 1e-9 * total else f"rows have {rows} J of {total} J"
 
 
 TOTALS_INVARIANTS: dict[str, Callable[[Totals, Accelerator, Traffic], str | None]] = {
-    "DRAM bytes equal the plan's": _bytes_match_the_oracle,
-    "shares lie between 0 and 1": _shares_are_shares,
+    "DRAM bytes equal the plan's": _dram_bytes_match_the_plan,
+    "shares lie between 0 and 1": _shares_lie_between_0_and_1,
     "nothing is faster than its roofline": _not_faster_than_the_roofline,
-    "the global buffer holds what is in it": _buffer_holds,
-    "every component of energy is counted": _energy_is_there,
+    "the global buffer holds what is in it": _buffer_holds_its_peak,
+    "every component of energy is counted": _every_component_has_energy,
 }
-ROWS_INVARIANTS: dict[str, Callable[[Run], str | None]] = {
+ROWS_INVARIANTS: dict[str, Callable[[Run, Accelerator], str | None]] = {
     "rows add up to the totals": _rows_add_up,
-    "no unit works more than there is time": _vector_unit_is_not_overworked,
+    "no unit works more than there is time": _vector_units_have_time,
     "the energy of the rows adds up": _energy_of_rows_adds_up,
 }
 
 
-def check_totals(totals: Totals, accelerator: Accelerator, oracle: Traffic) -> None:
-    """Raise InvariantError if ``totals`` break a law; ``oracle`` are the plan's DRAM bytes."""
-    for law, holds in TOTALS_INVARIANTS.items():
-        _require(law, holds(totals, accelerator, oracle), totals)
+def check_totals(totals: Totals, accelerator: Accelerator, planned: Traffic) -> None:
+    """Raise InvariantError if ``totals`` violate an invariant; ``planned`` are the plan's DRAM bytes."""
+    for invariant, check in TOTALS_INVARIANTS.items():
+        _require(invariant, check(totals, accelerator, planned), totals)
 
 
-def check_run(run: Run, accelerator: Accelerator, oracle: Traffic) -> None:
-    """Raise InvariantError if ``run`` breaks a law; ``oracle`` are the plan's DRAM bytes."""
-    check_totals(run, accelerator, oracle)
-    for law, holds in ROWS_INVARIANTS.items():
-        _require(law, holds(run), run)
+def check_run(run: Run, accelerator: Accelerator, planned: Traffic) -> None:
+    """Raise InvariantError if ``run`` violates an invariant; ``planned`` are the plan's DRAM bytes."""
+    check_totals(run, accelerator, planned)
+    for invariant, check in ROWS_INVARIANTS.items():
+        _require(invariant, check(run, accelerator), run)
 
 
-def _require(law: str, wrong: str | None, totals: Totals) -> None:
+def _require(invariant: str, wrong: str | None, totals: Totals) -> None:
     if wrong is not None:
         where = f"{totals.workload}, {totals.schedule}, {totals.engine} engine"
-        raise InvariantError(where, f"{law}: {wrong}", "a report of this as a bug")
+        raise InvariantError(where, f"{invariant}: {wrong}", "a report of this as a bug")

@@ -1,8 +1,8 @@
-"""What every figure means: one definition, formula and unit for each key of JSON and each table's column.
+"""The definition, formula and unit of every figure: each key of JSON and each column of a table.
 
 A formula is arithmetic over other metrics of the same run and over the accelerator's fields, named as in
-``--set`` and taken in base units (bytes, cycles, hertz, joules, watts); tests evaluate it.  Where a figure is
-counted and not computed, its definition says what is counted.
+``--set`` and taken in base units (bytes, cycles, hertz, joules, watts); tests evaluate it.  A figure without a formula
+is counted, as its definition says.  Counters are defined in `program.counters`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from wavecore.errors import NameLookupError, nearest
+from wavecore.program.counters import COUNTERS
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure: its dotted ``name`` in JSON, its ``title`` in tables, its ``unit`` ("" for text)."""
+    """A metric: its dotted ``name`` in JSON, its ``title`` in tables, its ``unit`` ("" for text and plain counts)."""
 
     name: str
     title: str
@@ -25,40 +26,51 @@ class Metric:
     formula: str = ""
 
 
+def _total_metrics(*counters: str) -> tuple[Metric, ...]:
+    """Return the metrics of counters over the step: the sums of their rows."""
+    found = []
+    for name in counters:
+        counter = COUNTERS[name]
+        assert counter.total is not None and counter.row is not None
+        key, title, definition = counter.total.key, counter.total.title, counter.total.definition
+        found.append(Metric(key, title, counter.unit, definition, f"sum(layers.{counter.row.key})"))
+    return tuple(found)
+
+
+def _row_metrics(*counters: str) -> tuple[Metric, ...]:
+    """Return the metrics of counters for each layer and phase."""
+    found = []
+    for name in counters:
+        counter = COUNTERS[name]
+        assert counter.row is not None
+        found.append(Metric(f"layers.{counter.row.key}", counter.row.title, counter.unit, counter.row.definition))
+    return tuple(found)
+
+
+_MACS = ("macs", "effectual_macs", "gated_macs", "skipped_macs")
+_BUFFER = ("buffer_read_bytes", "buffer_write_bytes")
+
 _RUN = (
     Metric("schema", "schema", "", "Name and version of the JSON layout."),
     Metric("workload", "workload", "", "The network that is trained."),
-    Metric("schedule", "schedule", "", "The policy, or the plan, that was run."),
-    Metric("accelerator", "accelerator", "", "Name of the simulated machine."),
-    Metric("memory", "memory", "", "Name of its DRAM."),
-    Metric("engine", "engine", "", "What timed the run: event (simulated) or analytic (closed form)."),
+    Metric("schedule", "schedule", "", "The schedule, or the plan, that was run."),
+    Metric("accelerator", "accelerator", "", "Name of the simulated accelerator."),
+    Metric("memory", "memory", "", "Name of the accelerator's DRAM."),
+    Metric("engine", "engine", "", "The engine that timed the run: event (simulated) or analytic (closed form)."),
     Metric("batch", "batch", "samples", "Mini-batch of one step, over all cores."),
     Metric("step_cycles", "cycles", "cycles",
            "Core clock cycles of one training step.",
            "sum(layers.cycles)"),
     Metric("step_seconds", "step time", "s", "Time of one training step.", "step_cycles / chip.clock"),
     Metric("samples_per_second", "throughput", "samples/s", "Training throughput.", "batch / step_seconds"),
-    Metric("macs", "MACs", "MACs",
-           "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; no "
-           "padding, no inserted zeros.",
-           "sum(layers.macs)"),
-    Metric("effectual_macs", "with no zero", "MACs",
-           "Of these, those of which neither operand is zero: the bound of an ideal machine that skips every zero.  "
-           "Densities of two operands are taken to be independent.",
-           "sum(layers.effectual_macs)"),
-    Metric("gated_macs", "gated", "MACs",
-           "Of these, those with a zero operand whose multipliers rest (sparsity.gating): they take time and no "
-           "energy but that of the registers.",
-           "sum(layers.gated_macs)"),
-    Metric("skipped_macs", "skipped", "MACs",
-           "Of these, those left out because the array's tile of weights is all zero (sparsity.tile_skipping).",
-           "sum(layers.skipped_macs)"),
+    *_total_metrics(*_MACS),
     Metric("group_count", "groups", "", "Layer groups of the plan."),
     Metric("array_utilization", "array utilization", "share",
-           "Useful multiply-accumulates over what all arrays could have done in the step.",
+           "Multiply-accumulates done (macs without skipped_macs) over those that all arrays could have done in the "
+           "cycles of the step.",
            "(macs - skipped_macs) / (step_cycles * array.rows * array.columns * chip.cores)"),
     Metric("array_occupancy", "array occupancy", "share",
-           "Share of the step in which the array is not idle (loading weights, streaming or draining), "
+           "Share of the step in which the array is busy: it loads weights, streams operands or drains results; "
            "mean over cores."),
 )  # fmt: skip
 
@@ -69,7 +81,7 @@ _DRAM = (
     Metric("dram_bytes.read", "read", "bytes", "Bytes read from DRAM.", "sum(layers.dram_read_bytes)"),
     Metric("dram_bytes.write", "write", "bytes", "Bytes written to DRAM.", "sum(layers.dram_write_bytes)"),
     Metric("dram_bytes.weight", "weights", "bytes",
-           "DRAM bytes of fp16 weights that forward and backward read.",
+           "DRAM bytes of fp16 weights, which forward and backward read.",
            "sum(layers.dram_weight_bytes)"),
     Metric("dram_bytes.activation", "activations", "bytes",
            "DRAM bytes of activations: between layers and saved for backward.",
@@ -77,25 +89,20 @@ _DRAM = (
     Metric("dram_bytes.gradient", "gradients", "bytes", "DRAM bytes of gradients of activations.",
            "sum(layers.dram_gradient_bytes)"),
     Metric("dram_bytes.weight_gradient", "weight gradients", "bytes",
-           "DRAM bytes of fp32 weight gradients in backward: written once, and read and written again for the "
-           "partial sums of every further iteration.",
+           "DRAM bytes of fp32 weight gradients in backward: written once; where the partial sum is not held on chip, "
+           "every iteration writes it, and every iteration but the first reads it.",
            "sum(layers.dram_weight_gradient_bytes)"),
     Metric("dram_bytes.mask", "masks and indices", "bytes",
            "DRAM bytes of ReLU masks (1 bit) and pooling indices.",
            "sum(layers.dram_mask_bytes)"),
     Metric("dram_bytes.optimizer", "optimizer", "bytes",
-           "DRAM bytes of the update, once a step: every core's gradients, fp32 master weights and momentum, "
+           "DRAM bytes of the update, once per step: every core's gradients, fp32 master weights and momentum, "
            "and the new fp16 weights.",
            "sum(layers.dram_optimizer_bytes)"),
 )  # fmt: skip
 
 _BUFFER_AND_STALLS = (
-    Metric("global_buffer_bytes.read", "global buffer reads", "bytes",
-           "Bytes read from the global buffers, all cores.",
-           "sum(layers.global_buffer_read_bytes)"),
-    Metric("global_buffer_bytes.write", "global buffer writes", "bytes",
-           "Bytes written to the global buffers, all cores.",
-           "sum(layers.global_buffer_write_bytes)"),
+    *_total_metrics(*_BUFFER),
     Metric("global_buffer_bytes.peak", "global buffer peak", "bytes",
            "Largest occupancy of any core's global buffer at any time of the step; at most "
            "core.global_buffer."),
@@ -104,8 +111,8 @@ _BUFFER_AND_STALLS = (
     Metric("stall_cycles.vector", "waits for vector unit", "cycles",
            "Cycles in which the array waits for the vector unit, mean over cores."),
     Metric("stall_cycles.dependency", "waits for results", "cycles",
-           "Cycles in which the array waits for anything else: other results, buffer space, the end of "
-           "the step."),
+           "Cycles in which the array waits for anything else: results of other commands, buffer space, the end of "
+           "the step; mean over cores."),
 )  # fmt: skip
 
 _ENERGY = (
@@ -115,21 +122,21 @@ _ENERGY = (
            "energy_joules.vector + energy_joules.dram + energy_joules.interconnect + "
            "energy_joules.static"),
     Metric("energy_joules.array", "arrays", "J",
-           "Multiply-accumulates x energy.mac, and bytes shifted through PE registers x "
-           "energy.register."),
+           "Multiply-accumulates that are neither gated nor skipped, times energy.mac, plus bytes shifted through PE "
+           "registers, times energy.register."),
     Metric("energy_joules.local_buffer", "local buffers", "J",
-           "Bytes in and out of buffers A, B and C x energy.local_buffer."),
+           "Bytes read from and written to the local buffers A, B and C, times energy.local_buffer."),
     Metric("energy_joules.global_buffer", "global buffers", "J",
-           "Bytes in and out of the global buffers.",
+           "Bytes read from and written to the global buffers, times energy.global_buffer.",
            "(global_buffer_bytes.read + global_buffer_bytes.write) * energy.global_buffer"),
     Metric("energy_joules.vector", "vector units", "J",
-           "Lane-operations of the vector units.",
+           "Lane-operations of the vector units, times energy.vector_operation.",
            "sum(layers.vector_operations) * energy.vector_operation"),
     Metric("energy_joules.dram", "DRAM", "J",
-           "DRAM transfers, and its background power over the step.",
+           "Bits to and from DRAM times memory.energy, plus memory.background over the time of the step.",
            "dram_bytes.total * 8 * memory.energy + memory.background * step_seconds"),
     Metric("energy_joules.interconnect", "interconnect", "J",
-           "Bits of weight gradients that cross from core to core x energy.interconnect."),
+           "Bits of weight gradients that pass from core to core, times energy.interconnect."),
     Metric("energy_joules.static", "leakage", "J",
            "Static power of cores and global buffers over the step.",
            "chip.cores * (energy.static_per_core + energy.static_per_global_buffer_byte * "
@@ -139,91 +146,64 @@ _ENERGY = (
 _GROUPS = (
     Metric("groups.layers", "layers", "", "Layers of the group, in order."),
     Metric("groups.sub_batch", "sub-batch", "samples",
-           "Samples that pass through the group at a time, on one core."),
+           "Samples that pass through the layers of the group together, on one core."),
     Metric("groups.iterations", "iterations", "",
-           "Sub-batches that cover a core's samples, the last maybe smaller."),
+           "Number of sub-batches into which the samples of a core are cut; the last may be smaller."),
 )  # fmt: skip
 
 _PACKED = (
     Metric("packed.tensor", "tensor", "", "A tensor that is compressed in DRAM (sparsity.compression)."),
-    Metric("packed.traffic_class", "class", "", "What it is."),
-    Metric("packed.encoding", "encoding", "", "The smallest: bitmask, run_length or csr."),
-    Metric("packed.dense_bytes", "dense", "bytes", "Its bytes on chip: of a sample, or of all weights of a layer."),
+    Metric("packed.traffic_class", "class", "", "The class of its DRAM traffic, as in dram_bytes: weight, activation, "
+           "..."),
+    Metric("packed.encoding", "encoding", "", "The encoding that makes it smallest: bitmask, run_length or csr."),
+    Metric("packed.dense_bytes", "dense", "bytes", "Its bytes on chip: per sample, or of all weights of a layer."),
     Metric("packed.packed_bytes", "packed", "bytes",
-           "Its bytes in DRAM: counted where the profile has a mask, else expected from its density."),
+           "Its bytes in DRAM: counted if the sparsity profile has a mask of it, else expected from its density."),
 )  # fmt: skip
 
 _LAYERS = (
     Metric("layers.name", "layer", "", "Name of the layer."),
     Metric("layers.kind", "kind", "", "What the layer computes."),
     Metric("layers.fused", "fused", "", "Elementwise layers that run in the same pass."),
-    Metric("layers.phase", "phase", "", "forward, data_gradient, weight_gradient or update."),
+    Metric("layers.phase", "phase", "", "Phase of the row: forward, data_gradient, weight_gradient or update."),
     Metric("layers.cycles", "cycles", "cycles",
-           "By how much the completion of this layer and phase moved the end of the step; overlapped "
+           "Cycles by which the completion of this layer and phase moved the end of the step, so that overlapped "
            "work counts once."),
     Metric("layers.array_busy_cycles", "array busy", "cycles",
            "Cycles in which the array works for this row, mean over cores."),
     Metric("layers.vector_busy_cycles", "vector busy", "cycles",
            "Cycles in which the vector unit works for this row, mean over cores."),
-    Metric("layers.macs", "MACs", "MACs", "Multiply-accumulates of this row, all cores."),
-    Metric("layers.effectual_macs", "with no zero", "MACs", "Those of them of which neither operand is zero."),
-    Metric("layers.gated_macs", "gated", "MACs", "Those of them whose multipliers rest."),
-    Metric("layers.skipped_macs", "skipped", "MACs", "Those of them that are left out with their tiles."),
-    Metric("layers.vector_operations", "vector operations", "operations",
-           "Lane-operations of the vector units, all cores."),
+    *_row_metrics(*_MACS, "vector_operations"),
     Metric("layers.dram_read_bytes", "DRAM read", "bytes",
            "Bytes that this row reads from DRAM, all cores."),
     Metric("layers.dram_write_bytes", "DRAM write", "bytes",
            "Bytes that this row writes to DRAM, all cores."),
-    Metric("layers.dram_weight_bytes", "DRAM weights", "bytes",
-           "DRAM bytes of weights that this row moves: a part of dram_bytes.weight."),
-    Metric("layers.dram_activation_bytes", "DRAM activations", "bytes",
-           "DRAM bytes of activations that this row moves: a part of dram_bytes.activation."),
-    Metric("layers.dram_gradient_bytes", "DRAM gradients", "bytes",
-           "DRAM bytes of gradients that this row moves: a part of dram_bytes.gradient."),
-    Metric("layers.dram_weight_gradient_bytes", "DRAM weight gradients", "bytes",
-           "DRAM bytes of weight gradients that this row moves: a part of dram_bytes.weight_gradient."),
-    Metric("layers.dram_mask_bytes", "DRAM masks and indices", "bytes",
-           "DRAM bytes of masks and indices that this row moves: a part of dram_bytes.mask."),
-    Metric("layers.dram_optimizer_bytes", "DRAM optimizer", "bytes",
-           "DRAM bytes of the update that this row moves: a part of dram_bytes.optimizer."),
-    Metric("layers.global_buffer_read_bytes", "buffer read", "bytes",
-           "Bytes that this row reads from the global buffers."),
-    Metric("layers.global_buffer_write_bytes", "buffer write", "bytes",
-           "Bytes that this row writes to the global buffers."),
+    *(Metric(f"layers.dram_{metric.name.removeprefix('dram_bytes.')}_bytes", f"DRAM {metric.title}", "bytes",
+             f"The part of {metric.name} that this row moves.")
+      for metric in _DRAM[3:]),
+    *_row_metrics(*_BUFFER),
     Metric("layers.energy_joules", "energy", "J",
            "Energy of this row: its counted events, and static power over its cycles."),
-    Metric("layers.energy_array_joules", "energy of arrays", "J",
-           "Energy of this row in one component: a part of energy_joules.array."),
-    Metric("layers.energy_local_buffer_joules", "energy of local buffers", "J",
-           "Energy of this row in one component: a part of energy_joules.local_buffer."),
-    Metric("layers.energy_global_buffer_joules", "energy of global buffers", "J",
-           "Energy of this row in one component: a part of energy_joules.global_buffer."),
-    Metric("layers.energy_vector_joules", "energy of vector units", "J",
-           "Energy of this row in one component: a part of energy_joules.vector."),
-    Metric("layers.energy_dram_joules", "energy of DRAM", "J",
-           "Energy of this row in one component: a part of energy_joules.dram."),
-    Metric("layers.energy_interconnect_joules", "energy of interconnect", "J",
-           "Energy of this row in one component: a part of energy_joules.interconnect."),
-    Metric("layers.energy_static_joules", "energy of leakage", "J",
-           "Energy of this row in one component: a part of energy_joules.static."),
+    *(Metric(f"layers.energy_{metric.name.removeprefix('energy_joules.')}_joules", f"energy of {metric.title}", "J",
+             f"The part of {metric.name} that is this row's.")
+      for metric in _ENERGY[1:]),
 )  # fmt: skip
 
 _MANIFEST = (
     Metric("manifest.version", "version", "", "Version of wavecore that made the run."),
     Metric("manifest.hashes", "hashes", "",
-           "SHA-256 of the workload, the plan and the accelerator, each as a whole."),
+           "SHA-256 of the workload, of the plan and of the accelerator."),
     Metric("manifest.sources", "sources", "", "Where every value of the accelerator comes from."),
-    Metric("manifest.machine", "machine", "", "The accelerator, every field in its base unit."),
-    Metric("manifest.settings", "settings", "", "What the run was asked for."),
-    Metric("manifest.events", "events", "", "Events that the engine processed."),
+    Metric("manifest.machine", "machine", "", "The accelerator: every field, in its base unit."),
+    Metric("manifest.settings", "settings", "", "The options that the run was given."),
+    Metric("manifest.events", "events", "", "Number of events that the engine processed."),
     Metric("manifest.seconds_to_simulate", "simulated in", "s",
-           "Wall-clock time of the simulation itself; the one figure that varies."),
+           "Wall-clock time of the simulation itself; the only figure that differs between equal runs."),
 )  # fmt: skip
 
 _COMPARE = (
     Metric("compare.speedup", "speed-up", "ratio",
-           "Step time of the first schedule over this one's; above 1 is faster."),
+           "Step time of the first schedule over that of this one; above 1 means that this one is faster."),
     Metric("compare.dram_ratio", "of first", "ratio", "DRAM traffic over that of the first schedule."),
     Metric("compare.energy_ratio", "of first", "ratio", "Energy over that of the first schedule."),
 )  # fmt: skip
@@ -231,23 +211,24 @@ _COMPARE = (
 _COMPONENT_TITLES = {metric.name.removeprefix("energy_joules."): metric.title for metric in _ENERGY[1:]}
 
 _ENERGY_REPORT = (
-    Metric("energy.joules_per_step", "energy a step", "J",
+    Metric("energy.joules_per_step", "energy per step", "J",
            "Energy of one training step, all cores and DRAM: energy_joules.total of the run.",
            "sum(energy.components.joules)"),
-    Metric("energy.joules_per_sample", "energy a sample", "J",
+    Metric("energy.joules_per_sample", "energy per sample", "J",
            "Energy of a step over the samples of its mini-batch.",
            "energy.joules_per_step / batch"),
-    Metric("energy.joules_per_epoch", "energy an epoch", "J",
-           "Energy of training on every sample of the data set once, each as in this step.",
+    Metric("energy.joules_per_epoch", "energy per epoch", "J",
+           "Energy of training on every sample of the data set once, each at the energy per sample of this step.",
            "energy.joules_per_sample * energy.epoch_samples"),
-    Metric("energy.epoch_samples", "samples of an epoch", "samples",
-           "Samples of the data set: as given, or ImageNet's for a network with its 1000 classes, or unknown."),
+    Metric("energy.epoch_samples", "samples per epoch", "samples",
+           "Samples of the data set: as given by --epoch-samples, else ImageNet's for a network with its 1000 "
+           "classes, else unknown (null)."),
     Metric("energy.epoch_source", "source", "", "Where the number of samples comes from."),
     Metric("energy.average_watts", "average power", "W",
            "Energy of a step over its time, all cores and DRAM.",
            "energy.joules_per_step / step_seconds"),
     Metric("energy.energy_delay_joule_seconds", "energy-delay product", "J s",
-           "Energy of a step times its time: what is left when one is bought with the other.",
+           "Energy of a step times its time.",
            "energy.joules_per_step * step_seconds"),
     Metric("energy.components.component", "component", "", "Part of the machine, as in energy_joules."),
     Metric("energy.components.joules", "energy", "J", "Energy of the component over the step."),
@@ -264,17 +245,18 @@ _ENERGY_REPORT = (
     *(Metric(f"energy.{rows}.{part}_joules", title, "J", f"Energy of the {rows[:-1]} in this component.")
       for rows in ("phases", "layers") for part, title in _COMPONENT_TITLES.items()),
     Metric("energy.constants.name", "constant", "", "A field of the accelerator that energy depends on, as in --set."),
-    Metric("energy.constants.value", "value", "", "Its value, in its base unit."),
-    Metric("energy.constants.unit", "unit", "", "That unit."),
-    Metric("energy.constants.source", "source", "", "Where its value comes from."),
+    Metric("energy.constants.value", "value", "", "Value of the constant, in its base unit."),
+    Metric("energy.constants.unit", "unit", "", "Base unit of the constant."),
+    Metric("energy.constants.source", "source", "", "Where the value of the constant comes from."),
 )  # fmt: skip
 
 _PLAN = (
     Metric("plan.kept_forward", "kept forward", "",
-           "Tensors that stay in the global buffer between layers, forward."),
+           "Number of tensors that stay in the global buffer between layers in forward."),
     Metric("plan.kept_backward", "kept backward", "",
-           "Tensors that stay in the global buffer between layers, backward."),
-    Metric("plan.held", "held", "", "Weights and weight gradients that stay on chip over all iterations."),
+           "Number of tensors that stay in the global buffer between layers in backward."),
+    Metric("plan.held", "held", "",
+           "Number of weights and weight gradients that stay on chip over all iterations of the group."),
 )  # fmt: skip
 
 _FOOTPRINTS = (
@@ -284,38 +266,42 @@ _FOOTPRINTS = (
     Metric("footprints.direction", "direction", "", "forward or backward."),
     Metric("footprints.sub_batch", "sub-batch", "samples", "The group's sub-batch: groups.sub_batch."),
     Metric("footprints.sample_bytes", "inputs and outputs", "bytes",
-           "What the layer reads and writes of one sample, on chip or not, in the operation that takes most."),
+           "Bytes per sample that the layer reads and writes, on chip or in DRAM, in its largest operation."),
     Metric("footprints.kept_bytes", "kept", "bytes",
-           "What the plan has in the global buffer of one sample while the layer runs, for it or for others."),
+           "Bytes per sample that the plan keeps in the global buffer while the layer runs, for it or for other "
+           "layers."),
     Metric("footprints.used_bytes", "taken", "bytes",
-           "What is taken of the global buffer at the sub-batch: what is kept, what is staged, and weights that "
-           "are held; at most core.global_buffer."),
+           "Bytes of the global buffer in use at the group's sub-batch: tensors that are kept, data staged for DRAM, "
+           "and weights and weight gradients that are held; at most core.global_buffer."),
 )  # fmt: skip
 
 _GEMM = (
-    Metric("gemm.m", "M", "", "Rows of the streamed operand and of the product."),
-    Metric("gemm.k", "K", "", "Columns of the streamed operand, rows of the stationary one."),
-    Metric("gemm.n", "N", "", "Columns of the stationary operand and of the product."),
+    Metric("gemm.m", "M", "", "Rows of the left operand and of the product."),
+    Metric("gemm.k", "K", "", "Columns of the left operand, rows of the right one."),
+    Metric("gemm.n", "N", "", "Columns of the right operand and of the product."),
     Metric("gemm.macs", "MACs", "MACs", "Multiply-accumulates of the product.", "gemm.m * gemm.k * gemm.n"),
-    Metric("gemm.waves", "waves", "", "Tiles of the streamed operand that pass the array."),
+    Metric("gemm.waves", "waves", "",
+           "Passes of the array: each multiplies one tile of the left operand by one of the right operand."),
     Metric("gemm.output_tiles", "output tiles", "",
-           "Tiles of the product, each accumulated over its waves."),
+           "Tiles of the product, each the sum of its waves' results."),
     Metric("gemm.cycles", "cycles", "cycles",
-           "From the first weight row into an idle array to the last output.",
+           "From the first entry into an idle array to the last output.",
            "gemm.fill_cycles + gemm.stream_cycles + gemm.weight_gap_cycles + gemm.drain_cycles"),
-    Metric("gemm.fill_cycles", "fill", "cycles", "Loading the first weights into an idle array."),
+    Metric("gemm.fill_cycles", "fill", "cycles",
+           "Loading the first tile that stays, of weights in a forward pass, into an idle array."),
     Metric("gemm.stream_cycles", "stream", "cycles",
-           "One cycle for each row of the streamed operand in every wave."),
+           "One cycle for each row or column that streams through the array in every wave."),
     Metric("gemm.weight_gap_cycles", "weight-load gap", "cycles",
-           "What streaming waits for weights between waves."),
-    Metric("gemm.drain_cycles", "drain", "cycles", "From the last operand row's entry to the last output."),
+           "What streaming waits between waves until the next tile that stays is loaded."),
+    Metric("gemm.drain_cycles", "drain", "cycles",
+           "From the entry of the last row or column that streams to the last output."),
     Metric("gemm.first_output_cycle", "first output", "cycle",
-           "When the first finished element leaves the array, from 0."),
+           "Cycle in which the first finished element leaves the array, counted from 0."),
     Metric("gemm.last_output_cycle", "last output", "cycle",
-           "When the last element leaves the array, from 0.",
+           "Cycle in which the last element leaves the array, counted from 0.",
            "gemm.cycles - 1"),
     Metric("gemm.utilization", "utilization", "share",
-           "Useful multiply-accumulates over all that the array could have done.",
+           "Multiply-accumulates of the product over those that the array could have done in these cycles.",
            "gemm.macs / (gemm.cycles * array.rows * array.columns)"),
     Metric("gemm.seconds", "time", "s", "Time of the product on one core.", "gemm.cycles / chip.clock"),
 )  # fmt: skip
@@ -325,14 +311,14 @@ _SCALESIM = (
     Metric("scalesim.macs", "MACs", "MACs",
            "Multiply-accumulates that SCALE-Sim counts for the layer, batch 1."),
     Metric("scalesim.scalesim_cycles", "SCALE-Sim", "cycles",
-           "SCALE-Sim 3.0.0's compute cycles: every fold of the array takes the time of a full one, and "
-           "none overlap."),
+           "SCALE-Sim 3.0.0's compute cycles: every fold takes the time of a fold that fills the array, and folds do "
+           "not overlap."),
     Metric("scalesim.wavecore_cycles", "wavecore", "cycles",
-           "The same GEMM on wavecore's weight-stationary array, whatever the dataflow of SCALE-Sim."),
+           "The same GEMM on the accelerator's array in its own dataflow, whatever that of SCALE-Sim is."),
     Metric("scalesim.difference_cycles", "difference", "cycles",
-           "What SCALE-Sim's figure has more than wavecore's.",
+           "SCALE-Sim's cycles minus wavecore's.",
            "scalesim.scalesim_cycles - scalesim.wavecore_cycles"),
-    Metric("scalesim.explanation", "why", "", "The terms that one counts and the other does not."),
+    Metric("scalesim.explanation", "why", "", "The terms that only one of the two counts."),
 )  # fmt: skip
 
 
@@ -341,16 +327,16 @@ def _by_name(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
 
 
 RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_GROUPS, *_LAYERS, *_PACKED, *_MANIFEST))
-"""Every key of a run's JSON, by its dotted name; a list's items share theirs (``layers.cycles``)."""
+"""Every key of a run's JSON, by its dotted name; all items of a list share one name (``layers.cycles``)."""
 
 METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_ENERGY_REPORT, *_PLAN, *_FOOTPRINTS, *_GEMM, *_SCALESIM))
 """Every metric, by name."""
 
 
 def explain(name: str) -> tuple[Metric, ...]:
-    """Return the metric called ``name``, or all of a section (``dram_bytes``), or all whose last part it is.
+    """Return the metric called ``name``, or all metrics of a section (``dram_bytes``), or all whose last part it is.
 
-    Raises `NameLookupError`, which offers the nearest names.
+    Raises `NameLookupError`, which offers the nearest names, if there are none.
     """
     exact = METRICS.get(name)
     if exact is not None:

@@ -1,4 +1,4 @@
-"""What a simulation says: typed, with units in every name, totals that are sums of rows, and a manifest.
+"""What a simulation returns: totals, a row for each layer and phase, and a manifest of how it was made.
 
 `metrics.METRICS` defines every figure; `to_dict` gives the JSON contract (schema ``wavecore.run/1``).
 """
@@ -35,13 +35,13 @@ class DramBytes:
 
     @property
     def total(self) -> int:
-        """Everything read and written."""
+        """Bytes read and written."""
         return self.read + self.write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BufferBytes:
-    """Global-buffer accesses of all cores, and the largest occupancy of any."""
+    """Bytes read from and written to the global buffers of all cores, and the largest occupancy of any."""
 
     read: int
     write: int
@@ -81,9 +81,9 @@ class PackedTensor:
 class LayerRow:
     """One layer in one phase, all cores together.
 
-    ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``; busy
-    cycles are means over the cores and overlap with those of other rows.  DRAM bytes are given by direction and,
-    once more, by class; energy in all and by component.
+    ``cycles`` is how far its completion moved the end of the step, so the rows add up to ``step_cycles``.  Busy
+    cycles are means over the cores, of all units of a kind, and overlap with those of other rows.  DRAM bytes are
+    given by direction and, once more, by class; energy in all and by component.
     """
 
     name: str
@@ -167,12 +167,16 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Totals):
-    """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase."""
+    """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase.
+
+    ``backward_groups`` are those of backward where it is cut differently, and then ``groups`` are forward's.
+    """
 
     groups: tuple[GroupSummary, ...]
     rows: tuple[LayerRow, ...]
     manifest: Manifest
     packed: tuple[PackedTensor, ...] = ()
+    backward_groups: tuple[GroupSummary, ...] = ()
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -189,14 +193,14 @@ class Run(Totals):
 
 
 def table(runs: Iterable[Totals]) -> pd.DataFrame:
-    """A DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
+    """Return a DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
     import pandas as pd
 
     return pd.DataFrame([_flat(run) for run in runs])
 
 
 def _flat(totals: Totals) -> dict[str, Any]:
-    """Totals by dotted name."""
+    """Return totals by dotted name."""
     flat: dict[str, Any] = {}
     for part in fields(Totals):
         value = getattr(totals, part.name)
@@ -210,7 +214,7 @@ def _flat(totals: Totals) -> dict[str, Any]:
 
 
 def to_dict(run: Run) -> dict[str, Any]:
-    """The JSON contract: plain values, keys as documented in DESIGN.md."""
+    """Return the JSON contract: plain values under the keys that docs/results.md documents."""
     plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
     return {
         "schema": SCHEMA,
@@ -220,6 +224,7 @@ def to_dict(run: Run) -> dict[str, Any]:
         "stall_cycles": asdict(run.stall_cycles),
         "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
         "groups": [asdict(group) for group in run.groups],
+        **({_BACKWARD: [asdict(group) for group in run.backward_groups]} if run.backward_groups else {}),
         "layers": [asdict(row) for row in run.rows],
         "packed": [asdict(tensor) for tensor in run.packed],
         "manifest": asdict(run.manifest),
@@ -236,6 +241,7 @@ def from_dict(value: object, where: str = "run") -> Run:
         raise InputError(where, "is not a run of wavecore", "a file that wavecore run --json has written")
     if value["schema"] != SCHEMA:
         raise InputError(where, f"is of schema {value['schema']!r}, not {SCHEMA!r}", AGAIN)
+    value = {_BACKWARD: [], **value}  # written only where backward is cut differently
     hints = types_of(Run)
     check_keys(value, {"schema": str} | {_KEYS.get(name, name): hint for name, hint in hints.items()}, where)
     parts = {name: value[_KEYS.get(name, name)] for name in hints}
@@ -249,7 +255,7 @@ def from_dict(value: object, where: str = "run") -> Run:
 
 
 def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
-    """Raise `InputError` for totals that the parts do not give: a file that was cut or edited."""
+    """Raise `InputError` for totals that are not the sums of their parts: a file that was cut or edited."""
     sums = {
         "group_count": (run.group_count, len(run.groups)),
         "step_cycles": (run.step_cycles, sum(row.cycles for row in run.rows)),
@@ -267,6 +273,7 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
 
 
 _KEYS = {"rows": "layers"}
+_BACKWARD = "backward_groups"
 _TOTALLED = ("dram_bytes", "energy_joules")
 _NESTED = {
     "dram_bytes",
@@ -274,6 +281,7 @@ _NESTED = {
     "stall_cycles",
     "energy_joules",
     "groups",
+    "backward_groups",
     "rows",
     "manifest",
     "packed",

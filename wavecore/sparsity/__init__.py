@@ -1,1 +1,1 @@
-"""Sparsity: profiles of pruned networks, what they change in a graph, and what an accelerator makes of them."""
+"""Sparsity profiles of pruned networks: files, changes to a network, and use of the zeros by a machine."""

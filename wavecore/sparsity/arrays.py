@@ -1,19 +1,19 @@
-"""Named arrays out of ``.npz`` and ``.safetensors`` files that nobody vouches for, and into ``.npz``.
+"""Read named arrays from untrusted ``.npz`` and ``.safetensors`` files, and write ``.npz`` files.
 
-Nothing is unpickled, nothing is read before its size is known to be true, and no more than `LARGEST_BYTES` are.
-https://github.com/huggingface/safetensors describes the second format: a length, a JSON header, and the bytes.
+Nothing is unpickled; sizes are checked against the file's, and at most `LARGEST_BYTES` are read.
+https://github.com/huggingface/safetensors describes the second format: a length, a JSON header, and the data.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from wavecore.common.files import staged_file
 from wavecore.errors import FileError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LARGEST_HEADER_BYTES = 16 << 20
 MOST_ARRAYS = 1 << 16
 MOST_DIMENSIONS = 8
 
-# Types of safetensors as unsigned integers of the same size: only zeros are looked for, and the sign bit is cut off.
+# Bits of the types of safetensors.  Elements are read as unsigned integers: only zeros matter, and the sign is ignored.
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
     "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64,
@@ -35,9 +35,10 @@ _BITS = {
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """Read the arrays of a file by its suffix; elements are true where they are not zero, else of any type.
+    """Read the arrays of a file in the format of its suffix.
 
-    Raises `FileError`, with one message, for a file that is missing, truncated, too large or not what it says.
+    Arrays of ``.npz`` have their own type; those of ``.safetensors`` are booleans, true for nonzero elements.  Raises
+    `FileError` for a file that is missing, truncated, too large or inconsistent.
     """
     if path.is_dir():
         raise FileError(str(path), "is a folder, not a file")
@@ -59,24 +60,20 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays, compressed, whole or not at all."""
+    """Write arrays, compressed, whole or not at all; `FileError` if they cannot be written."""
     import numpy as np
 
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with staged_file(path) as staged:
+        np.savez_compressed(staged, **arrays)  # type: ignore[arg-type]
 
 
 def check_size(path: Path, name: str, shape: tuple[int, ...], item_bytes: int, held_bytes: int) -> None:
-    """Raise `FileError` unless an array of this shape has just the bytes that the file holds of it."""
+    """Raise `FileError` unless an array of this shape takes exactly ``held_bytes``, its bytes in the file."""
     wrong = len(shape) > MOST_DIMENSIONS or any(not isinstance(size, int) or size < 0 for size in shape)
     if wrong or math.prod(shape) * item_bytes != held_bytes:
-        sizes = "x".join(map(str, shape[:MOST_DIMENSIONS])) or "a number"
-        what = f"{name[:60]!r} says that it is {sizes} of {item_bytes} bytes, and holds {held_bytes} bytes"
-        raise FileError(str(path), what, "the whole file: it may have been cut off")
+        sizes = "x".join(map(str, shape[:MOST_DIMENSIONS])) or "a scalar"
+        what = f"{name[:60]!r} is declared as {sizes} elements of {item_bytes} bytes, but holds {held_bytes} bytes"
+        raise FileError(str(path), what, "the complete file: it may be truncated")
 
 
 def _npz(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str, Array]]:
@@ -98,10 +95,11 @@ def _npz(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str, Array]
                 flat: Any = np.frombuffer(content, dtype=dtype)
                 yield name, flat.reshape(shape, order="F" if fortran else "C")
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise FileError(str(path), "is no .npz file, or is damaged", "numpy.savez_compressed(...)") from error
+        raise FileError(str(path), "is not a .npz file, or is damaged", "numpy.savez_compressed(...)") from error
 
 
 def _npy_header(path: Path, name: str, member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return the shape, whether the order is Fortran's, and the type; `FileError` for a type that is not numbers."""
     from numpy.lib import format as npy
 
     major, _ = npy.read_magic(member)
@@ -119,39 +117,49 @@ def _safetensors(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        kind, shape, begin, end = _safetensors_entry(path, name, entry, size - start)
-        bits = _BITS[kind]
-        check_size(path, name, shape, bits // 8, end - begin)
-        stream.seek(start + begin)
-        flat: Any = np.frombuffer(stream.read(end - begin), dtype=f"<u{bits // 8}")
-        signless = flat << 1 if kind.startswith(("F", "BF")) else flat  # minus zero is zero
-        yield name, (signless != 0).reshape(shape)
+        tensor = _safetensors_entry(path, name, entry, size - start)
+        bits, length = _BITS[tensor.kind], tensor.end - tensor.begin
+        check_size(path, name, tensor.shape, bits // 8, length)
+        stream.seek(start + tensor.begin)
+        flat: Any = np.frombuffer(stream.read(length), dtype=f"<u{bits // 8}")
+        signless = flat << 1 if tensor.kind.startswith(("F", "BF")) else flat  # shift the sign out: minus zero is zero
+        yield name, (signless != 0).reshape(tensor.shape)
 
 
 def _safetensors_header(path: Path, stream: IO[bytes], size: int) -> tuple[dict[str, Any], int]:
+    """Return the header, and the position in bytes at which the data begin."""
     length = int.from_bytes(stream.read(8), "little")
     if size < 8 or length > min(LARGEST_HEADER_BYTES, size - 8):
-        raise FileError(str(path), "is no .safetensors file, or is truncated", "the whole file")
+        raise FileError(str(path), "is not a .safetensors file, or is truncated", "the complete file")
     try:
         header = json.loads(stream.read(length))
     except (ValueError, RecursionError) as error:
-        raise FileError(str(path), "is no .safetensors file: its header is not JSON", "the whole file") from error
+        raise FileError(str(path), "is not a .safetensors file: its header is not JSON", "the complete file") from error
     if not isinstance(header, dict) or len(header) > MOST_ARRAYS:
-        raise FileError(str(path), "is no .safetensors file: its header lists no tensors", "the whole file")
+        raise FileError(str(path), "is not a .safetensors file: its header lists no tensors", "the complete file")
     return header, 8 + length
 
 
-def _safetensors_entry(path: Path, name: str, entry: object, room: int) -> tuple[str, tuple[int, ...], int, int]:
-    """Type, shape, begin and end of a tensor, which lies within the file."""
+class _TensorEntry(NamedTuple):
+    """A tensor of a header: its type, its shape, and the range of its bytes in the data."""
+
+    kind: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def _safetensors_entry(path: Path, name: str, entry: object, room: int) -> _TensorEntry:
+    """Return a tensor's entry; `FileError` if it is not complete or exceeds ``room``, the bytes of the data."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
     except (KeyError, TypeError, ValueError) as error:
-        raise FileError(str(path), f"its header does not describe {name[:60]!r}", "the whole file") from error
+        raise FileError(str(path), f"its header does not describe {name[:60]!r}", "the complete file") from error
     if kind not in _BITS:
         raise FileError(str(path), f"{name[:60]!r} is of type {str(kind)[:20]!r}", f"one of {', '.join(_BITS)}")
     if not (type(begin) is int and type(end) is int and 0 <= begin <= end <= room):
-        raise FileError(str(path), f"{name[:60]!r} lies beyond the end of the file", "the whole file")
-    return kind, shape, begin, end
+        raise FileError(str(path), f"{name[:60]!r} lies beyond the end of the file", "the complete file")
+    return _TensorEntry(kind, shape, begin, end)
 
 
 _READERS = {".npz": _npz, ".safetensors": _safetensors}

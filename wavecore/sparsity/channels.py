@@ -1,4 +1,7 @@
-"""Which channels of every value are left: groups of values that share their channels, and the union of what is said."""
+"""Find the kept channels of every value: values that share their channels form a group, which keeps a union.
+
+`wavecore.sparsity.structure` explains the rule.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +16,38 @@ from wavecore.network.shapes import Shape
 from wavecore.sparsity.profile import KeptCount, LayerSparsity, Profile
 
 Channels = int | frozenset[int] | None
-"""How many channels, or which; None is all."""
+"""The number of kept channels, or their indices; None if the profile has no entry, so that all are kept."""
 
 
 @dataclass
 class _ChannelGroup:
-    """Channels that several values share; ``producers`` and ``readers`` are what is said of them, None for nothing."""
+    """Channels that several values share, and what the profile keeps for each producer and reader."""
 
     size: int
     producers: list[Channels] = field(default_factory=list)
-    said: bool = False  # by any producer
+    producer_specified: bool = False  # whether the profile has an entry for a producer
     readers: list[Channels] = field(default_factory=list)
-    silent: bool = False  # a reader says nothing
-    fixed: bool = False
-    lstm: str = ""  # whose units they are: nothing else can take them away
+    reader_unspecified: bool = False  # whether the profile has no entry for a reader
+    fixed: bool = False  # whether all channels are kept
+    lstm: str = ""  # the LSTM whose hidden units these are; only its own entry can remove them
     merged: _ChannelGroup | None = None
 
     def root(self) -> _ChannelGroup:
+        """Return the group into which this one was merged; itself if it was not."""
         return self if self.merged is None else self.merged.root()
 
     def kept(self) -> int | frozenset[int]:
-        """What is left of the group."""
-        if self.fixed or not (self.said or (self.readers and not self.silent)):
+        """Return the number or the indices of the kept channels."""
+        if self.fixed or not (self.producer_specified or (self.readers and not self.reader_unspecified)):
             return self.size
         if self.lstm:
             return _union(self.producers, self.size)
-        return _union((*self.producers, *self.readers) if self.said else self.readers, self.size)
+        return _union((*self.producers, *self.readers) if self.producer_specified else self.readers, self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class _ChannelRange:
-    """A stretch of a value's channels: those of a group, each over ``pixels`` features where it was flattened."""
+    """A range of a value's channels: those of a group; each counts ``pixels`` features after a flattening."""
 
     group: _ChannelGroup
     pixels: int = 1
@@ -51,24 +55,26 @@ class _ChannelRange:
 
 @dataclass(frozen=True)
 class KeptChannels:
-    """What is left of each layer's channels."""
+    """The kept channels of each layer's output, as a sequence of ranges."""
 
     graph: LayerGraph
     segments: Mapping[str, tuple[_ChannelRange, ...]]
 
     def count(self, name: str) -> int:
-        """Channels, or features, of a layer's output."""
+        """Return the number of kept channels or features of a layer's output."""
         return sum(_count(each.group.root().kept()) * each.pixels for each in self.segments[name])
 
     def input_shape(self, layer: Layer) -> Shape:
-        """The shape of what is left of the network's input."""
+        """Return the shape of one sample of the pruned network's input."""
         count = self.count(layer.name)
-        if self.segments[layer.name][0].group.root().size != layer.shape.channels:  # single pixels of it
+        if (
+            self.segments[layer.name][0].group.root().size != layer.shape.channels
+        ):  # its channels are counted as single pixels
             return layer.shape if count == layer.shape.elements else Shape(count)
         return Shape(count, layer.shape.height, layer.shape.width)
 
     def outputs(self, name: str) -> tuple[int, ...] | None:
-        """Which of a layer's outputs are left, in order; None where only their number is known."""
+        """Return the indices of a layer's kept outputs, in order; None if only their number is known."""
         found: list[int] = []
         start = 0
         for each in self.segments[name]:
@@ -84,7 +90,7 @@ class KeptChannels:
         return tuple(found)
 
     def inputs(self, name: str) -> tuple[int, ...] | None:
-        """Which of a layer's inputs are left; a grouped convolution counts those of a group."""
+        """Return the indices of a layer's kept inputs, of one group in a grouped convolution; None if unknown."""
         layer = self.graph.by_name[name]
         if isinstance(layer.kind, Conv) and layer.kind.groups > 1:
             return tuple(range(self.graph.input_shapes(layer)[0].channels // layer.kind.groups))
@@ -92,30 +98,31 @@ class KeptChannels:
 
 
 def kept_channels(graph: LayerGraph, profile: Profile) -> KeptChannels:
-    """Find what is left of every value; `ConfigError` where a profile keeps what is not there."""
+    """Return the kept channels of every layer; `ConfigError` for entries that do not fit the network."""
     segments: dict[str, tuple[_ChannelRange, ...]] = {}
     for layer in graph:
-        said = profile.layers.get(layer.name, LayerSparsity())
-        segments[layer.name] = _segments(layer, graph, said, profile, segments)
+        entry = profile.layers.get(layer.name, LayerSparsity())
+        segments[layer.name] = _segments(layer, graph, entry, profile, segments)
     return KeptChannels(graph, segments)
 
 
 def _segments(
     layer: Layer,
     graph: LayerGraph,
-    said: LayerSparsity,
+    entry: LayerSparsity,
     profile: Profile,
     segments: Mapping[str, tuple[_ChannelRange, ...]],
 ) -> tuple[_ChannelRange, ...]:
+    """Return the channel ranges of a layer's output, from those of its inputs, and update the groups that it reads."""
     kind = layer.kind
     inputs = [segments[name] for name in layer.inputs]
     if isinstance(kind, LSTM):
-        return _recurrent(layer, graph, said, profile, inputs[0])
+        return _recurrent(layer, graph, entry, profile, inputs[0])
     if isinstance(kind, Embedding | Inlet):
-        outputs = _checked(profile, layer.name, "kept_outputs", said.kept_outputs, layer.shape.channels)
+        outputs = _checked(profile, layer.name, "kept_outputs", entry.kept_outputs, layer.shape.channels)
         return (_ChannelRange(_ChannelGroup(layer.shape.channels, [outputs], outputs is not None)),)
     if isinstance(kind, Conv | Linear):
-        return _weighted(layer, graph, said, profile, inputs[0])
+        return _weighted(layer, graph, entry, profile, inputs[0])
     if not inputs:
         pixels = isinstance(kind, Input) and _only_flattened(graph, layer)
         return (_ChannelRange(_ChannelGroup(layer.shape.elements if pixels else layer.shape.channels, fixed=False)),)
@@ -125,37 +132,37 @@ def _segments(
         return _added(inputs)
     if isinstance(kind, Flatten):
         pixels_each = graph.input_shapes(layer)[0].pixels
-        if inputs[0][0].group.root().size == layer.shape.channels:  # already of single features
+        if inputs[0][0].group.root().size == layer.shape.channels:  # its channels are single features already
             return inputs[0]
         return tuple(_ChannelRange(each.group, each.pixels * pixels_each) for each in inputs[0])
     return inputs[0]
 
 
 def _only_flattened(graph: LayerGraph, layer: Layer) -> bool:
-    """Whether all that is done with an image is to read its pixels one by one."""
+    """Return whether a flattening is the only reader of an image, so that single pixels can be removed."""
     readers = [graph.by_name[name] for name in graph.digraph.successors(layer.name)]
     return layer.shape.pixels > 1 and len(readers) == 1 and isinstance(readers[0].kind, Flatten)
 
 
 def _weighted(
-    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_ChannelRange, ...]
+    layer: Layer, graph: LayerGraph, entry: LayerSparsity, profile: Profile, read: tuple[_ChannelRange, ...]
 ) -> tuple[_ChannelRange, ...]:
-    """A layer with weights: its voice on what it reads, and the group that it makes."""
+    """Record what a convolution or linear layer keeps of its inputs, and return the ranges of its output."""
     kind, inputs = layer.kind, graph.input_shapes(layer)[0].channels
-    kept_inputs = _checked(profile, layer.name, "kept_inputs", said.kept_inputs, inputs)
-    outputs = _checked(profile, layer.name, "kept_outputs", said.kept_outputs, layer.shape.channels)
+    kept_inputs = _checked(profile, layer.name, "kept_inputs", entry.kept_inputs, inputs)
+    outputs = _checked(profile, layer.name, "kept_outputs", entry.kept_outputs, layer.shape.channels)
     owners = [each.group.root().lstm for each in read if each.group.root().lstm]
     if kept_inputs is not None and owners:
-        what = f"reads the units of the LSTM {owners[0]!r}, and those go by what that keeps"
+        what = f"reads the units of the LSTM {owners[0]!r}, whose own entry says which are kept"
         raise ConfigError(profile.place(layer.name, "kept_inputs"), what, f"hidden, for {owners[0]!r}")
     groups = kind.groups if isinstance(kind, Conv) else 1
     if groups == 1:
-        _say(read, kept_inputs)
-    elif groups == inputs == layer.shape.channels:  # depthwise: channels pass through one by one
+        _record_reader(read, kept_inputs)
+    elif groups == inputs == layer.shape.channels:  # depthwise: each output channel reads one input channel
         group = read[0].group.root()
         if len(read) == 1:
             group.producers.append(outputs)
-            group.said |= outputs is not None
+            group.producer_specified |= outputs is not None
             return read
     if groups > 1:
         if outputs is not None or kept_inputs is not None:
@@ -167,31 +174,31 @@ def _weighted(
 
 
 def _recurrent(
-    layer: Layer, graph: LayerGraph, said: LayerSparsity, profile: Profile, read: tuple[_ChannelRange, ...]
+    layer: Layer, graph: LayerGraph, entry: LayerSparsity, profile: Profile, read: tuple[_ChannelRange, ...]
 ) -> tuple[_ChannelRange, ...]:
-    """The recurrent part of an LSTM: with its hidden units go the sums of their gates (ISS, arXiv 1709.05027).
+    """Return the ranges of an LSTM's output; a hidden unit is removed with its gates' sums (ISS, arXiv 1709.05027).
 
-    Nothing else can take units away from it, or sums.
+    Raises `ConfigError` if the profile removes sums otherwise, or if other layers read them.
     """
-    hidden = _checked(profile, layer.name, "hidden", said.hidden, layer.shape.channels)
+    hidden = _checked(profile, layer.name, "hidden", entry.hidden, layer.shape.channels)
     source, sums = layer.inputs[0], read[0].group.root()
-    if sums.said:
-        what = f"makes the sums of the gates of {layer.name!r}, which go with its hidden units"
+    if sums.producer_specified:
+        what = f"makes the gates' sums of {layer.name!r}, which its hidden units determine"
         raise ConfigError(profile.place(source, "kept_outputs"), what, f"hidden, for {layer.name!r}")
     if hidden is None:
         for each in read:
             each.group.root().fixed = True
         return (_ChannelRange(_ChannelGroup(layer.shape.channels, fixed=True, lstm=layer.name)),)
     if sums.size != GATES * layer.shape.channels or graph.digraph.out_degree(source) > 1:
-        what = f"the sums of its gates, {source!r}, are not its own"
-        raise ConfigError(profile.place(layer.name, "hidden"), what, "a Linear of its own before the LSTM")
+        what = f"its gates' sums, {source!r}, are not of a Linear that only it reads"
+        raise ConfigError(profile.place(layer.name, "hidden"), what, "a separate Linear before the LSTM")
     assert isinstance(hidden, int)
-    sums.producers, sums.said = [GATES * hidden], True
-    return (_ChannelRange(_ChannelGroup(layer.shape.channels, [hidden], said=True, lstm=layer.name)),)
+    sums.producers, sums.producer_specified = [GATES * hidden], True
+    return (_ChannelRange(_ChannelGroup(layer.shape.channels, [hidden], producer_specified=True, lstm=layer.name)),)
 
 
-def _say(read: tuple[_ChannelRange, ...], kept: Channels) -> None:
-    """Put what a reader keeps down with the groups that it reads; of several, counts cannot be told apart."""
+def _record_reader(read: tuple[_ChannelRange, ...], kept: Channels) -> None:
+    """Record what a reader keeps in the groups that it reads; a count for several groups cannot be divided."""
     start = 0
     for each in read:
         group = each.group.root()
@@ -202,12 +209,12 @@ def _say(read: tuple[_ChannelRange, ...], kept: Channels) -> None:
         elif kept is not None and len(read) == 1:
             group.readers.append(-(-kept // each.pixels))
         else:
-            group.silent = True
+            group.reader_unspecified = True
         start += length
 
 
 def _added(inputs: list[tuple[_ChannelRange, ...]]) -> tuple[_ChannelRange, ...]:
-    """Make the groups that an addition brings together one; where they are cut differently, they stay whole."""
+    """Merge the groups that an addition reads; if their ranges differ, all of them keep all channels."""
     first = inputs[0]
     sizes = [[(each.group.root().size, each.pixels) for each in part] for part in inputs]
     if any(each != sizes[0] for each in sizes):
@@ -222,30 +229,34 @@ def _added(inputs: list[tuple[_ChannelRange, ...]]) -> tuple[_ChannelRange, ...]
 
 
 def _merge(group: _ChannelGroup, other: _ChannelGroup) -> None:
+    """Merge the second group into the first."""
     if group is other:
         return
     group.producers += other.producers
     group.readers += other.readers
-    group.said |= other.said
-    group.silent |= other.silent
+    group.producer_specified |= other.producer_specified
+    group.reader_unspecified |= other.reader_unspecified
     group.fixed |= other.fixed
     group.lstm = group.lstm if group.lstm == other.lstm else ""
     other.merged = group
 
 
-def _checked(profile: Profile, name: str, key: str, said: KeptCount | None, size: int) -> Channels:
-    """What a profile keeps of so many channels; `ConfigError` if it is more than there are."""
-    if said is None:
+def _checked(profile: Profile, name: str, key: str, kept: KeptCount | None, size: int) -> Channels:
+    """Return what a profile keeps of ``size`` channels; `ConfigError` if it is more than there are."""
+    if kept is None:
         return None
-    beyond = said if isinstance(said, int) else max(said) + 1
-    if beyond > size:
-        what = f"keeps {said} of {size}" if isinstance(said, int) else f"names index {beyond - 1} of {size}"
-        raise ConfigError(profile.place(name, key), what, f"at most {size if isinstance(said, int) else size - 1}")
-    return said if isinstance(said, int) else frozenset(said)
+    needed = kept if isinstance(kept, int) else max(kept) + 1
+    if needed > size:
+        what = f"keeps {kept} of {size}" if isinstance(kept, int) else f"names index {needed - 1} of {size}"
+        raise ConfigError(profile.place(name, key), what, f"at most {size if isinstance(kept, int) else size - 1}")
+    return kept if isinstance(kept, int) else frozenset(kept)
 
 
 def _union(parts: Iterable[Channels], size: int) -> int | frozenset[int]:
-    """The union of channels; counts say nothing of which, so that theirs is at least the largest."""
+    """Return the union of channels: indices if all parts are indices, else the largest count.
+
+    One part without an entry (None), or a union without channels, keeps all ``size``.
+    """
     known: set[int] = set()
     count = 0
     for part in parts:

@@ -1,13 +1,14 @@
-"""How many bytes a sparse tensor takes in DRAM, in each of the encodings: exactly for a mask, expected for a density.
+"""The bytes that a sparse tensor takes in DRAM in each encoding: exact for a mask, expected for a density.
 
-With n elements of which z are not zero, values of 2 bytes:
+A tensor has n elements, of which z are not zero; a value takes 2 bytes.
 
-* ``bitmask``: one bit an element, and the values: ceil(n / 8) + 2 z;
-* ``run_length``: before each value a run of at most 31 zeros in 5 bits (as Eyeriss, ISSCC 2016, has it); a longer run
-  takes an entry more for every 32 zeros; zeros at the end are not written: ceil(21 entries / 8).  Where zeros are
-  independent, a value takes 1 / (1 - (1 - d)^32) entries on average at density d: the geometric series of whole 32s;
-* ``csr``: values, a column index each (2 bytes up to 65536 columns, 4 beyond), and 4-byte row starts:
-  z (2 + index) + 4 (rows + 1).
+* ``bitmask``: one bit per element, and the values: ceil(n / 8) + 2 z bytes.
+* ``run_length``: entries of a 5-bit run of zeros (0 to 31) and the value behind it, as in Eyeriss (ISSCC 2016).  A
+  longer run takes one more entry for every 32 zeros; zeros at the end are not written: ceil(21 entries / 8) bytes.
+  Where elements are not zero with probability d, independently, a value takes 1 / (1 - (1 - d)^32) entries on average:
+  the geometric series over the number of whole runs of 32 zeros before it.
+* ``csr`` (compressed sparse rows): the values, a column index for each (2 bytes up to 65536 columns, 4 beyond), and a
+  4-byte start for each row and the end: z (2 + index) + 4 (rows + 1) bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DENSE = "dense"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A matrix of a tensor: its size, its non-zero elements, and the entries of its run-length code."""
+    """A tensor as a matrix: its size, its non-zero elements, and the entries of its run-length code."""
 
     rows: int
     columns: int
@@ -36,12 +37,12 @@ class Contents:
 
     @property
     def elements(self) -> int:
-        """All elements."""
+        """Return the number of all elements."""
         return self.rows * self.columns
 
 
 def of_mask(mask: Mask) -> Contents:
-    """What a mask holds, exactly: rows are its first dimension, elements run through it in order."""
+    """Return the exact contents of a mask: its first dimension gives the rows, and elements follow in its order."""
     import numpy as np
 
     whole = mask.array
@@ -53,7 +54,7 @@ def of_mask(mask: Mask) -> Contents:
 
 
 def of_density(rows: int, columns: int, density: float) -> Contents:
-    """What to expect of so many elements that are not zero with probability ``density``, independently."""
+    """Return the expected contents where elements are not zero with probability ``density``, independently."""
     nonzeros = round(rows * columns * density)
     if not nonzeros:
         return Contents(rows, columns, 0, 0)
@@ -61,17 +62,17 @@ def of_density(rows: int, columns: int, density: float) -> Contents:
 
 
 def bitmask_bytes(contents: Contents) -> int:
-    """Bytes as a bitmask and values."""
+    """Return the bytes as a bitmask and values."""
     return -(-contents.elements // 8) + VALUE_BYTES * contents.nonzeros
 
 
 def run_length_bytes(contents: Contents) -> int:
-    """Bytes as runs of zeros and values."""
+    """Return the bytes as runs of zeros and values."""
     return -(-contents.entries * (RUN_BITS + 8 * VALUE_BYTES) // 8)
 
 
 def csr_bytes(contents: Contents) -> int:
-    """Bytes as compressed sparse rows."""
+    """Return the bytes as compressed sparse rows."""
     index = 2 if contents.columns <= 1 << 16 else 4
     return contents.nonzeros * (VALUE_BYTES + index) + ROW_START_BYTES * (contents.rows + 1)
 
@@ -84,7 +85,7 @@ ENCODINGS: Mapping[str, Callable[[Contents], int]] = {
 
 
 def best(contents: Contents) -> tuple[str, int]:
-    """The encoding that takes the fewest bytes, `DENSE` where none is smaller, and its bytes."""
+    """Return the encoding that takes the fewest bytes, `DENSE` where none is smaller than that, and its bytes."""
     found = DENSE, contents.elements * VALUE_BYTES
     for name, nbytes in ENCODINGS.items():
         if (taken := nbytes(contents)) < found[1]:

@@ -1,8 +1,9 @@
-"""What a machine makes of a network's zeros: gated multipliers, skipped tiles, tensors that are packed in DRAM.
+"""Apply what a machine does with a network's zeros: gated multipliers, skipped tiles, tensors packed in DRAM.
 
-Zeros of different tensors are taken to be independent: of the products of a forward pass, d_w d_a have two operands
-that are not zero; of a data gradient d_w d_g, of a weight gradient d_a d_g.  A gradient inherits the zeros of the value
-whose ReLU masks it.  A max-pooling passes the density of what it reads on, unless a profile gives its own.
+Zeros of different tensors are assumed to be independent.  So with densities d_w of weights, d_a of activations and d_g
+of gradients, the share of multiplications without a zero operand is d_w d_a in a forward pass, d_w d_g in a data
+gradient and d_a d_g in a weight gradient.  A gradient has the zeros of the value whose ReLU masks it.  The output of a
+max-pooling or a dropout has the density of its input, unless a profile gives its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from wavecore.common.memo import remembered
+from wavecore.hardware.dataflows import dataflow_of
+from wavecore.hardware.dataflows.base import GemmMatrix
 from wavecore.hardware.specs import Accelerator, SparsitySpec
 from wavecore.network.layers.base import ELEMENT_BYTES
 from wavecore.network.sparsity import Sparsity, WeightFacts
@@ -23,33 +27,44 @@ _PASSED_ON = ("max_pool", "dropout")
 
 
 def for_machine(training: TrainingGraph, accelerator: Accelerator) -> TrainingGraph:
-    """The training graph as this machine runs it; itself where nothing is known of zeros."""
+    """Return the training graph as this machine runs it: the given one where nothing is known of zeros."""
     if training.sparsity is None:
         return training
-    sparsity, size = training.sparsity, (accelerator.array.rows, accelerator.array.columns)
-    options = accelerator.sparsity
+    return _with_zeros(training, training.sparsity, accelerator.sparsity, _skippable_tile(accelerator))
 
-    def fresh() -> TrainingGraph:
-        zeros = _zeros(training, sparsity)
-        tensors = dict(training.tensors)
-        if options.compression:
-            tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
 
-        def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-            return tuple(_operation(zeros, training, op, options, size) for op in operations)
+@remembered(key=lambda sparsity, options, tile: (options, tile))
+def _with_zeros(
+    training: TrainingGraph, sparsity: Sparsity, options: SparsitySpec, tile: tuple[int, int] | None
+) -> TrainingGraph:
+    """Return the training graph on a machine with these options, which skips tiles of ``tile`` rows and columns."""
+    zeros = _zeros(training, sparsity)
+    tensors = dict(training.tensors)
+    if options.compression:
+        tensors = {name: _packed(training, zeros, tensor) for name, tensor in tensors.items()}
 
-        units = tuple(
-            replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units
-        )
-        return replace(training, units=units, tensors=tensors, sparsity=None)
+    def alike(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+        return tuple(_operation(zeros, training, op, options, tile) for op in operations)
 
-    made: TrainingGraph = training.memory.recall("machine", (options, size), fresh)
-    return made
+    units = tuple(replace(unit, forward=alike(unit.forward), backward=alike(unit.backward)) for unit in training.units)
+    return replace(training, units=units, tensors=tensors, sparsity=None)
+
+
+def _skippable_tile(accelerator: Accelerator) -> tuple[int, int] | None:
+    """Return the rows and columns of the largest tile of weights that the machine skips where it is all zero, or None.
+
+    Weights, whose zeros are known beforehand, are the right operand of the products that read them: their tiles can
+    be skipped where that is the operand that the array holds.
+    """
+    dataflow = dataflow_of(accelerator.array)
+    if not accelerator.sparsity.tile_skipping or dataflow.held is not GemmMatrix.RIGHT:
+        return None
+    return dataflow.held_tile(accelerator.array)
 
 
 @dataclass(frozen=True, slots=True)
 class _Zeros:
-    """Weights by unit, and densities of values and gradients by tensor; what is not there is dense."""
+    """What is known of zeros: weights by unit, densities of values and gradients by tensor.  All else is dense."""
 
     weights: Mapping[str, WeightFacts]
     densities: Mapping[str, float]
@@ -69,7 +84,7 @@ def _zeros(training: TrainingGraph, sparsity: Sparsity) -> _Zeros:
 
 
 def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
-    """A tensor in its smallest encoding; what has no known zeros stays as it is."""
+    """Return a tensor in its smallest encoding, or as it is where no zeros of it are known."""
     owner = tensor.name.removesuffix(".weight")
     if tensor.tensor_class is TensorClass.WEIGHT and owner in zeros.weights:
         facts = zeros.weights[owner]
@@ -89,15 +104,15 @@ def _packed(training: TrainingGraph, zeros: _Zeros, tensor: Tensor) -> Tensor:
 
 
 def _operation(
-    zeros: _Zeros, training: TrainingGraph, op: Operation, options: SparsitySpec, size: tuple[int, int]
+    zeros: _Zeros, training: TrainingGraph, op: Operation, options: SparsitySpec, tile: tuple[int, int] | None
 ) -> Operation:
-    """An operation with the share of its products that are not zero, and the tiles that it skips."""
+    """Return an operation with its share of multiplications without a zero operand, and the tiles that it skips."""
     if not op.gemms:
         return op
     weights = zeros.weights.get(op.unit)
     skips: tuple[EmptyTiles, ...] = ()
-    if options.tile_skipping and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
-        skips = empty_tiles(weights, op.phase, op.gemms, size, max(1, op.time_steps))
+    if tile is not None and op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
+        skips = empty_tiles(weights, op.phase, op.gemms, tile, max(1, op.time_steps))
     share = _density(zeros, training, op, UseRole.LEFT) * _density(zeros, training, op, UseRole.RIGHT)
     if op.phase is not Phase.WEIGHT_GRADIENT and weights is not None:
         share *= weights.density
@@ -105,9 +120,10 @@ def _operation(
 
 
 def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRole) -> float:
-    """Density of an operand: of all its tensors together, where it is a concatenation; weights are counted apart.
+    """Return the density of an operand's activations or gradients, averaged by bytes where it is a concatenation.
 
-    What a time step multiplies is what the step before has made: of a recurrent layer's value, or of a gradient.
+    Weights count as dense here.  In a recurrent layer, a time step's left operand is the value that the step before has
+    made, or in the backward pass its gradient, which counts as dense.
     """
     if op.time_steps and role is UseRole.LEFT:
         return zeros.densities.get(op.unit, 1.0) if op.phase is Phase.FORWARD else 1.0

@@ -1,6 +1,6 @@
-"""A sparsity profile: what of a network's layers is left, as numbers or as real masks, and where that comes from.
+"""A sparsity profile: how each layer of a network is pruned, as numbers or masks, and the source of these.
 
-`profilefile` reads and writes it; `structure` applies it to a `LayerGraph`.
+`profile_file` reads and writes profiles; `structure` applies one to a `LayerGraph`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 SCHEMA = "wavecore.profile/1"
 
 KeptCount = int | tuple[int, ...]
-"""Channels or features that are kept: how many, or which."""
+"""Kept channels or features: their number, or their indices."""
 
 Decomposition = Literal["channel", "spatial"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSparsity:
-    """What a profile says of one layer; None is what it does not say.
+    """The entry of a profile for one layer; None for a value that the profile does not give.
 
-    ``weight_density`` is of the weights that structure leaves, ``activation_density`` of the layer's output behind
-    its ReLU.  Zeros come in a ``block`` of rows x columns of the forward product's weights.
+    ``weight_density`` is the share of nonzero weights among those that the structural keys keep; ``activation_density``
+    is that of the layer's output behind its ReLU.  Zero weights come in blocks of ``block`` = (rows, columns) of the
+    forward product's matrix (inner dimension x outputs).
     """
 
     weight_density: float | None = None
@@ -46,9 +47,10 @@ class LayerSparsity:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A profile; ``workload`` is empty where it fits any network whose layers have such names.
+    """A profile; an empty ``workload`` means any network that has layers of these names.
 
-    ``masks`` are the layers' real ones, in PyTorch's order of dimensions.  ``document`` is the file it was read from.
+    ``masks`` are the layers' masks of nonzero weights, in PyTorch's order of dimensions.  ``document`` is the file from
+    which the profile was read, if any.
     """
 
     name: str
@@ -61,11 +63,11 @@ class Profile:
 
     @cached_property
     def digest(self) -> str:
-        """The content hash of everything but the place it was read from."""
+        """Return the content hash of everything but ``document``."""
         return content_hash((self.name, self.source, self.workload, self.options, self.layers, self.masks))
 
     def place(self, layer: str = "", key: str = "") -> str:
-        """Where the profile says something of a layer, for messages."""
+        """Return the place of a layer's entry in the profile, for messages."""
         path = ".".join(part for part in ("layers" if layer else "", layer, key) if part)
         if self.document is None:
             return f"profile {self.name}: {path}" if path else f"profile {self.name}"

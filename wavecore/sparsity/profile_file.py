@@ -1,21 +1,21 @@
-"""Profiles as TOML, with masks in a file beside it; what is wrong is said at its FILE:LINE."""
+"""Read and write profiles as TOML, with masks in a file next to it; errors name FILE:LINE."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn, get_args
 
+from wavecore.common.files import ANOTHER_PATH, write_file
 from wavecore.common.toml import Document, place, read_document, toml_string
 from wavecore.errors import ConfigError, FileError, nearest
 from wavecore.network.sparsity import Mask, mask_of
 from wavecore.sparsity.arrays import read_arrays, write_npz
 from wavecore.sparsity.profile import SCHEMA, Decomposition, LayerSparsity, Profile
 
-LARGEST = 1 << 24  # of a channel, a rank, a size
+LARGEST = 1 << 24  # of an index, a rank or a count
 MASK_SUFFIXES = (".npz", ".safetensors")
 
 _TOP = ("schema", "name", "workload", "options", "source", "masks", "layers")
@@ -35,18 +35,18 @@ _HEADER = """\
 """
 
 
-def load_profile(path: Path) -> Profile:
-    """Read a profile and its masks; `FileError` or `ConfigError`, at FILE:LINE, for what is wrong."""
+def load_profile(path: str | Path) -> Profile:
+    """Read a profile and its masks; raises `FileError` or `ConfigError`, with FILE:LINE, for an invalid one."""
     return parse_profile(read_document(path))
 
 
 def parse_profile(document: Document) -> Profile:
-    """Return the profile in a document; raises what `load_profile` does."""
+    """Return the profile in a document; raises as `load_profile` does."""
     return _ProfileReader(document).profile()
 
 
 def profile_text(profile: Profile, masks: str = "") -> str:
-    """The profile as TOML; ``masks`` is the name of the file with its masks."""
+    """Return the profile as TOML; ``masks`` is the name of the file with its masks."""
     lines = [f"schema = {toml_string(SCHEMA)}", f"name = {toml_string(profile.name)}"]
     if profile.workload:
         lines.append(f"workload = {toml_string(profile.workload)}")
@@ -66,18 +66,14 @@ def profile_text(profile: Profile, masks: str = "") -> str:
 
 
 def save_profile(profile: Profile, path: Path) -> None:
-    """Write a profile, and its masks as ``STEM.masks.npz`` beside it, each whole or not at all; `FileError` if not."""
+    """Write a profile and its masks (``STEM.masks.npz`` in the same folder), each file completely or not at all.
+
+    Raises `FileError` if one cannot be written.
+    """
     masks = f"{path.stem}.masks.npz" if profile.masks else ""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if masks:
-            write_npz(path.with_name(masks), {name: mask.array for name, mask in profile.masks.items()})
-        temporary.write_text(profile_text(profile, masks), encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    if masks:
+        write_npz(path.with_name(masks), {name: mask.array for name, mask in profile.masks.items()})
+    write_file(path, profile_text(profile, masks), hint=ANOTHER_PATH)
 
 
 def _value(value: object) -> str:
@@ -92,7 +88,7 @@ def _value(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ProfileReader:
-    """Reads a profile out of a document."""
+    """Reads a profile from a TOML document; every method raises `ConfigError` for a value that is not allowed."""
 
     document: Document
 
@@ -103,20 +99,22 @@ class _ProfileReader:
         data = self.document.data
         schema = data.get("schema")
         if schema is None:
-            self.fail("", "there is no schema", f'schema = "{SCHEMA}" in a file that holds a profile')
+            self.fail("", "there is no schema", f'schema = "{SCHEMA}" as the first line')
         if schema != SCHEMA:
             self.fail("schema", f"{_shown(schema)} is not known", f'"{SCHEMA}"')
         self.check_keys(data, _TOP, "")
         tables = data.get("layers", {})
         if not isinstance(tables, dict):
-            self.fail("layers", "is no table of layers", '[layers."conv1"]')
+            self.fail("layers", "is not a table of layers", '[layers."conv1"]')
         layers = {name: self.layer(name, table) for name, table in tables.items()}
         masks = self.masks(data["masks"]) if "masks" in data else {}
         for name in masks:
             if name in layers and layers[name].weight_density is not None:
-                self.fail(f"layers.{name}.weight_density", "is given, and so is a mask of the layer", "one of them")
+                self.fail(
+                    f"layers.{name}.weight_density", "is given together with a mask of the layer", "only one of them"
+                )
         if not layers and not masks:
-            self.fail("", "says nothing of any layer", '[layers."conv1"]')
+            self.fail("", "has no entry for any layer", '[layers."conv1"]')
         return Profile(
             name=self.text("name"),
             source=self.text("source"),
@@ -138,25 +136,25 @@ class _ProfileReader:
         if value is None:
             self.fail("", f"there is no {key}", f'{key} = "..."')
         if not isinstance(value, str) or not value.strip():
-            self.fail(key, f"{_shown(value)} is not a text", f'{key} = "..."')
+            self.fail(key, f"{_shown(value)} is not a string", f'{key} = "..."')
         return value
 
     def options(self, value: object) -> dict[str, int | float | str]:
         if not isinstance(value, dict):
-            self.fail("options", f"{_shown(value)} is no table", "options = { image = 28 }")
+            self.fail("options", f"{_shown(value)} is not a table", "options = { image = 28 }")
         for key, option in value.items():
             if isinstance(option, bool) or not isinstance(option, int | float | str):
-                self.fail("options", f"{key} is {_shown(option)}, not a number or a text", "options = { image = 28 }")
+                self.fail("options", f"{key} is {_shown(option)}, not a number or a string", "options = { image = 28 }")
         return value
 
     def layer(self, name: str, table: object) -> LayerSparsity:
         path = f"layers.{name}"
         if not isinstance(table, dict):
-            self.fail(path, "is no table", f"[layers.{toml_string(name)}]")
+            self.fail(path, "is not a table", f"[layers.{toml_string(name)}]")
         self.check_keys(table, _LAYER, f"{path}.")
         found = {key: _READ[key](self, f"{path}.{key}", value) for key, value in table.items()}
         if "decomposition" in found and "rank" not in found:
-            self.fail(f"{path}.decomposition", "there is no rank", "rank = 12 beside it")
+            self.fail(f"{path}.decomposition", "there is no rank", "rank = 12 in the same table")
         return LayerSparsity(**found)
 
     def share(self, path: str, value: object) -> float:
@@ -166,30 +164,30 @@ class _ProfileReader:
             self.fail(path, f"{_shown(value)} is out of range", "a share of 0 to 1")
         return float(value)
 
-    def whole(self, path: str, value: object) -> int:
+    def integer(self, path: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(path, f"{_shown(value)} is not a whole number", f"1 to {LARGEST}")
+            self.fail(path, f"{_shown(value)} is not an integer", f"1 to {LARGEST}")
         if not 1 <= value <= LARGEST:
-            hint = "removed = true, if nothing of the branch is left" if value == 0 else f"1 to {LARGEST}"
+            hint = "removed = true, to remove the whole branch" if value == 0 else f"1 to {LARGEST}"
             self.fail(path, f"{_shown(value)} is out of range", hint)
         return value
 
     def kept(self, path: str, value: object) -> int | tuple[int, ...]:
         if not isinstance(value, list):
-            return self.whole(path, value)
+            return self.integer(path, value)
         if not value:
-            self.fail(path, "keeps none", "removed = true, if nothing of the branch is left")
+            self.fail(path, "keeps nothing", "removed = true, to remove the whole branch")
         for index in value:
             if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < LARGEST:
-                self.fail(path, f"{_shown(index)} is no index", "whole numbers from 0")
+                self.fail(path, f"{_shown(index)} is not an index", "integers from 0")
         if len(set(value)) < len(value):
-            self.fail(path, "names an index twice", "each once")
+            self.fail(path, "contains an index twice", "each index once")
         return tuple(sorted(value))
 
     def block(self, path: str, value: object) -> tuple[int, int]:
         if not isinstance(value, list) or len(value) != 2:
-            self.fail(path, f"{_shown(value)} is no pair", "[8, 8]")
-        return self.whole(path, value[0]), self.whole(path, value[1])
+            self.fail(path, f"{_shown(value)} is not a pair", "[8, 8]")
+        return self.integer(path, value[0]), self.integer(path, value[1])
 
     def flag(self, path: str, value: object) -> bool:
         if not isinstance(value, bool):
@@ -204,13 +202,13 @@ class _ProfileReader:
 
     def masks(self, value: object) -> dict[str, Mask]:
         if not isinstance(value, str) or not value.endswith(MASK_SUFFIXES):
-            self.fail("masks", f"{_shown(value)} is no {' or '.join(MASK_SUFFIXES)} file", 'masks = "masks.npz"')
+            self.fail("masks", f"{_shown(value)} is not a {' or '.join(MASK_SUFFIXES)} file", 'masks = "masks.npz"')
         parts = PurePosixPath(value)
         if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(value).drive or "\\" in value:
-            self.fail("masks", f"{value!r} points outside the profile's folder", "a file beside the profile")
+            self.fail("masks", f"{value!r} points outside the profile's folder", "a file in the profile's folder")
         file = self.document.folder / value
         if not file.resolve().is_relative_to(self.document.folder.resolve()):
-            self.fail("masks", f"{value!r} points outside the profile's folder", "a file beside the profile")
+            self.fail("masks", f"{value!r} points outside the profile's folder", "a file in the profile's folder")
         arrays = read_arrays(file)
         masks: dict[str, Mask] = {}
         for name, array in arrays.items():
@@ -231,9 +229,9 @@ _READ: Mapping[str, Any] = {
     "activation_density": _ProfileReader.share,
     "kept_outputs": _ProfileReader.kept,
     "kept_inputs": _ProfileReader.kept,
-    "rank": _ProfileReader.whole,
+    "rank": _ProfileReader.integer,
     "decomposition": _ProfileReader.decomposition,
     "removed": _ProfileReader.flag,
-    "hidden": _ProfileReader.whole,
+    "hidden": _ProfileReader.integer,
     "block": _ProfileReader.block,
 }

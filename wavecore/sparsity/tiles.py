@@ -1,8 +1,9 @@
-"""All-zero tiles of the operand that the array holds: the waves that a machine with tile skipping leaves out.
+"""All-zero tiles of weights: the waves over them are what a machine with tile skipping leaves out.
 
-Forward, the stationary operand is the weights as a matrix of (inputs x taps) rows and one column an output; for the
-data gradient, of (outputs x taps) rows and one column an input, with stride a matrix for every parity.  Of the weight
-gradient it is the gradient, whose zeros are not known beforehand.  Rows are in the order of PyTorch's weights.
+Weights are the right operand (k x n) of the products that read them.  In a forward pass that is a matrix with a row for
+each input and tap and a column for each output.  In a data gradient it has a row for each output and tap and a column
+for each input; with a stride, there is one such matrix for every parity of an input position.  Rows are in the order of
+PyTorch's weights.  A weight gradient reads no weights, and the zeros of its operands are not known beforehand.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
 def empty_tiles(
     facts: WeightFacts, phase: Phase, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int = 1
 ) -> tuple[EmptyTiles, ...]:
-    """The all-zero tiles of a layer's products on an array of ``size`` (rows, columns), as many ``times`` as they run.
+    """Return the all-zero tiles of at most ``size`` (rows, columns) of a layer's weights; products run ``times`` times.
 
-    Counted where there is a mask.  Of a density d in blocks they are expected: (1 - d) to the number of blocks that a
-    tile has, if blocks are zero independently; with single elements that is (1 - d)^16384 of the tiles of 128 x 128.
+    With a mask they are counted.  With only a density d of blocks, the expected number is returned: a tile of b blocks
+    is all zero with probability (1 - d)^b if blocks are zero independently.  For single elements and tiles of 128 x 128
+    that is (1 - d)^16384.
     """
     if facts.mask is None:
         return tuple(_expected(facts, gemms, size, times))
     counted: Counter[tuple[int, int, int]] = Counter()
-    for pixels, matrix in _stationary(facts.mask.array, facts.kind, facts.shape, phase):
+    for pixels, matrix in _weight_matrices(facts.mask.array, facts.kind, facts.shape, phase):
         rows, columns = matrix.shape
         at = next(i for i, g in enumerate(gemms) if (g.k, g.n) == (rows, columns) and pixels in (0, g.m))
         for tile_rows, tile_columns in _zero_tiles(matrix, size):
@@ -43,12 +45,12 @@ def empty_tiles(
 
 
 def zero_tiles(matrix: Booleans, size: tuple[int, int]) -> int:
-    """How many tiles of a matrix are all zero."""
+    """Return how many tiles of at most ``size`` (rows, columns) of a matrix are all zero."""
     return sum(1 for _ in _zero_tiles(matrix, size))
 
 
 def _zero_tiles(matrix: Booleans, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Rows and columns of each all-zero tile."""
+    """Yield the rows and columns of each all-zero tile."""
     import numpy as np
 
     rows, columns = range(0, matrix.shape[0], size[0]), range(0, matrix.shape[1], size[1])
@@ -58,8 +60,8 @@ def _zero_tiles(matrix: Booleans, size: tuple[int, int]) -> Iterator[tuple[int, 
         yield min(size[0], matrix.shape[0] - top), min(size[1], matrix.shape[1] - left)
 
 
-def _stationary(weights: Booleans, kind: LayerKind, shape: Shape, phase: Phase) -> Iterator[tuple[int, Booleans]]:
-    """The matrices that a phase holds in the array, each with the pixels that it makes (0: the same for all)."""
+def _weight_matrices(weights: Booleans, kind: LayerKind, shape: Shape, phase: Phase) -> Iterator[tuple[int, Booleans]]:
+    """Yield the right operands of a phase's products, each with the pixels that its product makes (0: all of them)."""
     if not isinstance(kind, Conv):
         yield 0, weights.T if phase is Phase.FORWARD else weights
         return
@@ -75,7 +77,7 @@ def _stationary(weights: Booleans, kind: LayerKind, shape: Shape, phase: Phase) 
 
 
 def _parities(kind: Conv, shape: Shape) -> Iterator[tuple[int, list[int], list[int]]]:
-    """Of each parity of an input position: how many positions, and the taps that reach them."""
+    """Yield, for each parity of an input position, the number of such positions and the taps that reach them."""
     kernel, stride, padding = pair(kind.kernel), pair(kind.stride), pair(kind.padding)
     axes = [
         [
@@ -93,7 +95,7 @@ def _parities(kind: Conv, shape: Shape) -> Iterator[tuple[int, list[int], list[i
 
 
 def _expected(facts: WeightFacts, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int) -> Iterator[EmptyTiles]:
-    """Whole tiles that are expected to be empty, rounded down."""
+    """Yield the expected number of all-zero tiles of each size, rounded down."""
     for at, gemm in enumerate(gemms):
         sizes = Counter(
             (min(size[0], gemm.k - top), min(size[1], gemm.n - left))

@@ -1,4 +1,4 @@
-"""The values of one point by name, and what they make: terms of expressions, a machine, a task."""
+"""The values of one point by name, and what is built from them: terms of expressions, a machine, a task."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from wavecore.sweep.task import Task, make_task
 
 
 class UnbuildableError(Exception):
-    """A condition asks for a field of a machine that cannot be made."""
+    """Raised for a constraint on a field of a machine that cannot be built."""
 
 
 class Assignment(dict[str, SweepValue]):
-    """What is fixed, the values of the ``free`` axes, and those of derived ones as soon as somebody asks for them."""
+    """Values by name: fixed ones, those of the ``free`` axes, and those of derived axes, computed at first use."""
 
     def __init__(self, spec: SweepSpec, free: Mapping[str, SweepValue]) -> None:
         super().__init__({**spec.base, **free})
         self._spec = spec
 
     def __missing__(self, name: str) -> SweepValue:
-        """Work out a derived axis; ConfigError if its value cannot be."""
+        """Compute the value of a derived axis.  Raises `ConfigError` if it is not an allowed value."""
         axis = next(axis for axis in self._spec.axes if axis.name == name)
         assert axis.expression is not None
         term = axis.expression.value(self.term)
@@ -41,7 +41,10 @@ class Assignment(dict[str, SweepValue]):
         return self[name]
 
     def term(self, name: str) -> ExpressionValue:
-        """What a name stands for in an expression; `UnbuildableError` for a field of a machine that cannot be."""
+        """Return the value of a name in an expression.
+
+        Raises `UnbuildableError` for a field of a machine that cannot be built.
+        """
         parameter = self._spec.parameters[name]
         if name in self or name in self._spec.depends:
             return parameter.term(self[name])
@@ -51,7 +54,7 @@ class Assignment(dict[str, SweepValue]):
             raise UnbuildableError from error
 
     def accelerator(self) -> Accelerator:
-        """The machine; an `InputError` if its fields contradict each other."""
+        """Return the machine.  Raises `InputError` if its fields contradict each other."""
         stated = [name for name in self._names() if is_machine_field(name)]
         overrides = [f"{name}={self._spec.parameters[name].text(self[name])}" for name in stated]
         parts = {part: self._path(part) for part in ("accelerator", "memory", "energy") if part in self._names()}
@@ -60,7 +63,7 @@ class Assignment(dict[str, SweepValue]):
         return _machine(parts["accelerator"], parts.get("memory"), tuple(overrides))
 
     def task(self) -> Task:
-        """What is to be evaluated; an `InputError` if that cannot even be described."""
+        """Return the task of this point.  Raises `InputError` if its values do not make one."""
         batch = self["batch"] if "batch" in self._names() else None
         choices = self._under("choice.")
         return make_task(
@@ -77,7 +80,7 @@ class Assignment(dict[str, SweepValue]):
         return [*self._spec.base, *self._spec.depends]
 
     def _under(self, prefix: str) -> dict[str, SweepValue]:
-        """What is stated under a prefix, by the rest of its name."""
+        """Return the values whose names begin with a prefix, by the rest of their names."""
         return {name.removeprefix(prefix): self[name] for name in self._names() if name.startswith(prefix)}
 
     def _path(self, name: str) -> str:

@@ -31,14 +31,14 @@ _SCALES = ("linear", "log")
 
 @dataclass(frozen=True, slots=True)
 class ValueRange:
-    """A range without steps, in the base unit of its parameter; ``log`` makes every factor equally likely."""
+    """A range without steps, in the base unit of its parameter; ``log`` spaces it by equal factors."""
 
     low: Fraction
     high: Fraction
     log: bool
 
     def at(self, share: float) -> Fraction:
-        """What lies at this share of the way, 0 to 1."""
+        """Return the amount at a share, 0 to 1, of the way from ``low`` to ``high``."""
         if not self.log:
             return self.low + (self.high - self.low) * Fraction(share)
         return Fraction(float(self.low) * float(self.high / self.low) ** share)
@@ -46,7 +46,7 @@ class ValueRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisSpec:
-    """What varies and how: just one of ``values``, ``span`` and ``expression`` is there."""
+    """A parameter that varies, and how: exactly one of ``values``, ``span`` and ``expression`` is given."""
 
     parameter: SweepParameter
     where: str
@@ -56,17 +56,17 @@ class AxisSpec:
 
     @property
     def name(self) -> str:
-        """The name of what varies."""
+        """The name of the parameter that varies."""
         return self.parameter.name
 
     def at(self, share: float) -> SweepValue:
-        """The value at this share of the way, 0 to below 1; not of a derived axis."""
+        """Return the value at a share, 0 to below 1, of the axis, which is not derived."""
         if self.span is not None:
             return self.parameter.near(self.span.at(share))
         return self.values[int(share * len(self.values))]
 
     def extent(self) -> str:
-        """Its values for people, the ends of a long list or a range."""
+        """Return its values for people: all of a short list, the ends of a long list or a range."""
         ends = (self.parameter.near(self.span.low), self.parameter.near(self.span.high)) if self.span else self.values
         shown = [self.parameter.show(value) for value in ends]
         if self.span or (len(shown) > 6 and self.parameter.numeric):
@@ -80,7 +80,7 @@ def is_range(table: Mapping[str, object]) -> bool:
 
 
 def read_values(parameter: SweepParameter, listed: list[object], where: str) -> AxisSpec:
-    """An axis of listed values; ConfigError if there is none, or one is there twice."""
+    """Return an axis of listed values.  Raises `ConfigError` if the list is empty or has a value twice."""
     if not listed:
         raise ConfigError(where, "the axis is empty", "a list of values, or a range such as { from = , to = , step = }")
     values = tuple(parameter.read(value, where) for value in listed)
@@ -90,7 +90,7 @@ def read_values(parameter: SweepParameter, listed: list[object], where: str) -> 
 
 
 def read_range(parameter: SweepParameter, table: Mapping[str, object], where: str) -> AxisSpec:
-    """An axis from one value to another; raises `ConfigError` or `UnitError` for a range that makes no sense."""
+    """Return an axis from one value to another.  Raises `ConfigError` or `UnitError` for a range that is wrong."""
     if not parameter.numeric:
         raise ConfigError(where, f"{parameter.name} has no ranges", "a list of values")
     for key in table:
@@ -115,7 +115,7 @@ def read_range(parameter: SweepParameter, table: Mapping[str, object], where: st
 
 
 def _spacing(table: Mapping[str, object], where: str) -> str:
-    """Which of ``step``, ``factor`` and ``points`` the range states, or "" for none."""
+    """Return which of ``step``, ``factor`` and ``points`` the range states, "" for none."""
     spacings = [key for key in _STEPS if key in table]
     if len(spacings) > 1:
         raise ConfigError(where, f"states both {spacings[0]} and {spacings[1]}", "one of them")
@@ -146,7 +146,7 @@ def _geometric(parameter: SweepParameter, span: ValueRange, factor: object, wher
     if ratio <= 1:
         raise ConfigError(where, f"{factor} is not above 1", "2")
     values: list[Fraction] = []
-    with localcontext(prec=50):  # as good as exact, and does not grow without end as fractions do
+    with localcontext(prec=50):  # far more digits than any unit needs; exact fractions would grow without bound
         value, high, by = (Decimal(each.numerator) / Decimal(each.denominator) for each in (span.low, span.high, ratio))
         while value <= high:
             _limit(len(values) + 1, where)

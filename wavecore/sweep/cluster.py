@@ -28,15 +28,15 @@ LOST_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 CHUNK_SECONDS = 0.25
 MOST_IN_A_CHUNK = 256
-CHUNKS_A_WORKER = 2  # one to work on, one to go on with
+CHUNKS_A_WORKER = 2  # one under evaluation and one waiting, so that the worker never idles
 
 _SAME = ("python", "dask", "distributed")
-_ONE_AT_A_TIME = Lock()  # threads of one process would only take turns, in each other's caches
+_ONE_AT_A_TIME = Lock()  # threads of one process gain nothing: they hold the interpreter's lock in turn
 
 
 @contextmanager
 def dask_cluster(address: str, work: EvaluateTask = evaluate) -> Iterator[Executor]:
-    """An executor on the cluster whose scheduler is at ``address``: ``tcp://host:8786``.
+    """Yield an executor on the cluster whose scheduler is at ``address``: ``tcp://host:8786``.
 
     A task over which workers die again and again gets an error as its outcome.  ``work`` is a function that workers can
     import.  Raises `InputError` if dask is not installed, nothing answers there, the versions of Python or dask differ,
@@ -53,7 +53,7 @@ def dask_cluster(address: str, work: EvaluateTask = evaluate) -> Iterator[Execut
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No tracebacks of distributed's between our messages: what goes wrong is raised."""
+    """Silence the tracebacks that distributed prints: what goes wrong is raised."""
     levels = {logger: logger.level for logger in map(logging.getLogger, ("distributed", "distributed.client"))}
     for logger in levels:
         logger.setLevel(logging.CRITICAL)
@@ -65,7 +65,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _connect(where: str, kind: Any, address: str) -> Any:
-    """A client of the ``kind`` that distributed has; `InputError` if the cluster cannot be used."""
+    """Return a client, of distributed's class ``kind``.  Raises `InputError` if the cluster cannot be used."""
     client = kind.__new__(kind)  # in two steps, so that one that fails half-way can be closed
     try:
         client.__init__(address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -105,7 +105,7 @@ def _check_workers(where: str, client: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Tasks that are worked on by being unpickled: `pickle.loads` turns the pickle of a chunk into its outcomes.
+    """Tasks that a worker evaluates by unpickling them: `pickle.loads` turns a chunk's pickle into its outcomes.
 
     Dask unpickles whatever function it is given on its way, and a scheduler or a worker without wavecore would break
     off; `pickle.loads` is known everywhere, and an import that fails in it is an error like any other.
@@ -121,13 +121,13 @@ class _Chunk:
 
 
 def _evaluate(work: EvaluateTask, tasks: tuple[Task, ...]) -> list[Outcome]:
-    """What a worker does with a chunk."""
+    """Evaluate a chunk, on a worker."""
     with _ONE_AT_A_TIME:
         return [work(task) for task in tasks]
 
 
 class _PendingChunks:
-    """Chunks of tasks that are under way, and what becomes of them."""
+    """Chunks of tasks that are under way."""
 
     def __init__(self, client: Any, where: str, work: EvaluateTask, tasks: Tasks) -> None:
         self._client = client
@@ -142,7 +142,7 @@ class _PendingChunks:
         self._seen = self._looked = -LOST_SECONDS
 
     def run(self) -> Iterator[Outcome]:
-        """The executor."""
+        """Yield the outcomes of tasks, as an `Executor` does."""
         try:
             while self._submit():
                 future = self._next_done()
@@ -175,7 +175,7 @@ class _PendingChunks:
             self._look()
 
     def _collect(self, future: Any, attempts: list[Attempt]) -> Iterator[Outcome]:
-        """What came of a chunk."""
+        """Yield the outcomes of a chunk that has ended."""
         from distributed import KilledWorker
 
         try:
@@ -193,7 +193,7 @@ class _PendingChunks:
             yield outcome
 
     def _suspect(self, attempts: list[Attempt], deaths: int) -> Iterator[Outcome]:
-        """Workers have died over a chunk: let its tasks run alone, or give up the one that did."""
+        """Handle a chunk over which workers have died: run its tasks singly, or give up the one that ran alone."""
         for attempt in attempts:
             if attempt.deaths:
                 yield attempt.failure(f"died in each of {deaths} attempts at this point alone")
@@ -202,7 +202,7 @@ class _PendingChunks:
                 self._suspects.append(attempt)
 
     def _look(self) -> None:
-        """Count the workers, now and then; raise `InputError` if the cluster has gone."""
+        """Count the workers from time to time.  Raises `InputError` if the cluster has gone."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return

@@ -1,4 +1,4 @@
-"""What all executors share: tasks pulled as they are wanted, how long points take, and points whose process died."""
+"""What all executors share: the supply of tasks, how long points take, and points whose process died."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from wavecore.sweep.task import Outcome, Task
 Tasks = Iterable[Task | None]
 """Tasks in the order in which they are to be begun.
 
-They are pulled one by one, few more than can be worked on, and may depend on outcomes that were yielded before.
-``None`` says that there is nothing to do until another outcome was yielded: a search waits for its generation.
+An executor takes them one by one, only a few more than it can work on, so that they may depend on earlier outcomes.
+``None`` means that no task is known until another outcome has been yielded: a search waits for its generation.
 """
 
 EvaluateTask = Callable[[Task], Outcome]
-"""Turns a task into its outcome.  What it raises ends the sweep."""
+"""A function from a task to its outcome.  An exception that it raises ends the sweep."""
 
 Executor = Callable[[Tasks], Iterator[Outcome]]
-"""Yields one outcome for each task, in the order in which they are finished.
+"""A function that yields one outcome for each task, in the order in which they are finished.
 
-Closing the iterator drops what is under way.
+Closing the iterator drops the tasks that are under way.
 """
 
-ATTEMPTS = 3  # a process may be killed by chance, or by what runs beside it; three in a row are the point's own doing
+ATTEMPTS = 3  # one death may be chance or another program's doing; after three in a row the point is blamed
 
 _WEIGHT = 0.2  # of the newest point in the mean
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A task that was handed out, and how many processes have died over it."""
+    """A task, and the number of processes that have died over it."""
 
     task: Task
     deaths: int = 0
 
     def failure(self, how: str) -> Outcome:
-        """The outcome of a task that cannot be finished."""
+        """Return the outcome of a task that cannot be finished."""
         error = f"worker process: {how}; try: fewer at a time, if memory has run out"
         return Outcome(key=self.task.key, metrics=None, error=error, seconds=0.0)
 
@@ -57,7 +57,7 @@ class Feed:
         return self._exhausted and not self._returned
 
     def take(self, count: int) -> list[Attempt]:
-        """At most so many tasks; fewer at the end, and where a search waits for outcomes."""
+        """Return at most ``count`` tasks: fewer at the end, and where a search waits for outcomes."""
         taken: list[Attempt] = []
         while len(taken) < count and (attempt := self._next()) is not None:
             taken.append(attempt)
@@ -86,17 +86,17 @@ class Feed:
 
 
 class PointDuration:
-    """How long a point takes, from those that were finished lately."""
+    """A running estimate of how long a point takes: an exponential mean of the finished ones."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
 
     def add(self, outcome: Outcome) -> None:
-        """Learn from an outcome."""
+        """Add the duration of a finished point."""
         self._seconds += _WEIGHT * (outcome.seconds - self._seconds) if self._seconds else outcome.seconds
 
     def points_in(self, seconds: float, most: int) -> int:
-        """How many points take so long: 0 to ``most``, and 0 before anything is known."""
+        """Return how many points fit into ``seconds``: 0 to ``most``, and 0 before the first outcome."""
         if not self._seconds:
             return 0
         return min(int(seconds / self._seconds), most)

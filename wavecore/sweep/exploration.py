@@ -1,4 +1,4 @@
-"""Sweeps from Python: a specification in, a DataFrame out."""
+"""`explore`: run a sweep from Python and return its table as a DataFrame."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def explore(
     spec: str | Path, *, store: str | Path | None = None, jobs: int = 1, executor: Executor | None = None
 ) -> pd.DataFrame:
-    """Evaluate every point of ``spec``: a path, or the text of a specification (``wavecore.sweep.spec``).
+    """Evaluate every point of a sweep and return its table, one row per point (`wavecore.sweep.table`).
 
-    Returns the table of the sweep, one row a point (``wavecore.sweep.table``).  Finished points are kept in the file
-    ``store``, if there is one, and not evaluated again.  Points run in ``jobs`` processes, or in an executor of
+    ``spec`` is a path, or the text of a specification (`wavecore.sweep.spec`).  With a ``store``, finished points are
+    kept in that file and are not evaluated again.  Points run in ``jobs`` processes, or in ``executor``, one of
     `wavecore.sweep.pool` or `wavecore.sweep.cluster`.
 
-    Raises an `InputError` for a specification that is wrong; a point that fails has its ``error`` in the table.
+    Raises `InputError` for a specification that is wrong.  A point that fails has its ``error`` in the table.
     """
     from wavecore.sweep.pool import local_pool
     from wavecore.sweep.run import SweepRun

@@ -36,7 +36,7 @@ MOST_BITS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What an expression yields; of a number, its ``dimension``: powers of data, time, energy and cycles.
+    """The type of an expression's value; of a number, its ``dimension``: powers of data, time, energy and cycles.
 
     ``bare`` says that it is made of plain numbers only, ``strict`` that it cannot stand beside such.
     """
@@ -54,7 +54,7 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression: its ``text``, the ``names`` in it, its ``type``, and what works out its value."""
+    """A parsed expression: its ``text``, the ``names`` in it, its ``type``, and what computes its value."""
 
     text: str
     where: str
@@ -91,7 +91,7 @@ def parse_expression(text: str, where: str, type_of: Callable[[str], Type]) -> E
 
 
 def quantity_type(symbol: str, *, strict: bool) -> tuple[Type, Fraction]:
-    """The type of a number in units of ``symbol`` ("" for plain ones), and how large one is in the kind's base."""
+    """Return the type of a number in units of ``symbol`` ("" for none), and the size of the unit in its kind's base."""
     if not symbol:
         return Type("number", {}), Fraction(1)
     kind, size = kind_and_size(symbol)
@@ -168,13 +168,13 @@ def _bounded(value: Fraction) -> Fraction:
 
 
 def _combined(first: Dimension, second: Dimension, sign: int) -> Dimension:
-    """The dimension of a product (``sign`` 1) or a quotient (-1)."""
+    """Return the dimension of a product (``sign`` 1) or a quotient (-1)."""
     powers = {base: first.get(base, 0) + sign * second.get(base, Fraction(0)) for base in {**first, **second}}
     return {base: Fraction(power) for base, power in powers.items() if power}
 
 
 def _unit_of(dimension: Dimension) -> tuple[str, str]:
-    """The first unit of this dimension, and what people write for it."""
+    """Return the first unit of this dimension, and an example that people write for it."""
     for name, unit in UNITS.items():
         if quantity_type(unit.symbol, strict=True)[0].dimension == dimension:
             return name, unit.examples[0]
@@ -210,7 +210,7 @@ class _Parser:
         return f"{_PLACEHOLDER}{len(self._quantities) - 1} {rest}"
 
     def read(self, node: ast.AST) -> Read:
-        """The type of a node and the function that works it out."""
+        """Return the type of a node and the function that computes its value."""
         reader = _READERS.get(type(node))
         if reader is None:
             self._fail(f"{self._show(node)} is not allowed", "numbers, names, comparisons, and, or, not")
@@ -218,7 +218,7 @@ class _Parser:
         return made
 
     def constant(self, node: ast.Constant) -> Read:
-        """A number, a text, or true and false."""
+        """Read a number, a text, or true and false."""
         value = node.value
         if isinstance(value, bool):
             return _FLAG, lambda lookup: value
@@ -231,7 +231,7 @@ class _Parser:
         return Type("number", {}, bare=True), lambda lookup: number
 
     def name(self, node: ast.Name | ast.Attribute) -> Read:
-        """A quantity, or a dotted name."""
+        """Read a quantity, or a dotted name."""
         dotted = ast.unparse(node)
         if dotted.startswith(_PLACEHOLDER):
             _, kind, amount = self._quantities[int(dotted.removeprefix(_PLACEHOLDER))]
@@ -244,7 +244,7 @@ class _Parser:
         return self._type_of(dotted), lambda lookup: lookup(dotted)
 
     def binary(self, node: ast.BinOp) -> Read:
-        """Arithmetic."""
+        """Read an arithmetic operation."""
         if type(node.op) not in _ARITHMETIC:
             self._fail(f"{self._show(node)} is not allowed", "one of + - * / // % **")
         (left, first), (right, second) = self._number(node.left), self._number(node.right)
@@ -268,7 +268,7 @@ class _Parser:
         return Type("number", dimension, bare=base.bare, strict=base.strict)
 
     def unary(self, node: ast.UnaryOp) -> Read:
-        """A sign, or ``not``."""
+        """Read a sign, or ``not``."""
         if isinstance(node.op, ast.Not):
             flag = self._flag(node.operand)
             return _FLAG, lambda lookup: not flag(lookup)
@@ -279,13 +279,13 @@ class _Parser:
         return kind, lambda lookup: sign * Fraction(value(lookup))
 
     def logic(self, node: ast.BoolOp) -> Read:
-        """``and`` and ``or``, which stop as soon as they know."""
+        """Read ``and`` and ``or``, which are evaluated only as far as needed."""
         parts = [self._flag(part) for part in node.values]
         every = all if isinstance(node.op, ast.And) else any
         return _FLAG, lambda lookup: every(part(lookup) for part in parts)
 
     def compare(self, node: ast.Compare) -> Read:
-        """One comparison or a chain of them."""
+        """Read one comparison or a chain of them."""
         items = [node.left, *node.comparators]
         steps = []
         for left, operation, right in zip(items, node.ops, items[1:], strict=False):
@@ -303,7 +303,7 @@ class _Parser:
         return _FLAG, lambda lookup: all(_holds(step, lookup) for step in steps)
 
     def call(self, node: ast.Call) -> Read:
-        """A function of `FUNCTIONS`."""
+        """Read a call of one of `FUNCTIONS`."""
         name = ast.unparse(node.func)
         if name not in FUNCTIONS or node.keywords or not node.args:
             self._fail(f"{self._show(node)} is not allowed", "one of " + ", ".join(FUNCTIONS))
@@ -334,7 +334,7 @@ class _Parser:
         return value
 
     def _alike(self, node: ast.AST, left: Type, right: Type) -> Type:
-        """The type of two things that are added or compared; they must be of one kind."""
+        """Return the type of two values that are added or compared.  Raises `ConfigError` if their kinds differ."""
         if left.form == right.form and left.dimension == right.dimension:
             return Type(left.form, left.dimension, left.bare and right.bare, left.strict or right.strict)
         bare, other = (left, right) if left.bare else (right, left)
@@ -349,7 +349,7 @@ class _Parser:
         self._fail(f"{shown} mixes {left} and {right}", "quantities of one kind")
 
     def _show(self, node: ast.AST) -> str:
-        """A node as it was written, more or less."""
+        """Return the text of a node, normalized."""
         text = ast.unparse(node)
         return re.sub(rf"{_PLACEHOLDER}(\d+)", lambda match: self._quantities[int(match[1])][0], text)
 

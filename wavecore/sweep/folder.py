@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import write_file
 from wavecore.common.hashing import content_hash
 from wavecore.errors import FileError, InputError
-from wavecore.results.folder import write_file
 from wavecore.sweep.run import Tally
 from wavecore.sweep.spec import SweepSpec
 from wavecore.sweep.table import Record, Result, record
@@ -37,7 +37,7 @@ SPEC, STORE, POINTS, PARQUET, FIGURE, SUMMARY = (
 
 @dataclass(slots=True)
 class Findings:
-    """How many results there are of each kind, the ``front`` as rows of the table, and the first error."""
+    """Counts of the results of each kind, the ``front`` as rows of the table, and the first error."""
 
     points: int = 0
     failed: int = 0
@@ -46,7 +46,7 @@ class Findings:
     first_error: str = ""
 
     def noting(self, spec: SweepSpec, results: Iterable[Result]) -> Iterator[Result]:
-        """Pass results on, and note what they are."""
+        """Yield results unchanged, and count them."""
         for result in results:
             self.points += 1
             self.failed += bool(result.judgement.error)
@@ -58,7 +58,7 @@ class Findings:
 
 
 def default_folder(spec: SweepSpec) -> Path:
-    """Where a sweep goes that nobody said a place for: beside the user, not beside the specification."""
+    """Return the folder of a sweep without ``--out``: in the working directory, not beside the specification."""
     return Path(f"{spec.name}-sweep")
 
 
@@ -96,7 +96,7 @@ def _name_in(copy: Path) -> str:
 
 
 def summary(spec: SweepSpec, found: Findings, tally: Tally) -> dict[str, Any]:
-    """What a sweep came to, as plain values; ``evaluated`` points took the last run ``seconds``."""
+    """Return the summary of a sweep as plain values; the last run evaluated ``evaluated`` points in ``seconds``."""
     return {
         "schema": SCHEMA,
         "name": spec.name,

@@ -1,4 +1,4 @@
-"""What a result is worth: its objectives, and whether the constraints on results hold."""
+"""Judgement of results: their objectives, and whether they meet the constraints on results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavecore.sweep.task import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The objectives of a result in their order (none if the point failed) and whether it is feasible; or an error."""
+    """A result's objectives in their order (none if the point failed), whether it is feasible, and its error or ""."""
 
     goals: tuple[float, ...] = ()
     feasible: bool = False
@@ -25,7 +25,7 @@ class Judgement:
 
 
 def judge(spec: SweepSpec, point: Point, outcome: Outcome) -> Judgement:
-    """Judge one result.  A constraint that cannot be worked out for it is its error."""
+    """Judge one result.  A constraint that cannot be computed for it becomes its error."""
     metrics = outcome.metrics
     if metrics is None:
         return Judgement(error=outcome.error or "no result")
@@ -43,7 +43,7 @@ def judge(spec: SweepSpec, point: Point, outcome: Outcome) -> Judgement:
 
 
 def on_fronts(spec: SweepSpec, points: Sequence[Point], judgements: Sequence[Judgement]) -> list[bool]:
-    """Say of each point whether it is feasible and on the front of those that share its values of ``spec.per``."""
+    """Return for each point whether it is feasible and on the front of those that share its values of ``spec.per``."""
     signs = [-1.0 if objective.maximize else 1.0 for objective in spec.objectives]
     at = [list(spec.depends).index(name) for name in spec.per]
     fronts: dict[tuple[object, ...], list[int]] = {}

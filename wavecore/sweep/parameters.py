@@ -81,11 +81,11 @@ class SweepParameter:
         return f"{value} {self.symbol}".strip()
 
     def term(self, value: SweepValue) -> Fraction | str | bool:
-        """A value in expressions: a number in the base of its kind of quantity."""
+        """Return a value as expressions use it: a number in the base of its kind of quantity."""
         return value if isinstance(value, (str, bool)) else exact(value) * self._size
 
     def value(self, term: Fraction | str | bool, where: str) -> SweepValue:
-        """The value that an expression has worked out; an `InputError`, located at ``where``, if it cannot have it."""
+        """Return the result of an expression as a value.  Raises `InputError` at ``where`` if it is not allowed."""
         if not isinstance(term, Fraction):
             return self.read(term, where)
         amount = term / self._size
@@ -99,7 +99,7 @@ class SweepParameter:
         return units.kind_and_size(self.symbol)[1] if self.unit else Fraction(1)
 
     def near(self, amount: Fraction) -> SweepValue:
-        """The value of a numeric parameter next to ``amount``, in its base unit."""
+        """Return the allowed value of a numeric parameter nearest to ``amount``, in its base unit."""
         rounded = float(f"{float(amount):.{DIGITS}g}")
         if self.kind == "real":
             return rounded
@@ -107,7 +107,7 @@ class SweepParameter:
 
 
 def exact(value: int | float) -> Fraction:
-    """The number that was written: a float counts as its shortest decimal."""
+    """Return the number as it was written: a float counts as its shortest decimal."""
     return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
 
 
@@ -129,7 +129,7 @@ def located(where: str, *given: str) -> Iterator[None]:
 
 
 def find_parameter(name: str, where: str, workloads: Sequence[str], folder: Path) -> SweepParameter:
-    """The parameter called ``name``, for a sweep over these ``workloads`` whose paths start from ``folder``.
+    """Return the parameter called ``name``, for a sweep over these ``workloads`` whose paths start from ``folder``.
 
     Raises `NameLookupError`, located at ``where``, if there is none.
     """
@@ -172,7 +172,7 @@ def is_file(value: str) -> bool:
 
 
 def path_from(folder: Path, value: str) -> str:
-    """A registered name as it is; the path of a file from ``folder``."""
+    """Return a registered name as it is, and a file's path relative to ``folder``."""
     return os.path.normpath(folder / value) if is_file(value) else value
 
 
@@ -182,7 +182,7 @@ _CHOICES: Mapping[str, ValueKind] = {each.name: _KINDS.get(type(each.default), "
 
 
 def _unknown(name: str, where: str, known: Iterable[str], noun: str = "parameter") -> NameLookupError:
-    """A name that nothing can vary; a field's name alone gets its section."""
+    """Return the error for a name that cannot be varied; a field's name alone gets its section as the hint."""
     names = sorted(known)
     close = [each for each in names if each.partition(".")[2] == name] or nearest(name, names)
     hint = " or ".join(close) or "wavecore sweep --help, which lists what can be varied"
@@ -194,7 +194,7 @@ def _dotted(section: str, names: Iterable[str]) -> list[str]:
 
 
 def _options(workloads: Sequence[str]) -> list[str]:
-    """The options that all workloads share."""
+    """Return the options that all workloads share."""
     shared: set[str] | None = None
     for workload in workloads:
         own = set() if is_file(workload) else set(workload_options(workload))

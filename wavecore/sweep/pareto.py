@@ -1,4 +1,4 @@
-"""Which points are worth having: those that no other beats in everything."""
+"""The Pareto front: points that no other point dominates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def pareto(costs: Sequence[Sequence[float]]) -> list[bool]:
-    """Say of each point whether it is on the Pareto front: no other is as small in all costs and smaller in one.
+    """Return for each point whether it is on the Pareto front: no other is as small in all costs and smaller in one.
 
     ``costs`` are rows of finite numbers, equally many in each.  Equal points are on the front together.
     """

@@ -1,12 +1,15 @@
 """Sweeps on this machine: worker processes, each at the end of a pipe.
 
 A worker is a new interpreter that runs `wavecore.sweep.worker`.  A forked process would inherit the locks of threads;
-multiprocessing's other methods run the user's script once more, which then needs a guard that is easily forgotten.
-Workers start side by side, when there is work for them, and import what they need before their first point.
+multiprocessing's other methods run the user's script once more, which then needs an ``if __name__ == "__main__"``
+guard.  Workers start side by side, when there is work for them, and import what they need before their first point.
 
-A worker gets as many tasks ahead as take a few hundredths of a second, so that it never waits for the next one, and
-sends every outcome back at once.  It does them in order: when it dies, the first that is unanswered is the one that
-it died over.  The end of its pipe is the end of a worker, so none is left behind, however this process ends.
+A worker gets as many tasks ahead as take `AHEAD_SECONDS`, so that it never waits for the next one, and sends every
+outcome back at once.  It works on them in order, so when it dies, the first unanswered task is the one it died over.
+A worker ends when its pipe ends, so none is left behind, however this process ends.
+
+loky does not do this: a worker that dies fails every task that is queued or running on any worker, without saying which
+one killed it, and workers live on when the main process is killed.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ main()
 
 @contextmanager
 def local_pool(jobs: int, work: EvaluateTask = evaluate) -> Iterator[Executor]:
-    """An executor of ``jobs`` processes; with one job, tasks run in this one.
+    """Yield an executor of ``jobs`` processes; with one job, tasks run in this process.
 
     A task whose worker dies is tried `ATTEMPTS` times; then its outcome is an error.  ``work`` is a function that a new
     interpreter can import.  Raises `InputError` if ``jobs`` is less than 1.  The executor raises what ``work`` raises,
@@ -71,7 +74,7 @@ def _run_here(tasks: Tasks, work: EvaluateTask) -> Iterator[Outcome]:
 
 @dataclass(frozen=True, slots=True)
 class _Death:
-    """The end of a worker, and how it went."""
+    """The end of a worker, with its exit code."""
 
     exit_code: int
 
@@ -86,9 +89,9 @@ _Inbox = SimpleQueue[tuple["_Worker", object]]
 
 
 class _Worker:
-    """A process, the tasks that it has, and the thread that hears it.
+    """A process, the tasks that it has, and the thread that reads its replies.
 
-    What it says comes to ``inbox``, with the worker: None when it is ready, outcomes, exceptions, and its `_Death`.
+    Its messages come to ``inbox`` as (worker, message): None when it is ready, outcomes, exceptions, and its `_Death`.
     """
 
     def __init__(self, work: EvaluateTask, inbox: _Inbox) -> None:
@@ -124,7 +127,7 @@ class _Worker:
         self._replies.close()
 
     def _send(self, message: object) -> None:
-        with suppress(BrokenPipeError):  # it has died, as its listener is about to say
+        with suppress(BrokenPipeError):  # it has died; its listener will report that
             self._requests.write(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
             self._requests.flush()
 
@@ -139,7 +142,7 @@ class _Worker:
 
 
 class _Pool:
-    """Workers, and what they say."""
+    """The workers, and the queue of their messages."""
 
     def __init__(self, jobs: int, work: EvaluateTask) -> None:
         self._jobs = jobs
@@ -150,7 +153,7 @@ class _Pool:
         self._workers: list[_Worker] = []
 
     def run(self, tasks: Tasks) -> Iterator[Outcome]:
-        """The executor."""
+        """Yield the outcomes of tasks, as an `Executor` does."""
         feed = Feed(tasks)
         try:
             while self._hand_out(feed):
@@ -179,7 +182,7 @@ class _Pool:
         return any(worker.attempts for worker in self._workers)
 
     def _hear(self, feed: Feed) -> Outcome | None:
-        """Wait for what a worker says; return the outcome, if it is one."""
+        """Wait for a message of a worker; return the outcome, if it is one."""
         worker, message = self._inbox.get()
         if worker not in self._workers:
             return None

@@ -1,4 +1,4 @@
-"""A sweep from its points to its results: what the store lacks is evaluated, and put there one by one.
+"""A running sweep: points that the store lacks are evaluated, and their outcomes stored one by one.
 
 Points and the keys of their tasks are all that is kept in memory; results stay in the store.
 """
@@ -27,7 +27,7 @@ POINTS_A_READING = 500
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is, in points.
+    """Progress of a sweep, in points.
 
     ``points`` are all there will be (optuna may find fewer), ``evaluated`` those that were not in the store, and
     ``best`` is the best value of the first objective so far.
@@ -42,13 +42,13 @@ class Tally:
 
 
 Watch = Callable[[Tally], None]
-"""Is told after every result."""
+"""A function that is called after every result."""
 
 Forget = Literal["nothing", "failures", "all"]
 
 
 class SweepRun:
-    """A sweep that runs, and afterwards its results."""
+    """A sweep: `run` evaluates it, then `results` yields its results."""
 
     def __init__(self, spec: SweepSpec, listed: list[Point], store: ResultStore, *, forget: Forget = "nothing") -> None:
         """Take the `space.listed_points`; what the store has of them is used, but for what is to be forgotten."""
@@ -78,7 +78,7 @@ class SweepRun:
         self.tally.points = len(self._keys)
 
     def results(self) -> Iterator[Result]:
-        """All results in the order of the points."""
+        """Yield all results in the order of the points."""
         listed = list(self._keys)
         judgements = [judge(self.spec, point, outcome) for point, outcome in self._outcomes(listed)]
         fronts = on_fronts(self.spec, listed, judgements)
@@ -86,7 +86,7 @@ class SweepRun:
             yield Result(point, outcome, judgement, pareto)
 
     def _tasks(self) -> Iterator[Task | None]:
-        """The tasks of all points that are not in the store; None where the search waits for one that is under way."""
+        """Yield the tasks of all points that are not in the store; None where the search waits for one under way."""
         waiting: list[Point] = []
         for point in self._source:
             if point is not None:
@@ -100,7 +100,7 @@ class SweepRun:
         yield from self._missing(waiting)
 
     def _missing(self, listed: Sequence[Point]) -> Iterator[Task]:
-        """Tasks of those points that the store lacks, each task once; the others are counted."""
+        """Yield the tasks of points that the store lacks, each task once; count the other points as done."""
         tasks = [task for point in listed if (task := self._describe(point)) is not None]
         keys = [task.key for task in tasks]
         self._forget_some(keys)
@@ -117,7 +117,7 @@ class SweepRun:
                 yield by_key[key]
 
     def _forget_some(self, keys: Sequence[str]) -> None:
-        """Forget what is to be, but never what this run has found."""
+        """Remove from the store what ``forget`` says, but never what this run has added."""
         old = [key for key in keys if key not in self._seen]
         self._seen.update(keys)
         if self._forget == "all":
@@ -126,7 +126,7 @@ class SweepRun:
             self._store.forget_failed(old)
 
     def _describe(self, point: Point) -> Task | None:
-        """The task of a point; if there can be none, why is remembered."""
+        """Return the task of a point; if it has none, remember why and return None."""
         try:
             task = assignment(self.spec, point).task()
         except InputError as error:
@@ -148,13 +148,13 @@ class SweepRun:
         self.watch(tally)
 
     def _judged(self, listed: Sequence[Point]) -> list[Judgement] | None:
-        """What became of points; None as long as one of them is not finished."""
+        """Return the judgements of points; None as long as one of them is not finished."""
         if any(point not in self._keys or self._keys[point] in self._under_way for point in listed):
             return None
         return [judge(self.spec, point, outcome) for point, outcome in self._outcomes(listed)]
 
     def _outcomes(self, listed: Sequence[Point]) -> Iterator[tuple[Point, Outcome]]:
-        """The outcomes of finished points, read from the store piece by piece."""
+        """Yield finished points with their outcomes, read from the store in batches."""
         for first in range(0, len(listed), POINTS_A_READING):
             some = listed[first : first + POINTS_A_READING]
             stored = self._store.get({self._keys[point] for point in some})
@@ -166,5 +166,5 @@ class SweepRun:
 
 
 def _generator(outcomes: Iterator[Outcome]) -> Any:
-    """The same outcomes from something that can be closed, which closes theirs."""
+    """Yield the same outcomes from a generator, which can be closed and then closes theirs."""
     yield from outcomes

@@ -1,4 +1,4 @@
-"""Multi-objective search with optuna (extra ``dse``): generations of points, each bred from what came before.
+"""Multi-objective search with optuna (extra ``dse``): generations of points, each derived from the ones before.
 
 A generation is asked for as a whole and told in its own order, so that the search goes the same way however many
 workers there are and in whatever order they finish.  After an interruption the same points are asked for again, and
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 Results = Callable[[Sequence[Point]], Sequence[Judgement] | None]
-"""What became of points; None as long as not all are finished."""
+"""A function from points to their judgements; None as long as not all are finished."""
 
 TRIALS_A_POINT = 10
 """Trials for each point that is asked for, after which a search that repeats itself ends."""
@@ -68,14 +68,14 @@ def _study(spec: SweepSpec) -> Study:
 
 
 def _ask(study: Study, spec: SweepSpec) -> tuple[Trial, Point | None]:
-    """A trial and its point; no point if constraints exclude it."""
+    """Return a trial and its point, None if constraints exclude it."""
     trial = study.ask()
     free: Mapping[str, SweepValue] = {axis.name: _suggest(trial, axis) for axis in spec.free}
     return trial, complete(spec, free)
 
 
 def _suggest(trial: Trial, axis: AxisSpec) -> SweepValue:
-    """A value of an axis: of the numbers in a list, the position is what is bred."""
+    """Return a value of an axis; of a list of numbers, optuna varies the index."""
     if axis.span is not None:
         low, high = float(axis.span.low), float(axis.span.high)
         if low == high:
@@ -87,7 +87,7 @@ def _suggest(trial: Trial, axis: AxisSpec) -> SweepValue:
 
 
 def _tell(study: Study, trial: Trial, judgement: Judgement) -> None:
-    """Tell what came of a trial, or that it failed."""
+    """Tell optuna the objectives of a trial, or that it failed."""
     from optuna.trial import TrialState
 
     if not judgement.goals:

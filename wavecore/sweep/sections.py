@@ -1,4 +1,4 @@
-"""The sections of a sweep specification that say what is looked for: objectives, search and figure."""
+"""The sections of a sweep specification on objectives, search and figure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is drawn: ``x`` and ``y`` are axes or metrics by ``kind``, ``value`` is what a heat map's colour says."""
+    """What is drawn: ``x`` and ``y`` are axes or metrics by ``kind``, ``value`` is the metric that colours show."""
 
     kind: str
     x: str
@@ -51,7 +51,7 @@ class Figure:
 
 
 def read_objectives(document: Document, axes: Sequence[str]) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
-    """The objectives, and the axes within each of whose values they are compared.
+    """Return the objectives, and the axes for each of whose values there is a front of its own.
 
     By default step time and energy are minimized, and a workload is compared with itself only.
     """
@@ -71,7 +71,7 @@ def read_objectives(document: Document, axes: Sequence[str]) -> tuple[tuple[Obje
 
 
 def read_search(document: Document) -> Search:
-    """How points are chosen; a grid unless the specification says otherwise."""
+    """Return how points are chosen: a grid unless the specification says otherwise."""
     section = table(document, "search", ("method", "points", "seed", "population"))
     where = place(document, "search.method")
     method = section.get("method", "grid")
@@ -111,9 +111,9 @@ _GROUPINGS = {"lines": ("series", "panels"), "heatmap": ("panels",), "pareto": (
 
 
 def read_figure(document: Document, axes: Sequence[str], free: Sequence[str], grid: bool) -> Figure | None:
-    """What is to be drawn, if anything.
+    """Return the figure that the specification wants, None if it has none.
 
-    A drawing over axes must name all that are ``free``: several points would fall into one place otherwise.
+    A figure over axes must name all ``free`` axes, since otherwise several points would be drawn at one place.
     """
     if "figure" not in document.data:
         return None
@@ -140,7 +140,7 @@ def read_figure(document: Document, axes: Sequence[str], free: Sequence[str], gr
 
 
 def table(document: Document, key: str, allowed: Iterable[str]) -> Mapping[str, Any]:
-    """A section of the document, empty if it is not there; ConfigError for a key that it cannot have."""
+    """Return a section of the document, empty if it is missing.  Raises `ConfigError` for an unknown key."""
     section = document.data.get(key, {})
     if not isinstance(section, dict):
         raise ConfigError(place(document, key), "expected a section", f"[{key}]")
@@ -152,14 +152,14 @@ def table(document: Document, key: str, allowed: Iterable[str]) -> Mapping[str, 
 
 
 def names(value: object, where: str, example: str) -> tuple[str, ...]:
-    """A list of names."""
+    """Return a list of names."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ConfigError(where, f"{value!r} is no list of texts", f'["{example}"]')
     return tuple(value)
 
 
 def metric(name: str, where: str) -> str:
-    """The name of a numeric metric; `NameLookupError` if it is none."""
+    """Return the name of a numeric metric.  Raises `NameLookupError` if there is no such metric."""
     if name not in FIGURES:
         error = unknown_name(where, "metric", name, FIGURES)
         close = [each for each in FIGURES if each.startswith(name)] or nearest(name, FIGURES)

@@ -1,4 +1,4 @@
-"""The points of a sweep: a grid or random draws, with derived axes worked out and without what constraints exclude.
+"""The points of a sweep: a grid or random draws, with derived axes computed and excluded points left out.
 
 A point is a tuple, one value for each axis of the specification in its order.
 """
@@ -27,15 +27,15 @@ PATIENCE = 10_000
 
 
 def grid_size(axes: Iterable[AxisSpec]) -> float:
-    """How many points these axes make; infinite if one is a range without steps."""
+    """Return how many points these axes make; infinity if one is a range without steps."""
     return math.prod(math.inf if axis.span else len(axis.values) for axis in axes)
 
 
 def listed_points(spec: SweepSpec) -> list[Point]:
-    """The points in the order of the table: all of the grid, or as many as asked for, drawn without repetition.
+    """Return the points in the order of the table: the whole grid, or the wanted number of random ones, each once.
 
-    For optuna, which finds its own, the list is empty.  Raises `ConfigError` if there are too many points, or none, and
-    then names the first constraint that is impossible; and for a derived value that cannot be.
+    For optuna, which chooses its own points, the list is empty.  Raises `ConfigError` if there are too many points; if
+    there are none, naming the first constraint that no point meets; and for a derived value that is not allowed.
     """
     size = grid_size(spec.free)
     if spec.search.method == "grid" and size > MOST_POINTS:
@@ -53,9 +53,9 @@ def listed_points(spec: SweepSpec) -> list[Point]:
 
 
 def complete(spec: SweepSpec, free: Free) -> Point | None:
-    """The point with these values; None if a constraint excludes it.
+    """Return the point with these values, None if a constraint excludes it.
 
-    Raises `ConfigError` for a derived value that cannot be.
+    Raises `ConfigError` for a derived value that is not allowed.
     """
     values = Assignment(spec, free)
     if not all(_holds(constraint, values) for constraint in spec.point_constraints):
@@ -64,7 +64,7 @@ def complete(spec: SweepSpec, free: Free) -> Point | None:
 
 
 def assignment(spec: SweepSpec, point: Point) -> Assignment:
-    """The values of a point by name."""
+    """Return the values of a point by name."""
     return Assignment(spec, dict(zip(spec.depends, point, strict=True)))
 
 
@@ -82,14 +82,14 @@ def _products(axes: Sequence[AxisSpec]) -> Iterator[Free]:
 
 
 def _draws(spec: SweepSpec) -> Iterator[Free]:
-    """Endless random values of the free axes, the same for a seed on any machine."""
+    """Yield random values of the free axes without end, the same for a seed on any machine."""
     generator = random.Random(spec.search.seed)
     while True:
         yield {axis.name: axis.at(generator.random()) for axis in spec.free}
 
 
 def _drawn(spec: SweepSpec) -> Iterator[Point]:
-    """New points, as long as any can be found."""
+    """Yield new random points, as long as any are found."""
     seen: set[Point | None] = {None}
     idle = 0
     for free in _draws(spec):
@@ -121,7 +121,7 @@ def _check_possible(spec: SweepSpec, constraint: Expression) -> None:
 
 
 def _concerned(spec: SweepSpec, constraint: Expression) -> set[str]:
-    """The axes that a constraint is about; a field that nobody states depends on every part of the machine."""
+    """Return the axes that a constraint depends on; a field that is not stated depends on all axes of the machine."""
     stated = {*spec.base, *spec.depends}
     names = set(constraint.names & stated)
     if constraint.names - stated:

@@ -1,4 +1,4 @@
-"""What to sweep: a TOML file -> `SweepSpec`.
+"""Specifications of sweeps: a TOML file -> `SweepSpec`.
 
 ::
 
@@ -66,7 +66,7 @@ Find = Callable[[str, str], SweepParameter]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSpec:
-    """A sweep: what is fixed (``base``), what varies, what must hold and what is looked for.
+    """A sweep: what is fixed (``base``), what varies, constraints, and objectives.
 
     ``parameters`` are those of ``base`` and ``axes``, and the fields of the machine that constraints name.  ``depends``
     gives, for each axis, the axes that are not derived and settle its value.  ``point_constraints`` decide which points
@@ -172,7 +172,7 @@ def _put_together(
 
 
 def type_of(parameter: SweepParameter) -> Type:
-    """What a parameter is in an expression."""
+    """Return the type of a parameter in an expression."""
     if not parameter.numeric:
         return Type("text" if parameter.kind == "text" else "flag", {})
     return quantity_type(parameter.symbol, strict=bool(parameter.unit))[0]
@@ -188,7 +188,7 @@ class _KeyEntry:
 
 
 def _name(document: Document) -> str:
-    """What the sweep is called."""
+    """Return the name of the sweep."""
     if "name" not in document.data:
         raise ConfigError(document.label, "there is no name", 'name = "..." at the top, which also names the folder')
     value = document.data["name"]
@@ -199,7 +199,7 @@ def _name(document: Document) -> str:
 
 
 def _workload(document: Document) -> AxisSpec:
-    """The workload, or the workloads."""
+    """Return the workloads."""
     where = place(document, "workload")
     if "workload" not in document.data:
         raise ConfigError(document.label, "there is no workload", 'workload = "resnet50" at the top')
@@ -209,7 +209,7 @@ def _workload(document: Document) -> AxisSpec:
 
 
 def _entries(document: Document, section: str, find: Find) -> dict[str, _KeyEntry]:
-    """The entries of a section by the name of their parameter; ``core.x = 1`` is the same as ``"core.x" = 1``."""
+    """Return the entries of a section by parameter name; ``core.x = 1`` is the same as ``"core.x" = 1``."""
     table = document.data.get(section, {})
     if not isinstance(table, dict):
         raise ConfigError(place(document, section), "expected a section", f"[{section}]")
@@ -256,7 +256,7 @@ def _axis(entry: _KeyEntry, parameters: Mapping[str, SweepParameter]) -> AxisSpe
 
 
 def _type_in_axes(parameters: Mapping[str, SweepParameter], where: str, name: str) -> Type:
-    """The type of a name in a derived axis."""
+    """Return the type of a name in a derived axis."""
     if name not in parameters:
         close = " or ".join(nearest(name, parameters)) or f"stating {name} in [base]"
         raise NameLookupError(where, f"{name!r} is neither an axis nor fixed in [base]", close)
@@ -264,7 +264,7 @@ def _type_in_axes(parameters: Mapping[str, SweepParameter], where: str, name: st
 
 
 def _dependencies(axes: tuple[AxisSpec, ...]) -> dict[str, frozenset[str]]:
-    """The free axes that settle each axis; ConfigError if derived ones go in a circle."""
+    """Return the free axes that each axis depends on.  Raises `ConfigError` if derived ones depend on each other."""
     by_name = {axis.name: axis for axis in axes}
 
     def settle(name: str, above: tuple[str, ...]) -> frozenset[str]:
@@ -282,7 +282,7 @@ def _dependencies(axes: tuple[AxisSpec, ...]) -> dict[str, frozenset[str]]:
 def _constraints(
     document: Document, parameters: Mapping[str, SweepParameter], find: Find
 ) -> tuple[list[Expression], dict[str, SweepParameter]]:
-    """What must hold, and the fields of the machine that it names and nothing else does."""
+    """Return the constraints, and the parameters of the machine's fields that only they name."""
     listed = names(document.data.get("constraints", []), place(document, "constraints"), "batch <= 64")
     found: list[Expression] = []
     more: dict[str, SweepParameter] = {}
@@ -297,7 +297,7 @@ def _constraints(
 
 
 def _line(document: Document, constraint: str) -> str:
-    """Where one constraint of the list stands."""
+    """Return the place of one constraint of the list, for messages."""
     head, lines = place(document, "constraints"), document.text.split("\n")
     first = int(head.removesuffix(": constraints").rpartition(":")[2])
     line = next((number for number in range(first, len(lines) + 1) if constraint in lines[number - 1]), first)
@@ -305,7 +305,7 @@ def _line(document: Document, constraint: str) -> str:
 
 
 def _type_anywhere(parameters: Mapping[str, SweepParameter], find: Find, where: str, name: str) -> Type:
-    """The type of a name in a constraint: a metric, what is stated, or any field of the machine."""
+    """Return the type of a name in a constraint: a metric, a stated parameter, or any field of the machine."""
     if name in FIGURES:
         return quantity_type(_METRIC_SYMBOLS.get(METRICS[name].unit, ""), strict=False)[0]
     if name in parameters:

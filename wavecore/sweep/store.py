@@ -1,4 +1,4 @@
-"""Finished design points in an sqlite3 file, by key: what was put there survives the death of the process at any time.
+"""Finished design points in an sqlite3 file, by key; what was put survives when the process is killed.
 
 Two marks in sqlite's header say that a file is a store of ours (``application_id``) and of which layout
 (``user_version``).  A row is an outcome; its metrics and its error are strict JSON, in which a float has all digits
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import WRITABLE_FOLDER, file_errors
 from wavecore.errors import FileError
 from wavecore.sweep.task import Outcome, Scalar
 
@@ -121,7 +122,7 @@ def open_store(path: Path) -> Iterator[ResultStore]:
     _make_folder(target.parent, path)
     if target.is_dir():
         raise FileError(str(path), "is a folder, not a file", "the path of a file in it")
-    # sqlite would leave files beside a store that it may read only, and those would be read-only ever after.
+    # Beside a store that it may only read, sqlite would create files that stay read-only.
     if not all(os.access(each, os.W_OK) for each in (target.parent, target) if each.exists()):
         raise FileError(str(path), *_REASONS["SQLITE_READONLY"])
     with _explained(path):
@@ -137,10 +138,8 @@ def _make_folder(folder: Path, path: Path) -> None:
     nearest = next(each for each in (folder, *folder.parents) if each.exists())
     if not nearest.is_dir():
         raise FileError(str(path), f"{nearest} is a file, not a folder", "a path through folders")
-    try:
+    with file_errors(path, hint=WRITABLE_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "a folder that you may write to") from error
 
 
 def on_network(path: Path, mounts: Path = _MOUNTS) -> bool:
@@ -182,7 +181,7 @@ def _choose_journal(connection: sqlite3.Connection, path: Path) -> None:
             log = _set_journal(connection, "WAL") == "wal"
     if not log:
         _set_journal(connection, "TRUNCATE")
-    # Neither is harmed by a power failure; that, unlike the death of a process, may take the last commits of a log.
+    # A power failure corrupts neither journal, but may cost a log its last commits; the death of a process does not.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if log else 'FULL'}")
 
 
@@ -200,7 +199,7 @@ def _set_journal(connection: sqlite3.Connection, mode: str) -> str:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, and nobody else meanwhile."""
+    """Commit all statements of the block or none, with the file locked meanwhile."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -226,7 +225,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Device and number of a file; zeros if there is none."""
+    """Return device and inode of a file; zeros if there is none."""
     with suppress(OSError):
         status = path.stat()
         return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""The tidy table of a sweep: one row a point, in the order of the points; nothing in it depends on how it was made.
+"""The tidy table of a sweep: one row per point, in the order of the points, the same for any number of workers.
 
 Columns: `IDENTITY`, every other axis (a field of the machine with its unit: ``core.global_buffer_bytes``), every
 numeric metric by its name in ``wavecore list metrics``, ``feasible``, ``pareto`` and ``error``.  A point that failed
@@ -8,15 +8,14 @@ has an error and no metrics.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from wavecore.errors import FileError, InputError
+from wavecore.common.files import staged_file, staged_text
+from wavecore.errors import InputError
 from wavecore.sweep.judgement import Judgement
 from wavecore.sweep.parameters import IDENTITY
 from wavecore.sweep.sections import FIGURES
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LAST = ("feasible", "pareto", "error")
+_HINT = "making room and the same command again: every finished point is in the store"
 
 CellValue = int | float | str | bool | None
 Record = dict[str, CellValue]
@@ -35,7 +35,7 @@ Record = dict[str, CellValue]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that is known of a point in the end."""
+    """A point with its outcome, its judgement, and whether it is on the Pareto front."""
 
     point: Point
     outcome: Outcome
@@ -44,13 +44,13 @@ class Result:
 
 
 def columns(spec: SweepSpec) -> list[str]:
-    """The columns of a sweep's table, in their order."""
+    """Return the columns of a sweep's table, in their order."""
     axes = [axis.parameter.column for axis in spec.axes]
     return [*IDENTITY, *(column for column in axes if column not in IDENTITY), *FIGURES, *LAST]
 
 
 def record(spec: SweepSpec, result: Result) -> Record:
-    """One row, by column."""
+    """Return one row of the table, by column."""
     values = assignment(spec, result.point)
     metrics = result.outcome.metrics or _described(spec, result.point)
     cells: Record = {name: values.get(name, metrics.get(name)) for name in IDENTITY}
@@ -64,7 +64,7 @@ def record(spec: SweepSpec, result: Result) -> Record:
 
 
 def _described(spec: SweepSpec, point: Point) -> Record:
-    """Memory and mini-batch of a point that failed, as far as they can be known."""
+    """Return memory and mini-batch of a point that failed; nothing if it does not even make a task."""
     try:
         task = assignment(spec, point).task()
     except InputError:
@@ -75,7 +75,7 @@ def _described(spec: SweepSpec, point: Point) -> Record:
 def write_csv(spec: SweepSpec, results: Iterator[Result], path: Path) -> None:
     """Write the table, whole or not at all; `FileError` if it cannot be written."""
     names = columns(spec)
-    with _whole_file(path) as stream:
+    with staged_text(path, hint=_HINT) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
         for result in results:
@@ -100,38 +100,11 @@ def check_parquet() -> None:
 def write_parquet(table: Path, path: Path) -> None:
     """Write a table of `write_csv` as Parquet, whole or not at all."""
     check_parquet()
-    temporary = _temporary(path)
-    with _explained(path, temporary):
-        read_csv(table).to_parquet(temporary, engine="pyarrow", index=False)
-        temporary.replace(path)
+    with staged_file(path, hint=_HINT) as staged:
+        read_csv(table).to_parquet(staged, engine="pyarrow", index=False)
 
 
 def _text(cell: CellValue) -> str:
     if cell is None:
         return ""
     return str(cell).lower() if isinstance(cell, bool) else str(cell)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    temporary = _temporary(path)
-    with _explained(path, temporary):
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-        temporary.replace(path)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-@contextmanager
-def _explained(path: Path, temporary: Path) -> Iterator[None]:
-    """Turn what the system says into a `FileError`, and leave nothing half-written."""
-    try:
-        yield
-    except OSError as error:
-        hint = "making room and the same command again: every finished point is in the store"
-        raise FileError(str(path), f"cannot be written ({error.strerror})", hint) from error
-    finally:
-        temporary.unlink(missing_ok=True)

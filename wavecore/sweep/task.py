@@ -24,10 +24,11 @@ from wavecore.hardware.scalesim import parse_topology, read_topology
 from wavecore.hardware.specs import Accelerator
 from wavecore.importers.topology import network_of
 from wavecore.network.catalog import OptionValue, checked_options, workload, workload_info
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
 from wavecore.plan.model import DEFAULT_CHOICES, Choices
 from wavecore.results.metrics import RUN_METRICS
-from wavecore.simulation import DEFAULT_BATCH_PER_CORE, find_schedule, package_version
 from wavecore.simulation import evaluate as totals_of
+from wavecore.simulation import find_schedule, package_version
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph
 
@@ -39,7 +40,7 @@ Scalar = int | float | str
 GRAPHS_A_PROCESS = 8
 
 # What cannot change a result, whatever is edited there; every other source counts.
-_IMMATERIAL = ("cli/", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
+_IMMATERIAL = ("cli/", "common/files.py", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
 _MATERIAL = ("sweep/task.py",)
 
 _PARTS = ("schema", "groups.", "layers.", "packed.", "manifest.")
@@ -49,7 +50,7 @@ SCALARS = tuple(name for name in RUN_METRICS if not name.startswith(_PARTS))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One design point, complete: evaluating it asks nothing else.
+    """One design point with everything that its evaluation needs.
 
     ``key`` is the content hash of all that determines the result (see `make_task`), ``batch`` the samples of the whole
     chip, ``topology`` the text of the SCALE-Sim file that ``workload`` names, if it names one, and ``version`` the
@@ -70,7 +71,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of the task with this ``key``: ``metrics`` (`SCALARS`), or else an ``error``.
+    """The outcome of the task with this ``key``: ``metrics`` (`SCALARS`), or else an ``error``.
 
     ``seconds`` is the wall-clock time that it took, the one figure that varies.
     """
@@ -129,7 +130,7 @@ def make_task(
 
 
 def evaluate(task: Task) -> Outcome:
-    """Simulate ``task``.  Whatever goes wrong in it is recorded in the outcome, not raised.
+    """Simulate ``task``.  An error is recorded in the outcome, not raised.
 
     Raises `ConfigError` if this is not the wavecore that made the task: its result would be kept under a false key.
     """
@@ -158,13 +159,13 @@ def evaluate(task: Task) -> Outcome:
 
 @cache
 def model_version() -> str:
-    """The package's version and a hash of those of its sources that results can depend on."""
+    """Return the package's version and a hash of those of its sources that results can depend on."""
     return f"{package_version()}+{source_hash('wavecore')[:16]}"
 
 
 @cache
 def source_hash(package: str) -> str:
-    """The SHA-256 of all Python sources of a package or module, as they are on disk when first asked for."""
+    """Return the SHA-256 of all Python sources of a package or module, as they are on disk when first asked for."""
     digest = hashlib.sha256()
     for name, path in sorted(_sources(package)):
         content = path.read_bytes()
@@ -173,7 +174,7 @@ def source_hash(package: str) -> str:
 
 
 def _sources(package: str) -> Iterator[tuple[str, Path]]:
-    """Names and paths of a package's sources; `wavecore`'s own without what is immaterial."""
+    """Yield names and paths of a package's sources; of wavecore only those that results can depend on."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
@@ -190,7 +191,7 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def _package(function: object) -> str:
-    """The outermost package that a function was defined in."""
+    """Return the outermost package that a function was defined in."""
     return str(getattr(function, "__module__", None) or "wavecore").partition(".")[0]
 
 
@@ -201,7 +202,7 @@ def _hash_of(accelerator: Accelerator) -> str:
 
 @lru_cache(maxsize=GRAPHS_A_PROCESS)
 def _training(name: str, options: tuple[tuple[str, OptionValue], ...], topology: str | None) -> TrainingGraph:
-    """The training graph of a task's workload, kept with what earlier points have worked out about it."""
+    """Return the training graph of a task's workload, kept with what earlier points have worked out about it."""
     if topology is None:
         return training_graph(workload(name, **dict(options)))
     return training_graph(network_of(Path(name).stem, parse_topology(name, topology)))

@@ -1,4 +1,4 @@
-"""The other side of `wavecore.sweep.pool`: a process that works on tasks until nobody wants them any more.
+"""The worker process of `wavecore.sweep.pool`: it works on tasks until its standard input ends.
 
 It reads pickles from its standard input: the work to do, then lists of tasks.  It writes pickles to what was its
 standard output: None when it is ready, then one reply for each task, in their order, as soon as it has it.
@@ -28,13 +28,13 @@ def main() -> None:
         for task in inbox.get():
             try:
                 reply = work(task)
-            except Exception as error:  # it is raised again where somebody can read it
+            except Exception as error:  # the main process raises it again
                 reply = _portable(error)
             _send(replies, reply)
 
 
 def _replies() -> BinaryIO:
-    """What was standard output, where from now on prints cannot get between the pickles: they go to standard error."""
+    """Return a copy of standard output for the pickles; from now on prints go to standard error."""
     sys.stdout.flush()
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -62,7 +62,7 @@ def _send(replies: BinaryIO, reply: object) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself, or its text if it cannot travel."""
+    """Return the error itself, or one with its text if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # an exception may fail to be pickled in any way at all

@@ -1,4 +1,4 @@
-"""A timeline as Chrome's trace events in JSON, which Perfetto and most viewers of traces read."""
+"""A timeline as Chrome's trace events in JSON, which Perfetto and most other trace viewers read."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _boxes(row: DrawnRow, process: int, thread: int, clock_hz: int) -> Iterator[
 
 
 def _arrows(box: Box, start: int, end: int, place: TraceEvent) -> Iterator[TraceEvent]:
-    """Both ends of arrows; each lies within the box that it belongs to, which an arrow's end has to."""
+    """Yield both ends of arrows; each lies within the box that it belongs to, which an arrow's end has to."""
     for number, name in box.incoming:
         yield {"ph": "f", "bp": "e", "id": number, "ts": start / 1000, "name": name, "cat": "post", **place}
     for number, name in box.outgoing:

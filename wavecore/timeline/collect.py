@@ -10,17 +10,17 @@ from typing import NamedTuple
 from wavecore.engines.instances import CommandInstance
 from wavecore.engines.occupancy import Bins, LevelOverTime
 from wavecore.engines.probe import Probe, Queue, Signal
-from wavecore.hardware.specs import Accelerator
-from wavecore.timeline.model import QUEUES, REQUESTS, Curve, LeftOut, Slice, Timeline, Track
+from wavecore.hardware.specs import DRAM_KINDS, Accelerator, UnitKind
+from wavecore.timeline.model import REQUESTS, Curve, LeftOut, Slice, Timeline, Track
 from wavecore.timeline.thinning import join_steps, thin
 
 MOST_SLICES = 200_000
 MOST_POINTS = 4096  # of a counter
-LEAST_BANDWIDTH_CYCLES = 64  # about what one request takes; in less, bandwidth is there or it is not
+LEAST_BANDWIDTH_CYCLES = 64  # about the duration of one request; shorter bins would show single requests
 
 
 class Window(NamedTuple):
-    """The cycles that are recorded: from ``start`` up to, but not with, ``end``."""
+    """The cycles that are recorded: from ``start`` up to but excluding ``end``."""
 
     start: int = 0
     end: int = sys.maxsize
@@ -41,15 +41,17 @@ class _Request(NamedTuple):
 
 
 class TimelineProbe(Probe):
-    """Records what happens in ``window`` as at most ``most`` slices."""
+    """Records what happens in ``window`` in at most ``most`` slices."""
 
     def __init__(self, accelerator: Accelerator, window: Window = WHOLE, most: int = MOST_SLICES) -> None:
         self._clock_hz = accelerator.chip.clock_hz
+        self._units = accelerator.units
+        self._writes = {unit.name: unit.kind is UnitKind.STORE for unit in self._units if unit.kind in DRAM_KINDS}
         self._window = window
         self._most = most
         cores = range(accelerator.chip.cores)
         self._tracks: dict[Track, list[Slice]] = {
-            Track(core, name): [] for core in cores for name in (*QUEUES, *REQUESTS)
+            Track(core, name): [] for core in cores for name in (*(unit.name for unit in self._units), *REQUESTS)
         }
         self._count = 0
         self._now = 0
@@ -62,7 +64,7 @@ class TimelineProbe(Probe):
         self._levels: dict[int, LevelOverTime] = {}
         self._moved = {name: Bins(MOST_POINTS, operator.add, LEAST_BANDWIDTH_CYCLES, window.start) for name in REQUESTS}
 
-    # -- what it is told ---------------------------------------------------------------------------------
+    # -- reports of the engine ---------------------------------------------------------------------------------
 
     def worked(
         self,
@@ -80,14 +82,14 @@ class TimelineProbe(Probe):
         item = _work(start, end, instance, step, nbytes, tensor)
         item.arrows = self._arrows.pop((core, queue), [])
         self._latest[core, queue] = item if self._put(Track(core, queue), item) else None
-        if queue in ("load", "store"):
-            write = queue == "store"
+        write = self._writes.get(queue)
+        if write is not None:
             track = Track(core, REQUESTS[write])
             for request in self._requests.pop(core + write * len(self._before), ()):
                 self._put(track, _work(*request[:2], instance, step, request.nbytes, tensor))
 
     def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
-        """Record a wait, and whose post ended it."""
+        """Record a wait, and the work that ended it."""
         self._now = max(self._now, end)
         posts = self._posts[signal]
         while posts and posts[0].cycle < end:
@@ -98,7 +100,7 @@ class TimelineProbe(Probe):
                 self._arrows[core, queue].append((source, signal))
 
     def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
-        """Remember what a queue did last, for those whom it lets go on."""
+        """Keep what a queue did last, for the arrows to those that waited for it."""
         posts = self._posts[signal]
         while posts and posts[0].cycle < self._now:
             posts.popleft()
@@ -107,7 +109,7 @@ class TimelineProbe(Probe):
         posts.append(_Post(cycle, self._latest.get((core, queue))))
 
     def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
-        """Keep a request until it is known what it is for, and count its bytes over the time that it takes."""
+        """Keep a request until its load or store is reported, and count its bytes over the time that it takes."""
         self._requests[queue].append(_Request(start, end, nbytes))
         _spread(self._moved[REQUESTS[write]], self._window, start, end, nbytes)
 
@@ -118,10 +120,10 @@ class TimelineProbe(Probe):
         elif cycle < self._window.end:
             self._level(core).change(cycle, used_bytes)
 
-    # -- what comes of it --------------------------------------------------------------------------------
+    # -- the timeline --------------------------------------------------------------------------------
 
     def timeline(self) -> Timeline:
-        """What was recorded."""
+        """Return what was recorded."""
         if self._left_out.joined_steps:
             join_steps(self._tracks)
         start, end = self._window.start, min(self._window.end, self._now)
@@ -129,6 +131,7 @@ class TimelineProbe(Probe):
             self._level(core).hold(end)
         return Timeline(
             clock_hz=self._clock_hz,
+            units=self._units,
             start=start,
             end=end,
             tracks=self._tracks,
@@ -138,7 +141,7 @@ class TimelineProbe(Probe):
         )
 
     def _put(self, track: Track, item: Slice) -> bool:
-        """Put a slice on its track if it can be seen in the window; say whether."""
+        """Put a slice on its track if some of it is in the window; return whether."""
         if item.end <= max(item.start, self._window.start) or item.start >= self._window.end:
             return False
         self._tracks[track].append(item)
@@ -156,13 +159,13 @@ class TimelineProbe(Probe):
 
 
 def _work(start: int, end: int, instance: CommandInstance, step: int, nbytes: int, tensor: str) -> Slice:
-    """A slice of work on one step."""
+    """Return a slice of work on one step."""
     tensors = (tensor,) if tensor else ()
     return Slice(start, end, instance, None, step, step, end - start, nbytes, tensors)
 
 
 def _spread(bins: Bins, window: Window, start: int, end: int, nbytes: int) -> None:
-    """Count bytes evenly over the cycles from ``start`` to ``end`` that are in a window."""
+    """Spread bytes evenly over the cycles from ``start`` to ``end`` that are in a window."""
     cycles = max(1, end - start)
     cycle, stop = max(start, window.start), min(start + cycles, window.end)
     counted = nbytes * (cycle - start) // cycles

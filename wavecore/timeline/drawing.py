@@ -1,4 +1,4 @@
-"""What a viewer shows of a timeline, whatever the format: groups of rows with named boxes, and meters."""
+"""The drawing of a timeline, the same for all formats: groups of rows with named boxes, and meters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from wavecore.engines.probe import Cause
-from wavecore.timeline.model import QUEUES, REQUESTS, Slice, Timeline, Track
+from wavecore.hardware.specs import UnitKind
+from wavecore.timeline.model import REQUESTS, Slice, Timeline, Track
 
 GIB = 1 << 30
 Args = Mapping[str, int | str]
 Arrow = tuple[int, str]
-"""Its number, and what it stands for."""
+"""The number of an arrow, and its meaning."""
 
 WORDS = {
     Cause.LOADS: "wait for loads",
@@ -68,20 +70,22 @@ class TrackGroup:
 
 
 def nanoseconds(cycle: int, clock_hz: int) -> int:
-    """The simulated time at which a cycle begins, rounded down."""
+    """Return the simulated time at which a cycle begins, in nanoseconds, rounded down."""
     return cycle * 10**9 // clock_hz
 
 
 def draw(timeline: Timeline, title: str, about: Args) -> list[TrackGroup]:
-    """The groups of a timeline in the order in which they are shown; the first says what it is."""
+    """Return the groups of a timeline in the order in which they are shown; the first describes the run."""
     arrows = _Arrows(timeline)
     cores = sorted({track.core for track in timeline.tracks})
     run = Box(timeline.start, timeline.end, title, "run", about)
     recording = Box(timeline.start, timeline.end, summary(timeline), "run", _facts(timeline, arrows.count))
     groups = [TrackGroup("run", _single("run", run), (_single("recording", recording),))]
     for core in cores:
-        overview = DrawnRow("groups and sub-batches", _sub_batches(timeline.tracks[Track(core, "vector")]))
-        queues = tuple(_row(timeline, Track(core, name), f"{name} queue", arrows) for name in QUEUES)
+        overview = DrawnRow(
+            "groups and sub-batches", _sub_batches(timeline.tracks[Track(core, _main_vector(timeline))])
+        )
+        queues = tuple(_row(timeline, Track(core, unit.name), f"{unit.name} queue", arrows) for unit in timeline.units)
         meter = Meter("global buffer, bytes taken", "B", [*timeline.occupancy[core].points])
         groups.append(TrackGroup(f"core {core}", overview, queues, (meter,)))
     requests = tuple(
@@ -92,8 +96,13 @@ def draw(timeline: Timeline, title: str, about: Args) -> list[TrackGroup]:
     return groups
 
 
+def _main_vector(timeline: Timeline) -> str:
+    """Return the name of the vector unit that takes results from the array."""
+    return next(unit.name for unit in timeline.units if unit.kind is UnitKind.VECTOR and not unit.layer_kinds)
+
+
 class _Arrows:
-    """Arrows by the slices that they start and end at, those left out whose source is not drawn."""
+    """Arrows by the slices at which they start and end, without those whose source is not drawn."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.outgoing: dict[int, list[Arrow]] = defaultdict(list)
@@ -111,21 +120,30 @@ class _Arrows:
 
 
 def _row(timeline: Timeline, track: Track, name: str, arrows: _Arrows) -> DrawnRow:
+    multiplies = any(unit.name == track.name and unit.kind is UnitKind.ARRAY for unit in timeline.units)
+
     def boxes() -> Iterator[Box]:
         for item in timeline.tracks[track]:
-            label, category, args = _label(item, track)
+            label, category, args = _label(item, track, multiplies)
             outgoing, incoming = (tuple(each.get(id(item), ())) for each in (arrows.outgoing, arrows.incoming))
             yield Box(item.start, item.end, label, category, args, outgoing, incoming)
 
     return DrawnRow(name, boxes)
 
 
-def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
-    """Name, category and arguments of a slice."""
+class _Label(NamedTuple):
+    name: str
+    category: str
+    args: Args
+
+
+def _label(item: Slice, track: Track, multiplies: bool) -> _Label:
+    """Return what is written at a slice; one of a unit that ``multiplies`` has its MACs."""
     if item.signal is not None:
-        of = {"tensor": item.signal.tensor} if item.signal.tensor else {}
+        named = {"tensor": item.signal.tensor, "unit": item.signal.unit}
+        of = {key: name for key, name in named.items() if name}
         category = "skew" if item.signal.cause in (Cause.FILL, Cause.DRAIN) else "wait"
-        return WORDS[item.signal.cause], category, {"start_cycle": item.start, "cycles": item.cycles, **of}
+        return _Label(WORDS[item.signal.cause], category, {"start_cycle": item.start, "cycles": item.cycles, **of})
     assert item.instance is not None
     instance, command = item.instance, item.instance.command
     batch = f"{instance.iteration + 1}/{len(instance.segment.iterations)}"
@@ -141,7 +159,7 @@ def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
         "cycles": item.cycles,
         "busy_cycles": item.busy_cycles,
     }
-    if track.name == "array":
+    if multiplies:
         macs = command.work.macs
         args["macs"] = macs * last // steps - macs * first // steps
     if item.tensors:
@@ -149,11 +167,11 @@ def _label(item: Slice, track: Track) -> tuple[str, str, Args]:
         args["tensors"] = " ".join(item.tensors)
     for cause, cycles in item.waits.items():
         args[f"wait_{cause.name.lower()}_cycles"] = cycles
-    return f"{command.name} sub-batch {batch} {tiles}", "dram" if track.dram else track.name, args
+    return _Label(f"{command.name} sub-batch {batch} {tiles}", "dram" if track.dram else track.name, args)
 
 
 def _sub_batches(vector: list[Slice]) -> Callable[[], Iterator[Box]]:
-    """One box for each sub-batch of each group, from the first to the last work of the vector unit on it."""
+    """Return one box for each sub-batch of each group, from the first to the last work of a vector unit on it."""
 
     def key(item: Slice) -> tuple[int, int]:
         assert item.instance is not None
@@ -173,7 +191,7 @@ def _sub_batches(vector: list[Slice]) -> Callable[[], Iterator[Box]]:
 
 
 def _bandwidth(timeline: Timeline, title: str, names: tuple[str, ...]) -> Meter:
-    """What DRAM moved in each bin, in GiB/s."""
+    """Return what DRAM moved in each bin, in GiB/s."""
     curves = [timeline.moved[name] for name in names]
     width = max(curve.width for curve in curves)
     bins: dict[int, int] = defaultdict(int)
@@ -194,7 +212,7 @@ def _single(name: str, box: Box) -> DrawnRow:
 
 
 def _facts(timeline: Timeline, arrows: int) -> Args:
-    """What a reader must know of how a timeline was recorded."""
+    """Return how a timeline was recorded and what it leaves out."""
     left_out = timeline.left_out
     occupancy, moved = (
         max(curve.width for curve in curves.values()) for curves in (timeline.occupancy, timeline.moved)
@@ -215,7 +233,7 @@ def _facts(timeline: Timeline, arrows: int) -> Args:
 
 
 def summary(timeline: Timeline) -> str:
-    """What a slice is, and what is missing, in a line."""
+    """Return in a line what a slice is and what is missing."""
     left_out = timeline.left_out
     detail = "steps of a command joined" if left_out.joined_steps else "every step of every queue"
     lost = f"{left_out.slices} slices of up to {left_out.longest_cycles} cycles" if left_out.slices else "nothing"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 from pathlib import Path
 
-from wavecore.errors import FileError, InputError
+from wavecore.common.files import staged_file
+from wavecore.errors import InputError
 from wavecore.timeline.chrome import write_chrome
 from wavecore.timeline.drawing import Args, draw
 from wavecore.timeline.model import Timeline
@@ -31,22 +31,12 @@ def write_timeline(path: Path, timeline: Timeline, title: str, about: Args) -> N
     """Write a timeline, called ``title``, with what is to be known ``about`` it; `FileError` if that cannot be."""
     check_timeline_path(path)
     groups = draw(timeline, title, about)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            if path.name.endswith(PERFETTO):
-                write_perfetto(file, groups, timeline.clock_hz)
-            elif path.name.endswith(".gz"):
-                with (
-                    gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
-                    io.TextIOWrapper(packed, "utf-8") as text,
-                ):
-                    write_chrome(text, groups, timeline.clock_hz)
-            else:
-                with io.TextIOWrapper(file, "utf-8") as text:
-                    write_chrome(text, groups, timeline.clock_hz)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be written ({error.strerror})", "another path") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with staged_file(path) as staged, staged.open("wb") as file:
+        if path.name.endswith(PERFETTO):
+            write_perfetto(file, groups, timeline.clock_hz)
+        elif path.name.endswith(".gz"):
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed, io.TextIOWrapper(packed, "utf-8") as text:
+                write_chrome(text, groups, timeline.clock_hz)
+        else:
+            with io.TextIOWrapper(file, "utf-8") as text:
+                write_chrome(text, groups, timeline.clock_hz)

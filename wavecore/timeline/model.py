@@ -1,4 +1,4 @@
-"""What a timeline is: tracks of slices, arrows between slices, and counters over time.  All times are chip cycles."""
+"""A timeline: tracks of slices, arrows between slices, and counters over time.  All times are chip cycles."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 from wavecore.engines.instances import CommandInstance
 from wavecore.engines.probe import Cause, Signal
+from wavecore.hardware.specs import UnitSpec
 
-QUEUES = ("load", "array", "vector", "store")
 REQUESTS = ("reads", "writes")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Track:
-    """Where slices are drawn: a queue of a core, or what DRAM does for a core (`REQUESTS`)."""
+    """Where slices are drawn: the queue of a unit of a core, or what DRAM does for a core (`REQUESTS`)."""
 
     core: int
     name: str
 
     @property
     def dram(self) -> bool:
-        """Whether it shows requests to DRAM."""
+        """Whether the track shows requests to DRAM."""
         return self.name in REQUESTS
 
 
@@ -49,11 +49,11 @@ class Slice:
 
     @property
     def cycles(self) -> int:
-        """Its length."""
+        """The length of the slice in cycles."""
         return self.end - self.start
 
     def drawn(self) -> Slice:
-        """The slice that stands for this one in the timeline."""
+        """Return the slice that stands for this one in the timeline: itself, or the one that it was joined to."""
         found = self
         while found.joined is not None:
             found = found.joined
@@ -80,13 +80,14 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """What was recorded of a run between two cycles, the later of which is its end unless told otherwise.
+    """What was recorded of a run from cycle ``start`` to cycle ``end``.
 
-    ``occupancy`` is the largest number of bytes taken of each core's buffer; ``moved`` the bytes that DRAM moved,
-    by `REQUESTS`.
+    ``units`` are those of every core; each has a track.  ``occupancy`` is the largest number of bytes taken of each
+    core's buffer; ``moved`` the bytes that DRAM moved, by `REQUESTS`.
     """
 
     clock_hz: int
+    units: tuple[UnitSpec, ...]
     start: int
     end: int
     tracks: Mapping[Track, list[Slice]]
@@ -95,5 +96,5 @@ class Timeline:
     left_out: LeftOut
 
     def slices(self) -> int:
-        """How many slices there are."""
+        """Return the number of slices."""
         return sum(map(len, self.tracks.values()))

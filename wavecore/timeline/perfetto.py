@@ -16,7 +16,7 @@ HELD_PACKETS = 4096
 
 
 def perfetto_classes(where: str) -> Any:
-    """The messages of the format; `InputError`, located at ``where``, if they are not installed."""
+    """Return the message classes of the format.  Raises `InputError` at ``where`` if they are not installed."""
     try:
         return import_module("perfetto.protos.perfetto.trace.perfetto_trace_pb2")
     except ImportError:
@@ -25,7 +25,7 @@ def perfetto_classes(where: str) -> Any:
 
 
 def write_perfetto(file: IO[bytes], groups: Sequence[TrackGroup], clock_hz: int) -> None:
-    """Write groups as a trace; `InputError` if the extra is missing."""
+    """Write groups as a trace.  Raises `InputError` if the package perfetto is missing."""
     writer = _Writer(file, clock_hz)
     for rank, group in enumerate(groups):
         writer.group(group, rank)
@@ -33,7 +33,7 @@ def write_perfetto(file: IO[bytes], groups: Sequence[TrackGroup], clock_hz: int)
 
 
 class _Writer:
-    """Makes packets; strings are written once and then called by number."""
+    """Makes packets; a string is written once and then referred to by its number."""
 
     def __init__(self, file: IO[bytes], clock_hz: int) -> None:
         self._pb = perfetto_classes("--trace")
@@ -60,7 +60,7 @@ class _Writer:
             self._meter(meter, self._track(meter.name, parent, place, meter.unit))
 
     def flush(self) -> None:
-        """Write the packets that are held."""
+        """Write the packets that have been collected."""
         self._file.write(self._trace.SerializeToString())
         self._trace.Clear()
 
@@ -73,7 +73,7 @@ class _Writer:
         return packet
 
     def _track(self, name: str, parent: int, rank: int, unit: str = "") -> int:
-        """Describe a track, a counter if it has a unit; its number."""
+        """Describe a track, a counter if it has a unit; return its number."""
         track = self._packet().track_descriptor
         track.uuid = next(self._uuids)
         track.name = name
@@ -86,7 +86,7 @@ class _Writer:
         return int(track.uuid)
 
     def _event(self, cycle: int, kind: int, track: int) -> tuple[Any, Any]:
-        """A packet with an event at a cycle, and the event."""
+        """Return a packet with an event at a cycle, and the event."""
         packet = self._packet()
         packet.timestamp = nanoseconds(cycle, self._clock_hz)
         event = packet.track_event
@@ -114,7 +114,7 @@ class _Writer:
                 note.string_value_iid = self._number(packet, "debug_annotation_string_values", value)
 
     def _number(self, packet: Any, table: str, text: str) -> int:
-        """The number under which a string is called; a new one is defined in this packet."""
+        """Return the number of an interned string; a new one is defined in this packet."""
         known = self._numbers.get((table, text))
         if known is not None:
             return known

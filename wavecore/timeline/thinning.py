@@ -1,4 +1,4 @@
-"""How a timeline that grows too long is made shorter."""
+"""Reduction of a timeline that has too many slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Tracks = Mapping[Track, list[Slice]]
 
 
 def thin(tracks: Tracks, most: int, left_out: LeftOut) -> None:
-    """Bring tracks down to ``most`` slices: join the steps of a command, then leave out the shortest slices."""
+    """Reduce tracks to ``most`` slices: join the steps of a command, then leave out the shortest slices."""
     join_steps(tracks)
     left_out.joined_steps = True
     if sum(map(len, tracks.values())) > most:
@@ -21,8 +21,8 @@ def thin(tracks: Tracks, most: int, left_out: LeftOut) -> None:
 def join_steps(tracks: Tracks) -> None:
     """Make one slice of neighbouring steps of a command, waits between them included.
 
-    Arrows to a step other than the first go with it.  A slice from which one of the other arrows starts ends
-    where that post was made, so that every arrow still starts at the end of what it starts from.
+    Arrows to steps after the first are removed.  A joined slice ends at a step from which one of the other arrows
+    starts, so that every arrow still starts at the end of a slice.
     """
     for slices in tracks.values():
         last = None
@@ -37,7 +37,7 @@ def join_steps(tracks: Tracks) -> None:
 
 
 def _joined(slices: list[Slice], sources: set[int]) -> list[Slice]:
-    """One track's slices with neighbouring steps of a command joined up to the ``sources`` of arrows."""
+    """Return the slices of one track with neighbouring steps of a command joined up to the ``sources`` of arrows."""
     kept: list[Slice] = []
     waits: list[Slice] = []
     last: Slice | None = None
@@ -57,7 +57,7 @@ def _joined(slices: list[Slice], sources: set[int]) -> list[Slice]:
 
 
 def _join(first: Slice, waits: list[Slice], second: Slice) -> None:
-    """Let ``first`` take in what follows it."""
+    """Extend ``first`` by the waits and the slice that follow it."""
     first.end = second.end
     first.last_step = second.last_step
     first.busy_cycles += second.busy_cycles

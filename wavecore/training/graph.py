@@ -1,7 +1,7 @@
-"""What a training graph is: the operations of one training step, unit by unit.
+"""A training graph: the operations of one training step, by fused layer.
 
-*Units* are the things that a schedule groups.  Which tensors are saved for backward follows from who reads them: what a
-forward operation writes and a backward one reads.
+*Units* are the fused layers, which a schedule groups.  A tensor is saved for backward if a forward operation writes it
+and a backward one reads it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from wavecore.common.memo import Memo
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
 from wavecore.network.sparsity import Sparsity
 from wavecore.training.operations import Operation, Tensor
 
@@ -19,7 +21,7 @@ ROWS = ".rows"  # of a unit's weights, read in their stead
 
 @dataclass(frozen=True, slots=True)
 class FusedLayer:
-    """What a schedule moves about: one computing layer and the layers ``fused`` into it.
+    """One layer that computes and the layers ``fused`` into its pass: what a schedule groups.
 
     ``inputs`` are the tensors behind each input of the layer: several where it is a concatenation.
     """
@@ -43,13 +45,32 @@ class FusedLayer:
         return any(op.time_steps for op in (*self.forward, *self.backward))
 
 
+@runtime_checkable
+class Rewrite(Protocol):
+    """A pass from training graph to training graph: a frozen dataclass whose fields are its options.
+
+    `training.rewrites` applies it, verifies what it returns, and finds registered ones by ``name``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that the pass is registered under."""
+        ...
+
+    def apply(self, training: TrainingGraph) -> TrainingGraph:
+        """Return the changed graph; `InputError` where the options do not fit it."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingGraph:
     """One training step: the units in forward order, and every tensor by name.
 
     ``sent`` are the tensors that the outside reads from DRAM: values at outlets, gradients at inlets.  ``received`` are
-    the gradients at outlets, which are in DRAM when backward begins.  ``sparsity`` is what is known of zeros, until
-    `sparsity.machine` makes use of it.
+    the gradients at outlets, which are in DRAM when backward begins.  ``sparsity`` is what is known of zeros; the graph
+    that `sparsity.machine` makes of it for a machine has none.  ``batch_per_core`` is the mini-batch of one core, in
+    samples, unless told otherwise.  ``rewrites`` are the passes that have changed the graph since it was unrolled, in
+    order.
     """
 
     name: str
@@ -60,10 +81,12 @@ class TrainingGraph:
     sent: frozenset[str] = frozenset()
     received: frozenset[str] = frozenset()
     sparsity: Sparsity | None = None
+    batch_per_core: int = DEFAULT_BATCH_PER_CORE
+    rewrites: tuple[Rewrite, ...] = ()
 
     @cached_property
     def memory(self) -> Memo:
-        """Results that follow from this graph, kept so that the next design point finds them."""
+        """Results that follow from this graph, kept for the next design point."""
         return Memo()
 
     @cached_property
@@ -92,11 +115,11 @@ class TrainingGraph:
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """First and last unit of each block: a stretch that the rest of the network sees through one value.
+        """First and last unit of each block: a run of units of which later units read one value only.
 
-        A block ends where everything still to be read was made in it and is read together: a single tensor, or the
-        parts of one concatenation.  A residual or an inception block is found as one, and so is a dense block, whose
-        first tensors are read to its end; a chain is all blocks of one unit.
+        A block ends where all tensors still to be read were made in it and are read together: a single tensor, or the
+        parts of one concatenation.  A residual, an inception or a dense block is found as one; in a chain every unit is
+        a block.
         """
         last_reader = self.last_forward_reader
         live: set[str] = set()
@@ -113,7 +136,7 @@ class TrainingGraph:
         return tuple(blocks)
 
     def _is_one_value(self, live: set[str], end: int) -> bool:
-        """Whether all units after ``end`` that read any of ``live`` read all of it as one input."""
+        """Return whether all units after ``end`` that read any of ``live`` read all of it as one input."""
         if len(live) <= 1:
             return True
         return all(
@@ -131,7 +154,7 @@ class TrainingGraph:
         return sum(op.macs for unit in self.units for op in (*unit.forward, *unit.backward))
 
     def __str__(self) -> str:
-        lines = [f"training step of {self.name}: {len(self.units)} units, {self.macs} MACs a sample"]
+        lines = [f"training step of {self.name}: {len(self.units)} units, {self.macs} MACs per sample"]
         for unit in self.units:
             fused = f" + {', '.join(unit.fused)}" if unit.fused else ""
             lines.append(f"{unit.name} ({unit.kind}){fused}")

@@ -1,6 +1,6 @@
-"""What one training step is made of: tensors, and the operations that read and write them.
+"""The parts of a training step: tensors, and the operations that read and write them.
 
-Nothing here knows hardware.  Sizes that grow with the mini-batch are per sample.
+Nothing here depends on hardware.  Sizes that grow with the mini-batch are per sample.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Phase(Name):
 
 
 class TensorClass(Name):
-    """What a tensor is; DRAM bytes are reported by these classes."""
+    """The class of a tensor; DRAM bytes are reported by these classes."""
 
     WEIGHT = "weight"
     ACTIVATION = "activation"
@@ -33,9 +33,9 @@ class TensorClass(Name):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """``nbytes`` of one sample (``batched``) or of the whole tensor (otherwise).
+    """A tensor of ``nbytes`` per sample (``batched``) or in all (otherwise).
 
-    ``packed_bytes`` are what it takes in DRAM where it is compressed there, in the ``encoding``; on chip it is dense.
+    Where it is compressed in DRAM, it takes ``packed_bytes`` there, in the ``encoding``; on chip it is dense.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Tensor:
 
     @property
     def dram_bytes(self) -> int:
-        """What ``nbytes`` of it take in DRAM."""
+        """The bytes that it takes in DRAM, per sample or in all."""
         return self.nbytes if self.packed_bytes is None else self.packed_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyTiles:
-    """``count`` all-zero tiles of ``rows`` x ``columns`` of what the ``gemm``-th product of an operation holds."""
+    """``count`` all-zero tiles, of ``rows`` x ``columns``, of the weights in an operation's ``gemm``-th product."""
 
     gemm: int
     rows: int
@@ -73,7 +73,7 @@ class OperandRole(Name):
 class Use:
     """A tensor that an operation reads, ``passes`` times over unless it is held on chip.
 
-    Where it needs only a part of a sample, as of the gradient of a concatenation, that is ``part_bytes`` long.
+    Where it needs only a part of each sample, as of the gradient of a concatenation, that part has ``part_bytes``.
     """
 
     tensor: str
@@ -86,16 +86,19 @@ class Use:
 class Operation:
     """One operation of the training step.
 
-    ``unit`` is the layer whose row it counts for.  ``accumulates`` marks a weight gradient, which is added to
-    the partial sums of earlier sub-batches.  ``in_place`` names tensors whose space the first written one may take
-    over, where their time on chip ends here.  ``sums`` marks the
-    sum of gradients.  ``lookahead`` is the share of a sample that must be there beyond the share
-    already computed: rows of a window over rows of an image, (1, 1) for a whole sample.  ``whole_batch``: each result
-    depends on every sample of a core's mini-batch, so that no sub-batch can pass through alone.
-    The ``time_steps`` of a recurrent layer share out the ``count`` of its products; each begins with the results of the
-    one before, of which ``state_bytes`` a sample are carried on.
-    ``effectual_share`` of its products have two operands that are not zero; the multipliers of the others rest where
-    they are ``gated``, and waves over ``empty_tiles`` are skipped.
+    ``unit`` is the fused layer whose row it counts for.  ``accumulates`` marks a weight gradient, which is added to the
+    partial sums of earlier sub-batches.  ``in_place`` names tensors whose space the first written one may take over, if
+    this operation is the last to use them on chip.  ``sums`` marks a sum of gradients.
+
+    ``lookahead`` (rows, of rows) is the share of a sample that must be there beyond the share already computed: rows of
+    a window over rows of an image, (1, 1) for a whole sample.  ``whole_batch``: each result depends on every sample of
+    a core's mini-batch, so that no sub-batch can pass through alone.
+
+    The products of a recurrent layer are divided evenly among its ``time_steps``; each step begins with the results of
+    the one before, of which ``state_bytes`` per sample are carried on.
+
+    A share of ``effectual_share`` of its products has two operands that are not zero.  The multipliers of the other
+    products rest if they are ``gated``, and waves over ``empty_tiles`` are skipped.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Adaptive average pooling: windows of nearly equal size that share out an image of any size.
+"""Adaptive average pooling: windows of nearly equal size that together cover an image of any size.
 
 The windows are those of PyTorch's AdaptiveAvgPool2d: output ``i`` of ``count`` is the mean of the positions
 from ``floor(i * size / count)`` up to, not including, ``ceil((i + 1) * size / count)``.  They overlap when
@@ -24,7 +24,7 @@ class AdaptiveAvgPool(LayerKind):
 
 
 def windows(size: int, count: int) -> list[range]:
-    """Positions of each of the ``count`` windows along an axis of ``size``."""
+    """Return the number of positions of each of the ``count`` windows along an axis of ``size``."""
     return [range(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 

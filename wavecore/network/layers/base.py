@@ -1,4 +1,4 @@
-"""What a layer kind is: a frozen description, and the rules that say what it means for training.
+"""A layer kind: a frozen description, and the rules that derive shapes, parameters and phases from it.
 
 A new kind is one file in this folder: a frozen dataclass, a `LayerRules` for it, and its line in
 ``wavecore.network.layers.KINDS``.
@@ -15,11 +15,12 @@ from wavecore.network.compute import Gemm, VectorPass
 from wavecore.network.shapes import Shape
 
 ELEMENT_BYTES = 2  # fp16 activations, gradients and weights on the wire
+GRADIENT = -1  # in `PhaseSpec.operands`: the gradient of the layer's output
 ACCUMULATOR_BYTES = 4  # fp32 weight gradients, master weights and momentum
 
 
 class LayerKind:
-    """Base of the descriptions; ``kind`` is the name used in reports and files."""
+    """Base class of the descriptions; ``kind`` is the name used in reports and files."""
 
     __slots__ = ()
     kind: ClassVar[str]
@@ -53,12 +54,15 @@ class Saved:
 class PhaseSpec:
     """What one phase of a layer computes and reads.
 
-    ``reads_*`` count the passes over the layer's inputs, over its output's gradient and over its weights;
-    ``reads_row_bytes`` are, of a sample, rows of the weights that are read instead of all.  A phase that writes the
-    gradients of its weights says so; one ``of_itself`` multiplies the layer's own output with its input's gradient,
-    so that it runs behind the data gradient.  ``in_place``: each result may go where an element of equal place was
-    read, so it may take over a tensor's space.  ``lookahead``, ``whole_batch``, ``time_steps`` and ``state_bytes``: see
-    `Operation`.
+    ``reads_input`` and ``reads_gradient`` count the passes over the layer's inputs and over its output's gradient;
+    ``reads_weight`` says that it reads the weights, and ``reads_row_bytes`` how many bytes of their rows it reads per
+    sample instead of all.  A phase that ``writes_weight_gradient`` makes the gradients of the weights beside its own
+    result.  A weight gradient ``of_itself`` multiplies the layer's own output with its input's gradient, so it runs
+    after the data gradient.  ``in_place``: a result may take over the space of what was read, element by element.
+    See `Operation` for ``lookahead``, ``whole_batch``, ``time_steps`` and ``state_bytes``.
+
+    Products of two activations have ``operands``: which input of the layer is the left one and which the right one,
+    counted from 0, or `GRADIENT` for the gradient of its output.
     """
 
     gemms: tuple[Gemm, ...] = ()
@@ -75,15 +79,20 @@ class PhaseSpec:
     whole_batch: bool = False
     time_steps: int = 0
     state_bytes: int = 0
+    operands: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """A layer's phases.  No ``data_gradient`` on a unit means that gradients pass through unchanged."""
+    """A layer's phases.  Without a ``data_gradient``, gradients pass through unchanged.
+
+    Where each input has products of its own, there are ``input_gradients`` instead: one phase for each input.
+    """
 
     forward: PhaseSpec
     data_gradient: PhaseSpec | None = None
     weight_gradient: PhaseSpec | None = None
+    input_gradients: tuple[PhaseSpec, ...] = ()
     saved: tuple[Saved, ...] = ()
 
 
@@ -92,8 +101,8 @@ class LayerRules:
     """The behaviour of one layer kind.
 
     ``infer`` gives the output's shape and raises ValueError when the inputs do not fit; ``expand`` gives the
-    phases; ``mask_bits`` is what an elementwise layer keeps for each element of its output.  A unit that uses its
-    own output again ``takes_fused`` layers not.
+    phases; ``mask_bits`` is what an elementwise layer keeps for each element of its output.  ``takes_fused``: an
+    elementwise layer may run in its pass; not so where it uses its own output again.
     """
 
     role: LayerRole
@@ -111,7 +120,7 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def window(size: int, kernel: int, stride: int, padding: int, round_up: bool = False) -> int:
-    """Positions of a sliding window along one axis; ValueError when not even one fits."""
+    """Return the positions of a sliding window along one axis; ValueError when not even one fits."""
     span = size + 2 * padding - kernel
     if span < 0:
         raise ValueError(f"a window of {kernel} does not fit {size} with padding {padding}")
@@ -122,7 +131,7 @@ def window(size: int, kernel: int, stride: int, padding: int, round_up: bool = F
 
 
 def forward_lookahead(shape: Shape, output: Shape, kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """Return how many rows of the input, of how many, must be there beyond the even share of the output made so far.
+    """Return (rows, of rows): how many rows a window reads ahead of the even share of the input, of how many in all.
 
     Output row y reads the input up to row ``y * stride - padding + kernel - 1``.
     """
@@ -149,7 +158,7 @@ def _lead(needed: Iterable[tuple[int, int]], rows_read: int, rows_made: int) -> 
 
 
 def only(inputs: tuple[Shape, ...]) -> Shape:
-    """The single input's shape; ValueError for any other number."""
+    """Return the single input's shape; ValueError for any other number."""
     if len(inputs) != 1:
         raise ValueError(f"takes one input, not {len(inputs)}")
     return inputs[0]

@@ -1,8 +1,8 @@
-"""Batch normalization: statistics of each channel over the mini-batch of a core, as data-parallel training has them.
+"""Batch normalization: statistics of each channel over the mini-batch of a core, as in data-parallel training.
 
-It sweeps over the data as group normalization does, but the first sweep must be through with the whole mini-batch
-before the second begins, forward and backward: no sub-batch can pass through alone.  What it saves, 8 bytes a channel
-and mini-batch, is left out: it is less than a thousandth of what it reads.
+It sweeps over the data as group normalization does, but the first sweep must end for the whole mini-batch
+before the second begins, forward and backward: no sub-batch can pass through alone.  What it saves, 8 bytes per channel
+and mini-batch, is neglected: it is less than a thousandth of what it reads.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Where a described piece of a network meets the rest of it, which is not described.
+"""The two ends of a piece of a network: what it reads from the rest, and what it hands on to it.
 
-Both move the bytes that crossing the border takes, and compute nothing.
+Both move bytes through DRAM and compute nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Convolutions, plain, grouped and depthwise, as implicit-im2col GEMMs (MODEL.md section 2)."""
+"""Convolutions, plain, grouped and depthwise, as implicit-im2col GEMMs (docs/model.md section 2)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _parameters(conv: Conv, inputs: tuple[Shape, ...]) -> tuple[Parameter, ...]:
 
 
 def parity_taps(size: int, kernel: int, stride: int, padding: int) -> list[tuple[int, int]]:
-    """Per residue of the input position modulo ``stride``: (positions, kernel taps that reach them)."""
+    """Return, for each residue of the input position modulo ``stride``: (positions, kernel taps that reach them)."""
     classes = []
     for residue in range(min(stride, size)):
         positions = len(range(residue, size, stride))
@@ -67,7 +67,7 @@ def parity_taps(size: int, kernel: int, stride: int, padding: int) -> list[tuple
 
 
 def _data_gradient_gemms(conv: Conv, shape: Shape) -> tuple[Gemm, ...]:
-    """One dense GEMM for each output parity, so that no inserted zero is multiplied; equal ones are merged."""
+    """Return one dense GEMM for each output parity, so that no inserted zero is multiplied; equal ones are merged."""
     kernel, stride, padding = pair(conv.kernel), pair(conv.stride), pair(conv.padding)
     rows = parity_taps(shape.height, kernel[0], stride[0], padding[0])
     columns = parity_taps(shape.width, kernel[1], stride[1], padding[1])

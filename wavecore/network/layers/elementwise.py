@@ -11,7 +11,7 @@ from wavecore.network.shapes import Shape
 
 @dataclass(frozen=True, slots=True)
 class ReLU(LayerKind):
-    """max(x, 0), cut off at ``ceiling`` where one is given (ReLU6); its gradient needs one bit an element."""
+    """max(x, 0), cut off at ``ceiling`` where one is given (ReLU6); its gradient needs one bit per element."""
 
     kind: ClassVar[str] = "relu"
     ceiling: float | None = None
@@ -19,7 +19,7 @@ class ReLU(LayerKind):
 
 @dataclass(frozen=True, slots=True)
 class Dropout(LayerKind):
-    """Dropout at ``rate``; the kept elements are one bit each."""
+    """Dropout at ``rate``; one bit per element says whether it was kept."""
 
     kind: ClassVar[str] = "dropout"
     rate: float = 0.5

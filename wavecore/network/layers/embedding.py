@@ -1,7 +1,7 @@
-"""Embeddings: a row of a table for every word of a sequence.
+"""Embeddings: each word of a sequence selects a row of a table.
 
-Forward reads the rows that the words name, not the table.  The gradient is dense, as that of PyTorch's ``nn.Embedding``
-unless it is told otherwise: backward adds each word's gradient to its row, and the update goes over the whole table.
+Forward reads the rows that the words name, not the table.  The gradient is dense, the default
+of PyTorch's ``nn.Embedding``: backward adds each word's gradient to its row, and the update covers the whole table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST_VOCABULARY = 1 << 16  # words are numbers of two bytes
 
 @dataclass(frozen=True, slots=True)
 class Embedding(LayerKind):
-    """A table of ``vocabulary`` rows of so many ``features``; it reads a sequence of words, 1 x steps x 1."""
+    """A table of ``vocabulary`` rows of ``features`` elements; it reads a sequence of words, 1 x steps x 1."""
 
     kind: ClassVar[str] = "embedding"
     vocabulary: int

@@ -1,4 +1,4 @@
-"""The two ends of a network, and the reshaping before its classifier."""
+"""The input and the loss of a network, and the reshaping before its classifier."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Flatten(LayerKind):
 class CrossEntropy(LayerKind):
     """Softmax and its cross-entropy with integer labels, of a vector or of every step of a sequence.
 
-    Four lane operations a class forward (maximum, exponential, sum, scale), one backward (p - onehot).
+    Four lane operations per class forward (maximum, exponential, sum, scale), one backward (p - onehot).
     """
 
     kind: ClassVar[str] = "cross_entropy"

@@ -14,7 +14,8 @@ from wavecore.network.shapes import Shape
 class Linear(LayerKind):
     """A fully-connected layer to ``out_features``.
 
-    It takes a vector (see `Flatten`), or a sequence, inputs x steps x 1, each step of which it treats alike.
+    It takes a vector (see `Flatten`) or a sequence of shape inputs x steps x 1, and applies the same weights to each
+    step.
     """
 
     kind: ClassVar[str] = "linear"

@@ -1,7 +1,7 @@
-"""Where branches meet: residual additions and concatenations.
+"""Layers that join branches: residual additions and concatenations.
 
 An addition passes its gradient to every input unchanged, so it has no backward operation of its own.  A
-concatenation lays its inputs side by side: whoever writes them writes into place, so it costs nothing.
+concatenation lays its inputs side by side: the layers that make them write them in place, so it costs nothing.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Group normalization: statistics of each sample's channel groups, so that sub-batches stay independent.
 
-Lane operations an element, counted from the formulas (one fp32 multiply-add each):
+Lane operations per element, counted from the formulas (one fp32 multiply-add each):
 
 * statistics: sum, sum of squares = 2; normalize: one scale-and-shift = 1;
 * backward reductions: x_hat, sum of dy*x_hat, sum of dy = 3; dx = a*dy + b*x + c = 2.
 
-The two sweeps each read the tensors anew unless they are held on chip.
+Each of the two sweeps reads the tensors again unless they are held on chip.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class GroupNorm(LayerKind):
 
 
 def group_norm(channels: int) -> GroupNorm:
-    """The group normalization that stands for a batch normalization of ``channels``.
+    """Return the group normalization that replaces a batch normalization of ``channels``.
 
     32 groups, the default of Wu and He ("Group Normalization", arXiv 1803.08494); where 32 does not divide
     the channels, the largest number that divides both.  It has as many parameters as the batch normalization,
@@ -47,13 +47,13 @@ def _infer(norm: GroupNorm, inputs: tuple[Shape, ...]) -> Shape:
 
 
 def affine(norm: LayerKind, inputs: tuple[Shape, ...]) -> tuple[Parameter, ...]:
-    """Scale and shift of each channel."""
+    """Return the scale and shift of each channel."""
     channels = only(inputs).channels
     return Parameter("scale", channels), Parameter("shift", channels)
 
 
 def expand(norm: GroupNorm, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
-    """The two sweeps of each direction."""
+    """Return the two sweeps of each direction."""
     elements = output.elements
     return Expansion(
         forward=PhaseSpec(

@@ -1,8 +1,9 @@
-"""The recurrent part of an LSTM: what has to run time step by time step.
+"""The recurrent part of an LSTM: what must run time step by time step.
 
-An LSTM is two layers, since they run differently.  A `Linear` multiplies the inputs of all time steps with the input
+An LSTM is two layers.  A `Linear` multiplies the inputs of all time steps with the input
 weights at once; `LSTM` takes those sums, adds the product of the last step's outputs with the recurrent weights, and
-makes the gates of each step, one step after the other.  So each of the two has one weight matrix, as profiles want it.
+makes the gates of each step, one step after the other.  So each of the two has one weight matrix, as a
+sparsity profile expects.
 
 Per step, with ``a`` the four sums (in PyTorch's order i, f, g, o), and in backward from the last step to the first::
 
@@ -10,7 +11,7 @@ Per step, with ``a`` the four sums (in PyTorch's order i, f, g, o), and in backw
     c = f c' + i g;  h = o tanh(c)              di = dc g;  df = dc c';  dg = dc i;  dc' = dc f
 
 and each gate's gradient times the derivative of its function gives that of its sum, which is the gradient of the
-layer's input.  Lane operations a unit and step, one for each multiply-add and each function (a table look-up):
+layer's input.  Lane operations per hidden unit and step, one for each multiply-add and each function (a table look-up):
 
 * forward: add the product to the sums = 4; functions of the gates = 4, of c = 1; c = 2; h = 1;
 * backward: add the product to dh = 1; tanh(c) = 1; do, di, df, dg = 4; dc += = 3; dc' = 1; the derivative of a sigmoid,
@@ -44,7 +45,7 @@ BACKWARD_LANE_OPERATIONS = 18
 
 @dataclass(frozen=True, slots=True)
 class LSTM(LayerKind):
-    """The recurrent part of an LSTM of so many ``hidden`` units; it reads the sums of its gates, 4 x hidden x steps.
+    """The recurrent part of an LSTM of ``hidden`` units; it reads the sums of its gates, 4 x hidden x steps.
 
     It begins with a state of zeros, at the last step if it runs in ``reverse``.
     """

@@ -1,1 +1,1 @@
-"""One file a figure: from what was read to a `chart.Picture`."""
+"""One file per figure: functions from the data of a report to a `pictures.marks.Picture`."""

@@ -1,4 +1,4 @@
-"""Layer groups over per-layer footprints, with the buffer's size: what serialization is about."""
+"""Layer groups over per-layer footprints, beside the size of the buffer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import groupby
 
 from wavecore.common.units import format_bytes
 from wavecore.pictures.marks import Band, LimitLine, Panel, Picture, PlotAxis, Steps, byte_axis, stack_labels
-from wavecore.pictures.plots import PHASE_COLOURS
+from wavecore.pictures.palette import PHASE_COLOURS
 from wavecore.plan.footprints import LayerFootprint
 from wavecore.plan.placement import Direction
 from wavecore.report.data import FOLDER, Shown, WorkloadRuns, left_out
@@ -27,7 +27,7 @@ CAPTION = (
 
 
 def groups(case: WorkloadRuns) -> Picture:
-    """A panel for each run: what a core's mini-batch would take in each layer, and what a sub-batch takes."""
+    """Return a panel for each run: what a core's mini-batch would take in each layer, and what a sub-batch takes."""
     drawn = [shown for shown in case.runs if shown.footprints]
     lines = {shown.label: _lines(shown, case.layers) for shown in drawn}
     heights = [value for of_run in lines.values() for line in of_run for value in line.values if value]
@@ -99,7 +99,7 @@ def _said(row: LayerFootprint, size: int) -> str:
 
 
 def _bands(found: Sequence[GroupSummary], layers: Sequence[str]) -> Iterator[Band]:
-    """A band for each group; neighbours of a single layer and one sub-batch share one."""
+    """Return a band for each group; neighbouring groups of one layer and equal sub-batch share one."""
     at = {layer: position for position, layer in enumerate(layers)}
     numbered = [(group, len(group.layers) > 1 and number) for number, group in enumerate(found, start=1)]
     for place, (_, several) in enumerate(groupby(numbered, key=lambda one: (one[1], one[0].sub_batch))):

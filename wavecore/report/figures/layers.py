@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from wavecore.pictures.marks import DisplayScale, Panel, Picture, PlotAxis, Steps, plain, scale, stacked
-from wavecore.pictures.plots import CLASS_COLOURS, PHASE_COLOURS
+from wavecore.pictures.palette import CLASS_COLOURS, PHASE_COLOURS
 from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.results.metrics import METRICS
 from wavecore.results.run import LayerRow
@@ -23,12 +23,12 @@ PHASES: dict[Phase, str] = {
 
 
 def layer_axis(layers: tuple[str, ...]) -> PlotAxis:
-    """The axis on which each layer has its place."""
+    """Return the axis on which each layer has its place."""
     return PlotAxis(title="layer, in the order of the network", names=layers)
 
 
 def traffic(case: WorkloadRuns) -> Picture:
-    """DRAM bytes of each layer, all phases and both directions, by class."""
+    """Return DRAM bytes of each layer, all phases and both directions, by class."""
     parts: Parts = {METRICS[f"dram_bytes.{name}"].title: (tint, _moved(name)) for name, tint in CLASS_COLOURS.items()}
     return Picture(
         key=f"traffic-{case.key}",
@@ -41,7 +41,7 @@ def traffic(case: WorkloadRuns) -> Picture:
 
 
 def time(case: WorkloadRuns) -> Picture:
-    """Time of each layer by phase."""
+    """Return the time of each layer by phase."""
     parts: Parts = {PHASES[phase]: (PHASE_COLOURS[phase], _lasted(phase)) for phase in Phase}
     return Picture(
         key=f"time-{case.key}",
@@ -83,7 +83,7 @@ def _panels(case: WorkloadRuns, parts: Parts, unit: Literal["B", "s"], title: st
 
 
 def _in_base(shown: Shown, values: tuple[float, ...], unit: str) -> tuple[float, ...]:
-    """Cycles as seconds; bytes as they are."""
+    """Return cycles as seconds, and bytes unchanged."""
     return tuple(value / shown.accelerator.chip.clock_hz for value in values) if unit == "s" else values
 
 

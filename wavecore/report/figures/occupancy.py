@@ -11,7 +11,7 @@ MIB = 2**20
 
 
 def occupancy(case: WorkloadRuns) -> Picture:
-    """A panel for each run with a line for each core."""
+    """Return a panel for each run with a line for each core."""
     drawn = [shown for shown in case.runs if shown.occupancy]
     return Picture(
         key=f"occupancy-{case.key}",

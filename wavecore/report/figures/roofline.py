@@ -1,10 +1,10 @@
-"""The roofline: what each layer and phase achieves, against what arrays and memory allow."""
+"""The roofline: throughput of each layer and phase against the limits of arrays and memory."""
 
 from __future__ import annotations
 
 from wavecore.common.units import format_rate
 from wavecore.pictures.marks import LineMark, Panel, Picture, Points, Symbol, decade_axis, plain
-from wavecore.pictures.plots import PHASE_COLOURS
+from wavecore.pictures.palette import PHASE_COLOURS
 from wavecore.report.data import Shown, WorkloadRuns
 from wavecore.report.figures.layers import PHASES
 from wavecore.results.run import LayerRow
@@ -20,25 +20,25 @@ TERA = 1e12
 
 
 def peak_macs(shown: Shown) -> float:
-    """Multiply-accumulates a second of all arrays at their peak."""
+    """Return the peak multiply-accumulates per second of all arrays."""
     array, chip = shown.accelerator.array, shown.accelerator.chip
     return float(array.rows * array.columns * chip.cores * chip.clock_hz)
 
 
 def achieved_macs(shown: Shown, row: LayerRow) -> float:
-    """Multiply-accumulates a second of a row, over the time that it took or its arrays worked, whichever is longer."""
+    """Return multiply-accumulates per second of a row, over its time or its arrays' busy time, whichever is longer."""
     cycles = max(row.cycles, row.array_busy_cycles, 1)
     return row.macs * shown.accelerator.chip.clock_hz / cycles
 
 
 def intensity(row: LayerRow) -> float | None:
-    """Multiply-accumulates for each byte of DRAM; None for a row that moves none."""
+    """Return multiply-accumulates per byte of DRAM traffic; None for a row without any."""
     moved = row.dram_read_bytes + row.dram_write_bytes
     return row.macs / moved if moved else None
 
 
 def roofline(case: WorkloadRuns) -> Picture:
-    """A panel for each run, all on the same axes."""
+    """Return a panel for each run, all on the same axes."""
     rows = [(shown, row) for shown in case.runs for row in shown.run.rows if row.macs]
     ridges = [peak_macs(shown) / shown.accelerator.memory.bandwidth_bytes_per_second for shown in case.runs]
     across = [value for _, row in rows if (value := intensity(row)) is not None] + ridges

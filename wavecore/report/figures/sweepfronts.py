@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wavecore.pictures.marks import DisplayScale, LineMark, Mark, Panel, Picture, PlotAxis, Points, Symbol
 from wavecore.report.figures.sweepparts import (
-    SeriesPart,
+    PanelRows,
     metric_scale,
     metric_title,
     parted,
@@ -22,7 +22,7 @@ FRONT_COLOUR = "#000000"
 
 
 def sweep_front(sweep: SweepTable) -> Picture | None:
-    """A panel for each value of what fronts are made apart for; None with a single objective.
+    """Return a panel for each value of ``per`` and of the figure's ``panels``; None with a single objective.
 
     The axes are those of the specification's figure, or else the first two objectives.
     """
@@ -41,13 +41,14 @@ def sweep_front(sweep: SweepTable) -> Picture | None:
         f"dominated, or break a constraint.{f' Colours are values of {series}.' if series else ''}"
     )
     scales = [metric_scale(metric, [number(row, metric) for row in sweep.good]) for metric in metrics]
-    panels = [_panel(sweep, part, metrics, scales, series, every) for part in parted(sweep, sweep.summary.per)]
+    apart = [*sweep.summary.per, *((figure.panels,) if wanted and figure is not None and figure.panels else ())]
+    panels = [_panel(sweep, part, metrics, scales, series, every) for part in parted(sweep, dict.fromkeys(apart))]
     return sweep_picture(sweep, "front", "Pareto front", caption, panels, notes)
 
 
 def _panel(
     sweep: SweepTable,
-    part: SeriesPart,
+    part: PanelRows,
     metrics: tuple[str, ...],
     scales: Sequence[DisplayScale],
     apart: str,
@@ -58,7 +59,9 @@ def _panel(
     def points(own: Sequence[TableRow], name: str, tint: str, symbol: Symbol, *, hollow: bool) -> Points:
         across, up = (each.of(number(row, metric) for row in own) for metric, each in zip(metrics, scales, strict=True))
         hover = tuple(said(sweep, row, metrics) for row in own)
-        return Points(name=name, colour=tint, x=across, y=up, symbol=symbol, hollow=hollow, hover=hover)
+        return Points(
+            name=name, colour=tint, x=across, y=up, symbol=symbol, hollow=hollow, large=not hollow, hover=hover
+        )
 
     marks: list[Mark] = []
     series = list(series_of(sweep, apart, rows))
@@ -66,10 +69,12 @@ def _panel(
         name = f"{label}, not on the front" if label else "not on the front"
         if others := [row for row in own if not on_front(row)][::every]:
             marks.append(points(others, name, tint, symbol, hollow=True))
+    goals = {each.metric: each.maximize for each in sweep.summary.objectives}
     best = sorted((row for row in rows if on_front(row)), key=lambda row: number(row, metrics[0]))
-    if {each.metric for each in sweep.summary.objectives} == set(metrics) and len(best) > 1:
-        ends = points(best, "Pareto front", FRONT_COLOUR, "circle", hollow=False)
-        marks.append(LineMark(name=ends.name, colour=ends.colour, x=ends.x, y=ends.y, dashed=True, hover=ends.hover))
+    if goals.keys() == set(metrics) and len(best) > 1:
+        # From the best value of x on, each y holds until the next point: the edge of what the front dominates.
+        ends = points(best[::-1] if goals[metrics[0]] else best, "Pareto front", FRONT_COLOUR, "circle", hollow=False)
+        marks.append(LineMark(name=ends.name, colour=ends.colour, x=ends.x, y=ends.y, stepped=True, hover=ends.hover))
     for label, tint, symbol, own in series:
         if chosen := [row for row in own if on_front(row)]:
             marks.append(points(chosen, label or "on the front", tint, symbol, hollow=False))
@@ -78,7 +83,7 @@ def _panel(
 
 
 def _series(sweep: SweepTable) -> str:
-    """What colours tell apart: the series of the specification's figure, or the schedule, if it varies."""
+    """Return the axis that colours show: the series of the specification's figure, or the schedule, if it varies."""
     figure = sweep.summary.figure
     if figure is not None and figure.series:
         return figure.series

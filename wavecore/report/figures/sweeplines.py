@@ -12,7 +12,7 @@ MOST_TICKS = 8
 
 
 def sweep_lines(sweep: SweepTable, figure: SweepFigure) -> Picture:
-    """A line for each value of the figure's ``series``, a panel for each of its ``panels``."""
+    """Return a line for each value of the figure's ``series``, a panel for each of its ``panels``."""
     values = [number(row, figure.y) for row in sweep.good]
     each = metric_scale(figure.y, values)
     y = PlotAxis(title=metric_title(figure.y, each), low=0.0, high=1.05 * max(values, default=1.0) / each.size or 1.0)
@@ -26,16 +26,16 @@ def sweep_lines(sweep: SweepTable, figure: SweepFigure) -> Picture:
             at = tuple(places[row[x.column]] for row in ordered)
             up = each.of(number(row, figure.y) for row in ordered)
             hover = tuple(said(sweep, row, (figure.y,)) for row in ordered)
-            marks.append(LineMark(name=label, colour=tint, x=at, y=up, hover=hover))
             marks.append(Points(name=label, colour=tint, x=at, y=up, symbol=symbol, hover=hover))
+            marks.append(LineMark(name=label, colour=tint, x=at, y=up, hover=hover))
         panels.append(Panel(title=title, x=_axis(sweep, x), y=y, marks=tuple(marks), height=240))
     colour = f" Colours are values of {figure.series}." if figure.series else ""
-    title = figure.title or f"{METRICS[figure.y].title} over {figure.x}"
+    title = f"{METRICS[figure.y].title} over {figure.x}"
     return sweep_picture(sweep, "lines", title, METRICS[figure.y].definition + colour, panels)
 
 
 def _places(sweep: SweepTable, axis: SweepAxis) -> dict[str, float]:
-    """Where the values of an axis are drawn: numbers at themselves, others at 0, 1, 2, ..."""
+    """Return the places of the values of an axis: numbers at their values, others at 0, 1, 2, ..."""
     found = {value: as_number(value) for value in sweep.values(axis)}
     return {
         value: float(at) if None in found.values() or place is None else place
@@ -44,7 +44,7 @@ def _places(sweep: SweepTable, axis: SweepAxis) -> dict[str, float]:
 
 
 def _axis(sweep: SweepTable, axis: SweepAxis) -> PlotAxis:
-    """An axis with its values as ticks; logarithmic if they span a lot."""
+    """Return an axis with its values as ticks; logarithmic if they span a lot."""
     places = _places(sweep, axis)
     if any(as_number(value) is None for value in places):
         return PlotAxis(title=axis.name, names=tuple(map(axis.show, places)))

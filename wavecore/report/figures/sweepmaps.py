@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wavecore.pictures.marks import DisplayScale, Heat, Panel, Picture, PlotAxis, plain
-from wavecore.report.figures.sweepparts import SeriesPart, metric_scale, metric_title, parted, said, sweep_picture
+from wavecore.report.figures.sweepparts import PanelRows, metric_scale, metric_title, parted, said, sweep_picture
 from wavecore.report.sweeps import SweepAxis, SweepTable, number
 from wavecore.results.metrics import METRICS
 
 MOST_CELLS = 400
-ROW = 34  # pixels
+ROW = 42  # pixels
 IN_PANELS = ("schedule", "workload")
 
 
 def sweep_map(sweep: SweepTable) -> Picture | None:
-    """What the specification wants, or else the first objective; None where points are no grid of two axes."""
+    """Return the map that the specification wants, or else one of the first objective; None if points are no grid."""
     axes = _two_axes(sweep)
     if axes is None:
         return None
     x, y = axes
     others = [axis.name for axis in sweep.summary.axes if axis not in axes and len(sweep.values(axis)) > 1]
     parts = parted(sweep, others)
-    if not _is_grid(sweep, axes, parts):
-        return None
     figure = sweep.summary.figure
-    metric = figure.value if figure is not None and figure.kind == "heatmap" else sweep.summary.objectives[0].metric
+    wanted = figure is not None and figure.kind == "heatmap"
+    if not wanted and not _is_grid(sweep, axes, parts):
+        return None
+    metric = figure.value if figure is not None and wanted else sweep.summary.objectives[0].metric
     values = [number(row, metric) for row in sweep.good]
     each = metric_scale(metric, values)
     caption = f"{METRICS[metric].definition} All maps of one network have one scale; an empty cell has no result."
@@ -34,7 +35,7 @@ def sweep_map(sweep: SweepTable) -> Picture | None:
 
 
 def _two_axes(sweep: SweepTable) -> tuple[SweepAxis, SweepAxis] | None:
-    """The axes that the specification wants, or the two that vary most, schedules and workloads left to panels."""
+    """Return the axes that the specification wants, or the two with most values but schedule and workload."""
     figure = sweep.summary.figure
     if figure is not None and figure.kind == "heatmap":
         return sweep.axis(figure.x), sweep.axis(figure.y)
@@ -43,7 +44,7 @@ def _two_axes(sweep: SweepTable) -> tuple[SweepAxis, SweepAxis] | None:
     return (ranked[0], ranked[1]) if len(ranked) > 1 else None
 
 
-def _is_grid(sweep: SweepTable, axes: tuple[SweepAxis, SweepAxis], parts: Sequence[SeriesPart]) -> bool:
+def _is_grid(sweep: SweepTable, axes: tuple[SweepAxis, SweepAxis], parts: Sequence[PanelRows]) -> bool:
     """Whether the points, part by part, fill most of not too many cells, each once."""
     x, y = axes
     cells = len(sweep.values(x)) * len(sweep.values(y))
@@ -54,7 +55,7 @@ def _is_grid(sweep: SweepTable, axes: tuple[SweepAxis, SweepAxis], parts: Sequen
 
 def _map(
     sweep: SweepTable,
-    part: SeriesPart,
+    part: PanelRows,
     axes: tuple[SweepAxis, SweepAxis],
     metric: str,
     each: DisplayScale,

@@ -1,1 +1,1 @@
-"""A sparsity profile measured on a real model."""
+"""Measure a sparsity profile: zeros of a checkpoint's weights, and of activations in a forward pass."""

@@ -1,7 +1,7 @@
-"""Activation densities: a network run in PyTorch on samples, and its non-zero values counted.
+"""Measure activation densities: run a network in PyTorch on samples and count its nonzero values.
 
-Networks with normalization are refused: a checkpoint's running statistics belong to batch normalization, and the
-workloads have none.
+Networks with normalization are not supported: a checkpoint's running statistics belong to batch normalization, which
+the workloads do not have.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ MOST_SAMPLES = 1 << 14
 
 
 def activation_densities(graph: LayerGraph, checkpoint: Path, samples: Path) -> dict[str, float]:
-    """Share of non-zero values of the input, behind every ReLU (by the layer before it) and every max-pooling.
+    """Return the share of nonzero values of the input, of every ReLU and of every max-pooling, by layer name.
 
-    ``samples`` is an ``.npz`` with one array of shape (samples, channels, height, width), scaled as for training.
-    Raises an `InputError` for what cannot be run.
+    The density of a ReLU is given under the name of the layer before it.  ``samples`` is an ``.npz`` with one array of
+    shape (samples, channels, height, width), scaled as for training.  Raises `InputError` for a network, checkpoint or
+    samples that cannot be run, and `FileError` for a file that cannot be used or if PyTorch is missing.
     """
     try:
         import torch
@@ -33,9 +34,7 @@ def activation_densities(graph: LayerGraph, checkpoint: Path, samples: Path) -> 
     for layer in graph:
         if layer.kind.kind not in _RUN and layer.kind.kind not in ("input", "cross_entropy"):
             what = f"layer {layer.name!r} of {graph.name} is a {layer.kind.kind}, which cannot be run from a checkpoint"
-            raise InputError(
-                "--data", what, "activation_density in the profile, measured where the network was trained"
-            )
+            raise InputError("--data", what, "activation_density in the profile, measured during training")
     weights = _parameters(graph, checkpoint)
     images = _samples(graph, samples)
     counts: dict[str, int] = {}
@@ -51,11 +50,12 @@ def activation_densities(graph: LayerGraph, checkpoint: Path, samples: Path) -> 
 
 
 def _before(graph: LayerGraph, layer: Layer) -> str:
-    """Under which name a profile has the density behind a layer: a ReLU's under that of what it follows."""
+    """Return the layer under whose name a profile has a layer's density: for a ReLU the layer before it."""
     return layer.inputs[0] if isinstance(layer.kind, ReLU) else layer.name
 
 
 def _samples(graph: LayerGraph, path: Path) -> Any:
+    """Return the samples as a tensor in fp32; `FileError` if the file does not hold one array of the input's shape."""
     import numpy as np
     import torch
 
@@ -72,7 +72,10 @@ def _samples(graph: LayerGraph, path: Path) -> Any:
 
 
 def _parameters(graph: LayerGraph, path: Path) -> Mapping[str, Any]:
-    """Tensors of a PyTorch or ``.npz`` checkpoint, as they are: sizes were checked when it was measured."""
+    """Return the tensors of a ``.pt`` or ``.npz`` checkpoint; `InputError` if one is missing.
+
+    Their shapes are not checked here: `wavecore.sparsity.measure.weights.match` has done so.
+    """
     import numpy as np
     import torch
 
@@ -89,11 +92,12 @@ def _parameters(graph: LayerGraph, path: Path) -> Mapping[str, Any]:
             wanted = ["weight", "bias"] if layer.kind.bias else ["weight"]
             for name in (f"{layer.name}.{part}" for part in wanted):
                 if name not in found:
-                    raise InputError(str(path), f"has no {name!r}, which --data needs", "a whole state dict")
+                    raise InputError(str(path), f"has no {name!r}, which --data needs", "a complete state dict")
     return found
 
 
 def _forward(graph: LayerGraph, weights: Mapping[str, Any], images: Any) -> dict[str, Any]:
+    """Return the output of every layer for a batch of images."""
     values: dict[str, Any] = {}
     for layer in graph:
         if layer.kind.kind == "input":

@@ -1,4 +1,4 @@
-"""The weights in a checkpoint that nobody vouches for: read, never executed, within bounds."""
+"""Read the weights of an untrusted checkpoint, without executing code from it and within size limits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from wavecore.network.sparsity import Booleans
 
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".onnx")
-_STATES = ("state_dict", "model_state_dict", "model")  # where a checkpoint keeps its weights beside other things
+_STATES = ("state_dict", "model_state_dict", "model")  # keys of the weights in a checkpoint that has other entries too
 _TORCH = 'pip install "wavecore[torch]"'
 _ONNX = 'pip install "wavecore[onnx]"'
 
 
 def read_checkpoint(path: Path) -> dict[str, Booleans]:
-    """Which elements of every tensor of two dimensions or more are not zero, by the tensor's name.
+    """Return the nonzero elements of every tensor of two or more dimensions, as booleans, by the tensor's name.
 
-    Raises `FileError`, with one message, for a file that is missing, damaged, too large, or would have to be executed.
+    Raises `FileError` for a file that is missing, damaged, too large, or that could only be read by executing code.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise FileError(str(path), "is no checkpoint that can be read", " or ".join(SUFFIXES))
+        raise FileError(str(path), "is not a checkpoint of a known format", " or ".join(SUFFIXES))
     if suffix in (".safetensors", ".npz"):
         found = {name: array != 0 for name, array in read_arrays(path).items()}
     else:
@@ -38,7 +38,7 @@ def read_checkpoint(path: Path) -> dict[str, Booleans]:
         found = _onnx(path) if suffix == ".onnx" else _torch(path)
     weights = {name: array for name, array in found.items() if array.ndim > 1}
     if not weights:
-        raise FileError(str(path), "holds no weights: no tensor has two dimensions or more", "a state dict")
+        raise FileError(str(path), "holds no weights: no tensor has two or more dimensions", "a state dict")
     return weights
 
 
@@ -46,13 +46,13 @@ def _torch(path: Path) -> dict[str, Booleans]:
     try:
         import torch
     except ImportError as error:
-        raise FileError(str(path), "needs PyTorch to be read", _TORCH) from error
+        raise FileError(str(path), "can only be read with PyTorch", _TORCH) from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats that the reader then refuses
+            warnings.simplefilter("ignore")  # about formats that the reader refuses afterwards
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file makes of the reader
-        what = "is damaged, or holds more than tensors, which would have to be executed"
+    except Exception as error:  # a damaged or hostile file may raise anything
+        what = "is damaged, or holds objects other than tensors, which cannot be read safely"
         raise FileError(str(path), what, "torch.save(module.state_dict(), ...) or a .safetensors file") from error
     state = next((loaded[key] for key in _STATES if isinstance(loaded, dict) and key in loaded), loaded)
     if not isinstance(state, Mapping):
@@ -63,14 +63,14 @@ def _torch(path: Path) -> dict[str, Booleans]:
 
 
 def _elements(path: Path, name: str, tensor: Any) -> Booleans:
-    """Which elements of a tensor are not zero; one that is larger than what it holds is refused."""
+    """Return the nonzero elements of a tensor; `FileError` if it is not dense or larger than its storage."""
     import torch
 
     if tensor.layout is not torch.strided or tensor.is_quantized:
-        raise FileError(str(path), f"{name[:60]!r} is no plain tensor", "tensor.to_dense(), or dequantize()")
+        raise FileError(str(path), f"{name[:60]!r} is not a dense tensor", "tensor.to_dense(), or dequantize()")
     held = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > held:
-        what = f"{name[:60]!r} says that it has {tensor.numel()} elements, and holds {held} bytes"
+        what = f"{name[:60]!r} is declared with {tensor.numel()} elements, but holds {held} bytes"
         raise FileError(str(path), what, "tensor.contiguous() before it is saved")
     nonzero: Booleans = (tensor != 0).numpy()
     return nonzero
@@ -81,11 +81,11 @@ def _onnx(path: Path) -> dict[str, Booleans]:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise FileError(str(path), "needs onnx to be read", _ONNX) from error
+        raise FileError(str(path), "can only be read with onnx", _ONNX) from error
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
-        raise FileError(str(path), "is no ONNX model, or is damaged", "onnx.save(...)") from error
+        raise FileError(str(path), "is not an ONNX model, or is damaged", "onnx.save(...)") from error
     _check_count(path, len(model.graph.initializer))
     transposed = _transposed(model)
     found: dict[str, Booleans] = {}
@@ -96,22 +96,22 @@ def _onnx(path: Path) -> dict[str, Booleans]:
         if len(tensor.dims) < 2:
             continue
         if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > LARGEST_BYTES:
-            raise FileError(str(path), f"{tensor.name[:60]!r} has an impossible shape", "the whole file")
+            raise FileError(str(path), f"{tensor.name[:60]!r} has an impossible shape", "the complete file")
         try:
             array = numpy_helper.to_array(tensor)
         except Exception as error:
-            raise FileError(str(path), f"{tensor.name[:60]!r} does not fill its shape", "the whole file") from error
+            raise FileError(str(path), f"{tensor.name[:60]!r} does not fill its shape", "the complete file") from error
         nonzero = array != 0
         found[tensor.name] = nonzero.T if tensor.name in transposed else nonzero
     return found
 
 
 def _transposed(model: Any) -> set[str]:
-    """Matrices that are stored as (inputs, outputs): those of a MatMul, and of a Gemm that does not transpose them."""
+    """Return the names of matrices stored as (inputs, outputs): those of a MatMul, or of a Gemm without ``transB``."""
     names = set()
     for node in model.graph.node:
-        turned = any(each.name == "transB" and each.i for each in node.attribute)
-        if node.op_type == "MatMul" or (node.op_type == "Gemm" and not turned):
+        transposes = any(each.name == "transB" and each.i for each in node.attribute)
+        if node.op_type == "MatMul" or (node.op_type == "Gemm" and not transposes):
             names.update(node.input[1:2])
     return names
 

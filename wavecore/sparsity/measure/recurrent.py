@@ -1,11 +1,12 @@
-"""LSTMs in checkpoints: PyTorch's names for their weights, and hidden units of which nothing is left.
+"""Find LSTMs in checkpoints by PyTorch's names for their weights, and remove hidden units whose weights are all zero.
 
-PyTorch calls the weights of layer K of the module ``rnn`` ``rnn.weight_ih_lK`` (of its inputs) and ``rnn.weight_hh_lK``
-(of its outputs), and those from the last step on ``..._reverse``.  Here the first are of the layer ``X.input``, the
-second of ``X``, and X is ``rnn.lK``, ``rnn`` (K = 0) or ``rnn{K+1}``, whichever the network has, and ``_reverse``.
+PyTorch names the weights of layer K of the module ``rnn`` ``rnn.weight_ih_lK`` (input weights) and ``rnn.weight_hh_lK``
+(recurrent weights); names of the reverse direction end with ``_reverse``.  Here the first belong to the layer
+``X.input`` and the second to ``X``, where X is ``rnn.lK``, ``rnn`` (K = 0) or ``rnn{K+1}``, whichever the network has,
+followed by ``_reverse`` for the reverse direction.
 
-A hidden unit is gone if the rows of its four gates are zero in both matrices, and so are its column of the recurrent
-one and those of all that read it (ISS, arXiv 1709.05027); its bias is then of no account.
+A hidden unit is removed if the rows of its four gates are zero in both matrices, and so are its columns of the
+recurrent matrix and of all layers that read it (ISS, arXiv 1709.05027).  Its bias does not matter then.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from wavecore.network.sparsity import Booleans
 
 _PYTORCH = re.compile(r"(?:(.+)\.)?weight_(ih|hh)_l(\d{1,4})(_reverse)?", re.ASCII)
-_ALIKE = "tensors of one network, all of them slimmed"
+_CONSISTENT = "tensors of the same pruned network"
 
 
 def candidates(tensor: str) -> Iterator[str]:
-    """The layers that a tensor may be of by its name, best first."""
+    """Yield the layers to which a tensor may belong by its name, the most likely one first."""
     yield tensor.removesuffix(".weight")
     found = _PYTORCH.fullmatch(tensor)
     if found is None:
@@ -43,17 +44,20 @@ def candidates(tensor: str) -> Iterator[str]:
 
 @dataclass
 class _MadeFeatures:
-    """What an LSTM or an embedding makes: ``width`` features, which linear layers read from some input on."""
+    """The ``width`` output features of an LSTM or an embedding.
+
+    ``readers`` are the linear layers that read them, each with the index of its input at which they begin.
+    """
 
     width: int
     readers: list[tuple[str, int]] = field(default_factory=list)
-    closed: bool = True  # nothing else reads it
+    only_linear_readers: bool = True
 
 
-def slimmed(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> dict[str, Booleans]:
-    """The weights without hidden units that are gone.
+def without_zero_units(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> dict[str, Booleans]:
+    """Return the weights without the hidden units whose weights are all zero.
 
-    Raises `InputError` where tensors of fewer units, or of an embedding of fewer features, do not fit together.
+    Raises `InputError` if tensors of fewer units, or of an embedding of fewer features, do not fit together.
     """
     lstms = [layer for layer in graph if isinstance(layer.kind, LSTM)]
     for layer in lstms:
@@ -81,7 +85,7 @@ def slimmed(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> d
 
 
 def reads_units(graph: LayerGraph, layer: Layer) -> bool:
-    """Whether all that a layer reads are hidden units, past dropout, ReLU and concatenations."""
+    """Return whether a layer reads only hidden units, directly or through dropout, ReLU and concatenations."""
     read = [graph.by_name[name] for name in layer.inputs]
     return bool(read) and all(
         isinstance(each.kind, LSTM) or (isinstance(each.kind, Dropout | ReLU | Concat) and reads_units(graph, each))
@@ -90,34 +94,34 @@ def reads_units(graph: LayerGraph, layer: Layer) -> bool:
 
 
 def _owns_sums(graph: LayerGraph, layer: Layer) -> bool:
-    """Whether a linear layer makes the sums of the gates for this LSTM alone."""
+    """Return whether the input of an LSTM is a linear layer that has no other reader."""
     source = graph.by_name[layer.inputs[0]]
     return isinstance(source.kind, Linear) and graph.digraph.out_degree(source.name) == 1
 
 
 def _check_units(where: str, graph: LayerGraph, layer: Layer, weights: Mapping[str, Booleans]) -> None:
-    """Refuse matrices of an LSTM that are not of four gates of as many units."""
+    """Raise `InputError` unless the two matrices of an LSTM have four gates of the same number of units."""
     rows, units = weights[layer.name].shape
     if rows != GATES * units:
         what = (
-            f"the tensor of {layer.name!r} is {rows}x{units}, and an LSTM of {units} units has {GATES * units}x{units}"
+            f"the tensor of {layer.name!r} is {rows}x{units}, but an LSTM of {units} units has {GATES * units}x{units}"
         )
-        raise InputError(where, what, "weight_hh as PyTorch has it: the rows of four gates")
+        raise InputError(where, what, "weight_hh in PyTorch's form: the rows of four gates")
     if not _owns_sums(graph, layer):
         if (rows, units) != weight_shape(graph, layer.name):
-            what = f"the tensor of {layer.name!r} is of {units} units, and the sums of its gates are not its own"
-            raise InputError(where, what, "a Linear of its own before the LSTM")
+            what = f"the tensor of {layer.name!r} has {units} units, but no Linear makes its gates' sums for it alone"
+            raise InputError(where, what, "a separate Linear before the LSTM")
         return
     source = layer.inputs[0]
     if weights[source].shape[0] != rows:
-        what = f"the tensor of {source!r} makes {weights[source].shape[0]} sums, and {layer.name!r} takes {rows}"
-        raise InputError(where, what, _ALIKE)
+        what = f"the tensor of {source!r} makes {weights[source].shape[0]} sums, but {layer.name!r} takes {rows}"
+        raise InputError(where, what, _CONSISTENT)
 
 
 def _values(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> dict[str, _MadeFeatures]:
-    """Embeddings and LSTMs with what reads them; refuses a reader of another width."""
+    """Return the outputs of embeddings and LSTMs and their readers; `InputError` if a reader has another width."""
     values: dict[str, _MadeFeatures] = {}
-    made: dict[str, tuple[str, ...]] = {}  # of which of them a layer's output consists, if of nothing else
+    made: dict[str, tuple[str, ...]] = {}  # by layer: the embeddings and LSTMs whose features are its whole output
     for layer in graph:
         read = [made.get(name, ()) for name in layer.inputs]
         parts = tuple(part for each in read for part in each)
@@ -131,28 +135,28 @@ def _values(where: str, graph: LayerGraph, weights: Mapping[str, Booleans]) -> d
             _read(where, layer.name, weights[layer.name].shape[1], parts, values)
         else:
             for part in parts:
-                values[part].closed = False
+                values[part].only_linear_readers = False
     return values
 
 
 def _read(where: str, reader: str, width: int, parts: tuple[str, ...], values: Mapping[str, _MadeFeatures]) -> None:
-    """Note that a linear layer of so many inputs reads these values side by side."""
+    """Record that a linear layer of ``width`` inputs reads ``parts`` in this order; `InputError` if sizes differ."""
     start = 0
     for part in parts:
         values[part].readers.append((reader, start))
         start += values[part].width
     if start != width:
-        what = f"the tensor of {reader!r} takes {width} inputs, and {' and '.join(map(repr, parts))} make {start}"
-        raise InputError(where, what, _ALIKE)
+        what = f"the tensor of {reader!r} takes {width} inputs, but {' and '.join(map(repr, parts))} make {start}"
+        raise InputError(where, what, _CONSISTENT)
 
 
 def _kept(layer: Layer, weights: Mapping[str, Booleans], value: _MadeFeatures) -> Booleans:
-    """Which hidden units are not gone; all of those that not only linear layers read."""
+    """Return which hidden units have a nonzero weight; all of them if other layers than linear ones read them."""
     own = weights[layer.name]
     units = own.shape[1]
     used: Booleans = np.logical_or(own.reshape(GATES, units, units).any(axis=(0, 2)), own.any(axis=0))
     source = weights.get(layer.inputs[0])
-    if not value.closed or not value.readers or source is None:
+    if not value.only_linear_readers or not value.readers or source is None:
         return np.ones(units, dtype=np.bool_)
     used |= source.reshape(GATES, units, -1).any(axis=(0, 2))
     for reader, start in value.readers:

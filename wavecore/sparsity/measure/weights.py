@@ -1,4 +1,4 @@
-"""What of a checkpoint is zero: elements, filters, channels and the array's tiles, layer by layer."""
+"""Count the zeros of a checkpoint's weights by layer: elements, filters, channels and tiles of the array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wavecore.errors import InputError, nearest
 from wavecore.network.graph import LayerGraph
 from wavecore.network.layers import LSTM, Conv, Embedding, Linear
 from wavecore.network.sparsity import mask_of
-from wavecore.sparsity.measure.recurrent import candidates, reads_units, slimmed
+from wavecore.sparsity.measure.recurrent import candidates, reads_units, without_zero_units
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import weight_shape
 from wavecore.sparsity.tiles import zero_tiles
@@ -19,16 +19,24 @@ if TYPE_CHECKING:
     from wavecore.network.sparsity import Booleans
 
 TILE = (128, 128)
-PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "_orig_mod.")  # what wrappers put before names
+PREFIXES = (
+    "module.",
+    "model.",
+    "network.",
+    "net.",
+    "backbone.",
+    "_orig_mod.",
+)  # prefixes that wrapper modules add to names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """Zeros of one layer's weights.
 
-    ``filters`` are outputs, and ``channels`` inputs, of which all weights are zero; ``tiles`` those of 128 x 128 of the
-    forward product's stationary operand, inner dimension x outputs.  ``units_left`` are the hidden ones of an LSTM that
-    are not gone (`wavecore.sparsity.measure.recurrent`), of the network's ``units``.
+    ``filters`` are outputs and ``channels`` are inputs (per group); a zero one has only zero weights.  ``tiles`` are
+    those of 128 x 128 of the forward product's right operand, inner dimension x outputs.  For an LSTM, ``units``
+    are the network's hidden units and ``units_left`` those that have nonzero weights
+    (`wavecore.sparsity.measure.recurrent`).
     """
 
     name: str
@@ -46,7 +54,7 @@ class Measured:
 
 
 def measure(name: str, weights: Booleans) -> Measured:
-    """Count the zeros of one layer: ``weights`` says which are not, (outputs, inputs, ...) as in PyTorch."""
+    """Count the zeros of one layer; ``weights`` is true for nonzero weights, (outputs, inputs, ...) as in PyTorch."""
     others = tuple(axis for axis in range(weights.ndim) if axis != 1)
     matrix = weights.reshape(weights.shape[0], -1).T
     return Measured(
@@ -64,10 +72,10 @@ def measure(name: str, weights: Booleans) -> Measured:
 
 
 def measure_all(where: str, weights: Mapping[str, Booleans], graph: LayerGraph | None) -> list[Measured]:
-    """Count the zeros of all layers but embeddings, of which only rows are read."""
+    """Count the zeros of all layers except embeddings, of which a step reads only some rows."""
     if graph is None:
         return [measure(name, array) for name, array in weights.items()]
-    left, found = slimmed(where, graph, weights), []
+    left, found = without_zero_units(where, graph, weights), []
     for name, array in weights.items():
         kind = graph.by_name[name].kind
         if isinstance(kind, LSTM):
@@ -79,10 +87,10 @@ def measure_all(where: str, weights: Mapping[str, Booleans], graph: LayerGraph |
 
 
 def match(where: str, weights: Mapping[str, Booleans], graph: LayerGraph | None) -> dict[str, Booleans]:
-    """Weights by layer: ``conv1.weight`` is of the layer ``conv1``, whatever a wrapper has put before it.
+    """Return the weights by layer: ``conv1.weight`` belongs to the layer ``conv1``, with or without one of `PREFIXES`.
 
-    With a ``graph`` every layer with weights must be found, embeddings excepted, and every tensor be of a layer, with
-    its shape or that of fewer channels.  Raises `InputError`, which names the nearest.
+    With a ``graph``, every layer with weights except embeddings must have a tensor, and every tensor must belong to a
+    layer and have its shape or that of fewer channels.  Raises `InputError` otherwise, with the most similar name.
     """
     found: dict[str, Booleans] = {}
     for tensor, array in weights.items():
@@ -107,6 +115,7 @@ def match(where: str, weights: Mapping[str, Booleans], graph: LayerGraph | None)
 
 
 def _layer_name(tensor: str, graph: LayerGraph | None) -> str:
+    """Return the name of the layer to which a tensor belongs; without a match the tensor's own name."""
     name: str | None = tensor
     while graph is not None and name is not None:
         found = next((layer for layer in candidates(name) if layer in graph.by_name), None)
@@ -117,7 +126,7 @@ def _layer_name(tensor: str, graph: LayerGraph | None) -> str:
 
 
 def _shaped(where: str, graph: LayerGraph, name: str, array: Booleans) -> Booleans:
-    """An array in the shape of the layer's weights, or of fewer channels of them."""
+    """Return an array in the form of a layer's weights, possibly of fewer channels; `InputError` if it does not fit."""
     shape = weight_shape(graph, name)
     while array.ndim > len(shape) and array.shape[-1] == 1:
         array = array[..., 0]
@@ -125,8 +134,8 @@ def _shaped(where: str, graph: LayerGraph, name: str, array: Booleans) -> Boolea
     fits &= not isinstance(graph.by_name[name].kind, Embedding) or array.shape[0] == shape[0]
     if not fits or array.shape[0] > shape[0] or array.shape[1] > shape[1]:
         sizes = ("x".join(map(str, each)) for each in (array.shape, shape))
-        what = "the tensor of {!r} is {}, and its weights are {}".format(name, *sizes)
-        raise InputError(where, what, "--option, if the workload was built otherwise")
+        what = "the tensor of {!r} is {}, but its weights are {}".format(name, *sizes)
+        raise InputError(where, what, "--option, if the workload has other options")
     return array
 
 
@@ -140,35 +149,37 @@ def measured_profile(
     activations: Mapping[str, float] | None = None,
     masks: bool = False,
 ) -> Profile:
-    """The profile of measured weights: densities or ``masks``, and counts where channels are fewer than the graph's.
+    """Return the profile of measured weights.
 
-    Of an LSTM the hidden units say it all, also for the sums of its gates and for what reads it.
+    It holds densities or, if ``masks``, masks, and counts of channels where they are fewer than the graph's.  The
+    hidden units of an LSTM also determine the channels of its gates' sums and of its readers, so that these have no
+    counts.
     """
-    weights = slimmed(source, graph, weights) if graph is not None else weights
+    weights = without_zero_units(source, graph, weights) if graph is not None else weights
     layers: dict[str, LayerSparsity] = {}
     densities = dict(activations or {})
     for layer, array in weights.items():
-        said = _structure(graph, layer, array)
+        entry = _structure(graph, layer, array)
         density = _density(array) if not masks and _has_mask(graph, layer) else None
-        layers[layer] = replace(said, weight_density=density, activation_density=densities.pop(layer, None))
+        layers[layer] = replace(entry, weight_density=density, activation_density=densities.pop(layer, None))
     layers |= {layer: LayerSparsity(activation_density=density) for layer, density in densities.items()}
     return Profile(
         name=name,
         source=source,
         workload=graph.name if graph is not None else "",
         options=dict(options or {}),
-        layers={layer: said for layer, said in layers.items() if said != LayerSparsity()},
+        layers={layer: entry for layer, entry in layers.items() if entry != LayerSparsity()},
         masks={layer: mask_of(array) for layer, array in weights.items() if _has_mask(graph, layer)} if masks else {},
     )
 
 
 def _has_mask(graph: LayerGraph | None, name: str) -> bool:
-    """Whether the zeros of a layer's weights matter: of an embedding only rows are read."""
+    """Return whether the zeros of a layer's weights count: of an embedding a step reads only some rows."""
     return graph is None or not isinstance(graph.by_name[name].kind, Embedding)
 
 
 def _structure(graph: LayerGraph | None, name: str, array: Booleans) -> LayerSparsity:
-    """What is said of a layer whose weights are fewer than the graph's."""
+    """Return the entry of a layer: counts of channels or units where the weights are fewer than the graph's."""
     if graph is None:
         return LayerSparsity()
     full, (outputs, inputs) = weight_shape(graph, name), array.shape[:2]

@@ -1,9 +1,9 @@
-"""How much of what a command reads its results depend on, step by step: the causality that tokens must respect.
+"""How many bytes of each operand the results of a command's steps depend on; tokens must not allow a read before.
 
-Images lie row by row.  A window needs the rows under it, an elementwise operation the same share of a sample, and
-everything else (normalization, linear layers, global and adaptive pooling, the loss) whole samples; batch normalization
-needs them all.  What a weight
-gradient needs is asked only of the last step, which needs everything.
+Samples are stored one after the other, and an image row by row.  A convolution or pooling window needs the rows under
+it, and an elementwise operation the same share of a sample as it has computed.  Everything else (normalization,
+linear layers, global and adaptive pooling, the loss) needs whole samples, and batch normalization all samples.
+The last step of every command needs all bytes; for weight gradients no other step is checked.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from wavecore.training.operations import Operation, Phase
 WINDOWS = (Conv, MaxPool, AvgPool)
 
 
-def needs(meaning: Semantics, op: Operation, command: Command) -> list[dict[str, int]]:
-    """For each step, the bytes of every batched tensor that the results of all steps so far depend on."""
+def needed_bytes(meaning: Semantics, op: Operation, command: Command) -> list[dict[str, int]]:
+    """Return for each step the bytes of every batched operand that the results of steps 0 to this one depend on."""
     tensors = meaning.training.tensors
     reads = {use.tensor: _read_bytes(meaning, op, use.tensor) for use in op.reads if tensors[use.tensor].batched}
     flows = list(_results(command))
@@ -44,7 +44,10 @@ def needs(meaning: Semantics, op: Operation, command: Command) -> list[dict[str,
 
 
 def _read_bytes(meaning: Semantics, op: Operation, name: str) -> int:
-    """What an operation needs of a sample of a tensor: its own columns of the gradient of a concatenation."""
+    """Return the bytes per sample that an operation uses of a tensor.
+
+    That is the whole tensor, except that of the gradient of a concatenation only the operation's columns count.
+    """
     if op.name in meaning.sums:
         parts = [part for part in meaning.sums[op.name][1] if part.tensor == name]
     else:
@@ -55,7 +58,7 @@ def _read_bytes(meaning: Semantics, op: Operation, name: str) -> int:
 
 
 def _results(command: Command) -> Iterator[tuple[str, Flow]]:
-    """Batched results and when they are complete."""
+    """Yield each batched result of a command with the flow at which its bytes become visible to others."""
     for token in command.posts:
         yield token.tensor, token.flow
     for store in command.stores:
@@ -64,7 +67,11 @@ def _results(command: Command) -> Iterator[tuple[str, Flow]]:
 
 
 def _within(meaning: Semantics, op: Operation, name: str, part: int, nbytes: int) -> int:
-    """Bytes of one sample of ``name`` for ``part`` of the ``nbytes`` of one sample of a result."""
+    """Return the bytes of one sample of ``name`` on which the first ``part`` bytes of a result's sample depend.
+
+    ``nbytes`` is the size of one sample of the result.  A forward window over rows of stride s, padding p and kernel
+    k reads input rows up to (r - 1) s - p + k for r output rows; backward is the inverse.
+    """
     size = meaning.training.tensors[name].nbytes
     layer = meaning.units[op.unit].layer
     pointwise = len(op.passes) == 1 and not op.gemms and layer.kind.kind in ("add", "relu", "dropout")

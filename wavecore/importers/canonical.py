@@ -1,8 +1,9 @@
-"""One form for what can be written in several ways, so that equal networks become equal graphs.
+"""Rewrite layers into a canonical form, so that equal networks become equal graphs.
 
-* A concatenation that only another one reads is part of that.
-* A sum reads first what nobody else reads, and may take its place; of those, what was made first.
-* A dropout right before a flatten goes behind it.
+* A concatenation that only one other concatenation reads is merged into that one.
+* The inputs of a sum are ordered: first those that no other layer reads (the sum may overwrite the first input), and
+  among equals the one that was made first.
+* A dropout directly before a flatten is moved behind it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from wavecore.importers.builder import LayerDraft
 from wavecore.network.layers import Add, Concat, Dropout, Flatten
 
 
-def tidy(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> list[LayerDraft]:
-    """The layers in that form: as many, in order, with joined concatenations left in place and read by nobody."""
+def canonical_form(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> list[LayerDraft]:
+    """Return the layers in canonical form, in the same number and order; merged concatenations stay but are unread."""
     found = [replace(draft) for draft in drafts]
     readers = Counter(read for draft in found for read in draft.inputs) + Counter(outputs)
     for draft in found:
@@ -30,7 +31,7 @@ def tidy(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> list[LayerDraf
 
 
 def _joined(drafts: Sequence[LayerDraft], concat: LayerDraft, readers: Counter[int]) -> tuple[int, ...]:
-    """What a concatenation reads, with what those read that it alone reads in their stead."""
+    """Return the inputs of a concatenation; a concatenation that only it reads is replaced by that one's inputs."""
     found: list[int] = []
     for read in concat.inputs:
         inner = isinstance(drafts[read].kind, Concat) and readers[read] == 1
@@ -39,7 +40,7 @@ def _joined(drafts: Sequence[LayerDraft], concat: LayerDraft, readers: Counter[i
 
 
 def _flatten_first(drafts: Sequence[LayerDraft], readers: Counter[int]) -> None:
-    """Swap dropouts with the flatten behind them, the last one first."""
+    """Swap each flatten with the dropouts directly before it, the nearest one first."""
     for behind in drafts:
         while isinstance(behind.kind, Flatten) and behind.inputs:
             (read,) = behind.inputs
@@ -50,13 +51,13 @@ def _flatten_first(drafts: Sequence[LayerDraft], readers: Counter[int]) -> None:
             before.path, behind.path = behind.path, before.path
             before.source, behind.source = behind.source, before.source
             before.shape = behind.shape
-            behind = before  # noqa: PLW2901 (the flatten is there now)
+            behind = before  # noqa: PLW2901 (the flatten is now one layer earlier)
 
 
-def dead(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> frozenset[int]:
-    """Layers that no output is made from."""
-    alive = set(outputs)
+def unused_layers(drafts: Sequence[LayerDraft], outputs: Sequence[int]) -> frozenset[int]:
+    """Return the indices of the layers on which no output depends."""
+    used = set(outputs)
     for index in reversed(range(len(drafts))):
-        if index in alive:
-            alive.update(drafts[index].inputs)
-    return frozenset(range(len(drafts))) - alive
+        if index in used:
+            used.update(drafts[index].inputs)
+    return frozenset(range(len(drafts))) - used

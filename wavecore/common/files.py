@@ -1,0 +1,145 @@
+"""Files and folders that are written whole or not at all.
+
+Everything is written beside its place and moved there when it is complete, so that neither a failure nor Ctrl-C leaves
+a part of it behind.  What the operating system refuses becomes a `FileError` that names the path and the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from wavecore.errors import FileError
+
+ANOTHER_PATH = "another path"
+WRITABLE_FOLDER = "a folder that you may write to"
+ANY_FOLDER = "the path of a folder"
+
+
+@contextmanager
+def file_errors(path: Path, *, hint: str = ANOTHER_PATH) -> Iterator[None]:
+    """Raise what the operating system refuses in the block as a `FileError` about ``path``, with ``hint`` as advice."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(str(path), f"cannot be written ({error.strerror or error})", hint) from error
+
+
+@contextmanager
+def staged_file(path: Path, *, hint: str = ANOTHER_PATH) -> Iterator[Path]:
+    """Yield a path to write to, which becomes the file ``path`` when the block ends.
+
+    It is hidden, in the same folder and of the same suffix.  If the block fails, the staged file is removed and what
+    was at ``path`` stays.  A link stays a link: the file that it names is written.  Raises `FileError`, with ``hint``
+    as the advice, if ``path`` is no regular file or the operating system refuses anything in the block.
+    """
+    _check_regular(path, hint)
+    staged = _beside(path)
+    with file_errors(path, hint=hint):
+        try:
+            yield staged
+            staged.replace(os.path.realpath(path))
+        finally:
+            staged.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_text(path: Path, *, encoding: str = "utf-8", hint: str = ANOTHER_PATH) -> Iterator[TextIO]:
+    """Yield a text stream that becomes the file ``path`` when the block ends, as `staged_file` says."""
+    with staged_file(path, hint=hint) as staged, staged.open("w", encoding=encoding, newline="\n") as stream:
+        yield stream
+
+
+def write_file(path: Path, text: str, *, hint: str = WRITABLE_FOLDER) -> None:
+    """Write a text to a file, as `staged_file` says."""
+    with staged_text(path, hint=hint) as stream:
+        stream.write(text)
+
+
+def writable_file(path: Path, *, replace: bool = False) -> None:
+    """Raise `FileError` if a file cannot be written at ``path``, or exists and may not be replaced."""
+    _check_regular(path, "the path of a file in it" if path.is_dir() else ANOTHER_PATH)
+    if path.exists() and not replace:
+        raise FileError(str(path), "exists already", "--force to replace it, or another name")
+    probe = _beside(path)
+    with file_errors(path, hint=WRITABLE_FOLDER):
+        probe.touch()
+        probe.unlink()
+
+
+@contextmanager
+def staged_folder(
+    path: Path, names: Sequence[str], *, replace: bool = False
+) -> Iterator[tuple[Path, Callable[[], Path]]]:
+    """Yield an empty folder to write files of these ``names`` into, and the function that publishes them.
+
+    The function moves the files, in the order of ``names``, to the first of DIR, DIR-2, DIR-3, ... that holds none of
+    them, or with ``replace`` to DIR itself, and returns that folder.  The last file is the sign of a whole folder.
+    Raises `FileError` at once if nothing can be written there.  If the block fails, nothing is left behind.
+    """
+    target = path.expanduser().absolute()
+    staging = _staging(target, path, names)
+
+    def publish() -> Path:
+        with file_errors(path, hint=WRITABLE_FOLDER):
+            folder = target if replace else _free(target, names)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / names[-1]).unlink(missing_ok=True)  # while old and new files are mixed the folder is not whole
+            for name in names:
+                if (staging / name).exists():
+                    (staging / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+        return _shown(folder)
+
+    try:
+        yield staging, publish
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Return the path of a hidden file of this process, of the same suffix, in the folder of the file that is meant."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(f".{os.getpid()}-{target.name}")
+
+
+def _check_regular(path: Path, hint: str) -> None:
+    if path.exists() and not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "is not a regular file"
+        raise FileError(str(path), what, hint)
+
+
+def _staging(target: Path, path: Path, names: Collection[str]) -> Path:
+    """Make an empty folder where the files will go, or in the nearest folder above it that exists."""
+    if target.exists() and not target.is_dir():
+        raise FileError(str(path), "is a file, not a folder", ANY_FOLDER)
+    with file_errors(path, hint=WRITABLE_FOLDER):
+        folder = _free(target, names)
+        home = next(each for each in (folder, *folder.parents) if each.exists())
+        if not home.is_dir():
+            raise FileError(str(path), f"{home} is a file, not a folder", ANY_FOLDER)
+        staging = home / f".wavecore-{os.getpid()}-{os.urandom(4).hex()}"
+        staging.mkdir()
+    return staging
+
+
+def _shown(folder: Path) -> Path:
+    """Return a folder as it is named to people: relative to the working directory if it is below it."""
+    with suppress(ValueError):
+        return folder.relative_to(Path.cwd())
+    return folder
+
+
+def _free(target: Path, names: Collection[str]) -> Path:
+    """Return the first of DIR, DIR-2, DIR-3, ... that holds no file of these names."""
+    number = 1
+    while True:
+        folder = target if number == 1 else target.with_name(f"{target.name}-{number}")
+        if not folder.exists() or (folder.is_dir() and not any((folder / name).exists() for name in names)):
+            return folder
+        number += 1

@@ -1,0 +1,63 @@
+"""What a schedule is: a policy that makes a plan for a training graph on a machine, under a name that users give.
+
+Schedules register through the entry-point group ``wavecore.schedules``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from wavecore.errors import PlanError
+from wavecore.hardware.specs import Accelerator
+from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan
+from wavecore.plan.rules import verify_structure
+from wavecore.training.graph import TrainingGraph
+from wavecore.training.rewrites import rewritten
+from wavecore.training.rules import verify_training
+
+
+class Policy(Protocol):
+    """Makes a plan for a training graph on a machine, for so many samples per core."""
+
+    def __call__(
+        self, training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices
+    ) -> Plan:
+        """Return the plan; SpaceError when a layer cannot run in the buffer at all.
+
+        A policy may change the graph first: it plans ``rewritten(training, passes)``, and the plan names the passes as
+        its ``rewrites``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A registered policy, under the name that users give."""
+
+    name: str
+    summary: str
+    policy: Policy
+
+    def make(
+        self,
+        training: TrainingGraph,
+        accelerator: Accelerator,
+        batch_per_core: int,
+        choices: Choices = DEFAULT_CHOICES,
+    ) -> Plan:
+        """Return the policy's plan, verified; it runs on ``rewritten(training, plan.rewrites)``.
+
+        Raises GraphError for a training graph that is not well formed, SpaceError when a layer cannot run in the buffer
+        at all, and PlanError, which names the schedule, where the policy returns a wrong plan.
+        """
+        verify_training(training)
+        plan = self.policy(training, accelerator, batch_per_core, choices)
+        where = f"schedule {self.name}"
+        if not isinstance(plan, Plan):
+            raise PlanError(where, f"returned a {type(plan).__name__}, not a Plan", "a policy that returns a Plan")
+        verify_structure(rewritten(training, plan.rewrites), plan, where=where)
+        if plan.batch_per_core != batch_per_core:
+            what = f"planned {plan.batch_per_core} samples per core, and was asked for {batch_per_core}"
+            raise PlanError(where, what, "a policy that plans the samples it is given")
+        return plan
