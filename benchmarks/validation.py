@@ -12,7 +12,7 @@ import argparse
 import csv
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -84,12 +84,11 @@ def measure_steps(case: tuple[str, str, float]) -> int:
     name, schedule, factor = case
     before = pacing.STEP_BYTES, pacing.STEP_CYCLES
     pacing.STEP_BYTES, pacing.STEP_CYCLES = (round(size * factor) for size in before)
-    training_graph.cache_clear()  # a graph keeps the commands that it was lowered to
+    fresh = replace(training_graph(workload(name)))  # a graph remembers the commands that were made of it
     try:
-        return simulate(workload(name), schedule).step_cycles
+        return simulate(fresh, schedule).step_cycles
     finally:
         pacing.STEP_BYTES, pacing.STEP_CYCLES = before
-        training_graph.cache_clear()
 
 
 def percent(value: float, sign: bool = True) -> str:

@@ -244,3 +244,11 @@ def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
 )
 def test_the_space_that_a_command_takes_as_its_bytes_flow(moved: dict[str, object], peak: int) -> None:
     assert run(gemm(**moved)).buffer_peak_bytes == peak
+
+
+def test_first_results_count_from_the_start_of_their_own_command() -> None:
+    """The maker begins at 8000 and ends at 16,254: an eighth of that later its first samples are stored."""
+    made = gemm("maker", 8000, stores=(store(MIB, name="y"),))
+    read = replace(load(4 * MIB, name="y"), after=After.OWN)
+    timing = run(gemm("before", 8000), made, sweep("user", 80, loads=(read,)))
+    assert timing.step_cycles == ceil(8000 + 8254 / 8 + 8192 + LATENCY + 10)

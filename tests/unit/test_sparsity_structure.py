@@ -143,3 +143,9 @@ def test_densities_are_of_the_value_behind_the_relu() -> None:
     left = pruned(residual(), stem={"activation_density": 0.5}, b={"activation_density": 0.6})
     assert left.sparsity is not None
     assert left.sparsity.densities == (("relu", 0.5), ("b", 0.6))
+
+
+def test_what_a_profile_leaves_keeps_the_mini_batch_of_its_workload() -> None:
+    """AlexNet is trained in 64 samples per core, pruned or not; the default of other networks is 32."""
+    profile = Profile(name="p", source="a test", layers={"features.0": LayerSparsity(kept_outputs=8)}, masks={})
+    assert apply_profile(workload("alexnet"), profile).batch_per_core == 64

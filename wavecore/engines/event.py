@@ -37,7 +37,7 @@ class _RowUsage:
     busy_cycles: Tally[str] = field(default_factory=Tally)
 
 
-class _Mark(NamedTuple):
+class _Threshold(NamedTuple):
     """A value of a counter of finished steps."""
 
     done: Counter
@@ -48,13 +48,13 @@ class _ComputingUnit:
     """One computing unit of a core.
 
     ``done`` counts the steps that it has finished.  ``held`` are the latest of those whose results go on to another
-    unit, one for each slot, which is free again when the other unit has reached the mark.
+    unit, one for each slot, which is free again when the other unit has reached the threshold.
     """
 
     def __init__(self, env: simpy.Environment, core: int, spec: UnitSpec) -> None:
         self.name = spec.name
         self.done = Counter(env, Signal(core, DONE_CAUSES[spec.kind], unit=spec.name))
-        self.held: deque[_Mark] = deque(maxlen=spec.result_slots)
+        self.held: deque[_Threshold] = deque(maxlen=spec.result_slots)
         self.free_at = -1
         self.busy_cycles = 0
         self.dram_stall_cycles = 0
@@ -293,7 +293,7 @@ class _CoreQueues:
     def _run_stage(self, unit: _ComputingUnit, instance: CommandInstance, number: int) -> Process:
         """Work on a command's steps in one stage: each begins when its inputs are there and its results have room."""
         env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
-        before, after = self._mark(instance, number - 1), self._mark(instance, number + 1)
+        before, after = self._threshold_of(instance, number - 1), self._threshold_of(instance, number + 1)
         awaits_more = bool(command.waits or command.overwrites or command.time_steps)
         for step in range(command.steps):
             if before is not None:
@@ -311,19 +311,19 @@ class _CoreQueues:
             if after is None:
                 self._finish(instance, step)
             else:
-                held.append(_Mark(after.done, after.steps + step + 1))
+                held.append(_Threshold(after.done, after.steps + step + 1))
             unit.done.add(1)
             if self.emitter is not None:
                 self._report(self.emitter, unit, instance, number, step)
         unit.busy_cycles += sum(cycles)
         self.rows[command.row].busy_cycles[unit.name] += sum(cycles)
 
-    def _mark(self, instance: CommandInstance, number: int) -> _Mark | None:
+    def _threshold_of(self, instance: CommandInstance, number: int) -> _Threshold | None:
         """Return the steps of earlier commands on the unit of a command's stage; None if there is no such stage."""
         stages = instance.command.work.stages
         if not 0 <= number < len(stages):
             return None
-        return _Mark(self.units[stages[number].unit].done, instance.stage_steps_before[number])
+        return _Threshold(self.units[stages[number].unit].done, instance.stage_steps_before[number])
 
     def _await_operands(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
         """Wait for all that the first stage of a step reads."""
@@ -401,9 +401,9 @@ class _CoreQueues:
                 emitter.posted(unit.name, self.space.signal)
         emitter.posted(unit.name, unit.done.signal)
 
-    def _finished(self, instance: CommandInstance) -> _Mark:
+    def _finished(self, instance: CommandInstance) -> _Threshold:
         """Return the steps of earlier commands on the unit that finishes a command's steps."""
-        return _Mark(self.units[instance.command.work.stages[-1].unit].done, instance.stage_steps_before[-1])
+        return _Threshold(self.units[instance.command.work.stages[-1].unit].done, instance.stage_steps_before[-1])
 
     # -- store queue -----------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ _RUN = (
     Metric("step_seconds", "step time", "s", "Time of one training step.", "step_cycles / chip.clock"),
     Metric("samples_per_second", "throughput", "samples/s", "Training throughput.", "batch / step_seconds"),
     *_total_metrics(*_MACS),
-    Metric("group_count", "groups", "", "Layer groups of the plan."),
+    Metric("group_count", "groups", "", "Number of layer groups of the plan."),
     Metric("array_utilization", "array utilization", "share",
            "Multiply-accumulates done (macs without skipped_macs) over those that all arrays could have done in the "
            "cycles of the step.",

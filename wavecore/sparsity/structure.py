@@ -100,7 +100,7 @@ def _rebuilt(graph: LayerGraph, profile: Profile, kept: KeptChannels) -> LayerGr
             net(kind, *inputs, name=layer.name, source=layer.source)
         except GraphError as error:
             raise ConfigError(profile.place(layer.name), f"{error.where}: {error.what}", "other channels") from error
-    return net.build()
+    return replace(net.build(), batch_per_core=graph.batch_per_core)
 
 
 def _narrowed(layer: Layer, graph: LayerGraph, kept: KeptChannels) -> LayerKind:

@@ -34,7 +34,7 @@ class _Post(NamedTuple):
     source: Slice | None
 
 
-class _Request(NamedTuple):
+class _ServedRequest(NamedTuple):
     start: int
     end: int
     nbytes: int
@@ -59,7 +59,7 @@ class TimelineProbe(Probe):
         self._latest: dict[tuple[int, Queue], Slice | None] = {}
         self._posts: dict[Signal, deque[_Post]] = defaultdict(deque)
         self._arrows: dict[tuple[int, Queue], list[tuple[Slice, Signal]]] = defaultdict(list)
-        self._requests: dict[int, list[_Request]] = defaultdict(list)
+        self._requests: dict[int, list[_ServedRequest]] = defaultdict(list)
         self._before = dict.fromkeys(cores, 0)
         self._levels: dict[int, LevelOverTime] = {}
         self._moved = {name: Bins(MOST_POINTS, operator.add, LEAST_BANDWIDTH_CYCLES, window.start) for name in REQUESTS}
@@ -110,7 +110,7 @@ class TimelineProbe(Probe):
 
     def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
         """Keep a request until its load or store is reported, and count its bytes over the time that it takes."""
-        self._requests[queue].append(_Request(start, end, nbytes))
+        self._requests[queue].append(_ServedRequest(start, end, nbytes))
         _spread(self._moved[REQUESTS[write]], self._window, start, end, nbytes)
 
     def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
