@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = "wavecore.verify/1"
 DTYPES = ("float64", "float32")
 IMAGES = (64, 80, 96, 128, 160, 192, 224, 299)  # the smallest for which the network can be built is used
-SCALE = {"width": "0.125", "classes": "10"}
+SCALE = {"width": "0.125", "classes": "10", "vocabulary": "50", "embedding": "24", "hidden": "20", "steps": "7"}
 SAMPLES_PER_CORE = 7  # a prime, so that sub-batches leave a remainder
 SMALLEST_BUFFER_KIB = 64
 LARGEST_BUFFER_KIB = 1 << 20
@@ -56,8 +56,9 @@ def verify(
 ) -> None:
     """Run a scaled-down network's program on real numbers, and compare every gradient with PyTorch's autograd.
 
-    Unless options say otherwise, the network has an eighth of its channels, a small image and 10 classes, each core
-    has seven samples, and the global buffer is the smallest with which the schedule can run.
+    Unless options say otherwise, the network has an eighth of its channels, a small image and 10 classes (a recurrent
+    one: few words, units and time steps). Each core has seven samples, and the global buffer is the smallest with which
+    the schedule can run.
     """
     from wavecore.golden.reference import import_torch
     from wavecore.golden.verification import verify_workload
@@ -82,14 +83,14 @@ def verify(
 
 
 def scaled_down(workload: str, network: NetworkOptions) -> LoadedWorkload:
-    """Build the workload with few channels, few classes and a small image, where it has these options.
+    """Build the workload with few channels, classes, words, units and time steps, and a small image, where it has them.
 
     Options that are given stay as they are.  Raises `InputError` as `load_case` does.
     """
-    free = {key for key in ("image", *SCALE) if key in _options(workload) and getattr(network, key) is None}
+    free = {key for key in ("image", *SCALE) if key in _options(workload) and getattr(network, key, None) is None}
     free -= {pair.partition("=")[0].strip() for pair in network.others}
-    scale: dict[str, Any] = {key: value for key, value in SCALE.items() if key in free}
-    small = replace(network, **scale)
+    scale = [f"{key}={value}" for key, value in SCALE.items() if key in free]
+    small = replace(network, others=[*network.others, *scale])
     if "image" not in free:
         return load_case(workload, small)
     for image in IMAGES[:-1]:
