@@ -16,6 +16,7 @@ from wavecore.engines.timing import Engine, ProgressCallback
 from wavecore.errors import InputError, SpaceError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
 from wavecore.hardware.config import sources as config_sources
+from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload as named_workload
 from wavecore.network.graph import LayerGraph
@@ -227,11 +228,12 @@ def evaluate(
 
 
 def _machine(accelerator: Accelerator | str) -> Accelerator:
-    """Return an accelerator, loaded if it is given by name."""
+    """Return an accelerator, loaded if it is given by name, verified if it is given as such."""
     if isinstance(accelerator, str):
         return load_accelerator(accelerator)
     if not isinstance(accelerator, Accelerator):
         raise InputError("accelerator", f"is {_described(accelerator)}, not a name or an Accelerator", '"wavecore"')
+    verify_accelerator(accelerator)
     return accelerator
 
 

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from wavecore.common.memo import remembered
+from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import Blocking, block
 from wavecore.plan.model import Group, Plan
@@ -42,9 +43,11 @@ def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Prog
     """Lower ``plan`` to the program that the cores run.
 
     ``training`` is the graph that the plan runs: that of the network after the plan's rewrites.  Raises PlanError for a
-    plan that is not of this graph or breaks a rule, SpaceError when an operation has no room in the buffer.
+    plan that is not of this graph or breaks a rule, ConfigError for an impossible machine, and SpaceError when an
+    operation has no room in the buffer.
     """
     verify_structure(training, plan)
+    verify_accelerator(accelerator)
     space = accelerator.core.global_buffer_bytes
     machine = _machine(training, machine_for(plan, accelerator))
     forward = [_segment(training, plan, group, Direction.FORWARD, space, machine) for group in plan.groups]
