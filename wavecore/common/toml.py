@@ -36,7 +36,7 @@ class Document:
 def as_path(path: str | Path) -> Path:
     """Return ``path`` as a Path; `InputError` for a value of another type."""
     if not isinstance(path, str | Path):
-        raise InputError("path", f"is {path!r}, not a path", '"file.toml"')
+        raise InputError("path", f"is {path!r}, not a path", '"FILE"')
     return Path(path)
 
 

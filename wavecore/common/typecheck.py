@@ -8,12 +8,21 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from wavecore.errors import InputError
+
 
 class TypeProblem(NamedTuple):
     """The first part of a value that is of another type: its ``path`` from the value, and ``what`` is wrong."""
 
     path: str
     what: str
+
+
+def require(value: object, kinds: type | tuple[type, ...], argument: str, hint: str) -> None:
+    """Raise `InputError`, which names the ``argument``, unless a caller's value is of one of the ``kinds``."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise InputError(argument, f"is of type {type(value).__name__}, and must be of type {wanted}", hint)
 
 
 Check = Callable[[Any], TypeProblem | None]

@@ -24,6 +24,7 @@ from typing import Any, get_args, get_type_hints
 from wavecore.common import units
 from wavecore.common.hashing import content_hash
 from wavecore.common.toml import Document, place
+from wavecore.common.typecheck import require
 from wavecore.errors import ConfigError, nearest
 from wavecore.hardware import specs
 from wavecore.hardware.dataflows import dataflow_of, find_dataflow
@@ -125,6 +126,7 @@ def load_accelerator(
     ``"core.global_buffer=5 MiB"`` a field, ``"memory=hbm2"`` and ``"energy=32nm"`` a whole table.
     Raises `NameLookupError`, `FileError`, `ConfigError` or `UnitError`, located at the line or the override.
     """
+    require(name_or_path, str, "accelerator", '"wavecore"')
     machine = _collect(name_or_path, memory, overrides)
     parts = {section: spec(**_values(machine, section)) for section, spec in _SPECS.items()}
     name = _name(machine.settings.get("name"), machine.label)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from wavecore.common.toml import as_path
 from wavecore.errors import FileError, GraphError, InputError
 from wavecore.importers.assembly import ImportedNetwork, assemble
 from wavecore.importers.builder import LARGEST_ELEMENTS
@@ -67,6 +68,7 @@ def import_onnx(
     path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None
 ) -> ImportedNetwork:
     """Import as `from_onnx` does, and return the network with its notes and the file's hash."""
+    path = as_path(path)
     chosen = rules(str(path), norm, folded)
     structure, sha256 = read_structure(path)
     model = _model(str(path), _graph(str(path), structure), None if image is None else _sides(str(path), image))

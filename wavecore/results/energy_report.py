@@ -15,6 +15,7 @@ from math import fsum, isclose
 from typing import Any
 
 from wavecore.common import units
+from wavecore.common.typecheck import require
 from wavecore.errors import InvariantError
 from wavecore.hardware.config import machine_keys
 from wavecore.results.energy import EnergyJoules
@@ -121,6 +122,7 @@ def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
 
     Raises `InvariantError` if a breakdown does not add up to the run's energy.
     """
+    require(run, Run, "run", "wavecore.simulate(...)")
     by_layer = _grouped(run.rows, lambda row: row.name)
     by_phase = _grouped(run.rows, lambda row: row.phase)
     report = EnergyReport(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common.records import AGAIN, build, check_keys, types_of
+from wavecore.common.typecheck import require
 from wavecore.errors import InputError
 from wavecore.results.energy import EnergyJoules
 from wavecore.training.operations import Phase
@@ -196,11 +197,13 @@ def table(runs: Iterable[Totals]) -> pd.DataFrame:
     """Return a DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
     import pandas as pd
 
+    require(runs, Iterable, "runs", "a list of runs")
     return pd.DataFrame([_flat(run) for run in runs])
 
 
 def _flat(totals: Totals) -> dict[str, Any]:
     """Return totals by dotted name."""
+    require(totals, Totals, "runs", "a list of runs, as of wavecore.simulate(...)")
     flat: dict[str, Any] = {}
     for part in fields(Totals):
         value = getattr(totals, part.name)
@@ -215,6 +218,7 @@ def _flat(totals: Totals) -> dict[str, Any]:
 
 def to_dict(run: Run) -> dict[str, Any]:
     """Return the JSON contract: plain values under the keys that docs/results.md documents."""
+    require(run, Run, "run", "wavecore.simulate(...)")
     plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
     return {
         "schema": SCHEMA,

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn, get_args
 
 from wavecore.common.files import ANOTHER_PATH, write_file
-from wavecore.common.toml import Document, place, read_document, toml_string
+from wavecore.common.toml import Document, as_path, place, read_document, toml_string
+from wavecore.common.typecheck import require
 from wavecore.errors import ConfigError, FileError, nearest
 from wavecore.network.sparsity import Mask, mask_of
 from wavecore.sparsity.arrays import read_arrays, write_npz
@@ -65,11 +66,13 @@ def profile_text(profile: Profile, masks: str = "") -> str:
     return _HEADER + "\n".join(lines) + "\n"
 
 
-def save_profile(profile: Profile, path: Path) -> None:
+def save_profile(profile: Profile, path: str | Path) -> None:
     """Write a profile and its masks (``STEM.masks.npz`` in the same folder), each file completely or not at all.
 
     Raises `FileError` if one cannot be written.
     """
+    require(profile, Profile, "profile", "wavecore.load_profile(PATH)")
+    path = as_path(path)
     masks = f"{path.stem}.masks.npz" if profile.masks else ""
     if masks:
         write_npz(path.with_name(masks), {name: mask.array for name, mask in profile.masks.items()})

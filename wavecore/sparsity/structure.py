@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import gcd
 
+from wavecore.common.typecheck import require
 from wavecore.errors import ConfigError, GraphError, InputError, unknown_name
 from wavecore.network.graph import Layer, LayerGraph, Network
 from wavecore.network.layers import LSTM, Conv, Embedding, GroupNorm, Inlet, Input, LayerKind, Linear
@@ -40,6 +41,8 @@ def apply_profile(graph: LayerGraph, profile: Profile) -> LayerGraph:
     Raises `NameLookupError` for a layer that the network does not have, and `ConfigError` for an entry that does not
     fit its layer.
     """
+    require(graph, LayerGraph, "graph", "wavecore.workload(NAME)")
+    require(profile, Profile, "profile", "wavecore.load_profile(PATH)")
     if profile.workload and profile.workload != graph.name:
         what = f"is a profile of {profile.workload!r}, not of {graph.name!r}"
         raise ConfigError(profile.place(key="workload"), what, f"wavecore run {profile.workload} --sparsity ...")

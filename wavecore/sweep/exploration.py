@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from wavecore.common.toml import parse_document
+from wavecore.common.typecheck import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ def explore(
     from wavecore.sweep.store import open_store
     from wavecore.sweep.table import read_csv, write_csv
 
+    require(spec, (str, Path), "spec", 'pathlib.Path("sweep.toml")')
     if isinstance(spec, Path):
         described = read_spec(spec)
     else:
