@@ -24,7 +24,7 @@ from wavecore.hardware.dram import Dram, sustained_bytes_per_second
 from wavecore.hardware.scalesim import gemm_of, parse_topology, scalesim_cycles
 from wavecore.hardware.specs import ArraySpec, MemorySpec
 from wavecore.network.catalog import workload, workload_info, workload_names, workload_options
-from wavecore.program import flows as pacing
+from wavecore.program import flows
 from wavecore.simulation import simulate
 from wavecore.training.unroll import training_graph
 
@@ -82,13 +82,13 @@ def measure(case: tuple[str, str]) -> Measured:
 def measure_steps(case: tuple[str, str, float]) -> int:
     """Return the event engine's step cycles if its steps are ``factor`` times as large."""
     name, schedule, factor = case
-    before = pacing.STEP_BYTES, pacing.STEP_CYCLES
-    pacing.STEP_BYTES, pacing.STEP_CYCLES = (round(size * factor) for size in before)
+    before = flows.STEP_BYTES, flows.STEP_CYCLES
+    flows.STEP_BYTES, flows.STEP_CYCLES = (round(size * factor) for size in before)
     fresh = replace(training_graph(workload(name)))  # a graph remembers the commands that were made of it
     try:
         return simulate(fresh, schedule).step_cycles
     finally:
-        pacing.STEP_BYTES, pacing.STEP_CYCLES = before
+        flows.STEP_BYTES, flows.STEP_CYCLES = before
 
 
 def percent(value: float, sign: bool = True) -> str:
@@ -144,7 +144,7 @@ def step_section(cycles: dict[tuple[str, float], int]) -> list[str]:
         rows.append((f"ResNet-50, {schedule}", f"{whole:,}", *moved))
     return [
         "**The event engine** is exact inside a step and event-driven between steps, which are about "
-        f"{pacing.STEP_BYTES // 1024} KiB of DRAM data or {pacing.STEP_CYCLES} cycles long; what a command moves and "
+        f"{flows.STEP_BYTES // 1024} KiB of DRAM data or {flows.STEP_CYCLES} cycles long; what a command moves and "
         "computes is spread evenly over its steps. How much the size of a step changes the result:",
         "",
         *table(("step cycles", "steps as they are", "half as large", "twice as large"), rows),

@@ -66,7 +66,7 @@ def mistaken(kind: LayerKind, *inputs: str, name: str | None = None) -> str:
     return re.sub(r"\.py:\d+", ".py:LINE", str(caught.value))
 
 
-HERE = "(test_ir.py:LINE)"
+HERE = "(test_network_graph.py:LINE)"
 MISTAKES = [
     (Conv(4), ("conv",), "conv", f"layer conv {HERE}: another layer has this name already; try: a name of its own"),
     (
@@ -110,7 +110,7 @@ def test_a_layer_that_does_not_fit(kind: LayerKind, inputs: tuple[str, ...], nam
 
 
 def test_an_empty_input() -> None:
-    with pytest.raises(GraphError, match=r"^network net, layer input \(test_ir\.py:\d+\): has an empty shape 3x0x8"):
+    with pytest.raises(GraphError, match=r"^network net, layer input \(test_network_graph\.py:\d+\): has an empty shape 3x0x8"):
         Network("net", Shape(3, 0, 8))
 
 
