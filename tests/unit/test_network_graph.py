@@ -110,7 +110,8 @@ def test_a_layer_that_does_not_fit(kind: LayerKind, inputs: tuple[str, ...], nam
 
 
 def test_an_empty_input() -> None:
-    with pytest.raises(GraphError, match=r"^network net, layer input \(test_network_graph\.py:\d+\): has an empty shape 3x0x8"):
+    where = r"network net, layer input \(test_network_graph\.py:\d+\)"
+    with pytest.raises(GraphError, match=rf"^{where}: has an empty shape 3x0x8"):
         Network("net", Shape(3, 0, 8))
 
 
