@@ -65,12 +65,12 @@ def stores(made: Command) -> dict[str, str]:
 
 @pytest.mark.parametrize(("samples", "weights"), [(17, "at_once, at_end"), (16, "first_block, at_end")])
 def test_weights_that_stay_come_with_the_first_row_tile(samples: int, weights: str) -> None:
-    """Up to 16 row tiles are told apart; rows of the input pass, a row and one more ahead of what is computed."""
+    """Up to 16 row tiles are told apart; rows of the input pass, a row ahead of what is computed."""
     made = lowered(dense(), "dense.forward", samples, 1152)
     assert (made.order, made.blocks, made.stage_bytes) == ("right_stays", 1 if samples == 17 else 16, 0)
     assert loads(made) == {"input": "even, even", "dense.weight": weights}
     assert stores(made) == {"dense": "even, even, staged"}
-    assert made.loads[0].flow.lookahead == 2 * 32 * KIB
+    assert made.loads[0].flow.lookahead == 32 * KIB
 
 
 def test_samples_that_stay_come_with_the_first_panel_and_are_complete_with_the_last() -> None:
