@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavecore.common import entry_points as registry
 from wavecore.common.memo import remembered
-from wavecore.common.typecheck import type_problem
+from wavecore.common.typecheck import require
 from wavecore.engines.timing import Engine, ProgressCallback
 from wavecore.errors import InputError, SpaceError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
@@ -78,7 +78,9 @@ def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe")
     if name != "event":
         raise InputError(wanted_by, f"the {name} engine has no events to watch", "--engine event")
     from wavecore.engines.event import run_events
+    from wavecore.engines.probe import Probe as EngineProbe
 
+    require(probe, EngineProbe, "probe", "an instance of a subclass of wavecore.engines.probe.Probe")
     return partial(run_events, probe=probe)
 
 
@@ -109,9 +111,6 @@ def make_plan(
     verify_training(training)
     if isinstance(samples_per_core, bool) or not isinstance(samples_per_core, int) or samples_per_core < 1:
         raise InputError("samples_per_core", f"is {_described(samples_per_core)}", "a whole number from 1")
-    wrong = type_problem(choices, Choices)
-    if wrong is not None:
-        raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.plan.model.Choices()")
     machine = _machine(accelerator)
     return find_schedule(schedule).make(for_machine(training, machine), machine, samples_per_core, choices)
 
@@ -173,6 +172,7 @@ def simulate(
     the result breaks a law.
     """
     started = time.perf_counter()
+    _check_options(progress, sources, settings)
     run_engine = find_engine(engine, probe)
     machine = _machine(accelerator)
     if isinstance(accelerator, str):
@@ -225,6 +225,16 @@ def evaluate(
     found = totals(plan, count_totals(program), timing, machine, engine)
     check_totals(found, machine, plan_traffic(training, plan, machine))
     return found
+
+
+def _check_options(progress: object, sources: object, settings: object) -> None:
+    """Raise `InputError` at an option of `simulate` that has a wrong type."""
+    if progress is not None and not callable(progress):
+        hint = "a function that takes the share that is done"
+        raise InputError("progress", f"is of type {type(progress).__name__}, and must be a function", hint)
+    for argument, texts in (("sources", sources), ("settings", settings)):
+        if texts is not None:
+            require(texts, Mapping, argument, "a dict")
 
 
 def _machine(accelerator: Accelerator | str) -> Accelerator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from wavecore.golden.kernels import KERNELS
 from wavecore.golden.numbers import random_data
 from wavecore.golden.verification import Verification, verify_workload
 from wavecore.hardware.config import load_accelerator
-from wavecore.hardware.specs import Accelerator
+from wavecore.hardware.specs import CORE_UNITS, Accelerator, UnitKind, UnitSpec
 from wavecore.network.graph import Network
 from wavecore.network.layers import KINDS, Conv, Outlet
 from wavecore.network.layers.base import LayerRole
@@ -125,3 +126,14 @@ def test_a_missing_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError) as caught:
         verify_workload(NETWORKS["chain"](), "mbs2", machine(64), BATCH)
     assert str(caught.value) == 'wavecore verify: PyTorch is not installed; try: pip install "wavecore[torch]"'
+
+
+def test_a_second_vector_unit_is_refused() -> None:
+    needs_torch()
+    norms = UnitSpec(name="norms", kind=UnitKind.VECTOR, layer_kinds=("norm",))
+    with pytest.raises(InputError) as caught:
+        verify_workload(NETWORKS["chain"](), "mbs2", replace(machine(64), units=(*CORE_UNITS, norms)), BATCH)
+    assert str(caught.value) == (
+        "accelerator wavecore: units: has the vector units vector, norms, and the interpreter runs one; "
+        "try: the units of wavecore.hardware.specs.CORE_UNITS"
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from builders import SCHEDULES, chain, machine
 
 import wavecore as wc
+from wavecore.program.lower import lower
+from wavecore.training.unroll import training_graph
 
 CALLS: list[tuple[str, tuple[Any, ...], str]] = [
     ("load_accelerator", (3,), 'accelerator: is of type int, and must be of type str; try: "wavecore"'),
@@ -40,3 +44,42 @@ def test_a_value_of_a_wrong_type(function: str, arguments: tuple[Any, ...], mess
     with pytest.raises(wc.InputError) as caught:
         getattr(wc, function)(*arguments)
     assert caught.value.message == message
+
+
+NOT_A_MACHINE = "is 3, not an Accelerator; try: a value of the type that hardware.specs gives it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("training", 3, 2), f"accelerator: {NOT_A_MACHINE}"),
+        (("training", "machine", "x"), "batch_per_core: is 'x', not a whole number; try: a whole number from 1"),
+        (("training", "machine", 0), "batch_per_core: is 0; try: a whole number from 1"),
+        (("training", "machine", 2, {}), "choices: is a dict, not a Choices; try: wavecore.plan.model.Choices()"),
+    ],
+)
+def test_a_schedule_given_a_wrong_value(arguments: tuple[Any, ...], message: str) -> None:
+    known = {"training": training_graph(chain()), "machine": machine()}
+    given = [known[each] if isinstance(each, str) and each in known else each for each in arguments]
+    with pytest.raises(wc.InputError) as caught:
+        SCHEDULES["mbs2"].make(*given)
+    assert caught.value.message == message
+
+
+def test_lowering_a_wrong_value() -> None:
+    training = training_graph(chain())
+    plan = SCHEDULES["mbs2"].make(training, machine(), 2)
+    with pytest.raises(wc.InputError, match="training graph: is a int, not a TrainingGraph"):
+        lower(3, plan, machine())  # type: ignore[arg-type]
+    with pytest.raises(wc.InputError, match="is a int, not a Plan"):
+        lower(training, 3, machine())  # type: ignore[arg-type]
+    for wrong in (3, replace(machine(), units=[])):  # type: ignore[arg-type]
+        with pytest.raises(wc.InputError, match="accelerator"):
+            lower(training, plan, wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("argument", ["progress", "sources", "settings", "probe"])
+def test_simulate_names_the_option_that_has_a_wrong_type(argument: str) -> None:
+    options: dict[str, Any] = {argument: 3}
+    with pytest.raises(wc.InputError, match=f"{argument}: is of type int, and must be "):
+        wc.simulate(chain(), "mbs2", machine(), batch=2, **options)

@@ -26,6 +26,15 @@ MISTAKES: list[tuple[Accelerator, str]] = [
     (replace(GOOD, vector=replace(GOOD.vector, lanes=0)), "vector.lanes: is 0; try: 1 or more"),
     (replace(GOOD, chip=replace(GOOD.chip, cores=-2)), "chip.cores: is -2; try: 1 or more"),
     (replace(GOOD, energy=replace(GOOD.energy, mac_joules=float("nan"))), "energy.mac_joules: is nan; try: 0 or more"),
+    (replace(GOOD, chip=replace(GOOD.chip, cores=10**7)), "chip.cores: is 10000000; try: 1024 or less"),
+    (
+        replace(GOOD, memory=replace(GOOD.memory, tcl_seconds=1e300)),
+        "memory.tcl_seconds: is 1e+300; try: 0.001 or less",
+    ),
+    (
+        with_units(LOAD, replace(ARRAY, result_slots=2**70), VECTOR, STORE),
+        f"units[1].result_slots: is {2**70}; try: 4096 or less",
+    ),
     (
         replace(GOOD, array=replace(GOOD.array, dataflow="row_stationary")),
         "array.dataflow: there is no dataflow named 'row_stationary'; try: weight_stationary",
@@ -75,3 +84,10 @@ def test_every_preset_and_a_second_vector_unit_pass() -> None:
     for name in available("accelerators"):
         verify_accelerator(load_accelerator(name))
     verify_accelerator(with_units(LOAD, ARRAY, VECTOR, NORMS, STORE))
+
+
+@pytest.mark.parametrize("engine", ["event", "analytic"])
+def test_a_row_of_dram_that_is_no_whole_bursts(engine: str) -> None:
+    wrong = replace(GOOD, memory=replace(GOOD.memory, row_bytes=1))
+    with pytest.raises(ConfigError, match="row_bytes is 1, not a whole number of 32-byte bursts"):
+        simulate(chain(), "mbs1", wrong, batch=2, engine=engine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -157,6 +157,14 @@ class Nothing:
         return None  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Listing(Nothing):
+    """A pass with an option that can change."""
+
+    name: ClassVar[str] = "listing"
+    units: list[str] = field(default_factory=list)
+
+
 @pytest.mark.parametrize(
     ("rewrites", "message"),
     [
@@ -168,6 +176,10 @@ class Nothing:
         (
             [WeightGradientLast()],
             "rewrites: is a list, not a tuple; try: a tuple of frozen dataclasses with a name and apply()",
+        ),
+        (
+            (Listing(),),
+            "rewrite listing: is no frozen dataclass: its options must not change; try: @dataclass(frozen=True)",
         ),
         (
             ("x",),

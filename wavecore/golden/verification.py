@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 
+from wavecore.errors import InputError
 from wavecore.golden.interpreter import interpret
 from wavecore.golden.numbers import StepNumbers, in_double, random_data
 from wavecore.golden.operands import AnyArray
 from wavecore.golden.reference import import_torch, reference
-from wavecore.hardware.specs import Accelerator
+from wavecore.hardware.specs import Accelerator, UnitKind
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Plan
 from wavecore.program.lower import lower
@@ -72,10 +73,17 @@ def verify_workload(
 
     Errors are relative to PyTorch in float64.  In float32 the allowed error is `ROUNDING` times that of PyTorch's own
     float32 step.  ``batch`` is the mini-batch of the whole chip; ``seed`` chooses the numbers and the order of the
-    queues.  Raises InputError if PyTorch is missing, if the batch does not split over the cores, or if the network
-    cannot be planned or computed; raises InvariantError if the program breaks a rule (see `interpreter`).
+    queues.  Raises InputError if PyTorch is missing, if the machine has a second vector unit, if the batch does not
+    split over the cores, or if the network cannot be planned or computed; raises InvariantError if the program breaks a
+    rule (see `interpreter`).
     """
     import_torch()
+    vectors = [unit.name for unit in accelerator.units if unit.kind is UnitKind.VECTOR]
+    if len(vectors) > 1:
+        what = f"has the vector units {', '.join(vectors)}, and the interpreter runs one"
+        raise InputError(
+            f"accelerator {accelerator.name}: units", what, "the units of wavecore.hardware.specs.CORE_UNITS"
+        )
     samples = batch_per_core(batch, accelerator.chip.cores)
     training = training_graph(graph)
     plan = make_plan(training, schedule, accelerator, samples) if isinstance(schedule, str) else schedule

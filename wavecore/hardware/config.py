@@ -290,6 +290,17 @@ def _setting(machine: _SettingLayers, document: Document, path: str, value: obje
     return _Setting(value=value, where=where, source=str(source), layer=machine.layer, by_user=document.by_user)
 
 
+def largest(field_name: str) -> int | float:
+    """Return the largest value of a number of a machine, in the unit of its field, named as in ``vector.lanes``."""
+    section, _, name = field_name.partition(".")
+    for key, wanted in _SECTIONS.get(section, {}).items():
+        if wanted.field == name and wanted.unit:
+            return units.parse(_CEILINGS[wanted.unit], wanted.unit)
+        if wanted.field == name:
+            return _LARGEST.get(f"{section}.{key}", _LARGEST_OF_THE_REST)
+    return _LARGEST_OF_THE_REST
+
+
 def _name(setting: _Setting | None, label: str) -> str:
     """Return the text of a setting that must be a name."""
     if setting is None:
@@ -328,7 +339,7 @@ def _convert(section: str, key: str, setting: _Setting) -> Any:
         if value not in get_args(wanted.type):
             raise ConfigError(where, f"{value!r} is not allowed", " or ".join(get_args(wanted.type)))
         return value
-    most = _LARGEST.get(f"{section}.{key}", _LARGEST_OF_THE_REST)
+    most = largest(f"{section}.{wanted.field}")
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(where, f"{value!r} is not a whole number", f"1 to {most}, without quotes or unit")
     if not 1 <= value <= most:

@@ -106,6 +106,11 @@ def sustained_bytes_per_second(
     return float(nbytes * requests * PS_PER_SECOND * per_interval / total)
 
 
+def verify_memory(memory: MemorySpec) -> None:
+    """Raise ConfigError unless sizes are positive, whole bursts, and leave time for transfers between refreshes."""
+    _DramTiming(memory)
+
+
 class _DramTiming:
     """The constraints of a `MemorySpec` in picoseconds.  Raises ConfigError as `_check` does."""
 

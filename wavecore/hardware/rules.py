@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import ConfigError
+from wavecore.hardware.config import largest
 from wavecore.hardware.dataflows import DATAFLOWS
+from wavecore.hardware.dram import verify_memory
 from wavecore.hardware.specs import Accelerator, UnitKind
 
 MAY_BE_ZERO = ("startup_cycles", "result_slots")
@@ -42,14 +44,17 @@ def _verify(accelerator: Accelerator) -> None:
     for rule in RULES:
         for found in rule(accelerator):
             raise ConfigError(f"accelerator {accelerator.name}: {found.field}", found.what, found.hint)
+    verify_memory(accelerator.memory)
 
 
 def numbers_are_in_range(accelerator: Accelerator) -> Iterator[MachineViolation]:
-    """Sizes and rates are positive; times, energies and powers are finite and not negative."""
+    """Sizes and rates are positive, times, energies and powers not negative; none exceeds what a file may state."""
     for name, value in _numbers(accelerator, ""):
         least = 0 if isinstance(value, float) or name.endswith(MAY_BE_ZERO) else 1
         if not math.isfinite(value) or value < least:
             yield MachineViolation(name, f"is {value}", f"{least} or more")
+        elif value > (most := largest(name)):
+            yield MachineViolation(name, f"is {value}", f"{most} or less")
 
 
 def _numbers(spec: Any, path: str) -> Iterator[tuple[str, int | float]]:

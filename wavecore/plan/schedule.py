@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from wavecore.errors import PlanError
+from wavecore.common.typecheck import type_problem
+from wavecore.errors import InputError, PlanError
+from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan
 from wavecore.plan.rules import verify_structure
@@ -48,10 +50,20 @@ class Schedule:
     ) -> Plan:
         """Return the policy's plan, verified; it runs on ``rewritten(training, plan.rewrites)``.
 
-        Raises GraphError for a training graph that is not well formed, SpaceError when a layer cannot run in the buffer
+        Raises GraphError for a training graph that is not well formed, ConfigError for an impossible machine,
+        InputError for a mini-batch or choices that do not exist, SpaceError when a layer cannot run in the buffer
         at all, and PlanError, which names the schedule, where the policy returns a wrong plan.
         """
         verify_training(training)
+        verify_accelerator(accelerator)
+        wrong = type_problem(batch_per_core, int)
+        if wrong is not None:
+            raise InputError("batch_per_core", wrong.what, "a whole number from 1")
+        if batch_per_core < 1:
+            raise InputError("batch_per_core", f"is {batch_per_core}", "a whole number from 1")
+        wrong = type_problem(choices, Choices)
+        if wrong is not None:
+            raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.plan.model.Choices()")
         plan = self.policy(training, accelerator, batch_per_core, choices)
         where = f"schedule {self.name}"
         if not isinstance(plan, Plan):

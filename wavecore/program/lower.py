@@ -38,7 +38,6 @@ def _cost_key(accelerator: Accelerator) -> Hashable:
     return accelerator.array, accelerator.vector, accelerator.units, ports, accelerator.chip.cores
 
 
-@remembered(limit=64, key=lambda plan, machine: (id(plan), machine.core.global_buffer_bytes, _cost_key(machine)))
 def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Program:
     """Lower ``plan`` to the program that the cores run.
 
@@ -48,6 +47,12 @@ def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Prog
     """
     verify_structure(training, plan)
     verify_accelerator(accelerator)
+    return _lower(training, plan, accelerator)
+
+
+@remembered(limit=64, key=lambda plan, machine: (id(plan), machine.core.global_buffer_bytes, _cost_key(machine)))
+def _lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Program:
+    """Lower a plan that has been verified."""
     space = accelerator.core.global_buffer_bytes
     machine = _machine(training, machine_for(plan, accelerator))
     forward = [_segment(training, plan, group, Direction.FORWARD, space, machine) for group in plan.groups]

@@ -48,9 +48,18 @@ def _check(rewrites: tuple[Rewrite, ...]) -> None:
     if wrong is not None:
         raise InputError(f"rewrites{wrong.path}", wrong.what, "a tuple of frozen dataclasses with a name and apply()")
     for rewrite in rewrites:
-        if not is_dataclass(rewrite) or type(rewrite).__hash__ is None:
+        if not is_dataclass(rewrite) or not _is_hashable(rewrite):
             what = "is no frozen dataclass: its options must not change"
             raise InputError(f"rewrite {rewrite.name}", what, "@dataclass(frozen=True)")
+
+
+def _is_hashable(value: object) -> bool:
+    """Return whether a value and all that it holds cannot change."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _apply(training: TrainingGraph, rewrite: Rewrite) -> TrainingGraph:
