@@ -201,6 +201,13 @@ TRAINING_MISTAKES = [
         with_forward("conv1", gemms=(replace(CONV1.gemms[0], count=0),)),
         ", operation conv1.forward: has a size that is zero or negative",
     ),
+    *(
+        (
+            with_forward("conv1", effectual_share=share),
+            f", operation conv1.forward: has an effectual_share of {share}; try: 0 to 1",
+        )
+        for share in (-0.5, 1.5, float("nan"))
+    ),
     (with_tensor("norm1", None), ", operation norm1.forward: names tensor 'norm1', which is not declared"),
     (
         with_tensor("norm1", Tensor("norm1", TensorClass.ACTIVATION, 0)),

@@ -78,7 +78,7 @@ def operations_are_in_their_phase(training: TrainingGraph) -> Iterator[Violation
 
 
 def sizes_are_positive(training: TrainingGraph) -> Iterator[Violation]:
-    """Every GEMM, sweep and read has positive sizes, and a lookahead is a share of some rows."""
+    """Every GEMM, sweep and read has positive sizes, a lookahead is of some rows, and a share is from 0 to 1."""
     for op in step(training):
         sizes = [size for gemm in op.gemms for size in (gemm.m, gemm.k, gemm.n, gemm.count)]
         sizes += [each.elements for each in op.passes] + [use.passes for use in op.reads]
@@ -87,6 +87,8 @@ def sizes_are_positive(training: TrainingGraph) -> Iterator[Violation]:
             yield Violation(f", operation {op.name}", "has a size that is zero or negative")
         if op.lookahead[1] < 1:
             yield Violation(f", operation {op.name}", f"looks ahead {op.lookahead[0]} of {op.lookahead[1]} rows")
+        if not 0 <= op.effectual_share <= 1:
+            yield Violation(f", operation {op.name}", f"has an effectual_share of {op.effectual_share}", "0 to 1")
 
 
 def tensors_are_declared(training: TrainingGraph) -> Iterator[Violation]:
