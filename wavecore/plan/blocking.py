@@ -14,12 +14,12 @@ from math import gcd
 from typing import NamedTuple
 
 from wavecore.common.names import Name
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.common.units import format_bytes
 from wavecore.errors import SpaceError
 from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.compute import BatchedDimension
-from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.plan.placement import Place, PlacedOperation, PlacedRead
 from wavecore.training.operations import OperandRole, Operation, Use
 

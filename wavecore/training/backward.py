@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wavecore.network.layers.base import ACCUMULATOR_BYTES, PhaseSpec
+from wavecore.common.precision import ACCUMULATOR_BYTES
+from wavecore.network.layers.base import PhaseSpec
 from wavecore.training.forward import manner, phase_reads, plus
 from wavecore.training.fusion import FusedNetwork, Fusion, TensorNames
 from wavecore.training.gradients import GradientSums

@@ -1,7 +1,8 @@
 """Passes that change a training graph: applied in order, verified after each, registered by name.
 
-A pass is a frozen dataclass (see `Rewrite`).  A module registers its classes under the entry-point group
-``wavecore.rewrites`` in a table ``REWRITES: Mapping[str, type]``.  A plan's file can name only registered passes.
+A pass is a frozen dataclass (see `wavecore.training.graph.Rewrite`).  A module registers its classes under the
+entry-point group ``wavecore.rewrites`` in a table ``REWRITES: Mapping[str, type]``.  A plan's file can name only
+registered passes.
 """
 
 from __future__ import annotations

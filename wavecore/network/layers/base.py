@@ -14,9 +14,7 @@ from typing import Any, ClassVar
 from wavecore.network.compute import Gemm, VectorPass
 from wavecore.network.shapes import Shape
 
-ELEMENT_BYTES = 2  # fp16 activations, gradients and weights on the wire
 GRADIENT = -1  # in `PhaseSpec.operands`: the gradient of the layer's output
-ACCUMULATOR_BYTES = 4  # fp32 weight gradients, master weights and momentum
 
 
 class LayerKind:
