@@ -57,8 +57,8 @@ class WeightStationary(Dataflow):
     def issue_cycles(self, array: ArraySpec, m: int, k: int, n: int) -> int:
         """Return the cycles that the GEMM occupies an array that is already busy: what one more of the same adds.
 
-        It is the sum over all waves of their interval, with the wave's own k in place of the next one's; over a
-        GEMM that is followed by its like, the two sums are equal.
+        It is the sum over all waves of their interval, with the wave's own k in place of the next one's; if an
+        equal GEMM follows, the two sums are equal.
         """
         require_positive(m, k, n)
         return -(-n // array.columns) * _column_block_cycles(array, m, k)
@@ -66,7 +66,8 @@ class WeightStationary(Dataflow):
     def fill_cycles(self, array: ArraySpec, m: int, k: int, n: int) -> int:
         """Return the cycles in which an idle array loads its first ``k x n`` tile of B.
 
-        A k beyond the rows counts as the rows.  Columns load in each other's wake, so n does not matter.
+        A k beyond the rows counts as the rows.  The columns load at the same time, each one cycle
+        behind the one before it, so n does not matter.
         """
         require_positive(m, k, n)
         return _entry_rows(array, k)
