@@ -133,7 +133,7 @@ def _window(op: Operation, nbytes: int) -> int:
 def _side_bytes(op: Operation, use: Use, read: PlacedRead) -> int:
     """Return the room of a streamed tensor that is no operand of a GEMM.
 
-    A sample that is swept more often than it is read is held whole.
+    A whole sample is held if the operation sweeps over it more often than it reads it from DRAM.
     """
     room = read.nbytes if use.passes > read.passes else _chunks(read.nbytes)
     return room + (_window(op, read.nbytes) if read.tensor.batched and use.passes == 1 else 0)
