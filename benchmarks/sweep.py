@@ -1,4 +1,4 @@
-"""How fast a sweep is: design points a second, and what the pool and the store add to each.
+"""How fast a sweep is: design points per second, and what the pool and the store add to each.
 
     python benchmarks/sweep.py [--points 400] [--network resnet50] [--schedule mbs2] [--jobs 1 2]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.hardware.dataflows.base import (
-    OPERAND_BYTES,
-    SUM_BYTES,
     ArrayBytes,
     Dataflow,
     GemmCycles,
@@ -48,8 +47,8 @@ class OutputStationary(Dataflow):
 
     def array_bytes(self, array: ArraySpec, m: int, k: int, n: int) -> ArrayBytes:
         tiles = self.tiles(array, m, k, n)
-        a_bytes = m * k * tiles.column_tiles * OPERAND_BYTES
-        b_bytes = k * n * tiles.row_tiles * OPERAND_BYTES
+        a_bytes = m * k * tiles.column_tiles * ELEMENT_BYTES
+        b_bytes = k * n * tiles.row_tiles * ELEMENT_BYTES
         return ArrayBytes(
             a_fetch_bytes=a_bytes,
             b_fetch_bytes=b_bytes,
@@ -57,12 +56,12 @@ class OutputStationary(Dataflow):
             local_a_read_bytes=a_bytes,
             local_b_write_bytes=b_bytes,
             local_b_read_bytes=b_bytes,
-            local_c_write_bytes=m * n * SUM_BYTES,
-            local_c_read_bytes=m * n * SUM_BYTES,
-            product_bytes=m * n * SUM_BYTES,
-            a_register_bytes=m * k * n * OPERAND_BYTES,
-            b_register_bytes=m * k * n * OPERAND_BYTES,
-            c_register_bytes=m * k * n * SUM_BYTES,
+            local_c_write_bytes=m * n * ACCUMULATOR_BYTES,
+            local_c_read_bytes=m * n * ACCUMULATOR_BYTES,
+            product_bytes=m * n * ACCUMULATOR_BYTES,
+            a_register_bytes=m * k * n * ELEMENT_BYTES,
+            b_register_bytes=m * k * n * ELEMENT_BYTES,
+            c_register_bytes=m * k * n * ACCUMULATOR_BYTES,
         )
 
 

@@ -11,7 +11,7 @@
     │   ├── PlanError              a plan that does not fit its workload or its machine
     │   ├── SpaceError             something that cannot fit the buffer it needs
     │   └── FileError              a file that cannot be read or written
-    └── InvariantError             a law of the product does not hold: our fault, exit code 1
+    └── InvariantError             an invariant of the product does not hold: our fault, exit code 1
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class FileError(InputError):
 
 
 class InvariantError(WavecoreError):
-    """A law that the product checks after every stage does not hold."""
+    """An invariant that the product checks after every stage does not hold."""
 
 
 def nearest(name: str, allowed: Iterable[str], count: int = 3) -> list[str]:

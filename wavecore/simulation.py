@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from wavecore.common import entry_points as registry
+from wavecore.common import entry_points
 from wavecore.common.memo import remembered
 from wavecore.common.typecheck import require
 from wavecore.engines.timing import Engine, ProgressCallback
@@ -51,14 +51,14 @@ ENGINES = {
 
 def schedule_names() -> tuple[str, ...]:
     """Return the names of all registered schedules."""
-    return tuple(registry.collect("wavecore.schedules", "SCHEDULES", Schedule))
+    return tuple(entry_points.collect("wavecore.schedules", "SCHEDULES", Schedule))
 
 
 def find_schedule(name: str) -> Schedule:
     """Return the registered schedule called ``name``; `NameLookupError` if there is none."""
     if not isinstance(name, str):
         raise InputError("--schedule", f"is {_described(name)}, not a name or a plan", '"mbs2"')
-    schedule: Schedule = registry.find("--schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule)
+    schedule: Schedule = entry_points.find("--schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule)
     return schedule
 
 

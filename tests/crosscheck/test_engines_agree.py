@@ -70,7 +70,7 @@ def test_resnet50(schedule: str) -> None:
 
 @pytest.mark.parametrize("schedule", ["baseline", "mbs2"])
 def test_a_port_that_is_narrower_than_dram(schedule: str) -> None:
-    """One core has all of HBM2, 921 bytes a cycle, behind a port of 512 each way."""
+    """One core has all of HBM2, 921 bytes per cycle, behind a port of 512 each way."""
     one = machine("chip.cores=1")
     graph = workload("lstm_ptb", vocabulary=2000, embedding=500, hidden=300, steps=7)
     event, analytic = (simulate(graph, schedule, one, batch=10, engine=engine) for engine in ("event", "analytic"))

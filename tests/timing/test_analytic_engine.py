@@ -216,7 +216,7 @@ def test_what_an_earlier_segment_left_late_is_still_waited_for() -> None:
 
 
 def test_a_row_is_busy_in_all_its_commands_and_iterations() -> None:
-    """``a`` runs twice an iteration, 1000 and 500 cycles of the array and 80 and 40 of the vector unit, 3 times."""
+    """``a`` runs twice per iteration, 1000 and 500 cycles of the array and 80 and 40 of the vector unit, 3 times."""
     timing = run(gemm("a", 1000, 80), gemm("b", 100, 8), gemm("a", 500, 40), iterations=3)
     busy = {key[0]: (row.busy_cycles["array"], row.busy_cycles["vector"]) for key, row in timing.rows.items()}
     assert busy == {"a": (4500, 360), "b": (300, 24)}

@@ -37,7 +37,7 @@ def recurrent(steps: int, time_steps: int, array: int = 8000, vector: int = 800)
 @pytest.mark.parametrize(("engine", "saved"), ENGINES)
 @pytest.mark.parametrize(("steps", "time_steps"), [(8, 1), (8, 4), (8, 8), (40, 10)])
 def test_each_time_step_is_filled_drained_and_swept(engine: Engine, saved: int, steps: int, time_steps: int) -> None:
-    """Fill, the products back to back, drain, and the sweep of the last of them: all that once a time step."""
+    """Fill, the products back to back, drain, and the sweep of the last of them: all that once per time step."""
     timing = engine(program(recurrent(steps, time_steps)), machine())
     assert timing.step_cycles == time_steps * (128 + 254) + 8000 + time_steps * 800 // steps - saved
     assert timing.units["array"].busy_cycles == 8000
@@ -45,7 +45,7 @@ def test_each_time_step_is_filled_drained_and_swept(engine: Engine, saved: int, 
 
 @pytest.mark.parametrize(("engine", "saved"), ENGINES)
 def test_a_slow_sweep_is_waited_for(engine: Engine, saved: int) -> None:
-    """Two products a time step of 100 cycles each, two sweeps of 1000: the first sweep begins behind its product."""
+    """Two products per time step of 100 cycles each, two sweeps of 1000: the first sweep begins behind its product."""
     timing = engine(program(recurrent(8, 4, array=800, vector=8000)), machine())
     assert timing.step_cycles == 4 * (128 + 100 + 2 * 1000 + 254) - saved
 

@@ -101,7 +101,7 @@ def test_one_core_needs_no_interconnect() -> None:
 @pytest.mark.parametrize("cycles", [1, -1])
 @pytest.mark.parametrize("bound", ["compute", "DRAM"])
 def test_the_roofline_is_the_slower_of_array_and_dram(bound: str, cycles: int) -> None:
-    """A step of 10,000 cycles of either: 2 * 128 * 128 MACs a cycle, or 600 GiB/s at 0.7 GHz."""
+    """A step of 10,000 cycles of either: 2 * 128 * 128 MACs per cycle, or 600 GiB/s at 0.7 GHz."""
     macs = 10_000 * 2 * 128 * 128 if bound == "compute" else 0
     nbytes = 0 if bound == "compute" else 10_000 * 600 * 2**30 // 700_000_000
     run = honest()

@@ -94,7 +94,7 @@ def test_a_sum_of_three_adds_twice_and_may_take_over_its_first_input() -> None:
 
 @pytest.mark.parametrize(("hidden", "steps"), [(8, 5), (3, 1)])
 def test_an_lstm_by_its_definition(hidden: int, steps: int) -> None:
-    """12 operations a unit and step forward, 18 backward; gates (fp16) and cells are saved; 4 h h weights."""
+    """12 operations per unit and step forward, 18 backward; gates (fp16) and cells are saved; 4 h h weights."""
     net = Network("net", Shape(4 * hidden, steps))
     net(CrossEntropy(), net(LSTM(hidden), net.input, name="lstm"))
     training = training_graph(net.build())

@@ -49,7 +49,7 @@ def forward(name: str, graph: LayerGraph | None = None) -> PlacedOperation:
 
 
 def test_an_lstm_has_the_weights_and_macs_of_its_definition() -> None:
-    """Four gates, each of inputs and outputs: 4 h (x + h) and a bias a gate, as many products a step."""
+    """Four gates, each of inputs and outputs: 4 h (x + h) and a bias per gate, as many products per step."""
     graph = model()
     layers = (4 * HIDDEN * (48 + HIDDEN) + 4 * HIDDEN, 4 * HIDDEN * 2 * HIDDEN + 4 * HIDDEN)
     assert graph.parameter_count == 100 * 48 + sum(layers) + HIDDEN * 100 + 100
@@ -177,7 +177,7 @@ def test_the_plan_says_where_recurrent_weights_are(schedule: str, buffer_kib: in
 @pytest.mark.parametrize("buffer_kib", [24, 64, 512])
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
 def test_what_the_plan_says_is_what_moves(schedule: str, buffer_kib: int) -> None:
-    """Everything else of the class `weight` is read once an iteration; what is left must be the recurrent weights'."""
+    """Everything else of the class `weight` is read once per iteration; what is left must be the recurrent weights'."""
     accelerator = machine(f"core.global_buffer={buffer_kib} KiB", *SMALL)
     training = training_graph(model())
     plan = make_plan(training, schedule, accelerator, 2)

@@ -59,7 +59,7 @@ def report(
 
 
 def check_outputs(page: Path | None, plot: Path | None, format: str, force: bool) -> None:
-    """Refuse what cannot be written, before anything is read."""
+    """Raise `InputError` for an output that cannot be written, before any input is read."""
     from wavecore.common.files import writable_file
     from wavecore.pictures.static import FORMATS
 

@@ -74,7 +74,7 @@ def parse(
 ) -> int | float:
     """Return the quantity ``text`` in the base unit ``unit``, one of `UNITS`.
 
-    Bytes, hertz, cycles and bytes a cycle come out as an exact int (the nearest one if ``lossy``), bytes a
+    Bytes, hertz, cycles and bytes per cycle come out as an exact int (the nearest one if ``lossy``), bytes per
     second as the nearest int, all else as the nearest float.  Raises `UnitError`, located at ``where``, for a
     number without a unit, an unknown or wrong unit, and for a value that is negative, not finite, not whole,
     or zero (unless ``allow_zero``).

@@ -98,7 +98,7 @@ def _bytes(command: Command, size: Callable[[Load | Store], int]) -> _Bytes:
 
 
 def _stage_bytes(command: Command) -> int:
-    """Return the bytes of the buffer that a command takes and gives back step by step, when it takes most."""
+    """Return the most bytes of the buffer that a command takes and frees step by step and has at one time."""
     if command.order.in_rounds:
         rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
         retained = 2 * rounds // command.blocks
@@ -122,7 +122,7 @@ class _Stage:
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """A command reduced to numbers: what it moves, ticks of its stages, space, and whom it waits for."""
+    """A command reduced to numbers: what it moves, ticks of its stages, space, and which tensors it waits for."""
 
     row: RowKey
     moved: _Bytes
@@ -170,8 +170,8 @@ def _cost(command: Command) -> _Cost:
 def _lead(command: Command) -> Share:
     """Return the share of a command's time after which its first result is there.
 
-    That is a step; of two sweeps over each sample, the first sweep of a sample and a step; where the left operand
-    stays and outer blocks share out the columns, all blocks but the last and a step.
+    That share is one step.  With two sweeps over each sample it is the first sweep of a sample, and one step.  Where
+    the left operand stays and outer blocks divide the columns, it is all blocks but the last, and one step.
     """
     steps = command.steps
     if command.sweep_steps:
@@ -215,9 +215,9 @@ def _stages(command: Command) -> tuple[_Stage, ...]:
 def _serial(command: Command, ticks: list[int]) -> int:
     """Return the ticks until the last product of a command whose time steps wait for each other.
 
-    Every time step is filled, drained and swept by itself; the steps of one time step still overlap, so that its
-    slowest stage counts whole and every other one with a step.  The fill of the first time step, and the drain and
-    the later stages' last step of the last one, are left out: they are added for every command.
+    Every time step is filled, drained and swept by itself.  The steps of one time step still overlap, so that its
+    slowest stage counts in full and every other stage with one step.  The fill of the first time step, and the drain
+    and the later stages' last step of the last one, are left out: they are added for every command.
     """
     times, steps = command.time_steps, command.steps
     ends = sum(stage.fill_cycles + stage.drain_cycles for stage in command.work.stages) * TICKS_PER_CYCLE
@@ -275,7 +275,7 @@ class _UnitTimes:
 
 
 class _CoreTimes:
-    """One core, standing for all: the times at which its units are free, and what is available when."""
+    """One core, which represents all of them: the times at which its units are free, and what is available when."""
 
     __slots__ = (
         "cycles", "dram", "frontier", "latency", "on_chip", "peak", "port_ticks_per_byte", "releases", "size", "stored",
@@ -320,7 +320,7 @@ class _CoreTimes:
     def _transfers(self, cost: _Cost, again: bool) -> _TransferTicks:
         """Return the ticks of a command's transfers; those of stores follow the loads.
 
-        Loads and stores share DRAM, and each have a way of their own through the port, where compressed data are dense.
+        Loads and stores share DRAM.  Each has its own path through the port, which compressed data pass in dense form.
         """
         dram = _ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
         if cost.packed is None and self.port_ticks_per_byte <= self.ticks_per_byte:
@@ -402,7 +402,7 @@ def _latest(times: dict[str, Span], wanted: tuple[Wanted, ...]) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class _IterationState:
-    """What an iteration leaves behind for the next: space, and the times of everything."""
+    """What the next iteration finds: used bytes, and the ticks at which queues, space and tensors are ready."""
 
     used: int
     queues: tuple[int, ...]
@@ -410,7 +410,7 @@ class _IterationState:
     made: list[Span]
 
     def follows(self, other: _IterationState) -> bool:
-        """Return whether this is the other state with all times later by the same amount."""
+        """Return whether this state equals the other one, except that all times are later by the same amount."""
         later = self.queues[-1] - other.queues[-1]
         if self.used != other.used or any(a != b + later for a, b in zip(self.queues, other.queues, strict=True)):
             return False

@@ -6,6 +6,7 @@ time.  Those of one queue are: what the queue does and what it waits for follow 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -79,43 +80,21 @@ class Probe:
         """From ``cycle`` on, ``used_bytes`` of a core's global buffer are taken."""
 
 
+REPORTS = tuple(name for name in vars(Probe) if not name.startswith("_"))
+"""The methods of `Probe`."""
+
+
 class Probes(Probe):
-    """Several probes as one."""
+    """Several probes as one: every report goes to each of them, in the order given."""
 
     def __init__(self, *probes: Probe) -> None:
-        self.probes = probes
+        for name in REPORTS:
+            setattr(self, name, _to_each([getattr(probe, name) for probe in probes]))
 
-    def worked(
-        self,
-        core: int,
-        queue: Queue,
-        start: int,
-        end: int,
-        instance: CommandInstance,
-        step: int,
-        nbytes: int = 0,
-        tensor: str = "",
-    ) -> None:
-        """Report it to every probe."""
-        for probe in self.probes:
-            probe.worked(core, queue, start, end, instance, step, nbytes, tensor)
 
-    def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
-        """Report it to every probe."""
-        for probe in self.probes:
-            probe.waited(core, queue, start, end, signal)
+def _to_each(methods: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def report(*args: object, **named: object) -> None:
+        for method in methods:
+            method(*args, **named)
 
-    def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
-        """Report it to every probe."""
-        for probe in self.probes:
-            probe.posted(core, queue, cycle, signal)
-
-    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
-        """Report it to every probe."""
-        for probe in self.probes:
-            probe.requested(queue, start, end, nbytes, write)
-
-    def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
-        """Report it to every probe."""
-        for probe in self.probes:
-            probe.occupied(core, cycle, used_bytes)
+    return report

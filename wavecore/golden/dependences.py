@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.golden.semantics import Semantics
 from wavecore.network.layers import AvgPool, Conv, MaxPool
-from wavecore.network.layers.base import ELEMENT_BYTES, pair
+from wavecore.network.layers.base import pair
 from wavecore.program.commands import Command, Flow, progress
 from wavecore.training.operations import Operation, Phase
 

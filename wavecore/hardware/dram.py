@@ -99,8 +99,8 @@ def sustained_bytes_per_second(
     total = busy + inside
     if run_requests is not None:
         requests = 2 * run_requests
-        turns = max(exposed, Fraction(timing.to_write)) + max(exposed, Fraction(timing.to_read))
-        total = requests * busy + (requests - 2) * inside + turns
+        switches = max(exposed, Fraction(timing.to_write)) + max(exposed, Fraction(timing.to_read))
+        total = requests * busy + (requests - 2) * inside + switches
     usable = timing.refi - timing.closed - timing.rcd
     per_interval = usable // burst * burst / timing.refi
     return float(nbytes * requests * PS_PER_SECOND * per_interval / total)

@@ -17,10 +17,10 @@ What SCALE-Sim 3.0.0 (the release on PyPI) does, as measured; ``tests/crosscheck
   ========  ==========================  =====================================
 
 * "Total Cycles" is the number of the last cycle counted from 0, hence one less than the cycles of all
-  folds, once a layer;
+  folds, once per layer;
 * with ``InterfaceBandwidth = CALC`` the memory never stalls the array ("Stall Cycles" is 0), whatever the
   sizes of the buffers; with ``USER`` stalls are added to "Total Cycles";
-* a convolution with ``DP`` in its name is depthwise: run as one layer a channel, each with *all* the
+* a convolution with ``DP`` in its name is depthwise: run as one layer per channel, each with *all* the
   filters ("Num Filter" is 1 for the usual depthwise convolution).  Here it stays one layer: their sum;
 * its reader drops the first line unseen, and what follows the last comma of every line (so it fails on
   a line without a trailing comma); this one reads both forms;

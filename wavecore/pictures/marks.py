@@ -79,7 +79,7 @@ class LineMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """Single points; hollow ones for what stands apart, large ones, with a black edge, for what stands out."""
+    """Single points: ``hollow`` ones for the background, ``large`` ones, with a black edge, to be noticed."""
 
     name: str
     colour: str

@@ -70,7 +70,7 @@ def set_axis(axes: Axes, which: Literal["x", "y"], axis: PlotAxis, *, named: boo
 
 
 def _names(axes: Axes, which: str, axis: PlotAxis, named: bool, turned: bool) -> None:
-    """Set names along an axis; below it only every second, third, ... where there are many."""
+    """Write names along an axis; of many names below it, only every second, third, ..., so that they do not overlap."""
     count = len(axis.names)
     if which == "y":
         axes.set_yticks(range(count), [middle_cut(name, LONGEST_BESIDE) for name in axis.names])

@@ -14,12 +14,12 @@ from math import gcd
 from typing import NamedTuple
 
 from wavecore.common.names import Name
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.common.units import format_bytes
 from wavecore.errors import SpaceError
 from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.compute import BatchedDimension
-from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.plan.placement import Place, PlacedOperation, PlacedRead
 from wavecore.training.operations import OperandRole, Operation, Use
 
@@ -133,7 +133,7 @@ def _window(op: Operation, nbytes: int) -> int:
 def _side_bytes(op: Operation, use: Use, read: PlacedRead) -> int:
     """Return the room of a streamed tensor that is no operand of a GEMM.
 
-    A sample that is swept more often than it is read is held whole.
+    A whole sample is held if the operation sweeps over it more often than it reads it from DRAM.
     """
     room = read.nbytes if use.passes > read.passes else _chunks(read.nbytes)
     return room + (_window(op, read.nbytes) if read.tensor.batched and use.passes == 1 else 0)

@@ -29,8 +29,8 @@ INFEASIBLE_BYTES = 1 << 62  # more than any buffer has
 class Candidate:
     """Units ``first`` to ``last`` as a group under a rule, at its largest sub-batch, and the DRAM bytes that it moves.
 
-    ``rereads``: the group is costed as if recurrent weights were read in every time step.  Where they have room to stay
-    all the same, it moves less.
+    ``rereads``: the group is costed as if recurrent weights were read in every time step.  If they
+    have room to stay nevertheless, the group moves fewer bytes than costed.
     """
 
     first: int
@@ -43,11 +43,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class GroupFootprint:
-    """What the operations of a group need and move, whatever the buffer's size.
+    """The buffer bytes that the operations of a group need and the DRAM bytes that they move.
 
-    Arrays have one row for each operation.  ``per_sample_bytes`` and ``fixed_bytes`` of the buffer have one column for
-    each way of running it with every operand read once (`blocking.needs`); ``traffic`` has the three columns of
-    `LinearTraffic`; ``units`` is the unit of the row.  The first ``forward_operations`` rows are of forward.
+    Neither depends on the size of the buffer.  Arrays have one row for each operation.  ``per_sample_bytes`` and
+    ``fixed_bytes`` of the buffer have one column for each way of running it with every operand read once
+    (`blocking.needs`); ``traffic`` has the three columns of `LinearTraffic`; ``units`` is the unit of the row.  The
+    first ``forward_operations`` rows are of forward.
     """
 
     per_sample_bytes: Ints

@@ -109,7 +109,8 @@ def _streamed(costs: GroupCostModel, pieces: Sequence[Piece]) -> GroupCosts:
 def group_costs(costs: GroupCostModel, pieces: Sequence[Piece], rule: Rule, rereads: bool = False) -> GroupCosts:
     """Cost all groups of ``pieces`` under one rule; ``rereads``: see `Candidate`.
 
-    The sub-batch of a group is that of its smallest piece, evened out over as few iterations.
+    The largest sub-batch of a group is the smallest of its pieces'.  The group takes the smallest sub-batch that needs
+    no more iterations than that one.
     """
     batch, count = costs.batch, len(pieces)
     array, passes = costs.accelerator.array, costs.choices.normalization_passes
@@ -134,7 +135,7 @@ def _has_unsplit(costs: GroupCostModel, pieces: Sequence[Piece]) -> npt.NDArray[
 
 
 class _Side(NamedTuple):
-    """How many neighbours of a piece are in its group before and behind it; the radius stands for that many or more."""
+    """How many neighbours of a piece are in its group, before and behind it; the radius means that many or more."""
 
     left: int
     right: int
@@ -175,10 +176,10 @@ def _longest_idle_run(training: TrainingGraph, pieces: Sequence[Piece]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _MeasuredPieces:
-    """What pieces need and move by their neighbours in the group, whatever the buffer's size.
+    """The buffer bytes that pieces need and the DRAM bytes that they move, by their neighbours in the group.
 
-    The units of ``footprints`` are indices of pieces; ``traffic`` is the linear traffic (last axis) of all groups by
-    first and last piece.
+    Neither depends on the size of the buffer.  The units of ``footprints`` are indices of pieces; ``traffic`` is the
+    linear traffic (last axis) of all groups by first and last piece.
     """
 
     radius: int

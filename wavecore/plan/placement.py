@@ -227,14 +227,14 @@ def _stays(
     residency: Mapping[str, Residency],
 ) -> Stays:
     """Return when each tensor with residency is on chip: it may leave, be loaded for a later use, and stay again."""
-    ranks = {unit: rank for rank, unit in enumerate(dict.fromkeys(unit for unit, _ in sequence))}
-    turns = [ranks[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
+    numbers = {unit: rank for rank, unit in enumerate(dict.fromkeys(unit for unit, _ in sequence))}
+    ranks = [numbers[unit] for unit, _ in sequence]  # units without an operation in this direction do not count
     found = {}
     for name, positions in touches.items():
         if name in residency:
             stays = tuple(
-                _stay(uses, turns, residency[name])
-                for uses in _uses_together(positions, turns, residency[name])
+                _stay(uses, ranks, residency[name])
+                for uses in _uses_together(positions, ranks, residency[name])
                 if len(uses) > 1 or _sweeps_twice(sequence[uses[0]][1], name)
             )
             if stays:
@@ -242,24 +242,24 @@ def _stays(
     return found
 
 
-def _uses_together(positions: Sequence[int], turns: Sequence[int], residency: Residency) -> Iterator[list[int]]:
+def _uses_together(positions: Sequence[int], ranks: Sequence[int], residency: Residency) -> Iterator[list[int]]:
     """Cut the uses of a tensor into runs through which it stays on chip.
 
-    ``turns`` gives for each position the rank of its unit.  ``kept``: all uses are one run; ``next``: a run ends where
+    ``ranks`` gives for each position the rank of its unit.  ``kept``: all uses are one run; ``next``: a run ends where
     the next use is beyond the next unit.
     """
     run: list[int] = []
     for position in positions:
-        if run and residency is Residency.NEXT and turns[position] - turns[run[-1]] > 1:
+        if run and residency is Residency.NEXT and ranks[position] - ranks[run[-1]] > 1:
             yield run
             run = []
         run.append(position)
     yield run
 
 
-def _stay(uses: Sequence[int], turns: Sequence[int], residency: Residency) -> _Stay:
+def _stay(uses: Sequence[int], ranks: Sequence[int], residency: Residency) -> _Stay:
     """Return the stay of a tensor on chip through a run of its uses."""
-    near = [use for use in uses if residency is Residency.KEPT or turns[use] - turns[uses[0]] <= 1]
+    near = [use for use in uses if residency is Residency.KEPT or ranks[use] - ranks[uses[0]] <= 1]
     return _Stay(uses[0], uses[-1], near[-1])
 
 

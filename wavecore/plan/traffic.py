@@ -76,7 +76,7 @@ def transfers(
     """Return what one command over ``samples`` samples moves over DRAM: its reads, then its writes.
 
     Tensors in ``held`` are read in the first iteration and written in the last.  A weight gradient that is not held is
-    written in every iteration, and read in every one but the first to be added to.
+    written as fp32 partial sums in every iteration, and read to be added to in every one but the first.
     """
     passes = {
         OperandRole.LEFT: blocking.left_passes,

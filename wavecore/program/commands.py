@@ -26,7 +26,7 @@ from wavecore.training.operations import Phase
 
 
 class StepProfile(Name):
-    """Which steps a total is spread over."""
+    """How the bytes of a total are spread over the steps of a command."""
 
     EVEN = "even"
     AT_ONCE = "at_once"  # all with the first step

@@ -73,13 +73,14 @@ def _gemm_work(
 
     The array takes the longer of its issue cycles and the time that its operands take through the buffer's array port.
     Every round of the order `OUTPUT_STAYS` adds its products to the gradient in the buffer, so results pass the vector
-    unit once in each.
+    unit once in each.  Where the operation accumulates, the fp32 partial sums of a weight gradient are read from the
+    buffer and written back with every result.
     """
     op, array = placed.operation, accelerator.array
     rounds = blocking.blocks if blocking.order == LoopOrder.OUTPUT_STAYS else 1
     cost, skipped = _gemms(op, samples, array)
     macs = op.macs * samples
-    nonzero = min(round(macs * op.effectual_share), macs - skipped)
+    effectual = min(round(macs * op.effectual_share), macs - skipped)
     side = sum(read.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
     state = 2 * op.state_bytes * samples * op.time_steps  # written, and read in the next step
@@ -87,8 +88,8 @@ def _gemm_work(
     dataflow, last = dataflow_of(array), op.gemms[-1].at(samples)
     return CommandCost(
         macs=macs,
-        effectual_macs=nonzero,
-        gated_macs=macs - skipped - nonzero if op.gated else 0,
+        effectual_macs=effectual,
+        gated_macs=macs - skipped - effectual if op.gated else 0,
         skipped_macs=skipped,
         stages=(
             StageCost(

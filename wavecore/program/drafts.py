@@ -263,7 +263,10 @@ def _reserves(site: Site) -> tuple[tuple[str, int], ...]:
 
 
 def _releases(site: Site) -> tuple[tuple[str, int], ...]:
-    """Return the resident tensors that leave after the command, and their bytes; one taken over does not leave."""
+    """Return the resident tensors whose space is free after the command, and their bytes.
+
+    A tensor whose space a result takes over is not among them.
+    """
     tensors = {read.tensor.name: read.tensor for read in site.placed.reads}
     tensors |= {write.tensor.name: write.tensor for write in site.placed.writes}
     taken_over = {write.overwrites for write in site.placed.writes}

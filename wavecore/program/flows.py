@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from wavecore.common.precision import ACCUMULATOR_BYTES
 from wavecore.hardware.dataflows import largest_tile
 from wavecore.hardware.specs import ArraySpec
 from wavecore.network.compute import Gemm
-from wavecore.network.layers.base import ACCUMULATOR_BYTES
 from wavecore.plan.blocking import CHUNK_BYTES, Blocking, LoopOrder, operands
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer

@@ -69,7 +69,7 @@ class GroupSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedTensor:
-    """A tensor that is compressed in DRAM: its bytes on chip and there, a sample or (weights) in all."""
+    """A tensor that is compressed in DRAM: its bytes on chip and in DRAM, per sample or, for weights, in all."""
 
     tensor: str
     traffic_class: str
@@ -181,7 +181,7 @@ class Run(Totals):
 
     @property
     def layers(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame, one a layer and phase."""
+        """The rows as a pandas DataFrame, one per layer and phase."""
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in self.rows])

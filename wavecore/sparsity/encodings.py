@@ -17,9 +17,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.network.sparsity import Mask
 
-VALUE_BYTES = 2
 RUN_BITS = 5
 RUN = 1 << RUN_BITS
 ROW_START_BYTES = 4
@@ -63,18 +63,18 @@ def of_density(rows: int, columns: int, density: float) -> Contents:
 
 def bitmask_bytes(contents: Contents) -> int:
     """Return the bytes as a bitmask and values."""
-    return -(-contents.elements // 8) + VALUE_BYTES * contents.nonzeros
+    return -(-contents.elements // 8) + ELEMENT_BYTES * contents.nonzeros
 
 
 def run_length_bytes(contents: Contents) -> int:
     """Return the bytes as runs of zeros and values."""
-    return -(-contents.entries * (RUN_BITS + 8 * VALUE_BYTES) // 8)
+    return -(-contents.entries * (RUN_BITS + 8 * ELEMENT_BYTES) // 8)
 
 
 def csr_bytes(contents: Contents) -> int:
     """Return the bytes as compressed sparse rows."""
     index = 2 if contents.columns <= 1 << 16 else 4
-    return contents.nonzeros * (VALUE_BYTES + index) + ROW_START_BYTES * (contents.rows + 1)
+    return contents.nonzeros * (ELEMENT_BYTES + index) + ROW_START_BYTES * (contents.rows + 1)
 
 
 ENCODINGS: Mapping[str, Callable[[Contents], int]] = {
@@ -86,7 +86,7 @@ ENCODINGS: Mapping[str, Callable[[Contents], int]] = {
 
 def best(contents: Contents) -> tuple[str, int]:
     """Return the encoding that takes the fewest bytes, `DENSE` where none is smaller than that, and its bytes."""
-    found = DENSE, contents.elements * VALUE_BYTES
+    found = DENSE, contents.elements * ELEMENT_BYTES
     for name, nbytes in ENCODINGS.items():
         if (taken := nbytes(contents)) < found[1]:
             found = name, taken

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from wavecore.common.memo import remembered
+from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.dataflows.base import GemmMatrix
 from wavecore.hardware.specs import Accelerator, SparsitySpec
-from wavecore.network.layers.base import ELEMENT_BYTES
 from wavecore.network.sparsity import Sparsity, WeightFacts
 from wavecore.sparsity.encodings import DENSE, best, of_density, of_mask
 from wavecore.sparsity.tiles import empty_tiles

@@ -108,17 +108,17 @@ class _Worker:
         self.ready = False
 
     def hand(self, attempts: list[Attempt]) -> None:
-        """Give it more to do."""
+        """Give the worker more tasks."""
         self.attempts.extend(attempts)
         self._send([attempt.task for attempt in attempts])
 
     def leave(self) -> None:
-        """Tell it to stop, whatever it is doing."""
+        """Tell the worker to stop, by closing its standard input."""
         with suppress(BrokenPipeError):
             self._requests.close()
 
     def wait(self) -> None:
-        """Wait until it has stopped; kill it if it does not."""
+        """Wait until the worker has stopped; kill it after `GRACE_SECONDS`."""
         try:
             self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:

@@ -155,7 +155,7 @@ def on_network(path: Path, mounts: Path = _MOUNTS) -> bool:
 
 
 def _check_or_create(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that this is a store of this version; make one of a file that is empty.  Nothing else is touched."""
+    """Create the table in an empty database; else raise `FileError` unless it is a store of this version."""
     with _transaction(connection):
         application, version, items = (
             connection.execute(query).fetchone()[0]

@@ -37,7 +37,10 @@ def join_steps(tracks: Tracks) -> None:
 
 
 def _joined(slices: list[Slice], sources: set[int]) -> list[Slice]:
-    """Return the slices of one track with neighbouring steps of a command joined up to the ``sources`` of arrows."""
+    """Return the slices of one track with neighbouring steps of a command joined into one slice.
+
+    A joined slice ends at a step from which an arrow starts; ``sources`` holds the ids of these steps.
+    """
     kept: list[Slice] = []
     waits: list[Slice] = []
     last: Slice | None = None

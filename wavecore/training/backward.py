@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wavecore.network.layers.base import ACCUMULATOR_BYTES, PhaseSpec
+from wavecore.common.precision import ACCUMULATOR_BYTES
+from wavecore.network.layers.base import PhaseSpec
 from wavecore.training.forward import manner, phase_reads, plus
 from wavecore.training.fusion import FusedNetwork, Fusion, TensorNames
 from wavecore.training.gradients import GradientSums
@@ -15,8 +16,8 @@ def backward_operations(
 ) -> tuple[Operation, ...]:
     """Return the backward operations of a fused layer, in order.
 
-    The weight gradient runs first, so that the saved input is gone before the input's gradient comes; only one that is
-    made of the input's gradient has to follow it.
+    The weight gradient runs first, so that the saved input has left the chip before the gradient of the input takes
+    space.  A weight gradient that reads the gradient of the input runs after it.
     """
     name = fusion.name
     operations: list[Operation] = []
@@ -84,8 +85,8 @@ def _weight_gradient(
 def _part(net: FusedNetwork, fusion: Fusion, tensor: str, index: int | None = None) -> str:
     """Return the name of the gradient that a fused layer gives to a tensor.
 
-    It is the whole gradient, or a part still to be added up or masked.  What the layer itself uses again must not be
-    masked.  ``index`` tells the parts of two inputs apart that are the same tensor.
+    It is the whole gradient, or a part still to be added up or masked.  A tensor that the layer itself uses again must
+    not be masked.  ``index`` distinguishes the parts of two inputs that are the same tensor.
     """
     masked = fusion.of_itself and net.masked(tensor)
     twice = index is not None and fusion.inputs.count(tensor) > 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypedDict
 
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.network.compute import VectorPass
 from wavecore.network.layers import KINDS
-from wavecore.network.layers.base import ACCUMULATOR_BYTES, ELEMENT_BYTES, GRADIENT, PhaseSpec
+from wavecore.network.layers.base import GRADIENT, PhaseSpec
 from wavecore.training.fusion import FusedNetwork, Fusion
 from wavecore.training.graph import ROWS
 from wavecore.training.operations import OperandRole, Operation, Phase, TensorClass, Use

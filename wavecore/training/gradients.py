@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.network.compute import VectorPass
-from wavecore.network.layers.base import ELEMENT_BYTES
 from wavecore.training.fusion import FusedNetwork, Fusion
 from wavecore.training.operations import Operation, Phase, TensorClass, Use
 from wavecore.training.tensor_table import TensorTable

@@ -1,7 +1,8 @@
 """Passes that change a training graph: applied in order, verified after each, registered by name.
 
-A pass is a frozen dataclass (see `Rewrite`).  A module registers its classes under the entry-point group
-``wavecore.rewrites`` in a table ``REWRITES: Mapping[str, type]``.  A plan's file can name only registered passes.
+A pass is a frozen dataclass (see `wavecore.training.graph.Rewrite`).  A module registers its classes under the
+entry-point group ``wavecore.rewrites`` in a table ``REWRITES: Mapping[str, type]``.  A plan's file can name only
+registered passes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ATTRIBUTE = "REWRITES"
 def rewritten(training: TrainingGraph, rewrites: tuple[Rewrite, ...]) -> TrainingGraph:
     """Return ``training`` after ``rewrites``, of which it may have had the first few already.
 
-    The same passes of the same graph give the very same graph again.  Raises `InputError` where the graph has had other
+    The same passes of the same graph return the same object again.  Raises `InputError` where the graph has had other
     passes or one of them does not fit it, and `GraphError` where a pass returns a graph that breaks a rule.
     """
     _check(rewrites)

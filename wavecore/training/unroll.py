@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.errors import GraphError, InvariantError
 from wavecore.network.graph import LayerGraph
-from wavecore.network.layers.base import ELEMENT_BYTES
 from wavecore.network.rules import verify_graph
 from wavecore.network.sparsity import Sparsity
 from wavecore.training.backward import backward_operations

@@ -2,7 +2,7 @@
 
 usage: run_scalesim.py TOPOLOGY.csv ROWS COLUMNS ws|os|is conv|gemm
 
-Prints one line a layer: "Total Cycles" and "Stall Cycles" of its COMPUTE_REPORT.csv.  The interface bandwidth
+Prints one line per layer: "Total Cycles" and "Stall Cycles" of its COMPUTE_REPORT.csv.  The interface bandwidth
 is CALC (SCALE-Sim estimates what it would need), in which its memory never stalls the array.
 """
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from wavecore.common.names import Name
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.hardware.specs import ArraySpec
-
-OPERAND_BYTES = 2
-SUM_BYTES = 4
 
 ArraySide = Literal["rows", "columns", "tile_rows"]
 
@@ -215,9 +213,9 @@ class Dataflow(ABC):
         """Return what one half of each local buffer must hold, the largest tile of its matrix: keys a, b and c."""
         (m, k, n), by = self.largest_tile(array), self.limits
         return {
-            "a": BufferNeed(m * k * OPERAND_BYTES, f"array.{by.m} x array.{by.k} x {OPERAND_BYTES} bytes"),
-            "b": BufferNeed(k * n * OPERAND_BYTES, f"array.{by.k} x array.{by.n} x {OPERAND_BYTES} bytes"),
-            "c": BufferNeed(m * n * SUM_BYTES, f"array.{by.m} x array.{by.n} x {SUM_BYTES} bytes"),
+            "a": BufferNeed(m * k * ELEMENT_BYTES, f"array.{by.m} x array.{by.k} x {ELEMENT_BYTES} bytes"),
+            "b": BufferNeed(k * n * ELEMENT_BYTES, f"array.{by.k} x array.{by.n} x {ELEMENT_BYTES} bytes"),
+            "c": BufferNeed(m * n * ACCUMULATOR_BYTES, f"array.{by.m} x array.{by.n} x {ACCUMULATOR_BYTES} bytes"),
         }
 
     def tiles(self, array: ArraySpec, m: int, k: int, n: int) -> TileCounts:

@@ -35,9 +35,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.hardware.dataflows.base import (
-    OPERAND_BYTES,
-    SUM_BYTES,
     ArrayBytes,
     Dataflow,
     GemmCost,
@@ -58,8 +57,8 @@ class WeightStationary(Dataflow):
     def issue_cycles(self, array: ArraySpec, m: int, k: int, n: int) -> int:
         """Return the cycles that the GEMM occupies an array that is already busy: what one more of the same adds.
 
-        It is the sum over all waves of their interval, with the wave's own k in place of the next one's; over a
-        GEMM that is followed by its like, the two sums are equal.
+        It is the sum over all waves of their interval, with the wave's own k in place of the next one's; if an
+        equal GEMM follows, the two sums are equal.
         """
         require_positive(m, k, n)
         return -(-n // array.columns) * _column_block_cycles(array, m, k)
@@ -67,7 +66,8 @@ class WeightStationary(Dataflow):
     def fill_cycles(self, array: ArraySpec, m: int, k: int, n: int) -> int:
         """Return the cycles in which an idle array loads its first ``k x n`` tile of B.
 
-        A k beyond the rows counts as the rows.  Columns load in each other's wake, so n does not matter.
+        A k beyond the rows counts as the rows.  The columns load at the same time, each one cycle
+        behind the one before it, so n does not matter.
         """
         require_positive(m, k, n)
         return _entry_rows(array, k)
@@ -120,9 +120,9 @@ class WeightStationary(Dataflow):
         element latches it.  A global shift moves the whole array ``rows`` times and its tiles are padded.
         """
         tiles = self.tiles(array, m, k, n)
-        a_bytes = m * k * tiles.column_tiles * OPERAND_BYTES
-        b_bytes = k * n * tiles.row_tiles * OPERAND_BYTES
-        c_bytes = m * n * tiles.depth_waves * SUM_BYTES
+        a_bytes = m * k * tiles.column_tiles * ELEMENT_BYTES
+        b_bytes = k * n * tiles.row_tiles * ELEMENT_BYTES
+        c_bytes = m * n * tiles.depth_waves * ACCUMULATOR_BYTES
         operands, weights, partial_sums = _register_writes(array, tiles, m, k, n)
         return ArrayBytes(
             a_fetch_bytes=a_bytes,
@@ -133,10 +133,10 @@ class WeightStationary(Dataflow):
             local_b_read_bytes=b_bytes,
             local_c_write_bytes=c_bytes,
             local_c_read_bytes=c_bytes,
-            product_bytes=m * n * SUM_BYTES,
-            a_register_bytes=operands * OPERAND_BYTES,
-            b_register_bytes=weights * OPERAND_BYTES,
-            c_register_bytes=partial_sums * SUM_BYTES,
+            product_bytes=m * n * ACCUMULATOR_BYTES,
+            a_register_bytes=operands * ELEMENT_BYTES,
+            b_register_bytes=weights * ELEMENT_BYTES,
+            c_register_bytes=partial_sums * ACCUMULATOR_BYTES,
         )
 
     def empty_tile_cost(self, array: ArraySpec, m: int, k: int, n: int, rows: int, columns: int) -> GemmCost:
@@ -149,7 +149,7 @@ class WeightStationary(Dataflow):
         if array.weight_load != "skewed":
             return own
         handed_on = m * columns * (_entry_rows(array, k) - rows)
-        return own.plus(GemmCost(register_bytes=handed_on * SUM_BYTES))
+        return own.plus(GemmCost(register_bytes=handed_on * ACCUMULATOR_BYTES))
 
 
 WEIGHT_STATIONARY = WeightStationary(
@@ -161,7 +161,10 @@ WEIGHT_STATIONARY = WeightStationary(
 
 
 def wave_cycles(array: ArraySpec, m: int, next_k: int) -> int:
-    """Return the cycles from the start of a wave of ``m`` operand rows to that of one of ``next_k`` weight rows."""
+    """Return the cycles from the start of a wave of ``m`` operand rows to that of one of ``next_k`` weight rows.
+
+    What exceeds ``m`` is the weight-load gap, in which no operand row enters.
+    """
     if array.weight_load == "skewed":
         return max(m, next_k) if array.weight_double_buffering else m + next_k
     if array.weight_double_buffering:

@@ -14,9 +14,7 @@ from typing import Any, ClassVar
 from wavecore.network.compute import Gemm, VectorPass
 from wavecore.network.shapes import Shape
 
-ELEMENT_BYTES = 2  # fp16 activations, gradients and weights on the wire
 GRADIENT = -1  # in `PhaseSpec.operands`: the gradient of the layer's output
-ACCUMULATOR_BYTES = 4  # fp32 weight gradients, master weights and momentum
 
 
 class LayerKind:
@@ -131,7 +129,7 @@ def window(size: int, kernel: int, stride: int, padding: int, round_up: bool = F
 
 
 def forward_lookahead(shape: Shape, output: Shape, kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """Return (rows, of rows): how many rows a window reads ahead of the even share of the input, of how many in all.
+    """Return the lookahead of a window, as (rows, of rows of the input).
 
     Output row y reads the input up to row ``y * stride - padding + kernel - 1``.
     """
@@ -140,7 +138,7 @@ def forward_lookahead(shape: Shape, output: Shape, kernel: int, stride: int, pad
 
 
 def backward_lookahead(shape: Shape, output: Shape, stride: int, padding: int) -> tuple[int, int]:
-    """Return the same for a data gradient, which makes rows of the input's gradient from rows of the output's.
+    """Return the lookahead of a data gradient, as (rows, of rows of the output's gradient).
 
     Row i of the input's gradient reads the output's up to row ``(i + padding) // stride``.
     """
@@ -149,10 +147,11 @@ def backward_lookahead(shape: Shape, output: Shape, stride: int, padding: int) -
 
 
 def _lead(needed: Iterable[tuple[int, int]], rows_read: int, rows_made: int) -> int:
-    """Return the most rows that a window reads ahead of the even share, from (rows begun, rows needed for them).
+    """Return the most rows that a window reads beyond the even share of the image.
 
-    While row r of the result is being made (counted from 1), at least r - 1 rows of ``rows_made`` are complete, and the
-    even share of ``rows_read`` is there for them.
+    ``needed`` gives pairs: the number r of the row that is being made (counted from 1), and the rows of the image that
+    it needs.  Of ``rows_made`` rows, r - 1 are complete by then, and their even share of ``rows_read`` rows has been
+    read.
     """
     return max(0, *(min(rows, rows_read) - (begun - 1) * rows_read // rows_made for begun, rows in needed))
 

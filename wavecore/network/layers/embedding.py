@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.network.compute import VectorPass
 from wavecore.network.layers.base import (
-    ELEMENT_BYTES,
     Expansion,
     LayerKind,
     LayerRole,

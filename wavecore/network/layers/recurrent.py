@@ -23,10 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.network.compute import BatchedDimension, Gemm, VectorPass
 from wavecore.network.layers.base import (
-    ACCUMULATOR_BYTES,
-    ELEMENT_BYTES,
     Expansion,
     LayerKind,
     LayerRole,
