@@ -11,250 +11,26 @@ Time is counted in whole *ticks*, so that iterations which repeat do so exactly;
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
+from wavecore.engines.command_ticks import (
+    TICKS_PER_CYCLE,
+    Body,
+    BodyTicks,
+    CommandTicks,
+    Span,
+    TransferTicks,
+    Wanted,
+    body_ticks,
+    transfer_ticks,
+)
 from wavecore.engines.memory import REQUEST_BYTES
 from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing, UnitTiming
 from wavecore.hardware.dram import sustained_bytes_per_second
 from wavecore.hardware.specs import DRAM_KINDS, Accelerator
-from wavecore.plan.blocking import LoopOrder
-from wavecore.program.commands import After, Command, Load, Program, RowKey, Segment, StepProfile, Store, transfers_of
+from wavecore.program.commands import Program, RowKey, Segment
 from wavecore.program.counts import count_totals
-
-TICKS_PER_CYCLE = 1024
-
-Body = tuple[Command, ...]
-Span = tuple[int, int]
-"""The ticks at which the first and the last part of something are available; a plain tuple for speed."""
-
-_WHOLE = (StepProfile.AT_ONCE, StepProfile.ROUND_START)
-
-
-class Share(NamedTuple):
-    """A fraction of two whole numbers, so that ticks stay whole."""
-
-    part: int
-    whole: int
-
-    def of(self, ticks: int) -> int:
-        """Return this share of so many ticks, rounded down."""
-        return ticks * self.part // self.whole
-
-
-class Wanted(NamedTuple):
-    """A tensor that a command reads, and whether the command's first step needs all of it."""
-
-    tensor: str
-    whole: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Bytes:
-    """What a command moves, and what of it its first results need."""
-
-    first: int
-    early: int  # arrive while the first outer block runs
-    partial: int  # of earlier iterations
-    load: int
-    store: int
-
-
-def _dram(move: Load | Store) -> int:
-    """Return the bytes of a move that pass DRAM's pins."""
-    return move.transfer.dram_bytes
-
-
-def _dense(move: Load | Store) -> int:
-    """Return the bytes of a move that pass the buffer's port."""
-    return move.flow.total
-
-
-def _flowing(command: Command) -> list[Load]:
-    """Return the loads that arrive step by step."""
-    return [load for load in command.loads if load.flow.profile not in _WHOLE]
-
-
-@lru_cache(maxsize=1 << 14)
-def _bytes(command: Command, size: Callable[[Load | Store], int]) -> _Bytes:
-    """Add up what a command moves, where ``size`` gives the bytes of a transfer."""
-    flowing = _flowing(command)
-    whole = sum(size(load) for load in command.loads if load.flow.profile in _WHOLE)
-    if command.order.in_rounds:
-        whole //= command.blocks
-    always = sum(size(load) for load in command.loads if load.transfer.when != "after_first")
-    first = whole + sum(
-        size(load) // command.steps + load.flow.lookahead * size(load) // max(1, load.flow.total) for load in flowing
-    )
-    return _Bytes(
-        first=min(first, always),
-        early=whole + sum(size(load) for load in flowing if load.flow.profile is StepProfile.FIRST_BLOCK),
-        partial=sum(size(load) for load in command.loads if load.transfer.when == "after_first"),
-        load=always,
-        store=sum(size(store) for store in command.stores),
-    )
-
-
-def _stage_bytes(command: Command) -> int:
-    """Return the most bytes of the buffer that a command takes and frees step by step and has at one time."""
-    if command.order.in_rounds:
-        rounds = sum(load.flow.total for load in command.loads if load.flow.profile is StepProfile.ROUND_START)
-        retained = 2 * rounds // command.blocks
-    else:
-        retained = sum(load.flow.total for load in command.loads if load.freed is StepProfile.AT_END)
-    streaming = sum(load.flow.total for load in _flowing(command) if load.freed is not None)
-    streaming += sum(store.flow.total for store in command.stores if store.staged)
-    return retained + min(streaming, 2 * -(-streaming // command.steps))
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """A command's stage on one unit, in ticks."""
-
-    unit: str
-    ticks: int
-    step: int  # of one step
-    fill: int
-    drain: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """A command reduced to numbers: what it moves, ticks of its stages, space, and which tensors it waits for."""
-
-    row: RowKey
-    moved: _Bytes
-    packed: _Bytes | None  # the same over DRAM's pins, where anything is compressed there
-    stages: tuple[_Stage, ...]
-    after_operands: int  # ticks of the first stage's work that is left when the last operand arrives
-    after_early: int  # and when the operands of the first block have arrived
-    lead: Share  # of the time between start and last result, after which the first result is there
-    at_end: bool  # all results are there together
-    steps: int
-    needs: int
-    frees: int
-    stored: tuple[Wanted, ...]  # that earlier commands store
-    awaited: tuple[Wanted, ...]  # the same on chip
-    posts: tuple[str, ...]
-    stores: tuple[str, ...]
-
-
-@lru_cache(maxsize=1 << 15)
-def _cost(command: Command) -> _Cost:
-    """Reduce a command to numbers."""
-    compressed = any(each.packed_bytes is not None for each in transfers_of(command))
-    stages, lead, staged_bytes = _stages(command), _lead(command), _stage_bytes(command)
-    tail = lead if command.sweep_steps else Share(1, command.steps)
-    outer = Share(command.blocks - 1, command.blocks) if command.work.chained else Share(0, 1)
-    return _Cost(
-        row=command.row,
-        moved=_bytes(command, _dense),
-        packed=_bytes(command, _dram) if compressed else None,
-        stages=stages,
-        after_operands=tail.of(stages[0].ticks),
-        after_early=outer.of(stages[0].ticks),
-        lead=lead,
-        at_end=bool(command.time_steps),
-        steps=command.steps,
-        needs=command.stage_bytes + sum(size for _, size in command.reserves) + staged_bytes,
-        frees=command.stage_bytes + sum(size for _, size in command.releases) + staged_bytes,
-        stored=_stored(command),
-        awaited=tuple(Wanted(token.tensor, token.flow.profile is StepProfile.AT_ONCE) for token in command.waits),
-        posts=(*(token.tensor for token in command.posts), *(each.posts for each in command.loads if each.posts)),
-        stores=tuple(store.transfer.tensor.name for store in command.stores),
-    )
-
-
-def _lead(command: Command) -> Share:
-    """Return the share of a command's time after which its first result is there.
-
-    That share is one step.  With two sweeps over each sample it is the first sweep of a sample, and one step.  Where
-    the left operand stays and outer blocks divide the columns, it is all blocks but the last, and one step.
-    """
-    steps = command.steps
-    if command.sweep_steps:
-        sweeps = steps // command.sweep_steps
-        return Share(steps + sweeps, sweeps * steps)
-    if command.order == LoopOrder.LEFT_STAYS and command.work.chained:
-        return Share(steps * (command.blocks - 1) + command.blocks, steps * command.blocks)
-    return Share(1, steps)
-
-
-def _stored(command: Command) -> tuple[Wanted, ...]:
-    """Return the tensors that a command reads from DRAM after earlier commands have stored them."""
-    return tuple(
-        Wanted(
-            load.transfer.tensor.name,
-            bool(command.time_steps) or load.after is After.ALL or load.flow.profile in _WHOLE,
-        )
-        for load in command.loads
-        if load.after is not After.NOTHING
-    )
-
-
-def _stages(command: Command) -> tuple[_Stage, ...]:
-    """Return a command's stages in ticks; with time steps, the first has the ticks of the whole chain."""
-    steps = command.steps
-    ticks = [stage.cycles * TICKS_PER_CYCLE for stage in command.work.stages]
-    if command.time_steps:
-        ticks[0] = _serial(command, ticks)
-    return tuple(
-        _Stage(
-            stage.unit,
-            whole,
-            whole // steps,
-            stage.fill_cycles * TICKS_PER_CYCLE,
-            stage.drain_cycles * TICKS_PER_CYCLE,
-        )
-        for stage, whole in zip(command.work.stages, ticks, strict=True)
-    )
-
-
-def _serial(command: Command, ticks: list[int]) -> int:
-    """Return the ticks until the last product of a command whose time steps wait for each other.
-
-    Every time step is filled, drained and swept by itself.  The steps of one time step still overlap, so that its
-    slowest stage counts in full and every other stage with one step.  The fill of the first time step, and the drain
-    and the later stages' last step of the last one, are left out: they are added for every command.
-    """
-    times, steps = command.time_steps, command.steps
-    ends = sum(stage.fill_cycles + stage.drain_cycles for stage in command.work.stages) * TICKS_PER_CYCLE
-    parts = [each // steps for each in ticks]
-    overlapped = max(each // times + sum(parts) - part for each, part in zip(ticks, parts, strict=True))
-    return times * (ends + overlapped) - ends - sum(parts[1:])
-
-
-class _BodyCosts(NamedTuple):
-    """The costs of an iteration's commands, and the tensors that they wait for and other iterations make."""
-
-    costs: tuple[_Cost, ...]
-    outside: tuple[str, ...]
-
-
-@lru_cache(maxsize=1 << 12)
-def _costs(body: Body) -> _BodyCosts:
-    """Reduce an iteration's commands to numbers."""
-    costs = tuple(_cost(command) for command in body)
-    made = {name for cost in costs for name in (*cost.posts, *cost.stores)}
-    wanted = (name for cost in costs for name, _ in (*cost.stored, *cost.awaited))
-    return _BodyCosts(costs, tuple(dict.fromkeys(name for name in wanted if name not in made)))
-
-
-class _TransferTicks(NamedTuple):
-    """Ticks of the first operands, of those that the first block needs, of all loads, and of the stores."""
-
-    first: int
-    early: int
-    load: int
-    store: int
-
-
-def _ticks(moved: _Bytes, rate: float, again: bool) -> _TransferTicks:
-    """Return the ticks of a command's transfers at ``rate`` ticks per byte, the first time or ``again``."""
-    load = moved.load + moved.partial if again else moved.load
-    return _TransferTicks(int(moved.first * rate), int(moved.early * rate), int(load * rate), int(moved.store * rate))
 
 
 @dataclass(slots=True)
@@ -302,7 +78,7 @@ class _CoreTimes:
         self.stored: dict[str, Span] = {}
         self.cycles: dict[RowKey, int] = defaultdict(int)
 
-    def run(self, cost: _Cost, again: bool) -> None:
+    def run(self, cost: CommandTicks, again: bool) -> None:
         """Advance every unit by one command, the first time or ``again``."""
         first_in, early_in, load, store = self._transfers(cost, again)
         begin = max(self._space(cost), self.dram)
@@ -317,20 +93,20 @@ class _CoreTimes:
         done = max(last, self.dram, first + store if store else last)
         self._settle(cost, last if cost.at_end else first, last, done)
 
-    def _transfers(self, cost: _Cost, again: bool) -> _TransferTicks:
+    def _transfers(self, cost: CommandTicks, again: bool) -> TransferTicks:
         """Return the ticks of a command's transfers; those of stores follow the loads.
 
         Loads and stores share DRAM.  Each has its own path through the port, which compressed data pass in dense form.
         """
-        dram = _ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
+        dram = transfer_ticks(cost.packed or cost.moved, self.ticks_per_byte, again)
         if cost.packed is None and self.port_ticks_per_byte <= self.ticks_per_byte:
             return dram  # the port is faster than DRAM
-        port = _ticks(cost.moved, self.port_ticks_per_byte, again)
+        port = transfer_ticks(cost.moved, self.port_ticks_per_byte, again)
         both = max(dram.load + dram.store, port.load, port.store)
         load = max(dram.load, port.load)
-        return _TransferTicks(max(dram.first, port.first), max(dram.early, port.early), load, both - load)
+        return TransferTicks(max(dram.first, port.first), max(dram.early, port.early), load, both - load)
 
-    def _first_stage(self, cost: _Cost, arrived_first: int, arrived_early: int, arrived_last: int) -> Span:
+    def _first_stage(self, cost: CommandTicks, arrived_first: int, arrived_early: int, arrived_last: int) -> Span:
         """Return when the unit that takes the operands begins and ends a command.
 
         It begins with the first operands when its results have room, and cannot end before it has worked on the last.
@@ -352,7 +128,7 @@ class _CoreTimes:
         unit.free = end
         return start, end
 
-    def _later_stages(self, cost: _Cost, start: int, end: int) -> int:
+    def _later_stages(self, cost: CommandTicks, start: int, end: int) -> int:
         """Let results pass through the other stages, step by step; return when the last one leaves."""
         before = cost.stages[0]
         for stage in cost.stages[1:]:
@@ -364,7 +140,7 @@ class _CoreTimes:
             before, start, end = stage, begun, last
         return end
 
-    def _space(self, cost: _Cost) -> int:
+    def _space(self, cost: CommandTicks) -> int:
         """Take the command's space; return when it is free."""
         time, releases, used = 0, self.releases, self.used + cost.needs
         while releases and used > self.size:
@@ -375,7 +151,7 @@ class _CoreTimes:
             self.peak = min(used, self.size)
         return time
 
-    def _settle(self, cost: _Cost, first: int, last: int, done: int) -> None:
+    def _settle(self, cost: CommandTicks, first: int, last: int, done: int) -> None:
         """Record what a finished command leaves behind."""
         if self.releases:
             done = max(done, self.releases[-1][0])
@@ -428,7 +204,7 @@ class _Repetition:
     made must be available so early that no iteration waits for it.
     """
 
-    def __init__(self, core: _CoreTimes, body: _BodyCosts) -> None:
+    def __init__(self, core: _CoreTimes, body: BodyTicks) -> None:
         self.core = core
         self.keys = tuple(dict.fromkeys(cost.row for cost in body.costs))
         self.posts = tuple(dict.fromkeys(name for cost in body.costs for name in cost.posts))
@@ -463,7 +239,7 @@ class _Repetition:
         return max(old, default=0) <= self._begun
 
     def again(self, times: int) -> None:
-        """Add so many more iterations, each like the last one."""
+        """Add ``times`` more iterations, each like the last one."""
         core, later = self.core, (self.core.frontier - self._frontier) * times
         gained = iter([(after - before) * times for before, after in zip(self._counted, self._counts(), strict=True)])
         for unit in self._units:
@@ -517,7 +293,7 @@ def _run_segment(core: _CoreTimes, segment: Segment, repeat: bool) -> int:
     while iteration < len(segment.iterations):
         if body is not segment.iterations[iteration][1]:
             body = segment.iterations[iteration][1]
-            costs = _costs(body)
+            costs = body_ticks(body)
             repetition = _Repetition(core, costs) if repeat and iteration + 2 < len(segment.iterations) else None
         if repetition is not None:
             repetition.begin()

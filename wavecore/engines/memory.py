@@ -10,7 +10,7 @@ from wavecore.engines.probe import Probe
 from wavecore.hardware.dram import PS_PER_SECOND, Dram
 from wavecore.hardware.specs import Accelerator
 
-REQUEST_BYTES = 64 * 1024  # a queue moves so many bytes before it is another queue's turn
+REQUEST_BYTES = 64 * 1024  # the bytes that a queue moves before it is another queue's turn
 
 
 class _Request(NamedTuple):

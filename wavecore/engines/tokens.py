@@ -85,7 +85,7 @@ class Space:
         self._waiter: tuple[int, Event] | None = None
 
     def fits(self, nbytes: int) -> bool:
-        """Return whether so many bytes are free now."""
+        """Return whether ``nbytes`` are free now."""
         return self.used + nbytes <= self.capacity
 
     def take(self, nbytes: int) -> None:

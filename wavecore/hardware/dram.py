@@ -84,9 +84,10 @@ def sustained_bytes_per_second(
     """Return the bandwidth of an endless backlog of requests, in closed form.
 
     ``request_bytes`` is the size of each request; by default it is a whole stripe, so that no channel idles.
-    With ``run_requests``, so many reads of one stream and so many writes of another take turns.  With ``scattered``,
-    every request is of another stream.  The result is exact for one sequential stream of whole stripes; otherwise its
-    relative error is at most (gap + burst) / tREFI, because a gap between requests may coincide with a refresh.
+    With ``run_requests``, that many reads of one stream and that many writes of another take turns.  With
+    ``scattered``, every request is of another stream.  The result is exact for one sequential stream of whole
+    stripes; otherwise its relative error is at most (gap + burst) / tREFI, because a gap between requests may coincide
+    with a refresh.
     """
     stripe = memory.interleave_bytes * memory.channels
     nbytes = stripe if request_bytes is None else request_bytes

@@ -24,7 +24,7 @@ from wavecore.plan.placement import Place, PlacedOperation, PlacedRead
 from wavecore.training.operations import OperandRole, Operation, Use
 
 MOST_ROUNDS = 8  # more rounds let the array start sooner, but each adds to the whole weight gradient
-MOST_ADDED = 16  # rounds may add to the gradient, on chip, so many times the operands' bytes; else operands are reread
+MOST_ADDED = 16  # times the operands' bytes that rounds may add to a gradient on chip; else operands are reread
 CHUNK_BYTES = 16 * 1024  # the smallest piece in which a tensor streams; two of them are in flight
 
 

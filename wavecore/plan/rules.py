@@ -361,7 +361,7 @@ def _too_large(case: PlanContext, group: Group, direction: Direction, accelerato
 
 
 def _no_room(placed: PlacedOperation, accelerator: Accelerator, samples: int, space_bytes: int) -> SpaceError | None:
-    """Return the error of an operation that cannot run over so many samples in this space; None if it can."""
+    """Return the error of an operation that cannot run over ``samples`` samples in this space; None if it can."""
     try:
         block(placed, accelerator.array, samples, space_bytes)
     except SpaceError as error:

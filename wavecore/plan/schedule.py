@@ -20,7 +20,7 @@ from wavecore.training.rules import verify_training
 
 
 class Policy(Protocol):
-    """Makes a plan for a training graph on a machine, for so many samples per core."""
+    """Makes a plan for a training graph on a machine, for a given number of samples per core."""
 
     def __call__(
         self, training: TrainingGraph, accelerator: Accelerator, batch_per_core: int, choices: Choices

@@ -4,8 +4,8 @@ A *command* is one operation on one sub-batch, cut into *steps*.  In each step t
 DRAM, the computing units do the step's share of the command's *stages* one after the other (the array multiplies, the
 vector unit drains it; or the vector unit sweeps), and the store unit writes DRAM and releases space.  Units run
 concurrently, each through its queue of commands in order.  Only tokens order them among each other: a step *waits*
-until so many bytes of a tensor are on chip (or in DRAM), and *posts* the bytes that it makes.  A `StepProfile` says how
-many bytes of a total go with each step.
+until a given number of bytes of a tensor is on chip (or in DRAM), and *posts* the bytes that it makes.  A `StepProfile`
+says how many bytes of a total go with each step.
 
 Equal iterations share their commands, so a program is as long as the network is deep, not as the step is long.
 """
