@@ -17,7 +17,7 @@ from strategies import machine as buffer_of
 from wavecore.engines.analytic import run_analytic
 from wavecore.engines.event import run_events
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.engines.step_tables import step_table
+from wavecore.program.step_tables import step_table
 from wavecore.engines.timing import Timing
 from wavecore.errors import PlanError, SpaceError
 from wavecore.hardware.specs import Accelerator

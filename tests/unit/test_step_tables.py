@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
-from wavecore.engines.step_tables import StepTable, step_table
+from wavecore.program.step_tables import StepTable, step_table
 from wavecore.errors import SpaceError
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import simpy
 
 from wavecore.engines.emitter import ProbeEmitter
-from wavecore.engines.instances import CommandInstance, CommandInstances
+from wavecore.engines.instances import CommandInstance, CommandInstances, StagePlace, Work
 from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
 from wavecore.engines.probe import DONE_CAUSES, Cause, Probe, Queue, Signal
-from wavecore.engines.step_tables import StepMove
+from wavecore.program.step_tables import StepMove
 from wavecore.engines.timing import ProgressCallback, RowTiming, Timing, UnitTiming
 from wavecore.engines.tokens import Counter, Space, TensorCounters
 from wavecore.errors import InvariantError
@@ -42,6 +42,13 @@ class _Threshold(NamedTuple):
 
     done: Counter
     steps: int
+
+
+class _Stage(NamedTuple):
+    """A stage of a command: its unit, and where its steps stand in the unit's queue."""
+
+    unit: _ComputingUnit
+    place: StagePlace
 
 
 class _ComputingUnit:
@@ -283,21 +290,20 @@ class _CoreQueues:
     # -- computing units -------------------------------------------------------------------------------
 
     def compute_queue(self, unit: _ComputingUnit) -> Process:
-        """Work on every command that has a stage on this unit."""
-        for instance in self.machine.instances.of(self.index):
-            number = instance.stage_on(unit.name)
-            if number is not None:
-                self._at[unit.name] = instance.command.name
-                yield from self._run_stage(unit, instance, number)
+        """Work on the unit's queue."""
+        for work in self.machine.instances.queue(self.index, unit.name):
+            self._at[unit.name] = work.instance.command.name
+            yield from self._run_stage(unit, work)
 
-    def _run_stage(self, unit: _ComputingUnit, instance: CommandInstance, number: int) -> Process:
-        """Work on a command's steps in one stage: each begins when its inputs are there and its results have room."""
+    def _run_stage(self, unit: _ComputingUnit, work: Work) -> Process:
+        """Work on steps of a command in one stage: each begins when its inputs are there and its results have room."""
+        instance, number, first, end = work
         env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
-        before, after = self._threshold_of(instance, number - 1), self._threshold_of(instance, number + 1)
+        before, after = self._neighbour(instance, number - 1), self._neighbour(instance, number + 1)
         awaits_more = bool(command.waits or command.overwrites or command.time_steps)
-        for step in range(command.steps):
+        for step in range(first, end):
             if before is not None:
-                if before.done.value <= before.steps + step or command.ends_time_step(step):
+                if before.unit.done.value < before.place.done(step) or command.ends_time_step(step):
                     yield from self._await_results(unit, instance, number, step)
             elif awaits_more or self.loaded.value <= instance.steps_before + step:
                 yield from self._await_operands(unit, instance, step)
@@ -311,19 +317,20 @@ class _CoreQueues:
             if after is None:
                 self._finish(instance, step)
             else:
-                held.append(_Threshold(after.done, after.steps + step + 1))
+                held.append(_Threshold(after.unit.done, after.place.done(step)))
             unit.done.add(1)
             if self.emitter is not None:
                 self._report(self.emitter, unit, instance, number, step)
-        unit.busy_cycles += sum(cycles)
-        self.rows[command.row].busy_cycles[unit.name] += sum(cycles)
+        worked = sum(cycles[first:end])
+        unit.busy_cycles += worked
+        self.rows[command.row].busy_cycles[unit.name] += worked
 
-    def _threshold_of(self, instance: CommandInstance, number: int) -> _Threshold | None:
-        """Return the steps of earlier commands on the unit of a command's stage; None if there is no such stage."""
+    def _neighbour(self, instance: CommandInstance, number: int) -> _Stage | None:
+        """Return a stage of a command; None if there is no such stage."""
         stages = instance.command.work.stages
         if not 0 <= number < len(stages):
             return None
-        return _Threshold(self.units[stages[number].unit].done, instance.stage_steps_before[number])
+        return _Stage(self.units[stages[number].unit], instance.places[number])
 
     def _await_operands(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
         """Wait for all that the first stage of a step reads."""
@@ -334,9 +341,10 @@ class _CoreQueues:
             yield self.loaded.reached(needed, unit.name, self.emitter)
             unit.dram_stall_cycles += int(env.now) - idle_from
         if command.begins_time_step(step):  # it needs what the time step before hands on
-            done, before = self._finished(instance)
-            if done.value < before + step:
-                yield done.reached(before + step, unit.name, self.emitter)
+            last = self._last_stage(instance)
+            needed = last.place.done(step - 1)
+            if last.unit.done.value < needed:
+                yield last.unit.done.reached(needed, unit.name, self.emitter)
         if command.waits or command.overwrites:
             idle_from = int(env.now)
             yield from self._await_tokens(unit, instance, step)
@@ -345,7 +353,7 @@ class _CoreQueues:
     def _await_results(self, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int) -> Process:
         """Wait for the results of the stage before; at the end of every time step they come with the drain."""
         before = instance.command.work.stages[number - 1]
-        done, needed = self.units[before.unit].done, instance.stage_steps_before[number - 1] + step + 1
+        done, needed = self.units[before.unit].done, instance.places[number - 1].done(step)
         if done.value < needed:
             idle_from = int(self.env.now)
             yield done.reached(needed, unit.name, self.emitter)
@@ -401,9 +409,9 @@ class _CoreQueues:
                 emitter.posted(unit.name, self.space.signal)
         emitter.posted(unit.name, unit.done.signal)
 
-    def _finished(self, instance: CommandInstance) -> _Threshold:
-        """Return the steps of earlier commands on the unit that finishes a command's steps."""
-        return _Threshold(self.units[instance.command.work.stages[-1].unit].done, instance.stage_steps_before[-1])
+    def _last_stage(self, instance: CommandInstance) -> _Stage:
+        """Return the stage that finishes a command's steps."""
+        return _Stage(self.units[instance.command.work.stages[-1].unit], instance.places[-1])
 
     # -- store queue -----------------------------------------------------------------------------------
 
@@ -413,15 +421,16 @@ class _CoreQueues:
         for instance in self.machine.instances.of(self.index):
             command, table = instance.command, instance.table
             self._at[queue] = command.name
-            computed, before = self._finished(instance)
+            last = self._last_stage(instance)
+            computed = last.unit.done
             for step in range(command.steps):
                 if not table.stores[step]:
                     continue
-                if computed.value < before + step + 1:
-                    yield computed.reached(before + step + 1, queue, self.emitter)
+                if computed.value < last.place.done(step):
+                    yield computed.reached(last.place.done(step), queue, self.emitter)
                 yield from self._store(queue, instance, step)
-            if computed.value < before + command.steps:
-                yield computed.reached(before + command.steps, queue, self.emitter)
+            if computed.value < last.place.done(command.steps - 1):
+                yield computed.reached(last.place.done(command.steps - 1), queue, self.emitter)
             released = command.stage_bytes + sum(size for _, size in command.releases)
             if instance.closes:
                 released += instance.segment.held_bytes

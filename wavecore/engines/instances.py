@@ -1,21 +1,34 @@
-"""Every command of a core in the order of the program, iteration by iteration."""
+"""Every command of a core in the order of the program, iteration by iteration, and the queues of its units."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from wavecore.engines.step_tables import StepTable, step_table
 from wavecore.program.commands import Command, Load, Program, Segment, Store
+from wavecore.program.list_schedule import Stretch
+from wavecore.program.queue_order import Block, blocks, stretches
+from wavecore.program.step_tables import StepTable, step_table, stored_bytes_needed
+
+
+class StagePlace(NamedTuple):
+    """Where the steps of a command's stage stand in the queue of its unit: step s is the ``base + steps[s]``-th."""
+
+    base: int
+    steps: Sequence[int]
+
+    def done(self, step: int) -> int:
+        """Return how many steps the unit has finished when it has finished ``step``; with step -1, none of these."""
+        return self.base + self.steps[step] + 1 if step >= 0 else 0
 
 
 @dataclass(frozen=True, slots=True)
 class CommandInstance:
     """A command in one iteration.
 
-    ``steps_before`` is the number of steps of all earlier commands of the core; ``stage_steps_before``, for each
-    stage of the command, the number of those that have a stage on the same unit.
+    ``steps_before`` is the number of steps of all earlier commands of the core; ``places`` are those of its stages.
     """
 
     command: Command
@@ -26,29 +39,54 @@ class CommandInstance:
     opens: bool  # first command of its segment
     closes: bool  # last command of its segment
     steps_before: int
-    stage_steps_before: tuple[int, ...]
+    places: tuple[StagePlace, ...]
 
     def happens(self, move: Load | Store) -> bool:
         """Return whether a load or store takes place in this iteration."""
         return move.transfer.happens(self.iteration, len(self.segment.iterations))
-
-    def stage_on(self, unit: str) -> int | None:
-        """Return the number of the command's stage on a unit of the core, None if it has none there."""
-        for number, stage in enumerate(self.command.work.stages):
-            if stage.unit == unit:
-                return number
-        return None
 
     def stored_before(self, load: Load, due: int) -> int:
         """Return the bytes of a tensor that this core must have stored before ``due`` bytes of a load can be read."""
         tensor = load.transfer.tensor
         if not tensor.batched:
             return tensor.nbytes * self.iteration
-        size = tensor.nbytes * self.command.samples
-        before = tensor.nbytes * self.first_sample
-        if load.flow.total > size or self.command.time_steps:  # the first pass, or time step, meets the last sample
-            return before + size
-        return before + min(size, due * size // load.flow.total)
+        return tensor.nbytes * self.first_sample + stored_bytes_needed(self.command, load, due)
+
+
+class Work(NamedTuple):
+    """Steps ``first`` to ``end`` (exclusive) of a command's ``number``-th stage."""
+
+    instance: CommandInstance
+    number: int
+    first: int
+    end: int
+
+
+class _BlockOrder(NamedTuple):
+    """The order of a block: what each unit works on, and for each command and stage the places of its steps."""
+
+    commands: tuple[Command, ...]
+    stretches: Mapping[str, tuple[Stretch, ...]]
+    places: list[list[Sequence[int]]]
+
+    def stage(self, stretch: Stretch, unit: str) -> int:
+        """Return the number of the stage that a unit works on in a stretch."""
+        stages = self.commands[stretch.command].work.stages
+        return next(number for number, stage in enumerate(stages) if stage.unit == unit)
+
+
+def _block_order(commands: tuple[Command, ...], orders: Mapping[str, tuple[Stretch, ...]]) -> _BlockOrder:
+    """Count the places of the steps of every command in the queues of the units of its stages."""
+    steps: dict[tuple[int, str], list[int]] = {}
+    for unit, order in orders.items():
+        place = 0
+        for number, first, end in order:
+            steps.setdefault((number, unit), []).extend(range(place, place + end - first))
+            place += end - first
+    places: list[list[Sequence[int]]] = [
+        [steps[number, stage.unit] for stage in command.work.stages] for number, command in enumerate(commands)
+    ]
+    return _BlockOrder(commands, orders, places)
 
 
 class CommandInstances:
@@ -59,36 +97,66 @@ class CommandInstances:
         self._tables: dict[int, StepTable] = {}
         self._stores: dict[int, Counter[str]] = {}
         self._instances: dict[int, tuple[CommandInstance, ...]] = {}
+        self._queues: dict[int, dict[str, list[Work]]] = {}
+        self._orders: dict[tuple[Command, ...], _BlockOrder] = {}
 
     def of(self, core: int) -> Iterator[CommandInstance]:
         """Return every command of a core in order; all queues get the same instances."""
-        if core not in self._instances:
-            self._instances[core] = tuple(self._make(core))
+        self._read(core)
         return iter(self._instances[core])
 
-    def _make(self, core: int) -> Iterator[CommandInstance]:
+    def queue(self, core: int, unit: str) -> Iterator[Work]:
+        """Return what a computing unit of a core works on, in order."""
+        self._read(core)
+        return iter(self._queues[core].get(unit, ()))
+
+    def _read(self, core: int) -> None:
+        if core in self._instances:
+            return
+        instances: list[CommandInstance] = []
+        queues: dict[str, list[Work]] = {}
         steps = 0
-        stage_steps: Counter[str] = Counter()
-        for segment in self._program.cores[core]:
-            start = 0
-            last_iteration = len(segment.iterations) - 1
-            for iteration, (samples, body) in enumerate(segment.iterations):
-                for position, command in enumerate(body):
-                    yield CommandInstance(
-                        command,
-                        self._table(command),
-                        segment,
-                        iteration,
-                        start,
-                        iteration == 0 and position == 0,
-                        iteration == last_iteration and position == len(body) - 1,
-                        steps,
-                        tuple(stage_steps[stage.unit] for stage in command.work.stages),
-                    )
-                    steps += command.steps
-                    for stage in command.work.stages:
-                        stage_steps[stage.unit] += command.steps
-                start += samples
+        unit_steps: Counter[str] = Counter()
+        for block in blocks(self._program, core):
+            order = self._order(block)
+            new = list(self._instances_of(block, order.places, steps, unit_steps))
+            instances += new
+            steps += sum(instance.command.steps for instance in new)
+            for unit, works in order.stretches.items():
+                queue = queues.setdefault(unit, [])
+                queue += (Work(new[each.command], order.stage(each, unit), each.first, each.end) for each in works)
+                unit_steps[unit] += sum(each.end - each.first for each in works)
+        self._instances[core], self._queues[core] = tuple(instances), queues
+
+    def _instances_of(
+        self, block: Block, places: Sequence[Sequence[Sequence[int]]], steps: int, unit_steps: Mapping[str, int]
+    ) -> Iterator[CommandInstance]:
+        at = 0
+        for segment, iteration, first_sample in block.parts:
+            body = segment.iterations[iteration][1]
+            last = iteration == len(segment.iterations) - 1
+            for position, command in enumerate(body):
+                yield CommandInstance(
+                    command,
+                    self._table(command),
+                    segment,
+                    iteration,
+                    first_sample,
+                    iteration == 0 and position == 0,
+                    last and position == len(body) - 1,
+                    steps,
+                    tuple(
+                        StagePlace(unit_steps[stage.unit], at_stage)
+                        for stage, at_stage in zip(command.work.stages, places[at], strict=True)
+                    ),
+                )
+                steps += command.steps
+                at += 1
+
+    def _order(self, block: Block) -> _BlockOrder:
+        if block.commands not in self._orders:
+            self._orders[block.commands] = _block_order(block.commands, stretches(self._program, block))
+        return self._orders[block.commands]
 
     def _table(self, command: Command) -> StepTable:
         key = id(command)

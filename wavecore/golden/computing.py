@@ -19,28 +19,23 @@ ACCUMULATOR_STEPS = 2  # steps whose results the accumulators below the array ca
 
 
 def array_queue(core: CoreState) -> Iterator[bool]:
-    """Run the steps of commands with GEMMs; yield True after each and False while one waits.
+    """Run the array's queue; yield True after each and False while one waits.
 
     A step waits for its loads, its tokens, room in the accumulators, and in a recurrent layer for the time step before.
     """
-    sequence = 0
-    for executed in core.commands:
-        if not executed.command.work.chained:
-            sequence += executed.command.steps
-            continue
+    for executed, step in core.queues.get("array", ()):
         core.positions["array"] = executed.where
-        for step in range(executed.command.steps):
-            sequence += 1
-            while (
-                core.loaded_steps < sequence
-                or (executed.command.begins_time_step(step) and core.computed_steps < sequence - 1)
-                or core.multiplied_steps - core.drained_steps >= ACCUMULATOR_STEPS
-                or not _waits_satisfied(core, executed, step)
-            ):
-                yield False
-            _check_reads(core, executed, step)
-            core.multiplied_steps += 1
-            yield True
+        while (
+            executed.loaded_steps <= step
+            or (executed.command.begins_time_step(step) and executed.computed_steps < step)
+            or core.undrained_steps >= ACCUMULATOR_STEPS
+            or not _waits_satisfied(core, executed, step)
+        ):
+            yield False
+        _check_reads(core, executed, step)
+        executed.multiplied_steps += 1
+        core.undrained_steps += 1
+        yield True
     core.positions.pop("array", None)
 
 
@@ -90,27 +85,23 @@ def vector_queue(core: CoreState) -> Iterator[bool]:
 
     Yields True after each step and False while one waits.
     """
-    sequence = gemm_steps = 0
-    for executed in core.commands:
-        command = executed.command
+    for executed, step in core.queues.get("vector", ()):
         core.positions["vector"] = executed.where
-        gemm = command.work.chained
-        for step in range(command.steps):
-            sequence += 1
-            gemm_steps += gemm
-            while (
-                core.multiplied_steps < gemm_steps
-                if gemm
-                else core.loaded_steps < sequence or not _waits_satisfied(core, executed, step)
-            ):
-                yield False
-            if not gemm:
-                _check_reads(core, executed, step)
-            core.drained_steps = gemm_steps
-            _produce(core, executed, step)
-            core.buffer.used -= freed_bytes(command, step)
-            core.computed_steps += 1
-            yield True
+        gemm = executed.command.work.chained
+        while (
+            executed.multiplied_steps <= step
+            if gemm
+            else executed.loaded_steps <= step or not _waits_satisfied(core, executed, step)
+        ):
+            yield False
+        if gemm:
+            core.undrained_steps -= 1
+        else:
+            _check_reads(core, executed, step)
+        _produce(core, executed, step)
+        core.buffer.used -= freed_bytes(executed.command, step)
+        executed.computed_steps += 1
+        yield True
     core.positions.pop("vector", None)
 
 
@@ -120,7 +111,7 @@ def _produce(core: CoreState, executed: ExecutedCommand, step: int) -> None:
     for token in command.posts:
         new = new_bytes(token.flow, command, step)
         core.on_chip_bytes[executed.segment_number, token.tensor] += new
-        resident = core.buffer.find(executed.where, executed.key(token.tensor))
+        resident = core.buffer.result(executed.where, executed.key(token.tensor))
         resident.ready_bytes += new
         for key in executed.overwritten:
             if new and token.tensor == executed.operation.writes[0]:
@@ -168,7 +159,7 @@ def _deposit(core: CoreState, executed: ExecutedCommand, name: str, value: AnyAr
         return
     posted = any(token.tensor == name for token in executed.command.posts)
     if posted:
-        core.buffer.find(executed.where, executed.key(name)).values = Copy(DramTensor(value))
+        core.buffer.result(executed.where, executed.key(name)).values = Copy(DramTensor(value))
     elif not stores:
         raise broken(executed.where, f"makes {name}, which it neither keeps nor stores")
     if stores and executed.happens(stores[0]):

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from wavecore.golden.dependences import needed_bytes
-from wavecore.golden.executed import ExecutedCommand, executed_commands
+from wavecore.golden.executed import ExecutedCommand, executed_commands, unit_queues
 from wavecore.golden.numbers import StepData
 from wavecore.golden.operands import AnyArray
 from wavecore.golden.semantics import Semantics
@@ -62,7 +62,7 @@ class CoreState:
         self.dram: dict[str, DramTensor] = defaultdict(DramTensor)
         self.on_chip_bytes: Counter[tuple[int, str]] = Counter()  # posted, by (segment, token)
         self.in_dram_bytes: Counter[str] = Counter()  # stored and visible, by tensor
-        self.loaded_steps = self.multiplied_steps = self.drained_steps = self.computed_steps = 0
+        self.undrained_steps = 0  # whose results are in the accumulators
         self.loss: float = 0.0
         self.positions: dict[str, str] = {}
         first = index * chip.per_core
@@ -77,6 +77,7 @@ class CoreState:
                 values = gather(layer.kind, words, chip.data.weights[layer.name])
                 self.dram[rows] = DramTensor(values, self.tensors[rows].nbytes * len(images))
         self.commands = list(executed_commands(chip.program, chip.operations, index, chip.per_core))
+        self.queues = unit_queues(chip.program, index, self.commands)
         self.gradient_stores = Counter(
             store.transfer.tensor.name
             for executed in self.commands

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wavecore.golden.operands import AnyArray
@@ -11,6 +11,7 @@ from wavecore.golden.stores import Copy, TensorKey, broken
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
+from wavecore.program.queue_order import blocks, stretches
 from wavecore.training.operations import Operation
 
 ALL_ITERATIONS = -1  # the iteration number of a tensor that a segment holds on chip over all its iterations
@@ -23,7 +24,8 @@ class ExecutedCommand:
     ``where`` is its place for error messages.  ``token_names`` maps each tensor that the command loads, awaits or
     posts on chip to the name of its token; ``later_tokens`` are the tokens that later commands of the same iteration
     use.  ``loaded_bytes`` counts the bytes loaded so far of each tensor.  ``loaded_copies`` are the loaded tensors
-    that no other command may read, ``results`` the weight gradients and updated tensors to be stored, and
+    that no other command may read; ``loaded_steps``, ``multiplied_steps`` and ``computed_steps`` count the steps that
+    are loaded, have left the array, and are done; ``results`` the weight gradients and updated tensors to be stored, and
     ``overwritten`` the buffer's tensors whose space the command's first result takes.
     """
 
@@ -39,6 +41,9 @@ class ExecutedCommand:
     next_command: Command | None  # of the same iteration
     token_names: dict[str, str]
     later_tokens: frozenset[str]
+    loaded_steps: int = 0
+    multiplied_steps: int = 0
+    computed_steps: int = 0
     loaded_bytes: Counter[str] = field(default_factory=Counter)
     loaded_copies: dict[str, Copy] = field(default_factory=dict)
     results: dict[str, AnyArray] = field(default_factory=dict)
@@ -105,6 +110,21 @@ def executed_commands(
         if start != samples_per_core:
             what = f"runs {start} samples of a core's {samples_per_core}"
             raise broken(f"segment {segment.name} {segment.direction}", what)
+
+
+def unit_queues(
+    program: Program, core: int, commands: Sequence[ExecutedCommand]
+) -> dict[str, list[tuple[ExecutedCommand, int]]]:
+    """Return for each computing unit of a core the steps that it works on, in order, each with its command."""
+    queues: dict[str, list[tuple[ExecutedCommand, int]]] = {}
+    begun = 0
+    for block in blocks(program, core):
+        for unit, order in stretches(program, block).items():
+            queue = queues.setdefault(unit, [])
+            for number, first, end in order:
+                queue += ((commands[begun + number], step) for step in range(first, end))
+        begun += len(block.commands)
+    return queues
 
 
 def _operation(

@@ -11,8 +11,8 @@ step against that record:
 * the space in use never exceeds the buffer, and all of it is freed by the end.
 
 Bytes are checked step by step.  Values are computed once per command, when its last step leaves the vector unit, from
-what its loads have copied and what is in the buffer then.  Commands leave the vector unit in program order, so the
-values of every operand are computed before they are used.  Batched tensors belong to one core.  Labels and dropout
+what its loads have copied and what is in the buffer then.  The last step of a command needs all of every operand, so
+the values of an operand are computed before they are used.  Batched tensors belong to one core.  Labels and dropout
 masks are inputs that no command moves.
 """
 

@@ -32,7 +32,7 @@ def load_queue(core: CoreState) -> Iterator[bool]:
                     while not _stored(core, executed, load, step):
                         yield False
                     _load(core, executed, load, step, new)
-            core.loaded_steps += 1
+            executed.loaded_steps += 1
             yield True
     core.positions.pop("load", None)
 

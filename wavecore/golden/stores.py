@@ -94,14 +94,22 @@ class Buffer:
         self.used += nbytes
         self.peak = max(self.peak, self.used)
 
+    def result(self, where: str, key: TensorKey) -> Resident:
+        """Return the tensor under ``key``, to which a command adds results; raise InvariantError if it is not there.
+
+        Another command that has read its first samples may already have overwritten them.
+        """
+        found = self.residents.get(key)
+        if found is None:
+            raise broken(where, f"{key[2]} is not in the global buffer")
+        return found
+
     def find(self, where: str, key: TensorKey, reader: str = "") -> Resident:
         """Return the tensor under ``key``.
 
         Raises InvariantError if it is not there, or if another command than ``reader`` has begun to overwrite it.
         """
-        found = self.residents.get(key)
-        if found is None:
-            raise broken(where, f"{key[2]} is not in the global buffer")
+        found = self.result(where, key)
         if found.overwritten_by and found.overwritten_by != reader:
             raise broken(where, f"{key[2]} has been overwritten in place by {found.overwritten_by}")
         return found

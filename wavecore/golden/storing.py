@@ -14,13 +14,11 @@ from wavecore.program.commands import Flow, Store
 
 def store_queue(core: CoreState) -> Iterator[bool]:
     """Write results to DRAM and free space; yield True after each step and False while the step is not computed."""
-    sequence = 0
     for executed in core.commands:
         command = executed.command
         core.positions["store"] = executed.where
         for step in range(command.steps):
-            sequence += 1
-            while core.computed_steps < sequence:
+            while executed.computed_steps <= step:
                 yield False
             for store in command.stores:
                 if executed.happens(store):

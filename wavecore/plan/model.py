@@ -23,6 +23,18 @@ class Residency(Name):
     KEPT = "kept"
 
 
+class QueueOrder(Name):
+    """The order of the steps in the queue of each computing unit.
+
+    ``program``: command by command, as the operations of the training graph follow each other.  ``overlapped``: a
+    static list schedule, so that the vector unit works on one layer while the array works on another; a weight
+    gradient runs after the data gradient of its layer, on which the layers before wait, where the buffer has room.
+    """
+
+    PROGRAM = "program"
+    OVERLAPPED = "overlapped"
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Adjacent units that run sub-batch by sub-batch.
@@ -47,7 +59,8 @@ class Plan:
     """How one training step runs on one core; all cores run the same plan on their own samples.
 
     ``normalization_passes`` is how often a group normalization that is not on chip reads its input in each
-    direction: 2, once for each sweep, or 1, if each sample is held between the sweeps.
+    direction: 2, once for each sweep, or 1, if each sample is held between the sweeps.  ``order`` is that of the
+    queues: it moves no bytes.
 
     ``groups`` are in the order of the network, and backward runs them from the last to the first.  Where backward is
     cut differently, ``backward_groups`` are its groups, in the order of the network too: they hold the residency of
@@ -64,6 +77,7 @@ class Plan:
     normalization_passes: int = 2
     backward_groups: tuple[Group, ...] | None = None
     rewrites: tuple[Rewrite, ...] = ()
+    order: QueueOrder = QueueOrder.OVERLAPPED
 
     @property
     def groups_of_backward(self) -> tuple[Group, ...]:
@@ -78,11 +92,13 @@ class Choices:
     ``normalization_passes``: see `Plan`.  ``hold_weight_gradients``: serialized groups keep the weight gradients
     on chip that fit beside everything else, instead of adding to partial sums in DRAM.  ``serialize_recurrent``: groups
     with recurrent layers may run in sub-batches, each of which runs all time steps, if that moves fewer bytes.
+    ``order``: see `QueueOrder`.
     """
 
     normalization_passes: int = 2
     hold_weight_gradients: bool = True
     serialize_recurrent: bool = True
+    order: QueueOrder = QueueOrder.OVERLAPPED
 
 
 DEFAULT_CHOICES = Choices()

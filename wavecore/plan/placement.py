@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from wavecore.common.memo import remembered
 from wavecore.common.names import Name
 from wavecore.plan.model import Group, Plan, Residency
-from wavecore.training.graph import TrainingGraph
-from wavecore.training.operations import OperandRole, Operation, Tensor, Use
+from wavecore.training.graph import FusedLayer, TrainingGraph
+from wavecore.training.operations import OperandRole, Operation, Phase, Tensor, Use
 
 
 class Direction(Name):
@@ -88,14 +88,27 @@ class PlacedOperation:
     frees: tuple[str, ...]
 
 
-def operations_of(training: TrainingGraph, first: int, last: int, direction: Direction) -> list[tuple[int, Operation]]:
-    """Return the operations of units ``first`` to ``last`` in the order in which they run, each with its unit."""
+def operations_of(
+    training: TrainingGraph, first: int, last: int, direction: Direction, deferred: frozenset[str] = frozenset()
+) -> list[tuple[int, Operation]]:
+    """Return the operations of units ``first`` to ``last`` in the order in which they run, each with its unit.
+
+    The weight gradients of the units in ``deferred`` run after all else that the unit does backward.
+    """
     units = training.units
     if direction is Direction.FORWARD:
         return [(index, op) for index in range(first, last + 1) for op in units[index].forward]
     if direction is Direction.BACKWARD:
-        return [(index, op) for index in range(last, first - 1, -1) for op in units[index].backward]
+        return [
+            (index, op)
+            for index in range(last, first - 1, -1)
+            for op in (_deferring(units[index]) if units[index].name in deferred else units[index].backward)
+        ]
     return [(index, op) for index in range(first, last + 1) for op in units[index].update]
+
+
+def _deferring(unit: FusedLayer) -> list[Operation]:
+    return sorted(unit.backward, key=lambda op: op.phase is Phase.WEIGHT_GRADIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +134,13 @@ def place(
     direction: Direction,
     residency: Mapping[str, Residency],
     normalization_passes: int = 2,
+    deferred: frozenset[str] = frozenset(),
 ) -> tuple[PlacedOperation, ...]:
-    """Place the tensors of units ``first`` to ``last`` (inclusive) in one direction.
+    """Place the tensors of units ``first`` to ``last`` (inclusive) in one direction; ``deferred``: `operations_of`.
 
     An operation that is placed alike in several groups is the same object in all of them.
     """
-    sequence = operations_of(training, first, last, direction)
+    sequence = operations_of(training, first, last, direction, deferred)
     touches = _touches(training, sequence)
     stays = _stays(sequence, touches, residency)
     group = _GroupContext(
@@ -154,12 +168,16 @@ def groups_of(plan: Plan, direction: Direction) -> tuple[Group, ...]:
 
 
 def place_group(
-    training: TrainingGraph, group: Group, direction: Direction, normalization_passes: int
+    training: TrainingGraph,
+    group: Group,
+    direction: Direction,
+    normalization_passes: int,
+    deferred: frozenset[str] = frozenset(),
 ) -> tuple[PlacedOperation, ...]:
     """Place a group of a plan; the same group of the same graph gives the same objects again."""
     residency = group.backward if direction is Direction.BACKWARD else group.forward
     first, last = training.unit_index[group.units[0]], training.unit_index[group.units[-1]]
-    placed = _place_again(training, first, last, direction, tuple(residency.items()), normalization_passes)
+    placed = _place_again(training, first, last, direction, tuple(residency.items()), normalization_passes, deferred)
     return _hold(training, placed, group.held) if group.held else placed
 
 
@@ -171,8 +189,9 @@ def _place_again(
     direction: Direction,
     residency: tuple[tuple[str, Residency], ...],
     normalization_passes: int,
+    deferred: frozenset[str],
 ) -> tuple[PlacedOperation, ...]:
-    return place(training, first, last, direction, dict(residency), normalization_passes)
+    return place(training, first, last, direction, dict(residency), normalization_passes, deferred)
 
 
 @remembered(limit=1024)

@@ -5,14 +5,15 @@ Schedules register through the entry-point group ``wavecore.schedules``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError
 from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan
+from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan, QueueOrder
 from wavecore.plan.rules import verify_structure
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.rewrites import rewritten
@@ -72,4 +73,10 @@ class Schedule:
         if plan.batch_per_core != batch_per_core:
             what = f"planned {plan.batch_per_core} samples per core, and was asked for {batch_per_core}"
             raise PlanError(where, what, "a policy that plans the samples it is given")
-        return plan
+        return plan if plan.order is choices.order else _ordered(training, plan, choices.order)
+
+
+@remembered(key=lambda plan, order: (id(plan), order))
+def _ordered(training: TrainingGraph, plan: Plan, order: QueueOrder) -> Plan:
+    """Return a plan with another order of the queues; the same object for the same plan."""
+    return replace(plan, order=order)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from wavecore.common.names import Name
 from wavecore.plan.blocking import LoopOrder
+from wavecore.plan.model import QueueOrder
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import Transfer
 from wavecore.program.counters import Counters
@@ -155,7 +156,7 @@ class Command:
     """One operation on one sub-batch of one core.
 
     ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
-    written over.  ``reserves`` and ``releases`` are resident tensors, with their bytes, whose space is taken before
+    written over; ``takes_over`` are those whose space its results take.  ``reserves`` and ``releases`` are resident tensors, with their bytes, whose space is taken before
     the command and given back after it; ``stage_bytes`` is other space that it has from beginning to end.  The
     ``time_steps`` of a recurrent layer are equal runs of steps; each begins when the last stage of the one before it
     is done.
@@ -179,6 +180,7 @@ class Command:
     stage_bytes: int
     work: CommandCost
     time_steps: int = 0
+    takes_over: tuple[str, ...] = ()
 
     @property
     def row(self) -> RowKey:
@@ -219,12 +221,19 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A whole training step: the segments of each core, and the size of a core's global buffer."""
+    """A whole training step: the segments of each core, and the size of a core's global buffer.
+
+    ``order`` is the order of the computing units' queues.  It is chosen (`queue_order.stretches`) for a core that moves
+    ``dram_bytes_per_cycle``, and whose units hold the results of so many steps: ``result_slots``, by unit.
+    """
 
     workload: str
     schedule: str
     buffer_bytes: int
     cores: tuple[tuple[Segment, ...], ...]
+    order: QueueOrder = QueueOrder.PROGRAM
+    dram_bytes_per_cycle: float = 1.0
+    result_slots: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(program_lines(self))

@@ -83,6 +83,7 @@ def draft_command(site: Site, blocking: Blocking, blocks: int, written: frozense
         stores=tuple(_store(context, move) for move in moves if move.write),
         waits=_waits(context),
         overwrites=_overwrites(context),
+        takes_over=tuple(write.overwrites for write in site.placed.writes if write.overwrites is not None),
         posts=_posts(context),
         reserves=_reserves(site),
         releases=_releases(site),

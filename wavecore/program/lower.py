@@ -6,14 +6,14 @@ over DRAM, `drafts` how those bytes flow, `costs` what it computes, and `flows` 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from wavecore.common.memo import remembered
 from wavecore.hardware.rules import verify_accelerator
-from wavecore.hardware.specs import Accelerator
-from wavecore.plan.blocking import Blocking, block
-from wavecore.plan.model import Group, Plan
+from wavecore.hardware.specs import Accelerator, ArraySpec
+from wavecore.plan.blocking import Blocking, block, fits
+from wavecore.plan.model import Group, Plan, QueueOrder
 from wavecore.plan.placement import Direction, PlacedOperation, place, place_group
 from wavecore.plan.rules import verify_structure
 from wavecore.plan.traffic import held_bytes, sub_batches, update_transfers
@@ -50,7 +50,15 @@ def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Prog
     return _lower(training, plan, accelerator)
 
 
-@remembered(limit=64, key=lambda plan, machine: (id(plan), machine.core.global_buffer_bytes, _cost_key(machine)))
+def _dram_share(accelerator: Accelerator) -> float:
+    """Return the bytes that one core can move to and from DRAM in a cycle, when all cores do."""
+    return accelerator.memory.bandwidth_bytes_per_second / accelerator.chip.clock_hz / accelerator.chip.cores
+
+
+@remembered(
+    limit=64,
+    key=lambda plan, machine: ((id(plan), machine.core.global_buffer_bytes, _cost_key(machine), _dram_share(machine))),
+)
 def _lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Program:
     """Lower a plan that has been verified."""
     space = accelerator.core.global_buffer_bytes
@@ -60,7 +68,8 @@ def _lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Pro
     backward = [_segment(training, plan, group, Direction.BACKWARD, space, machine) for group in reverse]
     updates = [_update_segment(training, plan, core, space, machine) for core in range(accelerator.chip.cores)]
     segments = tuple((*forward, *backward, update) for update in updates)
-    return Program(plan.workload, plan.schedule, space, segments)
+    slots = tuple((unit.name, unit.result_slots) for unit in accelerator.units if unit.result_slots)
+    return Program(plan.workload, plan.schedule, space, segments, plan.order, _dram_share(accelerator), slots)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +91,12 @@ def _segment(
     placed = place_group(training, group, direction, plan.normalization_passes)
     held = held_bytes(placed, group.held)
     sizes = sub_batches(group, plan.batch_per_core)
+    if plan.order is QueueOrder.OVERLAPPED and direction is Direction.BACKWARD:
+        late = place_group(
+            training, group, direction, plan.normalization_passes, frozenset(op.operation.unit for op in placed)
+        )
+        deferred = _units_with_room(placed, late, set(sizes), machine.accelerator.array, space_bytes - held)
+        placed = place_group(training, group, direction, plan.normalization_passes, deferred)
     bodies = {
         samples: tuple(
             _command(training, site, space_bytes - held, machine)
@@ -95,6 +110,35 @@ def _segment(
         tuple((samples, bodies[samples]) for samples in sizes),
         held,
     )
+
+
+def _units_with_room(
+    early: Sequence[PlacedOperation],
+    late: Sequence[PlacedOperation],
+    sizes: Iterable[int],
+    array: ArraySpec,
+    space_bytes: int,
+) -> frozenset[str]:
+    """Return the units whose weight gradient has room to run late in all sub-batches, and moves the same bytes then."""
+    units = {operation.operation.unit for operation in early}
+    before = {operation.operation.name: operation for operation in early}
+    for operation in late:
+        earlier = before[operation.operation.name]
+        if operation is not earlier and not all(
+            _blocked_alike(earlier, operation, array, samples, space_bytes) for samples in sizes
+        ):
+            units.discard(operation.operation.unit)
+    return frozenset(units)
+
+
+def _blocked_alike(
+    early: PlacedOperation, late: PlacedOperation, array: ArraySpec, samples: int, space_bytes: int
+) -> bool:
+    """Return whether an operation fits in both places, and goes over its operands in the same order."""
+    if not fits(late, array, samples, space_bytes):
+        return False
+    one, other = (block(placed, array, samples, space_bytes) for placed in (early, late))
+    return one._replace(stage_bytes=0) == other._replace(stage_bytes=0)
 
 
 @remembered(limit=1024)

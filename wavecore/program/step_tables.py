@@ -70,6 +70,14 @@ class StepTable:
     packed: dict[StepMove, int]
 
 
+def stored_bytes_needed(command: Command, load: Load, due_bytes: int) -> int:
+    """Return the bytes of a batched tensor's sub-batch that must be in DRAM before ``due_bytes`` of a load are read."""
+    size = load.transfer.tensor.nbytes * command.samples
+    if load.flow.total > size or command.time_steps:  # the first pass, or time step, meets the last sample
+        return size
+    return min(size, due_bytes * size // load.flow.total)
+
+
 def _deltas(cumulative: list[int]) -> list[int]:
     return [after - before for before, after in zip([0, *cumulative], cumulative, strict=False)]
 
