@@ -29,6 +29,7 @@ from wavecore.engines.memory import REQUEST_BYTES
 from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing, UnitTiming
 from wavecore.hardware.dram import sustained_bytes_per_second
 from wavecore.hardware.specs import DRAM_KINDS, Accelerator
+from wavecore.plan.model import QueueOrder
 from wavecore.program.commands import Program, RowKey, Segment
 from wavecore.program.counts import count_totals
 
@@ -54,8 +55,8 @@ class _CoreTimes:
     """One core, which represents all of them: the times at which its units are free, and what is available when."""
 
     __slots__ = (
-        "cycles", "dram", "frontier", "latency", "on_chip", "peak", "port_ticks_per_byte", "releases", "size", "stored",
-        "ticks_per_byte", "units", "used",
+        "cycles", "dram", "frontier", "latency", "on_chip", "overlapped", "peak", "port_ticks_per_byte", "releases",
+        "size", "stored", "ticks_per_byte", "units", "used",
     )  # fmt: skip
 
     def __init__(
@@ -65,8 +66,10 @@ class _CoreTimes:
         ticks_per_byte: float,
         port_ticks_per_byte: float,
         latency: int,
+        overlapped: bool,
     ) -> None:
         self.units = units
+        self.overlapped = overlapped  # a unit that waits in a command works on others meanwhile
         self.size = buffer_bytes
         self.ticks_per_byte = ticks_per_byte  # to or from DRAM
         self.port_ticks_per_byte = port_ticks_per_byte  # through the buffer's port, each way
@@ -82,14 +85,20 @@ class _CoreTimes:
         """Advance every unit by one command, the first time or ``again``."""
         first_in, early_in, load, store = self._transfers(cost, again)
         begin = max(self._space(cost), self.dram)
+        stored_last = 0
         if cost.stored:
-            begin = max(begin, _latest(self.stored, cost.stored)[0])
+            stored_first, stored_last = _latest(self.stored, cost.stored)
+            begin = max(begin, stored_first)
+        loaded = max(begin + load, stored_last)
         latency = self.latency if load else 0
-        arrived = (begin + first_in + latency, begin + early_in, begin + load + latency)
+        arrived = (begin + first_in + latency, begin + early_in, loaded + latency)
         start, end = self._first_stage(cost, *arrived)
         last = self._later_stages(cost, start, end) if len(cost.stages) > 1 else end
         first = start + (last - start) * cost.lead.part // cost.lead.whole
-        self.dram = begin + load + store
+        ahead = self.size - self._used_at(start)
+        if self.overlapped and cost.streamed > ahead:  # the last loads wait until the first ones have been used
+            loaded = max(loaded, end - (end - start) * ahead // cost.streamed)
+        self.dram = loaded + store
         done = max(last, self.dram, first + store if store else last)
         self._settle(cost, last if cost.at_end else first, last, done)
 
@@ -120,12 +129,12 @@ class _CoreTimes:
         if start > unit.free:
             unit.stall(arrived_first >= other, start - unit.free)
             start += stage.fill
-        end = start + stage.ticks
-        late = max(max(arrived_last, ready_last) + cost.after_operands, arrived_early + cost.after_early)
-        if late > end:
-            unit.stall(arrived_last >= ready_last, late - end)
-            end = late
-        unit.free = end
+        loaded = max(arrived_last + cost.after_operands, arrived_early + cost.after_early)
+        worked = max(start + stage.ticks, loaded)
+        end = max(worked, ready_last + cost.after_operands)
+        if end > start + stage.ticks:
+            unit.stall(arrived_last >= ready_last, end - start - stage.ticks)
+        unit.free = worked if self.overlapped else end
         return start, end
 
     def _later_stages(self, cost: CommandTicks, start: int, end: int) -> int:
@@ -135,8 +144,8 @@ class _CoreTimes:
             unit, unit_before = self.units[stage.unit], self.units[before.unit]
             begun = max(unit.free, start + (end - start) // cost.steps)
             last = max(begun + stage.ticks, end + stage.step) + before.drain
-            unit_before.free = max(end, last - before.drain - unit_before.result_slots * stage.step)
-            unit.free = last
+            unit_before.free = max(unit_before.free, last - before.drain - unit_before.result_slots * stage.step)
+            unit.free = begun + stage.ticks if self.overlapped else last
             before, start, end = stage, begun, last
         return end
 
@@ -150,6 +159,12 @@ class _CoreTimes:
         if used > self.peak:
             self.peak = min(used, self.size)
         return time
+
+    def _used_at(self, tick: int) -> int:
+        """Return the bytes that are taken at a tick."""
+        while self.releases and self.releases[0][0] <= tick:
+            self.used -= self.releases.popleft()[1]
+        return self.used
 
     def _settle(self, cost: CommandTicks, first: int, last: int, done: int) -> None:
         """Record what a finished command leaves behind."""
@@ -281,7 +296,12 @@ def _core(program: Program, accelerator: Accelerator) -> _CoreTimes:
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
     units = {unit.name: _UnitTimes(unit.result_slots) for unit in accelerator.units if unit.kind not in DRAM_KINDS}
     return _CoreTimes(
-        units, program.buffer_bytes, TICKS_PER_CYCLE / rate, TICKS_PER_CYCLE / port, round(latency * TICKS_PER_CYCLE)
+        units,
+        program.buffer_bytes,
+        TICKS_PER_CYCLE / rate,
+        TICKS_PER_CYCLE / port,
+        round(latency * TICKS_PER_CYCLE),
+        program.order is QueueOrder.OVERLAPPED,
     )
 
 

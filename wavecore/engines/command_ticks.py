@@ -124,6 +124,7 @@ class CommandTicks:
     steps: int
     needs: int
     frees: int
+    streamed: int  # bytes of loads whose space is freed as the command works
     stored: tuple[Wanted, ...]  # that earlier commands store
     awaited: tuple[Wanted, ...]  # the same on chip
     posts: tuple[str, ...]
@@ -149,6 +150,9 @@ def command_ticks(command: Command) -> CommandTicks:
         steps=command.steps,
         needs=command.stage_bytes + sum(size for _, size in command.reserves) + staged_bytes,
         frees=command.stage_bytes + sum(size for _, size in command.releases) + staged_bytes,
+        streamed=sum(
+            load.flow.total for load in command.loads if load.freed not in (None, StepProfile.AT_END)
+        ),
         stored=_stored(command),
         awaited=tuple(Wanted(token.tensor, token.flow.profile is StepProfile.AT_ONCE) for token in command.waits),
         posts=(*(token.tensor for token in command.posts), *(each.posts for each in command.loads if each.posts)),
