@@ -17,7 +17,6 @@ from strategies import machine as buffer_of
 from wavecore.engines.analytic import run_analytic
 from wavecore.engines.event import run_events
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.program.step_tables import step_table
 from wavecore.engines.timing import Timing
 from wavecore.errors import PlanError, SpaceError
 from wavecore.hardware.specs import Accelerator
@@ -31,6 +30,7 @@ from wavecore.plan.rules import verify_plan
 from wavecore.plan.traffic import plan_traffic
 from wavecore.program.commands import After, Program
 from wavecore.program.lower import lower
+from wavecore.program.step_tables import step_table
 from wavecore.simulation import simulate
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph

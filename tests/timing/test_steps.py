@@ -8,10 +8,10 @@ import pytest
 from builders import command, load, program, store, transfer
 
 from wavecore.engines.instances import CommandInstance, CommandInstances
-from wavecore.program.step_tables import step_table
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import After, Command, Flow, Load, Program, Segment, StepProfile, Token, due, progress
+from wavecore.program.step_tables import step_table
 from wavecore.training.operations import Tensor, TensorClass
 
 P = StepProfile

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
-from wavecore.program.step_tables import step_table
 from wavecore.errors import SpaceError
 from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator
@@ -23,6 +22,7 @@ from wavecore.plan.model import Choices
 from wavecore.plan.placement import Direction, place
 from wavecore.program.commands import After, Command, Program, StepProfile, commands, transfers_of
 from wavecore.program.lower import lower, machine_for
+from wavecore.program.step_tables import step_table
 from wavecore.training.unroll import training_graph
 
 

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import machines, networks
 
-from wavecore.program.step_tables import StepTable, step_table
 from wavecore.errors import SpaceError
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph
 from wavecore.program.commands import Command, Flow, StepProfile, Token
 from wavecore.program.lower import lower
+from wavecore.program.step_tables import StepTable, step_table
 from wavecore.training.unroll import training_graph
 
 

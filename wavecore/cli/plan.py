@@ -105,14 +105,16 @@ def program(
     schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
 ) -> None:
-    """Print the program of core 0: the commands of its queues, with all loads, waits, posts and stores."""
+    """Print the program of core 0: its commands, with all loads, waits, posts and stores, and the queues' order."""
     from wavecore.program.commands import program_lines
     from wavecore.program.lower import lower
+    from wavecore.program.queue_order import order_lines
     from wavecore.simulation import planned_graph
 
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
     training = planned_graph(case.training, made, loaded.accelerator)
-    for line in program_lines(lower(training, made, loaded.accelerator)):
+    lowered = lower(training, made, loaded.accelerator)
+    for line in (*program_lines(lowered), *order_lines(lowered)):
         print(line)
 
 
@@ -148,6 +150,7 @@ def _as_json(case: LoadedWorkload, machine: LoadedMachine, made: Plan) -> dict[s
         "batch_per_core": made.batch_per_core,
         "weight_double_buffering": made.weight_double_buffering,
         "normalization_passes": made.normalization_passes,
+        "order": str(made.order),
         "groups": [_group_as_json(made, group) for group in made.groups],
         **_changes_as_json(made),
         "recurrent_weights": [

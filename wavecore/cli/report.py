@@ -57,6 +57,8 @@ def _step(run: Run) -> RenderableType:
         name = f"stall_cycles.{part.name}"
         value = _value(run, name)
         rows.append((heading(name), amount(name, value), share(value, run.step_cycles)))
+    bound = f"bound_cycles.{run.bound_cycles.binding}"
+    rows.append((heading(bound), amount(bound, _value(run, bound)), share(_value(run, bound), run.step_cycles)))
     peak = "global_buffer_bytes.peak"
     rows.append((heading(peak), amount(peak, _value(run, peak)), ""))
     return facts("step", rows)

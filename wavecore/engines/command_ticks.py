@@ -150,9 +150,7 @@ def command_ticks(command: Command) -> CommandTicks:
         steps=command.steps,
         needs=command.stage_bytes + sum(size for _, size in command.reserves) + staged_bytes,
         frees=command.stage_bytes + sum(size for _, size in command.releases) + staged_bytes,
-        streamed=sum(
-            load.flow.total for load in command.loads if load.freed not in (None, StepProfile.AT_END)
-        ),
+        streamed=sum(load.flow.total for load in command.loads if load.freed not in (None, StepProfile.AT_END)),
         stored=_stored(command),
         awaited=tuple(Wanted(token.tensor, token.flow.profile is StepProfile.AT_ONCE) for token in command.waits),
         posts=(*(token.tensor for token in command.posts), *(each.posts for each in command.loads if each.posts)),

@@ -18,12 +18,12 @@ from wavecore.engines.emitter import ProbeEmitter
 from wavecore.engines.instances import CommandInstance, CommandInstances, StagePlace, Work
 from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
 from wavecore.engines.probe import DONE_CAUSES, Cause, Probe, Queue, Signal
-from wavecore.program.step_tables import StepMove
 from wavecore.engines.timing import ProgressCallback, RowTiming, Timing, UnitTiming
 from wavecore.engines.tokens import Counter, Space, TensorCounters
 from wavecore.errors import InvariantError
 from wavecore.hardware.specs import DRAM_KINDS, Accelerator, UnitKind, UnitSpec
 from wavecore.program.commands import After, Load, Program, RowKey, Store
+from wavecore.program.step_tables import StepMove
 from wavecore.training.operations import TensorClass
 
 Process = Generator[simpy.Event, Any, None]

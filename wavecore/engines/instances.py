@@ -99,20 +99,18 @@ class CommandInstances:
         self._instances: dict[int, tuple[CommandInstance, ...]] = {}
         self._queues: dict[int, dict[str, list[Work]]] = {}
         self._orders: dict[tuple[Command, ...], _BlockOrder] = {}
+        for core in range(len(program.cores)):
+            self._read(core)
 
     def of(self, core: int) -> Iterator[CommandInstance]:
         """Return every command of a core in order; all queues get the same instances."""
-        self._read(core)
         return iter(self._instances[core])
 
     def queue(self, core: int, unit: str) -> Iterator[Work]:
         """Return what a computing unit of a core works on, in order."""
-        self._read(core)
         return iter(self._queues[core].get(unit, ()))
 
     def _read(self, core: int) -> None:
-        if core in self._instances:
-            return
         instances: list[CommandInstance] = []
         queues: dict[str, list[Work]] = {}
         steps = 0

@@ -18,7 +18,7 @@ from wavecore.common.toml import Document, as_path, read_document, toml_string
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError, nearest
 from wavecore.network.graph import LayerGraph
-from wavecore.plan.model import Group, Plan, Residency
+from wavecore.plan.model import Group, Plan, QueueOrder, Residency
 from wavecore.plan.rules import BACKWARD_GROUP, GROUP, PlanContext, PlanViolation, violations
 from wavecore.training.graph import Rewrite, TrainingGraph
 from wavecore.training.rewrites import find_rewrite, rewrite_options, rewritten
@@ -35,6 +35,7 @@ _HEADER = """\
 # weight_double_buffering  whether the array loads its next weights while it computes
 # normalization_passes     how often a normalization that is not on chip reads its input in each direction:
 #                          2, once for each sweep, or 1, if each sample is held between the sweeps
+# order                    of the queues of array and vector unit: overlapped, or program (command by command)
 #
 # Each [[group]] runs its units, in the order of the network, sub-batch by sub-batch.  A layer that is fused
 # into a unit goes with it, and a view, such as a concatenation, is in no group.
@@ -62,11 +63,12 @@ _PLAN_KEYS = (
     "batch_per_core",
     "weight_double_buffering",
     "normalization_passes",
+    "order",
     "group",
     "backward_group",
     "rewrite",
 )
-_OPTIONAL_PLAN_KEYS = _PLAN_KEYS[-2:]
+_OPTIONAL_PLAN_KEYS = ("order", "backward_group", "rewrite")
 _GROUP_KEYS = ("units", "sub_batch", "forward", "backward", "held")
 _STRING = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
@@ -83,6 +85,7 @@ def plan_text(plan: Plan) -> str:
         f"batch_per_core = {plan.batch_per_core}",
         f"weight_double_buffering = {str(plan.weight_double_buffering).lower()}",
         f"normalization_passes = {plan.normalization_passes}",
+        f"order = {toml_string(plan.order)}",
     ]
     for rewrite in plan.rewrites:
         lines += ["", "[[rewrite]]", f"name = {toml_string(rewrite.name)}"]
@@ -208,7 +211,16 @@ class _PlanReader:
             normalization_passes=self._whole(data, "normalization_passes"),
             backward_groups=backward_groups,
             rewrites=self._rewrites(data),
+            order=self._order(data),
         )
+
+    def _order(self, data: Mapping[str, Any]) -> QueueOrder:
+        """Return the order of the queues; `overlapped` where the file names none."""
+        value = data.get("order", QueueOrder.OVERLAPPED)
+        if value not in tuple(QueueOrder):
+            hint = " or ".join(f'"{order}"' for order in QueueOrder)
+            self.fail(PlanViolation(f"{_shown(value)} is no order of the queues", hint, key="order"))
+        return QueueOrder(value)
 
     def _groups(self, data: Mapping[str, Any], name: str) -> tuple[Group, ...]:
         """Return the groups of a list of tables."""

@@ -156,10 +156,10 @@ class Command:
     """One operation on one sub-batch of one core.
 
     ``waits`` are for tensors on chip, ``overwrites`` for tensors that must be in DRAM before their space is
-    written over; ``takes_over`` are those whose space its results take.  ``reserves`` and ``releases`` are resident tensors, with their bytes, whose space is taken before
-    the command and given back after it; ``stage_bytes`` is other space that it has from beginning to end.  The
-    ``time_steps`` of a recurrent layer are equal runs of steps; each begins when the last stage of the one before it
-    is done.
+    written over; ``takes_over`` are the tokens of those whose space its results take.  ``reserves`` and ``releases``
+    are resident tensors, with their bytes, whose space is taken before the command and given back after it;
+    ``stage_bytes`` is other space that it has from beginning to end.  The ``time_steps`` of a recurrent layer are equal
+    runs of steps; each begins when the last stage of the one before it is done.
     """
 
     name: str
@@ -295,7 +295,8 @@ def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, in
 
 def program_lines(program: Program) -> Iterator[str]:
     """Yield the lines of the text form: core 0's commands, with equal iterations written once."""
-    yield f"program {program.workload} {program.schedule}: {len(program.cores)} cores, {program.buffer_bytes} B each"
+    cores = f"{len(program.cores)} cores, {program.buffer_bytes} B each"
+    yield f"program {program.workload} {program.schedule}: {cores}, queues in {program.order} order"
     for segment in program.cores[0]:
         held = f", holds {segment.held_bytes} B" if segment.held_bytes else ""
         yield f"segment {segment.name} {segment.direction}{held}"

@@ -28,10 +28,16 @@ LATENCY_CYCLES = 64  # from the end of a request to the data, about that of the 
 
 
 class Site(NamedTuple):
-    """A command, and the number of the part of the block (one iteration of one group) that it is in."""
+    """A command, and the number of the part of the block (one iteration of one group) that it is in.
+
+    A part that begins with the command takes ``opening_bytes`` of space, and one that ends with it gives back
+    ``closing_bytes``: those that its group holds on chip.
+    """
 
     command: Command
     part: int
+    opening_bytes: int = 0
+    closing_bytes: int = 0
 
 
 class Stretch(NamedTuple):
@@ -76,11 +82,12 @@ class _Entry:
 
     __slots__ = ("command", "cycles", "done", "loaded", "readers", "released", "reserved", "stages", "steps")
 
-    def __init__(self, command: Command, table: StepTable, steps: list[_Step], readers: tuple[int, ...]) -> None:
+    def __init__(self, site: Site, table: StepTable, steps: list[_Step], readers: tuple[int, ...]) -> None:
+        command = site.command
         self.command, self.steps, self.readers = command, steps, readers
         self.stages, self.cycles = command.work.stages, table.cycles
-        self.reserved = command.stage_bytes + sum(size for _, size in command.reserves)
-        self.released = command.stage_bytes + sum(size for _, size in command.releases)
+        self.reserved = site.opening_bytes + command.stage_bytes + sum(size for _, size in command.reserves)
+        self.released = site.closing_bytes + command.stage_bytes + sum(size for _, size in command.releases)
         self.loaded = 0
         self.done = [0] * len(self.stages)
 
@@ -107,14 +114,14 @@ class _Reader:
         return self._number(-1, name)
 
     def _entry(self, number: int, site: Site) -> _Entry:
-        command, part = site
+        command, part = site.command, site.part
         table = _table(command)
         steps = [self._step(command, part, table, step) for step in range(command.steps)]
         readers = tuple({user for name in command.takes_over for user in self._users[part, name]})
         for name in (*(token.tensor for token in command.waits), *(load.posts for load in command.loads if load.posts)):
             self._users[part, name].append(number)
         self._stored.update(store.transfer.tensor.name for store in command.stores)
-        return _Entry(command, table, steps, readers)
+        return _Entry(site, table, steps, readers)
 
     def _step(self, command: Command, part: int, table: StepTable, step: int) -> _Step:
         loads = [each for each in table.loads[step] if _repeats(command.loads[each.number].transfer.when)]
@@ -340,12 +347,11 @@ class _Player:
     def _ready(self, entry: _Entry, at: int) -> bool:
         """Whether the next step of a stage has its operands, and its results the space that they take over."""
         step, command = entry.done[at], entry.command
-        if entry.readers and at == len(entry.stages) - 1:
-            readers = (self.entries[reader] for reader in entry.readers)
-            if any(reader.done[-1] < reader.command.steps for reader in readers):
-                return False
         if at:
             return entry.done[at - 1] > step
+        readers = (self.entries[reader] for reader in entry.readers)
+        if any(reader.done[-1] < reader.command.steps for reader in readers):
+            return False
         if entry.loaded <= step or (step and command.begins_time_step(step) and entry.done[-1] < step):
             return False
         return self._there(entry.steps[step].needs)

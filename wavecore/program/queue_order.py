@@ -67,13 +67,15 @@ def stretches(program: Program, block: Block) -> Mapping[str, tuple[Stretch, ...
     update = block.parts[0].segment.direction is Direction.UPDATE
     if program.order is QueueOrder.PROGRAM or update or len(block.commands) < 2:
         return _in_program_order(block.commands)
-    sites = tuple(
-        Site(command, number)
-        for number, part in enumerate(block.parts)
-        for command in part.segment.iterations[part.iteration][1]
-    )
-    space = program.buffer_bytes - max(part.segment.held_bytes for part in block.parts)
-    return list_schedule(sites, space, program.dram_bytes_per_cycle, program.result_slots)
+    return list_schedule(tuple(_sites(block)), program.buffer_bytes, program.dram_bytes_per_cycle, program.result_slots)
+
+
+def _sites(block: Block) -> Iterator[Site]:
+    """Yield the commands of a block; each of its parts takes what its group holds, and gives it back."""
+    for number, part in enumerate(block.parts):
+        body, held = part.segment.iterations[part.iteration][1], part.segment.held_bytes
+        for position, command in enumerate(body):
+            yield Site(command, number, held * (not position), held * (position == len(body) - 1))
 
 
 @lru_cache(maxsize=1 << 10)
@@ -83,3 +85,17 @@ def _in_program_order(commands: tuple[Command, ...]) -> Mapping[str, tuple[Stret
         for stage in command.work.stages:
             orders.setdefault(stage.unit, []).append(Stretch(number, 0, command.steps))
     return {unit: tuple(order) for unit, order in orders.items()}
+
+
+def order_lines(program: Program) -> Iterator[str]:
+    """Yield the order of core 0's computing units as text; blocks with the same commands are written once."""
+    known: dict[tuple[Command, ...], int] = {}
+    for block in blocks(program, 0):
+        known[block.commands] = known.get(block.commands, 0) + 1
+    for commands, times in known.items():
+        block = next(each for each in blocks(program, 0) if each.commands == commands)
+        yield f"order of {commands[0].name} .. {commands[-1].name}, {times} times"
+        for unit, order in stretches(program, block).items():
+            yield f"  {unit}"
+            for number, first, end in order:
+                yield f"    {commands[number].name} {first}..{end - 1}"

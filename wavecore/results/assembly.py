@@ -9,11 +9,21 @@ from typing import Any
 from wavecore.engines.timing import Timing, UnitTiming
 from wavecore.hardware.specs import Accelerator, UnitKind
 from wavecore.plan.model import Group, Plan
-from wavecore.program.commands import RowKey
+from wavecore.program.bounds import critical_path_cycles
+from wavecore.program.commands import Program, RowKey
 from wavecore.program.counters import COUNTERS
-from wavecore.program.counts import RowCounts
+from wavecore.program.counts import RowCounts, count_totals
 from wavecore.results.energy import energy
-from wavecore.results.run import BufferBytes, DramBytes, GroupSummary, LayerRow, PackedTensor, StallCycles, Totals
+from wavecore.results.run import (
+    BoundCycles,
+    BufferBytes,
+    DramBytes,
+    GroupSummary,
+    LayerRow,
+    PackedTensor,
+    StallCycles,
+    Totals,
+)
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import TensorClass
 
@@ -21,15 +31,14 @@ _COUNTED_IN_TOTALS = [name for name, counter in COUNTERS.items() if counter.tota
 _COUNTED_IN_ROWS = [(name, counter.row.key) for name, counter in COUNTERS.items() if counter.row]
 
 
-def totals(plan: Plan, counts: RowCounts, timing: Timing, accelerator: Accelerator, engine: str) -> Totals:
-    """Return the totals of a step whose program counts ``counts``."""
-    return Totals(**total_values(plan, counts, timing, accelerator, engine))
+def totals(plan: Plan, program: Program, timing: Timing, accelerator: Accelerator, engine: str) -> Totals:
+    """Return the totals of a step."""
+    return Totals(**total_values(plan, program, timing, accelerator, engine))
 
 
-def total_values(
-    plan: Plan, counts: RowCounts, timing: Timing, accelerator: Accelerator, engine: str
-) -> dict[str, Any]:
+def total_values(plan: Plan, program: Program, timing: Timing, accelerator: Accelerator, engine: str) -> dict[str, Any]:
     """Return every field of `Totals`."""
+    counts = count_totals(program)
     cores, array = accelerator.chip.cores, accelerator.array
     arrays = _mean_array(timing, accelerator)
     seconds = timing.step_cycles / accelerator.chip.clock_hz
@@ -57,9 +66,21 @@ def total_values(
             vector=arrays.unit_stall_cycles,
             dependency=arrays.dependency_stall_cycles,
         ),
+        "bound_cycles": BoundCycles(
+            array=arrays.busy_cycles,
+            vector=max(timing.units[name].busy_cycles for name in _names(accelerator, UnitKind.VECTOR)),
+            dram=_dram_cycles(timing, accelerator),
+            critical_path=critical_path_cycles(program),
+        ),
         "energy_joules": energy(counts, timing.step_cycles, accelerator),
         "group_count": len(plan.groups),
     }
+
+
+def _dram_cycles(timing: Timing, accelerator: Accelerator) -> int:
+    """Return the cycles that all bytes take at the bandwidth of DRAM's pins, rounded down."""
+    nbytes = sum(timing.dram_bytes.values())
+    return nbytes * accelerator.chip.clock_hz // accelerator.memory.bandwidth_bytes_per_second
 
 
 def layer_rows(

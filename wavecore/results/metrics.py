@@ -113,6 +113,15 @@ _BUFFER_AND_STALLS = (
     Metric("stall_cycles.dependency", "waits for results", "cycles",
            "Cycles in which the array waits for anything else: results of other commands, buffer space, the end of "
            "the step; mean over cores."),
+    Metric("bound_cycles.array", "bound of the array", "cycles",
+           "Cycles in which the array works, mean over cores: a lower bound of cycles that no order of the work beats."),
+    Metric("bound_cycles.vector", "bound of the vector unit", "cycles",
+           "Cycles in which the vector unit works, mean over cores: a lower bound of cycles."),
+    Metric("bound_cycles.dram", "bound of DRAM", "cycles",
+           "Cycles that all DRAM traffic takes at the bandwidth of the pins: a lower bound of cycles.",
+           "dram_bytes.total / memory.bandwidth * chip.clock"),
+    Metric("bound_cycles.critical_path", "bound of the critical path", "cycles",
+           "Cycles of the longest chain of operations that need each other's results: a lower bound of cycles."),
 )  # fmt: skip
 
 _ENERGY = (

@@ -59,6 +59,30 @@ class StallCycles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoundCycles:
+    """Lower bounds of the step's cycles: the work of the array, of the vector unit and of DRAM, and the critical path.
+
+    Work is that of a core, mean over the cores; DRAM's is all bytes at the pins' bandwidth.
+    """
+
+    array: int
+    vector: int
+    dram: int
+    critical_path: int
+
+    @property
+    def largest(self) -> int:
+        """The tightest of the bounds."""
+        return max(asdict(self).values())
+
+    @property
+    def binding(self) -> str:
+        """The name of the tightest bound."""
+        bounds: dict[str, int] = asdict(self)
+        return max(bounds, key=lambda name: bounds[name])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSummary:
     """A layer group: its layers, samples of a sub-batch on one core, and iterations."""
 
@@ -157,6 +181,7 @@ class Totals:
     dram_bytes: DramBytes
     global_buffer_bytes: BufferBytes
     stall_cycles: StallCycles
+    bound_cycles: BoundCycles
     energy_joules: EnergyJoules
     group_count: int
 
@@ -209,7 +234,7 @@ def _flat(totals: Totals) -> dict[str, Any]:
         value = getattr(totals, part.name)
         if isinstance(value, DramBytes | EnergyJoules):
             flat[f"{part.name}.total"] = value.total
-        if isinstance(value, DramBytes | EnergyJoules | BufferBytes | StallCycles):
+        if isinstance(value, DramBytes | EnergyJoules | BufferBytes | StallCycles | BoundCycles):
             flat |= {f"{part.name}.{key}": item for key, item in asdict(value).items()}
         else:
             flat[part.name] = value
@@ -226,6 +251,7 @@ def to_dict(run: Run) -> dict[str, Any]:
         "dram_bytes": {"total": run.dram_bytes.total, **asdict(run.dram_bytes)},
         "global_buffer_bytes": asdict(run.global_buffer_bytes),
         "stall_cycles": asdict(run.stall_cycles),
+        "bound_cycles": asdict(run.bound_cycles),
         "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
         "groups": [asdict(group) for group in run.groups],
         **({_BACKWARD: [asdict(group) for group in run.backward_groups]} if run.backward_groups else {}),
@@ -283,6 +309,7 @@ _NESTED = {
     "dram_bytes",
     "global_buffer_bytes",
     "stall_cycles",
+    "bound_cycles",
     "energy_joules",
     "groups",
     "backward_groups",
