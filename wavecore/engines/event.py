@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import simpy
 
 from wavecore.engines.emitter import ProbeEmitter
-from wavecore.engines.instances import CommandInstance, CommandInstances, StagePlace, Work
+from wavecore.engines.instances import CommandInstance, CommandInstances, StagePlace, StageWork
 from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
 from wavecore.engines.probe import DONE_CAUSES, Cause, Probe, Queue, Signal
 from wavecore.engines.timing import ProgressCallback, RowTiming, Timing, UnitTiming
@@ -290,13 +290,13 @@ class _CoreQueues:
     # -- computing units -------------------------------------------------------------------------------
 
     def compute_queue(self, unit: _ComputingUnit) -> Process:
-        """Work on the unit's queue."""
+        """StageWork on the unit's queue."""
         for work in self.machine.instances.queue(self.index, unit.name):
             self._at[unit.name] = work.instance.command.name
             yield from self._run_stage(unit, work)
 
-    def _run_stage(self, unit: _ComputingUnit, work: Work) -> Process:
-        """Work on steps of a command in one stage: each begins when its inputs are there and its results have room."""
+    def _run_stage(self, unit: _ComputingUnit, work: StageWork) -> Process:
+        """StageWork on steps of a command in one stage: each begins when its inputs are there and its results have room."""
         instance, number, first, end = work
         env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
         before, after = self._neighbour(instance, number - 1), self._neighbour(instance, number + 1)

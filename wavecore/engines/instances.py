@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from wavecore.program.commands import Command, Load, Program, Segment, Store
 from wavecore.program.list_schedule import Stretch
-from wavecore.program.queue_order import Block, blocks, stretches
+from wavecore.program.queue_order import Section, sections, stretches
 from wavecore.program.step_tables import StepTable, step_table, stored_bytes_needed
 
 
@@ -53,7 +53,7 @@ class CommandInstance:
         return tensor.nbytes * self.first_sample + stored_bytes_needed(self.command, load, due)
 
 
-class Work(NamedTuple):
+class StageWork(NamedTuple):
     """Steps ``first`` to ``end`` (exclusive) of a command's ``number``-th stage."""
 
     instance: CommandInstance
@@ -62,8 +62,8 @@ class Work(NamedTuple):
     end: int
 
 
-class _BlockOrder(NamedTuple):
-    """The order of a block: what each unit works on, and for each command and stage the places of its steps."""
+class _SectionOrder(NamedTuple):
+    """The order of a section: what each unit works on, and for each command and stage the places of its steps."""
 
     commands: tuple[Command, ...]
     stretches: Mapping[str, tuple[Stretch, ...]]
@@ -75,7 +75,7 @@ class _BlockOrder(NamedTuple):
         return next(number for number, stage in enumerate(stages) if stage.unit == unit)
 
 
-def _block_order(commands: tuple[Command, ...], orders: Mapping[str, tuple[Stretch, ...]]) -> _BlockOrder:
+def _section_order(commands: tuple[Command, ...], orders: Mapping[str, tuple[Stretch, ...]]) -> _SectionOrder:
     """Count the places of the steps of every command in the queues of the units of its stages."""
     steps: dict[tuple[int, str], list[int]] = {}
     for unit, order in orders.items():
@@ -86,7 +86,7 @@ def _block_order(commands: tuple[Command, ...], orders: Mapping[str, tuple[Stret
     places: list[list[Sequence[int]]] = [
         [steps[number, stage.unit] for stage in command.work.stages] for number, command in enumerate(commands)
     ]
-    return _BlockOrder(commands, orders, places)
+    return _SectionOrder(commands, orders, places)
 
 
 class CommandInstances:
@@ -97,8 +97,8 @@ class CommandInstances:
         self._tables: dict[int, StepTable] = {}
         self._stores: dict[int, Counter[str]] = {}
         self._instances: dict[int, tuple[CommandInstance, ...]] = {}
-        self._queues: dict[int, dict[str, list[Work]]] = {}
-        self._orders: dict[tuple[Command, ...], _BlockOrder] = {}
+        self._queues: dict[int, dict[str, list[StageWork]]] = {}
+        self._orders: dict[tuple[Command, ...], _SectionOrder] = {}
         for core in range(len(program.cores)):
             self._read(core)
 
@@ -106,31 +106,31 @@ class CommandInstances:
         """Return every command of a core in order; all queues get the same instances."""
         return iter(self._instances[core])
 
-    def queue(self, core: int, unit: str) -> Iterator[Work]:
+    def queue(self, core: int, unit: str) -> Iterator[StageWork]:
         """Return what a computing unit of a core works on, in order."""
         return iter(self._queues[core].get(unit, ()))
 
     def _read(self, core: int) -> None:
         instances: list[CommandInstance] = []
-        queues: dict[str, list[Work]] = {}
+        queues: dict[str, list[StageWork]] = {}
         steps = 0
         unit_steps: Counter[str] = Counter()
-        for block in blocks(self._program, core):
-            order = self._order(block)
-            new = list(self._instances_of(block, order.places, steps, unit_steps))
+        for section in sections(self._program, core):
+            order = self._order(section)
+            new = list(self._instances_of(section, order.places, steps, unit_steps))
             instances += new
             steps += sum(instance.command.steps for instance in new)
             for unit, works in order.stretches.items():
                 queue = queues.setdefault(unit, [])
-                queue += (Work(new[each.command], order.stage(each, unit), each.first, each.end) for each in works)
+                queue += (StageWork(new[each.command], order.stage(each, unit), each.first, each.end) for each in works)
                 unit_steps[unit] += sum(each.end - each.first for each in works)
         self._instances[core], self._queues[core] = tuple(instances), queues
 
     def _instances_of(
-        self, block: Block, places: Sequence[Sequence[Sequence[int]]], steps: int, unit_steps: Mapping[str, int]
+        self, section: Section, places: Sequence[Sequence[Sequence[int]]], steps: int, unit_steps: Mapping[str, int]
     ) -> Iterator[CommandInstance]:
         at = 0
-        for segment, iteration, first_sample in block.parts:
+        for segment, iteration, first_sample in section.parts:
             body = segment.iterations[iteration][1]
             last = iteration == len(segment.iterations) - 1
             for position, command in enumerate(body):
@@ -151,10 +151,10 @@ class CommandInstances:
                 steps += command.steps
                 at += 1
 
-    def _order(self, block: Block) -> _BlockOrder:
-        if block.commands not in self._orders:
-            self._orders[block.commands] = _block_order(block.commands, stretches(self._program, block))
-        return self._orders[block.commands]
+    def _order(self, section: Section) -> _SectionOrder:
+        if section.commands not in self._orders:
+            self._orders[section.commands] = _section_order(section.commands, stretches(self._program, section))
+        return self._orders[section.commands]
 
     def _table(self, command: Command) -> StepTable:
         key = id(command)

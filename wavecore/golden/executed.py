@@ -11,7 +11,7 @@ from wavecore.golden.stores import Copy, TensorKey, broken
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
-from wavecore.program.queue_order import blocks, stretches
+from wavecore.program.queue_order import sections, stretches
 from wavecore.training.operations import Operation
 
 ALL_ITERATIONS = -1  # the iteration number of a tensor that a segment holds on chip over all its iterations
@@ -23,10 +23,10 @@ class ExecutedCommand:
 
     ``where`` is its place for error messages.  ``token_names`` maps each tensor that the command loads, awaits or
     posts on chip to the name of its token; ``later_tokens`` are the tokens that later commands of the same iteration
-    use.  ``loaded_bytes`` counts the bytes loaded so far of each tensor.  ``loaded_copies`` are the loaded tensors
-    that no other command may read; ``loaded_steps``, ``multiplied_steps`` and ``computed_steps`` count the steps that
-    are loaded, have left the array, and are done; ``results`` the weight gradients and updated tensors to be stored, and
-    ``overwritten`` the buffer's tensors whose space the command's first result takes.
+    use.  ``loaded_steps``, ``multiplied_steps`` and ``computed_steps`` count the steps that are loaded, have left the
+    array, and are done; ``loaded_bytes`` counts the bytes loaded so far of each tensor.  ``loaded_copies`` are the
+    loaded tensors that no other command may read, ``results`` the weight gradients and updated tensors to be stored,
+    and ``overwritten`` the buffer's tensors whose space the command's first result takes.
     """
 
     command: Command
@@ -118,12 +118,12 @@ def unit_queues(
     """Return for each computing unit of a core the steps that it works on, in order, each with its command."""
     queues: dict[str, list[tuple[ExecutedCommand, int]]] = {}
     begun = 0
-    for block in blocks(program, core):
-        for unit, order in stretches(program, block).items():
+    for section in sections(program, core):
+        for unit, order in stretches(program, section).items():
             queue = queues.setdefault(unit, [])
             for number, first, end in order:
                 queue += ((commands[begun + number], step) for step in range(first, end))
-        begun += len(block.commands)
+        begun += len(section.commands)
     return queues
 
 

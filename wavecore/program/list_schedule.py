@@ -1,6 +1,6 @@
-"""A static list schedule of the commands of one block: which step each computing unit works on next.
+"""A static list schedule of the commands of one section: which step each computing unit works on next.
 
-The block is played through once, step by step, with the cycles of every step and the bandwidth of DRAM.  Whenever a
+The section is played through once, step by step, with the cycles of every step and the bandwidth of DRAM.  Whenever a
 unit is free it takes, among the steps whose operands are there and whose results have room, results that another unit
 waits to be rid of, and else the step of the earliest command: the chain of a network's layers is its critical path.
 At most `LOOKAHEAD` commands from the earliest unfinished one on are looked at.
@@ -27,8 +27,8 @@ LOOKAHEAD = 12  # commands, from the earliest unfinished one of a unit on
 LATENCY_CYCLES = 64  # from the end of a request to the data, about that of the presets; it moves no order that matters
 
 
-class Site(NamedTuple):
-    """A command, and the number of the part of the block (one iteration of one group) that it is in.
+class SectionCommand(NamedTuple):
+    """A command, and the number of the part of the section (one iteration of one group) that it is in.
 
     A part that begins with the command takes ``opening_bytes`` of space, and one that ends with it gives back
     ``closing_bytes``: those that its group holds on chip.
@@ -41,7 +41,7 @@ class Site(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Steps ``first`` to ``end`` (exclusive) of the block's ``command``-th command (from 0)."""
+    """Steps ``first`` to ``end`` (exclusive) of the section's ``command``-th command (from 0)."""
 
     command: int
     first: int
@@ -75,19 +75,19 @@ class _Step(NamedTuple):
 
 
 class _Entry:
-    """A command while the block is played through: how many steps are loaded, and how many each stage has done.
+    """A command while the section is played through: how many steps are loaded, and how many each stage has done.
 
     ``readers`` are the earlier commands that read what its results take the space of.
     """
 
     __slots__ = ("command", "cycles", "done", "loaded", "readers", "released", "reserved", "stages", "steps")
 
-    def __init__(self, site: Site, table: StepTable, steps: list[_Step], readers: tuple[int, ...]) -> None:
-        command = site.command
+    def __init__(self, placed: SectionCommand, table: StepTable, steps: list[_Step], readers: tuple[int, ...]) -> None:
+        command = placed.command
         self.command, self.steps, self.readers = command, steps, readers
         self.stages, self.cycles = command.work.stages, table.cycles
-        self.reserved = site.opening_bytes + command.stage_bytes + sum(size for _, size in command.reserves)
-        self.released = site.closing_bytes + command.stage_bytes + sum(size for _, size in command.releases)
+        self.reserved = placed.opening_bytes + command.stage_bytes + sum(size for _, size in command.reserves)
+        self.released = placed.closing_bytes + command.stage_bytes + sum(size for _, size in command.releases)
         self.loaded = 0
         self.done = [0] * len(self.stages)
 
@@ -98,13 +98,13 @@ def _table(command: Command) -> StepTable:
 
 
 class _Reader:
-    """Turns the commands of a block into entries; tokens and stored tensors become numbered counters."""
+    """Turns the commands of a section into entries; tokens and stored tensors become numbered counters."""
 
-    def __init__(self, sites: tuple[Site, ...]) -> None:
+    def __init__(self, commands: tuple[SectionCommand, ...]) -> None:
         self._numbers: dict[tuple[int, str], int] = {}
         self._stored: set[str] = set()
         self._users: dict[tuple[int, str], list[int]] = defaultdict(list)
-        self.entries = [self._entry(number, site) for number, site in enumerate(sites)]
+        self.entries = [self._entry(number, placed) for number, placed in enumerate(commands)]
         self.counters = len(self._numbers)
 
     def _number(self, part: int, name: str) -> int:
@@ -113,15 +113,15 @@ class _Reader:
     def _in_dram(self, name: str) -> int:
         return self._number(-1, name)
 
-    def _entry(self, number: int, site: Site) -> _Entry:
-        command, part = site.command, site.part
+    def _entry(self, number: int, placed: SectionCommand) -> _Entry:
+        command, part = placed.command, placed.part
         table = _table(command)
         steps = [self._step(command, part, table, step) for step in range(command.steps)]
         readers = tuple({user for name in command.takes_over for user in self._users[part, name]})
         for name in (*(token.tensor for token in command.waits), *(load.posts for load in command.loads if load.posts)):
             self._users[part, name].append(number)
         self._stored.update(store.transfer.tensor.name for store in command.stores)
-        return _Entry(site, table, steps, readers)
+        return _Entry(placed, table, steps, readers)
 
     def _step(self, command: Command, part: int, table: StepTable, step: int) -> _Step:
         loads = [each for each in table.loads[step] if _repeats(command.loads[each.number].transfer.when)]
@@ -182,12 +182,12 @@ class _Unit:
 
 
 class _Player:
-    """Plays a block through; what happens at a cycle is in a heap of (cycle, number, what to do)."""
+    """Plays a section through; what happens at a cycle is in a heap of (cycle, number, what to do)."""
 
     def __init__(
-        self, sites: tuple[Site, ...], space_bytes: int, bytes_per_cycle: float, slots: Mapping[str, int]
+        self, commands: tuple[SectionCommand, ...], space_bytes: int, bytes_per_cycle: float, slots: Mapping[str, int]
     ) -> None:
-        reader = _Reader(sites)
+        reader = _Reader(commands)
         self.entries = reader.entries
         self.counters = [0] * reader.counters
         names = dict.fromkeys(stage.unit for entry in self.entries for stage in entry.stages)
@@ -201,7 +201,7 @@ class _Player:
         self.load_idle = self.store_idle = True
 
     def play(self) -> None:
-        """Run until every command is done; raise InvariantError if the block comes to a halt."""
+        """Run until every command is done; raise InvariantError if the section comes to a halt."""
         self._start_all()
         while self.events:
             self.now = self.events[0][0]
@@ -384,13 +384,13 @@ def _stretches(worked: list[tuple[int, int]]) -> tuple[Stretch, ...]:
 
 @lru_cache(maxsize=1 << 10)
 def list_schedule(
-    sites: tuple[Site, ...], space_bytes: int, bytes_per_cycle: float, slots: tuple[tuple[str, int], ...]
+    commands: tuple[SectionCommand, ...], space_bytes: int, bytes_per_cycle: float, slots: tuple[tuple[str, int], ...]
 ) -> Mapping[str, tuple[Stretch, ...]]:
     """Return for each unit the stretches of steps on which it works, in order.
 
-    ``space_bytes`` of the buffer are free for the block, a core moves ``bytes_per_cycle`` to and from DRAM, and
+    ``space_bytes`` of the buffer are free for the section, a core moves ``bytes_per_cycle`` to and from DRAM, and
     ``slots`` are the finished steps whose results each unit can hold.
     """
-    player = _Player(sites, space_bytes, bytes_per_cycle, dict(slots))
+    player = _Player(commands, space_bytes, bytes_per_cycle, dict(slots))
     player.play()
     return {name: _stretches(unit.worked) for name, unit in player.units.items()}

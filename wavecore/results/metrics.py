@@ -114,7 +114,7 @@ _BUFFER_AND_STALLS = (
            "Cycles in which the array waits for anything else: results of other commands, buffer space, the end of "
            "the step; mean over cores."),
     Metric("bound_cycles.array", "bound of the array", "cycles",
-           "Cycles in which the array works, mean over cores: a lower bound of cycles that no order of the work beats."),
+           "Cycles in which the array works, mean over cores: a lower bound of cycles for any order."),
     Metric("bound_cycles.vector", "bound of the vector unit", "cycles",
            "Cycles in which the vector unit works, mean over cores: a lower bound of cycles."),
     Metric("bound_cycles.dram", "bound of DRAM", "cycles",

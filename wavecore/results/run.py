@@ -73,7 +73,8 @@ class BoundCycles:
     @property
     def largest(self) -> int:
         """The tightest of the bounds."""
-        return max(asdict(self).values())
+        largest: int = max(asdict(self).values())
+        return largest
 
     @property
     def binding(self) -> str:
