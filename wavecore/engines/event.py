@@ -296,7 +296,7 @@ class _CoreQueues:
             yield from self._run_stage(unit, work)
 
     def _run_stage(self, unit: _ComputingUnit, work: StageWork) -> Process:
-        """StageWork on steps of a command in one stage: each begins when its inputs are there and its results have room."""
+        """Work on steps of one stage: each begins when its inputs are there and its results have room."""
         instance, number, first, end = work
         env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
         before, after = self._neighbour(instance, number - 1), self._neighbour(instance, number + 1)

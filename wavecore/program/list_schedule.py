@@ -82,7 +82,7 @@ class _Entry:
 
     __slots__ = ("command", "cycles", "done", "loaded", "readers", "released", "reserved", "stages", "steps")
 
-    def __init__(self, placed: SectionCommand, table: StepTable, steps: list[_Step], readers: tuple[int, ...]) -> None:
+    def __init__(self, placed: SectionCommand, table: StepTable, steps: list[_Step], readers: list[int]) -> None:
         command = placed.command
         self.command, self.steps, self.readers = command, steps, readers
         self.stages, self.cycles = command.work.stages, table.cycles
@@ -117,7 +117,7 @@ class _Reader:
         command, part = placed.command, placed.part
         table = _table(command)
         steps = [self._step(command, part, table, step) for step in range(command.steps)]
-        readers = tuple({user for name in command.takes_over for user in self._users[part, name]})
+        readers = [user for name in command.takes_over for user in self._users[part, name]]
         for name in (*(token.tensor for token in command.waits), *(load.posts for load in command.loads if load.posts)):
             self._users[part, name].append(number)
         self._stored.update(store.transfer.tensor.name for store in command.stores)
@@ -338,6 +338,8 @@ class _Player:
         best = None
         for number, at in unit.stages[unit.first : unit.first + LOOKAHEAD]:
             entry = self.entries[number]
+            if not entry.loaded:
+                break  # and so has no later command
             if entry.done[at] < entry.command.steps and self._ready(entry, at):
                 if at or len(entry.stages) > 1:
                     return number, at  # results that the other unit is to be rid of, or work for it
@@ -349,11 +351,13 @@ class _Player:
         step, command = entry.done[at], entry.command
         if at:
             return entry.done[at - 1] > step
-        readers = (self.entries[reader] for reader in entry.readers)
-        if any(reader.done[-1] < reader.command.steps for reader in readers):
-            return False
         if entry.loaded <= step or (step and command.begins_time_step(step) and entry.done[-1] < step):
             return False
+        while entry.readers:
+            reader = self.entries[entry.readers[-1]]
+            if reader.done[-1] < reader.command.steps:
+                return False
+            entry.readers.pop()
         return self._there(entry.steps[step].needs)
 
     def _finish(self, unit: _Unit, number: int, at: int) -> None:
