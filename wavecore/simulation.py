@@ -25,8 +25,9 @@ from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan, QueueOrder
 from wavecore.plan.rules import verify_plan, verify_structure
 from wavecore.plan.schedule import Schedule
 from wavecore.plan.traffic import plan_traffic
+from wavecore.program.bounds import critical_path_cycles
 from wavecore.program.commands import Program
-from wavecore.program.counts import count
+from wavecore.program.counts import count, count_totals
 from wavecore.program.lower import lower
 from wavecore.results.assembly import group_summaries, layer_rows, packed_tensors, total_values, totals
 from wavecore.results.invariants import check_run, check_totals
@@ -196,7 +197,7 @@ def simulate(
         seconds_to_simulate=time.perf_counter() - started,
     )
     run = Run(
-        **total_values(plan, program, timing, machine, engine),
+        **total_values(plan, count_totals(program), critical_path_cycles(program), timing, machine, engine),
         groups=group_summaries(plan.groups, plan.batch_per_core),
         backward_groups=group_summaries(plan.backward_groups or (), plan.batch_per_core),
         rows=layer_rows(training, count(program), timing, machine),
@@ -223,7 +224,7 @@ def evaluate(
     run_engine, machine = find_engine(engine), _machine(accelerator)
     training, plan, program = _lowered(_unrolled(workload, None), schedule, machine, batch, choices)
     timing = run_engine(program, machine, None)
-    found = totals(plan, program, timing, machine, engine)
+    found = totals(plan, count_totals(program), critical_path_cycles(program), timing, machine, engine)
     check_totals(found, machine, plan_traffic(training, plan, machine))
     return found
 

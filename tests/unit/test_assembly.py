@@ -58,7 +58,7 @@ def counts() -> RowCounts:
 
 def test_every_total_is_of_its_count_or_time() -> None:
     """1000 cycles at 0.7 GHz, 8 samples on 2 cores; of 350 cycles of MACs 100 are skipped."""
-    found = totals(plan(), counts(), TIMING, machine(), "event")
+    found = totals(plan(), counts(), 7, TIMING, machine(), "event")
     assert (found.workload, found.schedule, found.memory, found.engine) == ("chain", "baseline", "hbm2x2", "event")
     assert (found.batch, found.group_count, found.step_cycles) == (8, 3, 1000)
     assert found.step_seconds == pytest.approx(1e-6 / 0.7)
@@ -71,7 +71,7 @@ def test_every_total_is_of_its_count_or_time() -> None:
 
 
 def test_dram_bytes_by_direction_and_by_class() -> None:
-    moved = totals(plan(), counts(), TIMING, machine(), "event").dram_bytes
+    moved = totals(plan(), counts(), 7, TIMING, machine(), "event").dram_bytes
     assert (moved.read, moved.write, moved.total) == (READ, WRITTEN, READ + WRITTEN)
     by_class = (moved.weight, moved.activation, moved.gradient, moved.weight_gradient, moved.mask, moved.optimizer)
     assert by_class == tuple(3 * 10 ** (2 * place) for place in range(6))

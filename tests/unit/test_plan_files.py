@@ -67,6 +67,7 @@ schedule = "by hand"
 batch_per_core = 7
 weight_double_buffering = false
 normalization_passes = 1
+order = "overlapped"
 
 [[group]]
 units = ["conv1", "norm1", "conv2"]

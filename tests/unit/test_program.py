@@ -108,7 +108,7 @@ def test_text_form() -> None:
     training = training_graph(chain())
     program_text = str(lower(training, SCHEDULES["mbs2"].make(training, machine(), 4), machine()))
     assert program_text.splitlines()[:10] == [
-        "program chain mbs2: 2 cores, 10485760 B each",
+        "program chain mbs2: 2 cores, 10485760 B each, queues in overlapped order",
         "segment one..loss forward",
         "  repeat 1 x 4 samples",
         # 256 rows of A, one wave; drain: 1024 outputs of 2 bytes and masks through 1024 B/cycle, or 2*1024/256 lanes

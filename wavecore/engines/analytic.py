@@ -95,7 +95,7 @@ class _CoreTimes:
         start, end = self._first_stage(cost, *arrived)
         last = self._later_stages(cost, start, end) if len(cost.stages) > 1 else end
         first = start + (last - start) * cost.lead.part // cost.lead.whole
-        ahead = self.size - self._used_at(start)
+        ahead = max(0, self.size - self._used_at(start))
         if self.overlapped and cost.streamed > ahead:  # the last loads wait until the first ones have been used
             loaded = max(loaded, end - (end - start) * ahead // cost.streamed)
         self.dram = loaded + store

@@ -48,14 +48,14 @@ class Stretch(NamedTuple):
     end: int
 
 
-class _Need(NamedTuple):
+class _Amount(NamedTuple):
     """A counter, and the value that it must have or the amount that is added to it."""
 
     counter: int
     amount: int
 
 
-class _Step(NamedTuple):
+class _StepWork(NamedTuple):
     """What one step of a command takes, needs and makes.
 
     ``stored`` is needed in DRAM before its loads, ``needs`` before it works.  Its loads add ``arrivals``, its results
@@ -67,11 +67,11 @@ class _Step(NamedTuple):
     load_bytes: int
     store_bytes: int
     staged_bytes: int
-    stored: tuple[_Need, ...]
-    arrivals: tuple[_Need, ...]
-    needs: tuple[_Need, ...]
-    posts: tuple[_Need, ...]
-    visible: tuple[_Need, ...]
+    stored: tuple[_Amount, ...]
+    arrivals: tuple[_Amount, ...]
+    needs: tuple[_Amount, ...]
+    posts: tuple[_Amount, ...]
+    visible: tuple[_Amount, ...]
 
 
 class _Entry:
@@ -82,7 +82,7 @@ class _Entry:
 
     __slots__ = ("command", "cycles", "done", "loaded", "readers", "released", "reserved", "stages", "steps")
 
-    def __init__(self, placed: SectionCommand, table: StepTable, steps: list[_Step], readers: list[int]) -> None:
+    def __init__(self, placed: SectionCommand, table: StepTable, steps: list[_StepWork], readers: list[int]) -> None:
         command = placed.command
         self.command, self.steps, self.readers = command, steps, readers
         self.stages, self.cycles = command.work.stages, table.cycles
@@ -123,7 +123,7 @@ class _Reader:
         self._stored.update(store.transfer.tensor.name for store in command.stores)
         return _Entry(placed, table, steps, readers)
 
-    def _step(self, command: Command, part: int, table: StepTable, step: int) -> _Step:
+    def _step(self, command: Command, part: int, table: StepTable, step: int) -> _StepWork:
         loads = [each for each in table.loads[step] if _repeats(command.loads[each.number].transfer.when)]
         stores = [each for each in table.stores[step] if _repeats(command.stores[each.number].transfer.when)]
         packed = table.packed
@@ -132,16 +132,16 @@ class _Reader:
             load = command.loads[number]
             name = load.transfer.tensor.name
             if load.after is not After.NOTHING and name in self._stored:
-                stored.append(_Need(self._in_dram(name), stored_bytes_needed(command, load, due)))
+                stored.append(_Amount(self._in_dram(name), stored_bytes_needed(command, load, due)))
             if load.posts:
-                arrivals.append(_Need(self._number(part, load.posts), nbytes))
-        needs = [_Need(self._number(part, need.tensor), need.nbytes) for need in table.waits[step]]
+                arrivals.append(_Amount(self._number(part, load.posts), nbytes))
+        needs = [_Amount(self._number(part, need.tensor), need.nbytes) for need in table.waits[step]]
         needs += [
-            _Need(self._in_dram(need.tensor), need.nbytes)
+            _Amount(self._in_dram(need.tensor), need.nbytes)
             for need in table.overwrites[step]
             if need.tensor in self._stored
         ]
-        return _Step(
+        return _StepWork(
             table.takes[step],
             table.gives[step],
             sum(packed.get(StepMove(False, each.number, step), each.nbytes) for each in loads),
@@ -150,9 +150,9 @@ class _Reader:
             tuple(stored),
             tuple(arrivals),
             tuple(needs),
-            tuple(_Need(self._number(part, post.tensor), post.nbytes) for post in table.posts[step]),
+            tuple(_Amount(self._number(part, post.tensor), post.nbytes) for post in table.posts[step]),
             tuple(
-                _Need(self._in_dram(command.stores[each.number].transfer.tensor.name), each.visible_bytes)
+                _Amount(self._in_dram(command.stores[each.number].transfer.tensor.name), each.visible_bytes)
                 for each in stores
             ),
         )
@@ -227,11 +227,11 @@ class _Player:
                     again |= self._work(unit)
             again |= self.store_idle and self._store()
 
-    def _add(self, amounts: tuple[_Need, ...]) -> None:
+    def _add(self, amounts: tuple[_Amount, ...]) -> None:
         for counter, amount in amounts:
             self.counters[counter] += amount
 
-    def _there(self, needs: tuple[_Need, ...]) -> bool:
+    def _there(self, needs: tuple[_Amount, ...]) -> bool:
         return all(self.counters[counter] >= amount for counter, amount in needs)
 
     def _move(self, nbytes: int) -> int:
@@ -271,7 +271,7 @@ class _Player:
     def _loaded(self) -> None:
         self.load_idle = True
 
-    def _arrive(self, entry: _Entry, step: _Step) -> None:
+    def _arrive(self, entry: _Entry, step: _StepWork) -> None:
         entry.loaded += 1
         self._add(step.arrivals)
 
@@ -299,7 +299,7 @@ class _Player:
             return moved
         return moved
 
-    def _leave(self, step: _Step) -> None:
+    def _leave(self, step: _StepWork) -> None:
         self.store_idle = True
         self.free_bytes += step.staged_bytes
         self._add(step.visible)

@@ -9,10 +9,9 @@ from typing import Any
 from wavecore.engines.timing import Timing, UnitTiming
 from wavecore.hardware.specs import Accelerator, UnitKind
 from wavecore.plan.model import Group, Plan
-from wavecore.program.bounds import critical_path_cycles
-from wavecore.program.commands import Program, RowKey
+from wavecore.program.commands import RowKey
 from wavecore.program.counters import COUNTERS
-from wavecore.program.counts import RowCounts, count_totals
+from wavecore.program.counts import RowCounts
 from wavecore.results.energy import energy
 from wavecore.results.run import (
     BoundCycles,
@@ -31,14 +30,17 @@ _COUNTED_IN_TOTALS = [name for name, counter in COUNTERS.items() if counter.tota
 _COUNTED_IN_ROWS = [(name, counter.row.key) for name, counter in COUNTERS.items() if counter.row]
 
 
-def totals(plan: Plan, program: Program, timing: Timing, accelerator: Accelerator, engine: str) -> Totals:
-    """Return the totals of a step."""
-    return Totals(**total_values(plan, program, timing, accelerator, engine))
+def totals(
+    plan: Plan, counts: RowCounts, path_cycles: int, timing: Timing, accelerator: Accelerator, engine: str
+) -> Totals:
+    """Return the totals of a step whose program counts ``counts`` and has a critical path of ``path_cycles``."""
+    return Totals(**total_values(plan, counts, path_cycles, timing, accelerator, engine))
 
 
-def total_values(plan: Plan, program: Program, timing: Timing, accelerator: Accelerator, engine: str) -> dict[str, Any]:
+def total_values(
+    plan: Plan, counts: RowCounts, path_cycles: int, timing: Timing, accelerator: Accelerator, engine: str
+) -> dict[str, Any]:
     """Return every field of `Totals`."""
-    counts = count_totals(program)
     cores, array = accelerator.chip.cores, accelerator.array
     arrays = _mean_array(timing, accelerator)
     seconds = timing.step_cycles / accelerator.chip.clock_hz
@@ -70,7 +72,7 @@ def total_values(plan: Plan, program: Program, timing: Timing, accelerator: Acce
             array=arrays.busy_cycles,
             vector=max(timing.units[name].busy_cycles for name in _names(accelerator, UnitKind.VECTOR)),
             dram=_dram_cycles(timing, accelerator),
-            critical_path=critical_path_cycles(program),
+            critical_path=path_cycles,
         ),
         "energy_joules": energy(counts, timing.step_cycles, accelerator),
         "group_count": len(plan.groups),

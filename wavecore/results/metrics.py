@@ -118,8 +118,7 @@ _BUFFER_AND_STALLS = (
     Metric("bound_cycles.vector", "bound of the vector unit", "cycles",
            "Cycles in which the vector unit works, mean over cores: a lower bound of cycles."),
     Metric("bound_cycles.dram", "bound of DRAM", "cycles",
-           "Cycles that all DRAM traffic takes at the bandwidth of the pins: a lower bound of cycles.",
-           "dram_bytes.total / memory.bandwidth * chip.clock"),
+           "Cycles that all DRAM traffic takes at the bandwidth of the pins: a lower bound of cycles."),
     Metric("bound_cycles.critical_path", "bound of the critical path", "cycles",
            "Cycles of the longest chain of operations that need each other's results: a lower bound of cycles."),
 )  # fmt: skip
