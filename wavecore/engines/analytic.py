@@ -130,11 +130,10 @@ class _CoreTimes:
             unit.stall(arrived_first >= other, start - unit.free)
             start += stage.fill
         loaded = max(arrived_last + cost.after_operands, arrived_early + cost.after_early)
-        worked = max(start + stage.ticks, loaded)
-        end = max(worked, ready_last + cost.after_operands)
+        end = max(start + stage.ticks, loaded, ready_last + cost.after_operands)
         if end > start + stage.ticks:
             unit.stall(arrived_last >= ready_last, end - start - stage.ticks)
-        unit.free = worked if self.overlapped else end
+        unit.free = max(start + stage.work, loaded) if self.overlapped else end
         return start, end
 
     def _later_stages(self, cost: CommandTicks, start: int, end: int) -> int:
@@ -144,8 +143,9 @@ class _CoreTimes:
             unit, unit_before = self.units[stage.unit], self.units[before.unit]
             begun = max(unit.free, start + (end - start) // cost.steps)
             last = max(begun + stage.ticks, end + stage.step) + before.drain
-            unit_before.free = max(unit_before.free, last - before.drain - unit_before.result_slots * stage.step)
-            unit.free = begun + stage.ticks if self.overlapped else last
+            unit.free = begun + stage.work if self.overlapped else last
+            held = unit_before.result_slots * stage.step  # results that wait in the slots
+            unit_before.free = max(unit_before.free, unit.free - before.drain - held)
             before, start, end = stage, begun, last
         return end
 

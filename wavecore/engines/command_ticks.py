@@ -100,9 +100,13 @@ def _stage_bytes(command: Command) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StageTicks:
-    """A command's stage on one unit, in ticks."""
+    """A command's stage on one unit, in ticks: its work, and how long it takes at least.
+
+    Time steps that wait for each other take longer than their work.
+    """
 
     unit: str
+    work: int
     ticks: int
     step: int  # of one step
     fill: int
@@ -188,18 +192,20 @@ def _stored(command: Command) -> tuple[Wanted, ...]:
 def _stages(command: Command) -> tuple[StageTicks, ...]:
     """Return a command's stages in ticks; with time steps, the first has the ticks of the whole chain."""
     steps = command.steps
-    ticks = [stage.cycles * TICKS_PER_CYCLE for stage in command.work.stages]
+    work = [stage.cycles * TICKS_PER_CYCLE for stage in command.work.stages]
+    ticks = list(work)
     if command.time_steps:
         ticks[0] = _serial(command, ticks)
     return tuple(
         StageTicks(
             stage.unit,
+            worked,
             whole,
             whole // steps,
             stage.fill_cycles * TICKS_PER_CYCLE,
             stage.drain_cycles * TICKS_PER_CYCLE,
         )
-        for stage, whole in zip(command.work.stages, ticks, strict=True)
+        for stage, worked, whole in zip(command.work.stages, work, ticks, strict=True)
     )
 
 
