@@ -259,10 +259,13 @@ def format_quantity(value: float, symbol: str) -> str:
     return _scaled(value, symbol, _DECIMAL) if symbol else f"{value:,}"
 
 
-_PRINTERS = {
-    "B": format_bytes,
-    "mm": lambda value: _significant(value * 1e3, "um") if value < 0.01 else _significant(value, "mm"),
-    "mm2": format_area,
-    "mm2/B": lambda value: _significant(value * 2**20, "mm2/MiB"),
-}
+def _length(mm: float) -> str:
+    return _significant(mm * 1e3, "um") if abs(mm) < 0.01 else _significant(mm, "mm")
+
+
+def _density(mm2_per_byte: float) -> str:
+    return _significant(mm2_per_byte * 2**20, "mm2/MiB")
+
+
+_PRINTERS = {"B": format_bytes, "mm": _length, "mm2": format_area, "mm2/B": _density}
 """How quantities are printed that do not take decimal prefixes, by their base unit."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import ceil
 
 from wavecore.common.precision import ELEMENT_BYTES
-from wavecore.hardware.specs import ArraySpec, ChipSpec, CoreSpec, MemorySpec, VectorSpec
+from wavecore.hardware.specs import Accelerator, ArraySpec, ChipSpec, MemorySpec, VectorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +60,11 @@ def derived_port(need: PortNeed) -> tuple[int, str]:
     return min(1 << (need.bytes_per_cycle - 1).bit_length(), 1 << 20), f"power of two from {need.formula}"
 
 
-def starved_units(
-    core: CoreSpec, chip: ChipSpec, array: ArraySpec, vector: VectorSpec, memory: MemorySpec
-) -> tuple[str, ...]:
+def starved_units(machine: Accelerator) -> tuple[str, ...]:
     """Return a sentence for each unit that waits for a port narrower than the unit is fast."""
     found = []
-    for need in port_needs(chip, array, vector, memory):
-        width = getattr(core, need.given)
+    for need in port_needs(machine.chip, machine.array, machine.vector, machine.memory):
+        width = getattr(machine.core, need.given)
         if width < need.bytes_per_cycle:
             share = 100 * width / need.bytes_per_cycle
             found.append(

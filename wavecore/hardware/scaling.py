@@ -58,11 +58,8 @@ def sram_joules_per_byte(technology: TechnologySpec, bank_bytes: float, access_b
     """Return the energy per byte of an access to a bank, at the nominal voltage, in joules."""
     width = min(access_bytes, technology.sram_widest_bytes) / REFERENCE_ACCESS_BYTES
     capacity = bank_bytes / REFERENCE_BANK_BYTES
-    return (
-        technology.sram_access_joules_per_byte
-        * capacity**technology.sram_capacity_exponent
-        * width**-technology.sram_width_exponent
-    )
+    factor: float = capacity**technology.sram_capacity_exponent * width**-technology.sram_width_exponent
+    return technology.sram_access_joules_per_byte * factor
 
 
 def derived_energy(machine: Accelerator) -> Iterator[tuple[str, DerivedValue]]:
@@ -132,10 +129,7 @@ def _local_buffers(machine: Accelerator) -> DerivedValue:
 
 
 def _clock_at(technology: TechnologySpec, volts: float) -> float:
+    """Return the clock that a voltage carries by the alpha-power law, in hertz."""
     nominal, threshold = technology.nominal_voltage_volts, technology.threshold_voltage_volts
-    return (
-        technology.nominal_clock_hz
-        * ((volts - threshold) / (nominal - threshold)) ** technology.alpha
-        * nominal
-        / volts
-    )
+    speed: float = ((volts - threshold) / (nominal - threshold)) ** technology.alpha * nominal / volts
+    return technology.nominal_clock_hz * speed
