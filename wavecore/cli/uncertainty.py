@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wavecore.results.run import Run
-    from wavecore.results.uncertainty import EnergyUncertainty, UncertainMachine
+    from wavecore.results.uncertainty import EnergyUncertainty, Ranking, Spread, UncertainMachine
 
 MOST_CONSTANTS = 10
 
@@ -73,7 +73,13 @@ def uncertainty_values(runs: Sequence[Run], loaded: LoadedMachine) -> dict[str, 
             for each in found.constants
         ],
         "rankings": [
-            {"less": names[each.first], "more": names[each.second], "alone": each.alone, "together": each.together}
+            {
+                "less": names[each.first],
+                "more": names[each.second],
+                "ratio": {"value": each.ratio.value, "low": each.ratio.low, "high": each.ratio.high},
+                "alone": each.alone,
+                "together": each.together,
+            }
             for each in found.rankings
         ],
     }
@@ -85,40 +91,27 @@ def _tables(runs: Sequence[Run], found: EnergyUncertainty) -> Iterator[Renderabl
         [run.schedule, *(amount("energy_joules.total", joules) for joules in (each.value, each.low, each.high))]
         for run, each in zip(runs, found.joules, strict=True)
     ]
-    columns = ["schedule", "energy", "all low", "all high"]
+    columns = ["schedule", "energy", "all constants low", "all high"]
     yield table(title, columns, rows, right=columns[1:])
     if found.rankings:
-        yield table(
-            "which takes less energy",
-            ["ranking", "each constant alone", "all together"],
-            [
-                [
-                    f"{runs[each.first].schedule} < {runs[each.second].schedule}",
-                    "survives" if each.alone else f"not with {', '.join(_swapping(found, each.first, each.second))}",
-                    "survives" if each.together else "may turn round",
-                ]
-                for each in found.rankings
-            ],
-        )
+        columns = ["ranking", "ratio", "each constant alone", "all together"]
+        yield table("which takes less energy", columns, [_ranking(runs, found, each) for each in found.rankings])
     shown = found.constants[:MOST_CONSTANTS]
-    lines = [
-        [
-            each.name,
-            *each.ends,
-            *(
-                f"{amount('energy_joules.total', at[0])} .. {amount('energy_joules.total', at[1])}"
-                for at in each.joules
-            ),
-        ]
-        for each in shown
-    ]
+    lines = [[each.name, *each.ends, *map(_change, each.joules, found.joules)] for each in shown]
     names = [run.schedule for run in runs]
-    yield table(
-        f"the {len(shown)} constants that matter most, of {len(found.constants)}",
-        ["constant", "low", "high", *names],
-        lines,
-        right=names,
-    )
+    title = f"energy with each constant alone: the {len(shown)} that matter most, of {len(found.constants)}"
+    yield table(title, ["constant", "low", "high", *names], lines, right=names)
+
+
+def _ranking(runs: Sequence[Run], found: EnergyUncertainty, each: Ranking) -> list[str]:
+    ratio = f"{each.ratio.value:.2f} ({each.ratio.low:.2f} to {each.ratio.high:.2f})"
+    alone = "survives" if each.alone else f"not with {', '.join(_swapping(found, each.first, each.second))}"
+    together = "survives" if each.together else "may turn round"
+    return [f"{runs[each.first].schedule} < {runs[each.second].schedule}", ratio, alone, together]
+
+
+def _change(at_ends: tuple[float, float], joules: Spread) -> str:
+    return " to ".join(f"{100 * (each / joules.value - 1):+.1f}%" for each in at_ends)
 
 
 def _swapping(found: EnergyUncertainty, first: int, second: int) -> list[str]:

@@ -230,7 +230,7 @@ def _setting(machine: SettingLayers, document: Document, path: str, value: objec
     if isinstance(value, dict):
         table = value
         if extra := sorted(set(table) - {"value", "source", "low", "high"}):
-            raise ConfigError(f"{where}.{extra[0]}", "unknown key", "value and source, low and high")
+            raise ConfigError(f"{where}.{extra[0]}", "unknown key", "value and source")
         if ("low" in table) != ("high" in table):
             raise ConfigError(where, "states one end of its uncertainty", "low and high, or neither")
         if "value" not in table:

@@ -31,13 +31,13 @@ def port_needs(chip: ChipSpec, array: ArraySpec, vector: VectorSpec, memory: Mem
     rows, columns = array.rows, array.columns
     yield PortNeed(
         key="array_port",
-        unit="array",
+        unit="the array",
         bytes_per_cycle=(rows + columns) * ELEMENT_BYTES,
         formula=f"one row of A and one of B every cycle: ({rows} + {columns}) x {ELEMENT_BYTES} B",
     )
     yield PortNeed(
         key="vector_port",
-        unit="vector unit",
+        unit="the vector unit",
         bytes_per_cycle=vector.lanes * 2 * ELEMENT_BYTES,
         formula=f"one fp16 read and one written a lane and cycle: {vector.lanes} x {2 * ELEMENT_BYTES} B",
     )
@@ -68,7 +68,7 @@ def starved_units(machine: Accelerator) -> tuple[str, ...]:
         if width < need.bytes_per_cycle:
             share = 100 * width / need.bytes_per_cycle
             found.append(
-                f"core.{need.key} of {width} B/cycle starves the {need.unit}, which takes up to "
+                f"core.{need.key} of {width} B/cycle starves {need.unit}, which takes up to "
                 f"{need.bytes_per_cycle} B/cycle: it works at {share:.0f} % of its rate where the port binds"
             )
     return tuple(found)

@@ -82,16 +82,22 @@ class ConstantEffect:
         """The largest difference between the energies of a run at the two ends, in joules."""
         return max(abs(high - low) for low, high in self.joules)
 
+    def ratios(self, first: int, second: int) -> tuple[float, float]:
+        """Return the energy of one run over that of another at the two ends."""
+        return self.joules[first][0] / self.joules[second][0], self.joules[first][1] / self.joules[second][1]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """Two runs by their numbers, the one with less energy first: whether it stays first.
 
     ``alone``: whichever constant is set to either end; ``together``: whatever all constants are within their ranges.
+    ``ratio`` is the energy of the first over that of the second, with its bounds over each constant alone.
     """
 
     first: int
     second: int
+    ratio: Spread
     alone: bool
     together: bool
 
@@ -136,6 +142,7 @@ def energy_uncertainty(runs: Sequence[Run], machine: UncertainMachine) -> Energy
         Ranking(
             first=first,
             second=second,
+            ratio=_ratio(nominal[first] / nominal[second], [each.ratios(first, second) for each in effects]),
             alone=not any((first, second) in each.swapped for each in effects),
             together=_largest_difference(counts[first], counts[second], bounds) < 0,
         )
@@ -208,6 +215,11 @@ def _effect(
         (first, second) for first, second in pairs if any(joules[first][end] > joules[second][end] for end in (0, 1))
     )
     return ConstantEffect(name=key, ends=ends, joules=tuple((low, high) for low, high in joules), swapped=swapped)
+
+
+def _ratio(nominal: float, at_ends: Sequence[tuple[float, float]]) -> Spread:
+    every = [nominal, *(ratio for both in at_ends for ratio in both)]
+    return Spread(value=nominal, low=min(every), high=max(every))
 
 
 def _largest_difference(first: Mapping[str, float], second: Mapping[str, float], bounds: Mapping[str, Spread]) -> float:
