@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from wavecore.common import units
 from wavecore.errors import ConfigError
@@ -46,6 +46,7 @@ def derive(machine: SettingLayers) -> None:
     if interface is not None:
         machine.settings.setdefault("memory.channel_interface", interface)
     parts = {section: spec(**values_of(machine, section)) for section, spec in SPECS.items() if _is_given(section)}
+    _check_technology(parts["technology"], machine)
     for need in port_needs(parts["chip"], parts["array"], parts["vector"], parts["memory"]):
         if f"core.{need.key}" not in machine.settings:
             width, formula = derived_port(need)
@@ -58,6 +59,22 @@ def derive(machine: SettingLayers) -> None:
 
 def _is_given(section: str) -> bool:
     return section not in ("core", "energy")
+
+
+def _check_technology(technology: specs.TechnologySpec, machine: SettingLayers) -> None:
+    """Raise `ConfigError`, located at the setting, where values of a technology contradict each other."""
+
+    def fail(key: str, what: str, hint: str) -> NoReturn:
+        raise ConfigError(machine.settings[f"technology.{key}"].where, what, hint)
+
+    volts, lowest = technology.nominal_voltage_volts, technology.threshold_voltage_volts
+    highest, nominal = technology.highest_voltage_volts, f"technology.nominal_voltage of {volts:g} V"
+    if technology.placement_density > 1:
+        fail("placement_density", f"{technology.placement_density:g} is above 1", "a share of the area, as 0.7")
+    if lowest >= volts:
+        fail("threshold_voltage", f"{lowest:g} V is not below {nominal}", "a lower one")
+    if highest < volts:
+        fail("highest_voltage", f"{highest:g} V is below {nominal}", f"{volts:g} V or more")
 
 
 def _derive_energy(machine: SettingLayers, parts: dict[str, Any], missing: list[str]) -> None:

@@ -161,7 +161,7 @@ def table_text(table: tuple[ImportedConstant, ...], ert: Ert, mapping: ErtMap, b
             lines.append(f"{each.name} = {{ value = {toml_string(each.value)}, source = {toml_string(each.source)} }}")
         else:
             lines.append(f"# {each.name}: {each.source}")
-    below = open_document(SECTION, base, "--energy", Path())
+    below = open_document("energy", base, "--energy", Path())
     if below.by_user and "technology" in below.data:
         lines += ["", "[technology]", *(f"{key} = {_toml(value)}" for key, value in below.data["technology"].items())]
     return "\n".join(lines) + "\n"
