@@ -86,21 +86,21 @@ def uncertainty_values(runs: Sequence[Run], loaded: LoadedMachine) -> dict[str, 
 
 
 def _tables(runs: Sequence[Run], found: EnergyUncertainty) -> Iterator[RenderableType]:
-    title = f"{runs[0].workload} with {runs[0].memory}: energy over the ranges of its constants"
+    yield f"{runs[0].workload} with {runs[0].memory}: energy over the ranges of its constants"
     rows = [
         [run.schedule, *(amount("energy_joules.total", joules) for joules in (each.value, each.low, each.high))]
         for run, each in zip(runs, found.joules, strict=True)
     ]
     columns = ["schedule", "energy", "all constants low", "all high"]
-    yield table(title, columns, rows, right=columns[1:])
+    yield table("", columns, rows, right=columns[1:])
     if found.rankings:
         columns = ["ranking", "ratio", "each constant alone", "all together"]
         yield table("which takes less energy", columns, [_ranking(runs, found, each) for each in found.rankings])
     shown = found.constants[:MOST_CONSTANTS]
     lines = [[each.name, *each.ends, *map(_change, each.joules, found.joules)] for each in shown]
     names = [run.schedule for run in runs]
-    title = f"energy with each constant alone: the {len(shown)} that matter most, of {len(found.constants)}"
-    yield table(title, ["constant", "low", "high", *names], lines, right=names)
+    yield f"energy with each constant alone: the {len(shown)} that matter most, of {len(found.constants)}"
+    yield table("", ["constant", "low", "high", *names], lines, right=names)
 
 
 def _ranking(runs: Sequence[Run], found: EnergyUncertainty, each: Ranking) -> list[str]:
