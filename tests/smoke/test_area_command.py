@@ -117,8 +117,8 @@ def test_a_sweep_over_clocks_and_arrays(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     Path("area.toml").write_text(SWEEP)
     assert main(["sweep", "area.toml"]) == 0
-    rows = list(csv.DictReader(Path("area-sweep/points.csv").read_text().splitlines()))
-    by_point = {(int(row["chip.clock_hz"]), int(row["array.rows"])): row for row in rows}
+    points = list(csv.DictReader(Path("area-sweep/points.csv").read_text().splitlines()))
+    by_point = {(int(row["chip.clock_hz"]), int(row["array.rows"])): row for row in points}
     assert all("5 GHz is beyond the technology" in row["error"] for (clock, _), row in by_point.items() if clock > 2e9)
     assert [by_point[700_000_000, rows]["feasible"] for rows in (32, 128, 512)] == ["true", "true", "false"]
     for rows in (32, 128, 512):
@@ -128,4 +128,4 @@ def test_a_sweep_over_clocks_and_arrays(tmp_path: Path, monkeypatch: pytest.Monk
     for clock in (700_000_000, 1_400_000_000):
         areas = [float(by_point[clock, rows]["area_mm2.total"]) for rows in (32, 128, 512)]
         assert areas == sorted(areas)
-    assert any(row["pareto"] == "true" for row in rows)
+    assert any(row["pareto"] == "true" for row in points)
