@@ -61,7 +61,7 @@ def test_the_constants_are_those_with_a_range_in_order_of_effect(found: EnergyUn
     assert {each.name: each.ends for each in found.constants} == ranges()
     effects = [each.effect for each in found.constants]
     assert effects == sorted(effects, reverse=True)
-    assert {each.name for each in found.constants[:2]} == {"technology.leakage", "technology.fp16_multiply"}
+    assert found.constants[0].name == "technology.leakage", "most of what such a small step takes"
 
 
 def test_every_combination_of_ends_lies_in_the_bounds(

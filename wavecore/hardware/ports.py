@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import ceil
 
 from wavecore.common.precision import ELEMENT_BYTES
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator, ArraySpec, ChipSpec, MemorySpec, VectorSpec
 
 
@@ -28,12 +29,12 @@ class PortNeed:
 
 def port_needs(chip: ChipSpec, array: ArraySpec, vector: VectorSpec, memory: MemorySpec) -> Iterator[PortNeed]:
     """Yield for each port of the global buffer the least bytes a cycle with which its unit never waits for it."""
-    rows, columns = array.rows, array.columns
+    streams = dataflow_of(array).peak_bytes(array)
     yield PortNeed(
         key="array_port",
         unit="the array",
-        bytes_per_cycle=(rows + columns) * ELEMENT_BYTES,
-        formula=f"one row of A and one of B every cycle: ({rows} + {columns}) x {ELEMENT_BYTES} B",
+        bytes_per_cycle=streams.a + streams.b,
+        formula=f"one row of A and one of B every cycle: {streams.a} B + {streams.b} B",
     )
     yield PortNeed(
         key="vector_port",

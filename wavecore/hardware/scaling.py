@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from math import sqrt
 from typing import NamedTuple
 
-from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.common.units import format_bytes, format_quantity
 from wavecore.hardware.area import VECTOR_REGISTER_BYTES, area_mm2, cores_distance, port_bytes_per_cycle
+from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator, TechnologySpec
 
 REFERENCE_BANK_BYTES = 1 << 20
@@ -114,18 +114,14 @@ def _global_buffer(machine: Accelerator) -> DerivedValue:
 
 def _local_buffers(machine: Accelerator) -> DerivedValue:
     """Return the energy per byte of the local buffers: the mean of A, B and C by the bytes that each moves a cycle."""
-    technology, array, buffers = machine.technology, machine.array, machine.local_buffer
-    moved = (
-        (buffers.a_bytes, 2 * array.rows * ELEMENT_BYTES),
-        (buffers.b_bytes, 2 * array.columns * ELEMENT_BYTES),
-        (buffers.c_bytes, 2 * array.columns * ACCUMULATOR_BYTES),
-    )
+    technology, buffers = machine.technology, machine.local_buffer
+    peaks = dataflow_of(machine.array).peak_bytes(machine.array)
     total = 0.0
-    for size, nbytes in moved:
+    for size, peak in zip((buffers.a_bytes, buffers.b_bytes, buffers.c_bytes), peaks, strict=True):
         bank = min(size, technology.local_bank_bytes)
-        total += nbytes * sram_joules_per_byte(technology, bank, nbytes / 2 * bank / size)
+        total += peak * sram_joules_per_byte(technology, bank, peak * bank / size)
     banks = f"mean of A, B and C, in banks of at most {format_bytes(technology.local_bank_bytes)}"
-    return DerivedValue(total / sum(nbytes for _, nbytes in moved), banks)
+    return DerivedValue(total / sum(peaks), banks)
 
 
 def _clock_at(technology: TechnologySpec, volts: float) -> float:
