@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from wavecore.hardware.area import AreaMm2, area_mm2
 from wavecore.hardware.config import load_accelerator
 
 Prints = Callable[..., str]
+PARTS = [part.name for part in fields(AreaMm2)]
 SMALL = ("--image", "32", "--batch", "4", "--engine", "analytic")
 
 
@@ -53,11 +54,7 @@ def test_json(prints: Prints) -> None:
 def test_other_machines(prints: Prints, words: tuple[str, ...]) -> None:
     found = json.loads(prints("area", "--json", *words))
     assert bool(found["recalled_mm2"]) == (words[0] == "--energy"), "only for the default's sizes"
-    assert found["area_mm2"]["total"] == pytest.approx(sum(found["area_mm2"][part] for part in asdict_keys()))
-
-
-def asdict_keys() -> list[str]:
-    return list(AreaMm2.__dataclass_fields__)
+    assert found["area_mm2"]["total"] == pytest.approx(sum(found["area_mm2"][part] for part in PARTS))
 
 
 def test_a_run_has_area_and_power(prints: Prints) -> None:
@@ -94,6 +91,13 @@ def test_a_runs_json_has_no_uncertainty(command: str, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == (
         f"error: --uncertainty: {command} --json prints runs, and a run has no uncertainty\n"
         "  try: wavecore energy WORKLOAD --uncertainty --json\n"
+    )
+
+
+def test_profiles_side_by_side_have_no_uncertainty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "resnet18", *SMALL, "--uncertainty", "--sparsity", "a.toml,b.toml"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --uncertainty: is not for profiles side by side\n  try: wavecore energy, with one --sparsity\n"
     )
 
 

@@ -76,6 +76,10 @@ def compare(
     names = schedule_list(schedules)
     loaded = load_machine(machine)
     if network.sparsity is not None:
+        if uncertainty:
+            raise InputError(
+                "--uncertainty", "is not for profiles side by side", "wavecore energy, with one --sparsity"
+            )
         compare_sparsity(SparsityCases(workloads, network, loaded), names, batch, engine, plot, json)
         return
     cases = [load_case(name, network) for name in dict.fromkeys(workloads)]

@@ -113,9 +113,8 @@ def energy(
         say(f"written to {csv}")
     more = _uncertainty(runs, [each for _, _, _, each in todo], len(names)) if uncertainty else []
     if json:
-        values = [
-            {"uncertainty": uncertainty_values(*more[at // len(names)])} if more else {} for at in range(len(runs))
-        ]
+        found = [{"uncertainty": uncertainty_values(*each)} for each in more]
+        values = [found[at // len(names)] if found else {} for at in range(len(runs))]
         sys.stdout.write(json_text([to_dict(each) | also for each, also in zip(reports, values, strict=True)]))
         return
     show(energy_tables(reports, all_layers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,10 +58,7 @@ def uncertainty_values(runs: Sequence[Run], loaded: LoadedMachine) -> dict[str, 
     found = energy_uncertainty(runs, uncertain(loaded))
     names = [run.schedule for run in runs]
     return {
-        "joules": [
-            {"schedule": name, "value": each.value, "low": each.low, "high": each.high}
-            for name, each in zip(names, found.joules, strict=True)
-        ],
+        "joules": [{"schedule": name, **asdict(each)} for name, each in zip(names, found.joules, strict=True)],
         "constants": [
             {
                 "name": each.name,
@@ -76,7 +74,7 @@ def uncertainty_values(runs: Sequence[Run], loaded: LoadedMachine) -> dict[str, 
             {
                 "less": names[each.first],
                 "more": names[each.second],
-                "ratio": {"value": each.ratio.value, "low": each.ratio.low, "high": each.ratio.high},
+                "ratio": asdict(each.ratio),
                 "alone": each.alone,
                 "together": each.together,
             }
