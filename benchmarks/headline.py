@@ -46,13 +46,13 @@ VARIANTS = (
     Variant("group normalization holds each sample between its sweeps (one pass)", Choices(normalization_passes=1)),
     Variant("gradients of branches summed in one sweep at the end", pairwise_sums=False),
     Variant("weight gradients always added in DRAM", Choices(hold_weight_gradients=False)),
-    Variant("128 vector lanes", overrides=("vector.lanes=128",)),
-    Variant("512 vector lanes", overrides=("vector.lanes=512",)),
-    Variant("512 lanes and twice the vector port", overrides=("vector.lanes=512", "core.vector_port=2 KiB/cycle")),
+    Variant("128 vector lanes", overrides=("vector.lanes=128", "core.vector_port=1 KiB/cycle")),
+    Variant("512 vector lanes", overrides=("vector.lanes=512", "core.vector_port=1 KiB/cycle")),
+    Variant("512 lanes and twice the vector port", overrides=("vector.lanes=512",)),
     Variant("weights loaded under a global shift enable", overrides=("array.weight_load=global",)),
     Variant("DRAM energy doubled", overrides=("memory.energy=7.8 pJ/bit",)),
     Variant("no static power", overrides=("energy.static_per_core=0 W", "energy.static_per_global_buffer_byte=0 W/B")),
-    Variant("global buffer at half the energy per access", overrides=("energy.global_buffer=5.5 pJ/B",)),
+    Variant("global buffer at half the energy per access", overrides=("energy.global_buffer=4.14 pJ/B",)),
     Variant("HBM2, one stack (300 GiB/s)", overrides=("memory=hbm2",)),
 )
 

@@ -4,17 +4,20 @@ import re
 import shlex
 import shutil
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from wavecore.cli import main
 from wavecore.common.toml import parse_document
+from wavecore.hardware.area import area_mm2
 from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.ert_map import constant_units, parse_map
 from wavecore.network.catalog import workload
 from wavecore.results.energy_report import IMAGENET, energy_report, to_dict
 from wavecore.simulation import simulate
+from wavecore.sweep.spec import read_spec
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/energy.md").read_text(encoding="utf-8")
@@ -50,15 +53,27 @@ def test_the_keys_of_the_json_are_those_of_the_page() -> None:
 
 
 def test_the_table_and_the_map_are_right(tmp_path: Path) -> None:
-    table, mapping = blocks("toml")
+    sweep, table, mapping = blocks("toml")
+    (tmp_path / "sweep.toml").write_text('name = "page"\n' + sweep)
+    assert read_spec(tmp_path / "sweep.toml").objectives[-1].maximize
     assert set(tomllib.loads(table)) == set(constant_units())
     path = tmp_path / "energy.toml"
     path.write_text(table)
-    assert load_accelerator(overrides=[f"energy={path}"]).energy == load_accelerator().energy
+    stated, derived = (asdict(load_accelerator(overrides=each).energy) for each in ([f"energy={path}"], []))
+    assert stated == pytest.approx(derived, rel=5e-4)
     parsed = parse_map(parse_document("map.toml", mapping.encode(), folder=Path(), by_user=True))
     assert set(parsed.terms) == {"mac", "global_buffer", "static_per_core"}
 
 
+def test_the_areas_are_those_of_the_default_machine() -> None:
+    rows = dict(
+        re.findall(r"^\| (two arrays|two buffers of 10 MiB|vector units|chip) \| ([\d.]+) mm²", PAGE, re.MULTILINE)
+    )
+    found = area_mm2(load_accelerator())
+    expected = [found.array, found.global_buffer, found.vector, found.total]
+    assert [float(value) for value in rows.values()] == pytest.approx(expected, rel=0.005)
+
+
 def test_every_constant_is_in_the_table() -> None:
-    rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", PAGE[PAGE.index("## From Accelergy") :], re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(constant_units())

@@ -77,7 +77,7 @@ def type_of(name: str) -> str:
         return json_type(hints[first])
     hint = get_args(hints[first])[0] if get_origin(hints[first]) is tuple else hints[first]
     part = types_of(hint)
-    return json_type(part[rest]) if rest in part else json_type(part["array" if first == "energy_joules" else "read"])
+    return json_type(part[rest] if rest in part else next(iter(part.values())))  # a total is of its parts' type
 
 
 def rows(names: list[str], shown: Mapping[str, str]) -> str:

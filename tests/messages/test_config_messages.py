@@ -66,6 +66,36 @@ def test_quantity(text: object, unit: str, message: str) -> None:
             "F:4: chip.cores.sorce: unknown key; try: value and source",
         ),
         (
+            BASE + '[technology]\nwire = { value = "1 fJ/bit/mm", low = "2 fJ/bit/mm", high = "3 fJ/bit/mm" }\n',
+            "F:4: technology.wire: 1 fJ/bit/mm is not between 2 fJ/bit/mm and 3 fJ/bit/mm; try: low <= value <= high",
+        ),
+        (
+            BASE + '[technology]\nwire = { value = "1 fJ/bit/mm", low = "1 fJ/bit/mm" }\n',
+            "F:4: technology.wire: states one end of its uncertainty; try: low and high, or neither",
+        ),
+        (
+            BASE + '[technology]\nalpha = "1.3"\n',
+            "F:4: technology.alpha: '1.3' is no number above 0, up to 4096; try: 1.3, without quotes",
+        ),
+        (
+            BASE + "[technology]\nplacement_density = 1.5\n",
+            "F:4: technology.placement_density: 1.5 is above 1; try: a share of the area, as 0.7",
+        ),
+        (
+            BASE + '[technology]\nthreshold_voltage = "0.9 V"\n',
+            "F:4: technology.threshold_voltage: 0.9 V is not below technology.nominal_voltage of 0.9 V; "
+            "try: a lower one",
+        ),
+        (
+            BASE + '[technology]\nhighest_voltage = "0.8 V"\n',
+            "F:4: technology.highest_voltage: 0.8 V is below technology.nominal_voltage of 0.9 V; try: 0.9 V or more",
+        ),
+        (
+            BASE + '[chip]\nclock = "5 GHz"\n',
+            "F:4: chip.clock: 5 GHz is beyond the technology that energy is derived from: 1.2 V carry 1.8 GHz; "
+            "try: a slower clock, or an energy table made for this clock (docs/energy.md)",
+        ),
+        (
             BASE + '[chip]\ncores = { source = "me" }\n',
             'F:4: chip.cores: there is no value; try: { value = "...", source = "..." }',
         ),

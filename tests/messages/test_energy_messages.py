@@ -170,9 +170,10 @@ def test_another_base(fails: Fails) -> None:
     Path("ERT.yaml").write_text(ERT)
     words = ("import-ert", "ERT.yaml", "--map", "map.toml", "--energy")
     assert fails(*words, "45nm") == "error: --energy: there is no energy table named '45nm'\n  try: 32nm\n"
-    Path("base.toml").write_text('mac = "1 pJ"\nregister = "1 pJ"\n')
-    lacking = CONSTANTS.removeprefix("mac, register, ").removesuffix(", unit")
-    assert fails(*words, "base.toml") == f"error: base.toml: energy lacks {lacking}\n  try: stating them\n"
+    Path("base.toml").write_text('mac = "1 pJ"\n[technology]\nalpha = 1.3\n')
+    message = fails(*words, "base.toml")
+    assert message.startswith("error: base.toml: technology lacks nominal_voltage, highest_voltage, threshold_voltage")
+    assert message.endswith("memory_interface\n  try: stating them\n")
 
 
 def test_without_ruamel(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:

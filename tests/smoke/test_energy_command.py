@@ -57,7 +57,7 @@ def test_tables(prints: Prints) -> None:
     text = prints(*ENERGY)
     for words in ("energy per epoch", "of baseline", "arrays", "weight_gradient", "by layer, top 10", "other layers"):
         assert words in text
-    assert "energy.interconnect" in text and "1.4 pJ/bit" in text and "[Keckler 2011]" in text
+    assert "energy.interconnect" in text and "907 fJ/bit" in text and "[Keckler 2011]" in text
     assert "ImageNet's ILSVRC 2012" in text
 
 

@@ -145,7 +145,9 @@ def test_two_cores_share_dram_evenly() -> None:
 
 def test_two_cores_end_within_a_request_of_each_other() -> None:
     """The step ends with the slower core; the faster one is at most a turn ahead, so rows differ by no more."""
-    alone = run(command(steps=64, loads=(load(32 * MIB),)), accelerator=machine("memory=hbm2"))
+    alone = run(
+        command(steps=64, loads=(load(32 * MIB),)), accelerator=machine("memory=hbm2", "core.memory_port=512 B/cycle")
+    )
     both = run(command(steps=64, loads=(load(32 * MIB),)), cores=2)
     request = REQUEST_BYTES / DEFAULT.memory.bandwidth_bytes_per_second * CLOCK_HZ
     assert both.step_cycles == pytest.approx(alone.step_cycles, rel=0.005, abs=2 * request)

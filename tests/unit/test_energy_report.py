@@ -121,11 +121,14 @@ def test_plain_values_add_up() -> None:
 
 def test_every_constant_of_the_energy_is_there_with_its_source() -> None:
     found = {each.name: each for each in constants(base())}
-    assert set(found) == {key for key in machine_keys() if key.startswith("energy.")} | set(OTHER_CONSTANTS)
+    named = {key for key in machine_keys() if key.startswith(("energy.", "technology."))}
+    assert set(found) == named | set(OTHER_CONSTANTS)
     mac = found["energy.mac"]
     assert (mac.value, mac.unit) == (MACHINE.energy.mac_joules, "J")
-    assert mac.source.startswith("[D] (fp16 multiply")
-    assert {name: each.unit for name, each in found.items() if each.unit not in ("J", "J/B")} == {
+    assert mac.source == "[D] technology.fp16_multiply + fp32_add"
+    assert found["technology.fp16_multiply"].source.startswith("[D] 1.1 pJ [Horowitz 2014]")
+    events = {name: each for name, each in found.items() if not name.startswith("technology.")}
+    assert {name: each.unit for name, each in events.items() if each.unit not in ("J", "J/B")} == {
         "energy.interconnect": "J/bit",
         "energy.static_per_core": "W",
         "energy.static_per_global_buffer_byte": "W/B",

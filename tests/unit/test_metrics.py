@@ -26,8 +26,8 @@ OPEN = (
     "manifest.settings",
 )  # their keys differ from run to run
 MACHINE = replace(load_accelerator(), sparsity=SparsitySpec(gating=True, tile_skipping=True, compression=True))
-UNIT = re.compile(r"_(bytes|hz|watts|joules)(_per_bit|_per_byte$|_per_second)?(?!_)|_watts")
-NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
+UNIT = re.compile(r"_(bytes|hz|watts|joules|mm2)(_per_bit|_per_byte$|_per_second)?(?!_)|_watts")
+NAME = re.compile(r"[a-z_]+2?(?:\.[a-z_]+)*")
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,8 @@ def test_a_wanted_map_is_drawn_however_few_its_points_are(tmp_path: Path) -> Non
 
 def test_the_front_is_filled_and_the_rest_hollow(grid: Path, table: pd.DataFrame) -> None:
     (panel,) = made(grid, PARETO).panels
-    assert table["pareto"].sum() == 1 and not panel.of(LineMark), "one point has no edge"
+    assert 1 <= table["pareto"].sum() < 8
+    assert bool(panel.of(LineMark)) == (table["pareto"].sum() > 1), "one point has no edge"
     assert sum(len(mark.x) for mark in panel.of(Points)) == 8
     assert sum(len(mark.x) for mark in panel.of(Points) if mark.large and not mark.hollow) == table["pareto"].sum()
 

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from wavecore.cli.area import area
 from wavecore.cli.arrays import gemm, scalesim
 from wavecore.cli.check import check
 from wavecore.cli.compare import compare
@@ -68,7 +69,7 @@ def command() -> Any:
     # Help is printed without rich, whose import would double the time of `wavecore --help`.
     app = typer.Typer(cls=Commands, help=HELP, add_completion=False, rich_markup_mode=None)
     app.callback()(_common)
-    for function in (run, compare, sweep, energy, report, plan, program, profile, train):
+    for function in (run, compare, sweep, energy, area, report, plan, program, profile, train):
         app.command()(function)
     app.command("list")(list_registered)
     app.command("import-ert")(import_ert)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import hinting, is_onnx, load_case, load_machine
+from wavecore.cli.inputs import hinting, is_onnx, load_case, load_machine, say_starved
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.errors import ConfigError, FileError, InputError
@@ -92,11 +92,11 @@ def _kind(document: Document) -> str:
         return "a map of an ERT"
     if not document.data.keys().isdisjoint(("axes", "objectives", "search")):
         return "a sweep"
-    sections = {item.name for item in fields(specs.Accelerator)} - {"name"} | {"base"}
+    sections = {item.name for item in fields(specs.Accelerator)} - {"name", "technology"} | {"base"}
     keys = {
         "an accelerator": sections,
         "a memory": {item.name for item in fields(specs.MemorySpec)} - {"name"},
-        "an energy table": {item.name for item in fields(specs.EnergySpec)},
+        "an energy table": {item.name for item in fields(specs.EnergySpec)} | {"technology"},
     }
     found = {kind: sum(_names(key, names) for key in document.data) for kind, names in keys.items()}
     best = max(found, key=lambda kind: found[kind])
@@ -117,7 +117,8 @@ def _location(document: Document) -> str:
 
 
 def _accelerator(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    load_machine(MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides))
+    options = MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides)
+    say_starved(load_machine(options))
 
 
 def _memory(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -16,6 +16,7 @@ from wavecore.cli.progress import progress
 from wavecore.cli.run import run_case
 from wavecore.cli.sparsity import SparsityCases, compare_sparsity
 from wavecore.cli.tables import amount, heading, show, table
+from wavecore.cli.uncertainty import Uncertainty, refuse_json, uncertainty_tables
 from wavecore.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,15 +65,21 @@ def compare(
     engine: EngineOption = "event",
     plot: PlotOption = None,
     force: Force = False,
+    uncertainty: Uncertainty = False,
     json: Json = False,
 ) -> None:
     """Run several schedules and compare each with the first: time, DRAM traffic and energy."""
     from wavecore.simulation import find_engine
 
     find_engine(engine)
+    refuse_json(uncertainty, json, "compare")
     names = schedule_list(schedules)
     loaded = load_machine(machine)
     if network.sparsity is not None:
+        if uncertainty:
+            raise InputError(
+                "--uncertainty", "is not for profiles side by side", "wavecore energy, with one --sparsity"
+            )
         compare_sparsity(SparsityCases(workloads, network, loaded), names, batch, engine, plot, json)
         return
     cases = [load_case(name, network) for name in dict.fromkeys(workloads)]
@@ -93,6 +100,8 @@ def compare(
         sys.stdout.write(json_text([to_dict(run) for run in runs]))
     else:
         show(comparison([runs[at : at + len(names)] for at in range(0, len(runs), len(names))]))
+        if uncertainty:
+            show(uncertainty_tables(runs, loaded))
 
 
 def schedule_list(schedules: str | None) -> list[str]:

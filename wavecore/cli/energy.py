@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +19,12 @@ from wavecore.cli.options import Batch, EngineOption, Force, Json, MachineOption
 from wavecore.cli.progress import progress
 from wavecore.cli.run import run_case
 from wavecore.cli.tables import show
+from wavecore.cli.uncertainty import Uncertainty, uncertainty_tables, uncertainty_values
 from wavecore.errors import InputError, NameLookupError
 
 if TYPE_CHECKING:
     from wavecore.results.energy_report import Epoch
+    from wavecore.results.run import Run
 
 LARGEST_EPOCH = 10**12
 IMAGENET_CLASSES = 1000
@@ -39,12 +41,8 @@ Memories = Annotated[
         show_default=False,
     ),
 ]
-Energy = Annotated[
-    str | None,
-    typer.Option(
-        "--energy", metavar="NAME|FILE", help="Energy table to use instead of the accelerator's.", show_default=False
-    ),
-]
+ENERGY_HELP = "Energy table to use instead of the accelerator's."
+Energy = Annotated[str | None, typer.Option("--energy", metavar="NAME|FILE", help=ENERGY_HELP, show_default=False)]
 EpochSamples = Annotated[
     str | None,
     typer.Option(
@@ -77,6 +75,7 @@ def energy(
     plot: PlotOption = None,
     csv: Csv = None,
     force: Force = False,
+    uncertainty: Uncertainty = False,
     json: Json = False,
 ) -> None:
     """Report energy per step, sample and epoch; by component, phase and layer; and every constant with its source."""
@@ -112,10 +111,22 @@ def energy(
     if csv is not None:
         write_file(csv, energy_csv(runs))
         say(f"written to {csv}")
+    more = _uncertainty(runs, [each for _, _, _, each in todo], len(names)) if uncertainty else []
     if json:
-        sys.stdout.write(json_text([to_dict(report) for report in reports]))
-    else:
-        show(energy_tables(reports, all_layers))
+        found = [{"uncertainty": uncertainty_values(*each)} for each in more]
+        values = [found[at // len(names)] if found else {} for at in range(len(runs))]
+        sys.stdout.write(json_text([to_dict(each) | also for each, also in zip(reports, values, strict=True)]))
+        return
+    show(energy_tables(reports, all_layers))
+    for own, loaded in more:
+        show(uncertainty_tables(own, loaded))
+
+
+def _uncertainty(
+    runs: Sequence[Run], machines: Sequence[LoadedMachine], schedules: int
+) -> list[tuple[Sequence[Run], LoadedMachine]]:
+    """Return the runs of each workload on each machine, which follow each other, and that machine."""
+    return [(runs[at : at + schedules], machines[at]) for at in range(0, len(runs), schedules)]
 
 
 def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[LoadedMachine]:

@@ -72,7 +72,7 @@ def _imported(table: tuple[ImportedConstant, ...], base: str) -> Iterator[Render
     from wavecore.cli.tables import table as made
 
     given = sum(each.from_ert for each in table)
-    rows = [(each.name, each.value, each.source) for each in table]
+    rows = [(each.name, each.value or "-", each.source) for each in table]
     yield made(f"{given} of {len(table)} constants are from the ERT, the others from {base}", ROW, rows, right=ROW[1:2])
 
 

@@ -195,6 +195,15 @@ def load_machine(options: MachineOptions) -> LoadedMachine:
     return LoadedMachine(accelerator, sources(options.accelerator, **chosen), settings)
 
 
+def say_starved(machine: LoadedMachine) -> None:
+    """Print a note for each unit that waits for a port of the global buffer that is too narrow for it."""
+    from wavecore.cli.messages import say
+    from wavecore.hardware.ports import starved_units
+
+    for note in starved_units(machine.accelerator):
+        say(f"note: {note}")
+
+
 @contextmanager
 def hinting(hint: str) -> Iterator[None]:
     """Add ``hint`` to an `InputError` of the block that has none."""

@@ -16,6 +16,7 @@ from wavecore.cli.inputs import (
     load_case,
     load_machine,
     load_or_make_plan,
+    say_starved,
 )
 from wavecore.cli.messages import say
 from wavecore.cli.options import (
@@ -30,6 +31,8 @@ from wavecore.cli.options import (
     grouped,
 )
 from wavecore.cli.progress import ProgressDisplay, progress
+from wavecore.cli.tables import show
+from wavecore.cli.uncertainty import Uncertainty, refuse_json, uncertainty_tables
 from wavecore.cli.watching import TraceOptions, Watchers, watching
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ def run(
     engine: EngineOption = "event",
     out: OutOption = None,
     force: Force = False,
+    uncertainty: Uncertainty = False,
     json: Json = False,
 ) -> None:
     """Simulate one training step: time, DRAM traffic, utilization and energy."""
@@ -67,7 +71,9 @@ def run(
 
     find_engine(engine)
     check_schedule(schedule)
+    refuse_json(uncertainty, json, "run")
     loaded = load_machine(machine)
+    say_starved(loaded)
     case = load_case(workload, network)
     with ExitStack() as files:
         chosen = watching(traces, engine, loaded.accelerator, occupancy=out is not None, force=force)
@@ -79,6 +85,8 @@ def run(
         if write is not None:
             _say_folder(write(result, plan, _tables(case, loaded, plan, watchers)), out)
     _print(result, json)
+    if uncertainty:
+        show(uncertainty_tables([result], loaded))
 
 
 def run_case(
@@ -156,6 +164,5 @@ def _print(result: Run, json: bool) -> None:
         sys.stdout.write(json_text(to_dict(result)))
     else:
         from wavecore.cli.report import run_report
-        from wavecore.cli.tables import show
 
         show(run_report(result))

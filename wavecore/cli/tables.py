@@ -105,6 +105,8 @@ _PRINTERS: dict[str, Any] = {
     "MACs": _count,
     "operations": lambda value: f"{value:,}",
     "samples": lambda value: f"{value:,}",
+    "mm2": units.format_area,
+    "samples/J": lambda value: f"{value:,.2f}/J",
     "samples/s": lambda value: f"{value:,.1f}/s",
     "share": lambda value: f"{100 * value:.1f}%",
     "ratio": lambda value: f"{value:.2f}x",

@@ -1,6 +1,6 @@
 """Parsing and printing of quantities: the only module that knows units and their prefixes.
 
-A quantity is a number and a unit: ``"10 MiB"``, ``"600 GiB/s"``, ``"13.75 ns"``, ``"3.9 pJ/bit"``.
+A quantity is a number and a unit: ``"10 MiB"``, ``"600 GiB/s"``, ``"13.75 ns"``, ``"3.9 pJ/bit"``, ``"12.4 mW/mm2"``.
 ``k M G ...`` are powers of 1000 and ``Ki Mi Gi ...`` powers of 1024 (IEC 80000-13); a byte is ``B``, a bit is
 ``bit``.  Case counts, since ``mW`` and ``MW`` differ by nine orders of magnitude.  Arithmetic is exact until
 the last step: bytes, hertz and cycles come out as whole numbers, and a fraction of one is an error.
@@ -30,6 +30,11 @@ _SYMBOLS: dict[str, tuple[str, Fraction, Literal["small", "large", "all", "none"
     "Hz": ("frequency", Fraction(1), "large"),
     "J": ("energy", Fraction(1), "all"),
     "W": ("power", Fraction(1), "all"),
+    "V": ("voltage", Fraction(1), "small"),
+    "um": ("length", Fraction(1, 1000), "none"),
+    "mm": ("length", Fraction(1), "none"),
+    "um2": ("area", Fraction(1, 10**6), "none"),
+    "mm2": ("area", Fraction(1), "none"),
     "cycle": ("cycles", Fraction(1), "none"),
     "cycles": ("cycles", Fraction(1), "none"),
 }
@@ -61,6 +66,12 @@ UNITS: dict[str, BaseUnit] = {
     "joules_per_bit": BaseUnit(symbol="J/bit", examples=("pJ/bit", "fJ/bit"), whole="no"),
     "joules_per_byte": BaseUnit(symbol="J/B", examples=("pJ/B", "fJ/B"), whole="no"),
     "watts_per_byte": BaseUnit(symbol="W/B", examples=("mW/MiB", "W/MiB"), whole="no"),
+    "volts": BaseUnit(symbol="V", examples=("V", "mV"), whole="no"),
+    "mm": BaseUnit(symbol="mm", examples=("um", "mm"), whole="no"),
+    "mm2": BaseUnit(symbol="mm2", examples=("mm2", "um2"), whole="no"),
+    "mm2_per_byte": BaseUnit(symbol="mm2/B", examples=("mm2/MiB",), whole="no"),
+    "joules_per_bit_mm": BaseUnit(symbol="J/bit/mm", examples=("fJ/bit/mm", "pJ/bit/mm"), whole="no"),
+    "watts_per_mm2": BaseUnit(symbol="W/mm2", examples=("mW/mm2", "W/mm2"), whole="no"),
 }
 
 _QUANTITY = re.compile(r"([+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*)", re.ASCII | re.DOTALL)
@@ -147,13 +158,13 @@ _KNOWN = _symbols()
 
 def kind_and_size(symbol: str) -> tuple[str, Fraction]:
     """Return the kind of a unit's symbol ("data", "data per time", "" if unknown) and its size in that kind's base."""
-    above, slash, below = (part.strip() for part in symbol.partition("/"))
-    if above not in _KNOWN or (slash and below not in _KNOWN):
+    above, *below = (part.strip() for part in symbol.split("/"))
+    if above not in _KNOWN or any(part not in _KNOWN for part in below):
         return "", Fraction(0)
     kind, size = _KNOWN[above]
-    if not slash:
-        return kind, size
-    return f"{kind} per {_KNOWN[below][0]}", size / _KNOWN[below][1]
+    for part in below:
+        kind, size = f"{kind} per {_KNOWN[part][0]}", size / _KNOWN[part][1]
+    return kind, size
 
 
 def _close_symbols(symbol: str, expected: str) -> list[str]:
@@ -172,6 +183,11 @@ def _hint(base: BaseUnit, number: str = "10") -> str:
 
 def _near(amount: Fraction) -> str:
     return f"{float(amount):.6g}"
+
+
+def _significant(value: float, symbol: str) -> str:
+    """Print three significant digits without a prefix."""
+    return f"{float(f'{value:.3g}'):.15g} {symbol}"
 
 
 def _scaled(value: float, symbol: str, prefixes: dict[str, float]) -> str:
@@ -223,6 +239,11 @@ def format_watts(value: float) -> str:
     return _scaled(value, "W", _DECIMAL)
 
 
+def format_area(mm2: float) -> str:
+    """Print an area for people: three significant digits ("534 mm2"), below 0.01 mm2 in um2."""
+    return _significant(mm2 * 1e6, "um2") if 0 < abs(mm2) < 0.01 else _significant(mm2, "mm2")
+
+
 def format_joule_seconds(value: float) -> str:
     """Print an energy-delay product for people: three significant digits ("188 mJ s")."""
     return _scaled(value, "J s", _DECIMAL)
@@ -231,8 +252,20 @@ def format_joule_seconds(value: float) -> str:
 def format_quantity(value: float, symbol: str) -> str:
     """Print a value in the base unit of that ``symbol``, one of `UNITS`', for people ("57.6 fJ/B").
 
-    Bytes get binary prefixes, all else decimal ones; what has no unit ("") is a plain number.
+    Bytes get binary prefixes, lengths and areas none, all else decimal ones; what has no unit ("") is a plain number.
     """
-    if symbol == "B":
-        return format_bytes(value)
+    if symbol in _PRINTERS:
+        return _PRINTERS[symbol](value)
     return _scaled(value, symbol, _DECIMAL) if symbol else f"{value:,}"
+
+
+def _length(mm: float) -> str:
+    return _significant(mm * 1e3, "um") if abs(mm) < 0.01 else _significant(mm, "mm")
+
+
+def _density(mm2_per_byte: float) -> str:
+    return _significant(mm2_per_byte * 2**20, "mm2/MiB")
+
+
+_PRINTERS = {"B": format_bytes, "mm": _length, "mm2": format_area, "mm2/B": _density}
+"""How quantities are printed that do not take decimal prefixes, by their base unit."""

@@ -18,7 +18,7 @@ A constant is the sum over its actions of ``times`` x energy / divisors.  The di
 none for an energy per event; ``width`` for an energy per byte or bit; ``cycle`` for static power, as leakage is given
 as an energy per cycle; ``cycle`` and ``capacity`` for static power per byte.  ``cycle`` may be left out where the ERT
 states ``global_cycle_seconds``.  ``arguments`` choose among actions of one name.  Constants that the map does not name
-are copied from a base table.
+are copied from a base table, or left to be derived from the machine where that does not give them either.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from wavecore.hardware.registered import open_document
 SECTION = "energy"
 CYCLE_ARGUMENT = "global_cycle_seconds"
 MOST_TIMES = 1e9
+DERIVED = "derived from the machine and its technology"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ class ErtMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedConstant:
-    """A constant of the new table: its key, its value as TOML states it, its source, and if it comes from the ERT."""
+    """A constant of the new table: its key, its value as TOML states it, its source, and if it comes from the ERT.
+
+    The ``value`` is "" for a constant that neither the map nor the base table gives, which is derived from the machine.
+    """
 
     name: str
     value: str
@@ -146,15 +150,28 @@ def import_table(ert: Ert, mapping: ErtMap, base: str) -> tuple[ImportedConstant
 
 
 def table_text(table: tuple[ImportedConstant, ...], ert: Ert, mapping: ErtMap, base: str) -> str:
-    """Return the table as TOML, which ``--energy`` takes."""
+    """Return the table as TOML, which ``--energy`` takes; with the technology of the base, if that is a file."""
     names = [Path(name).name for name in (ert.label, mapping.label, base)]
     head = (
         f"# Energy per event and static power, from {names[0]} (Accelergy, version {ert.version}) through {names[1]};"
     )
     lines = [head, f"# what these do not give is as in {names[2]}.", ""]
     for each in table:
-        lines.append(f"{each.name} = {{ value = {toml_string(each.value)}, source = {toml_string(each.source)} }}")
+        if each.value:
+            lines.append(f"{each.name} = {{ value = {toml_string(each.value)}, source = {toml_string(each.source)} }}")
+        else:
+            lines.append(f"# {each.name}: {each.source}")
+    below = open_document("energy", base, "--energy", Path())
+    if below.by_user and "technology" in below.data:
+        lines += ["", "[technology]", *(f"{key} = {_toml(value)}" for key, value in below.data["technology"].items())]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    """Return a value of a technology, plain or with its source and ends, as TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    return toml_string(value) if isinstance(value, str) else repr(value)
 
 
 def _allowed(name: str, names: list[str]) -> str:
@@ -297,8 +314,10 @@ def _value(amount: Fraction, unit: str) -> str:
 
 
 def _kept(base: Document, key: str) -> ImportedConstant:
-    """Return a constant as the base table has it; the table is known to be complete."""
-    stated = base.data[key]
+    """Return a constant as the base table has it."""
+    stated = base.data.get(key)
+    if stated is None:
+        return ImportedConstant(name=key, value="", source=DERIVED, from_ert=False)
     value, source = (stated["value"], stated.get("source", "")) if isinstance(stated, dict) else (stated, "")
     source = f"as in {Path(base.label).name}: {source}".removesuffix(": ")
     return ImportedConstant(name=key, value=value, source=source, from_ert=False)

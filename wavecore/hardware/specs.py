@@ -113,7 +113,8 @@ class MemorySpec:
     to its first column command, ``trp`` to precharge (close) a row, ``tcl`` from a read command to its data, ``trfc``
     the length of a refresh and ``trefi`` the time from one refresh to the next, ``twtr`` and ``trtw`` the turnaround
     of the bus from writing to reading and back.  ``controller_seconds`` is added to every read.
-    ``energy_joules_per_bit`` is per bit transferred, ``background_watts`` is drawn all the time.
+    ``energy_joules_per_bit`` is per bit transferred, ``background_watts`` is drawn all the time by all channels, and
+    ``channel_interface_mm2`` is the area of a channel's physical interface on the chip.
     """
 
     name: str
@@ -133,11 +134,59 @@ class MemorySpec:
     controller_seconds: float
     energy_joules_per_bit: float
     background_watts: float
+    channel_interface_mm2: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TechnologySpec:
+    """What the parts of a chip take in its process: area, energy and leakage, from which `EnergySpec` is derived.
+
+    Energies and leakage are at ``nominal_voltage_volts``, which carries clocks up to ``nominal_clock_hz``; a faster
+    clock needs a higher voltage, up to ``highest_voltage_volts``, by the alpha-power law with
+    ``threshold_voltage_volts`` and ``alpha`` (`hardware.scaling`).  Areas of logic are of cells, which fill
+    ``placement_density`` of the area that they are placed in.
+
+    ``sram_access_joules_per_byte`` is for an access of 8 bytes to a bank of 1 MiB.  It grows with the bank's bytes to
+    the power ``sram_capacity_exponent`` and falls with the bytes of an access to the power ``sram_width_exponent``, up
+    to ``sram_widest_bytes``.  A global buffer is made of banks of ``global_bank_bytes``, a local one of
+    ``local_bank_bytes``.  ``sram_second_port`` is the area with a read and a write port over that with one port.
+    ``memory_interface_mm2`` is the interface of a channel whose memory does not state it.
+    """
+
+    nominal_voltage_volts: float
+    highest_voltage_volts: float
+    threshold_voltage_volts: float
+    alpha: float
+    nominal_clock_hz: int
+    fp16_multiply_joules: float
+    fp32_multiply_joules: float
+    fp32_add_joules: float
+    flip_flop_joules_per_bit: float
+    wire_joules_per_bit_mm: float
+    sram_access_joules_per_byte: float
+    sram_capacity_exponent: float
+    sram_width_exponent: float
+    sram_widest_bytes: int
+    global_bank_bytes: int
+    local_bank_bytes: int
+    leakage_watts_per_mm2: float
+    fp16_multiplier_mm2: float
+    fp32_multiplier_mm2: float
+    fp32_adder_mm2: float
+    flip_flop_area_mm2: float
+    placement_density: float
+    sram_area_mm2_per_byte: float
+    sram_second_port: float
+    wire_pitch_mm: float
+    memory_interface_mm2: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySpec:
-    """Energy per counted event, and static power; what DRAM takes is in `MemorySpec`.
+    """Energy per counted event of this machine, and static power; what DRAM takes is in `MemorySpec`.
+
+    What an accelerator or an energy table does not state is derived from its `TechnologySpec`, sizes and clock when
+    it is loaded; what it states holds as it is.
 
     Events are multiply-accumulates of the array, bytes written into its registers, bytes read from or written into a
     local buffer or the global buffer, lane operations of the vector unit, and bits that cross the interconnect.
@@ -177,7 +226,10 @@ class SparsitySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """The whole machine: the chip, its ``cores`` with the same ``units`` each, the memory, energies, and zeros."""
+    """The whole machine: the chip, its ``cores`` with the same ``units`` each, memory, technology, energies, zeros.
+
+    `hardware.config.load_accelerator` derives ports and energies from the other fields; `dataclasses.replace` does not.
+    """
 
     name: str
     chip: ChipSpec
@@ -186,6 +238,7 @@ class Accelerator:
     local_buffer: LocalBufferSpec
     vector: VectorSpec
     memory: MemorySpec
+    technology: TechnologySpec
     energy: EnergySpec
     sparsity: SparsitySpec = SparsitySpec()
     units: tuple[UnitSpec, ...] = CORE_UNITS

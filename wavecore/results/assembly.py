@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from wavecore.engines.timing import Timing, UnitTiming
+from wavecore.hardware.area import area_mm2
 from wavecore.hardware.specs import Accelerator, UnitKind
 from wavecore.plan.model import Group, Plan
 from wavecore.program.commands import RowKey
@@ -45,6 +46,7 @@ def total_values(
     arrays = _mean_array(timing, accelerator)
     seconds = timing.step_cycles / accelerator.chip.clock_hz
     batch = plan.batch_per_core * cores
+    spent = energy(counts, timing.step_cycles, accelerator)
     return {
         "workload": plan.workload,
         "schedule": plan.schedule,
@@ -74,7 +76,11 @@ def total_values(
             dram=_dram_cycles(timing, accelerator),
             critical_path=path_cycles,
         ),
-        "energy_joules": energy(counts, timing.step_cycles, accelerator),
+        "energy_joules": spent,
+        "average_watts": spent.total / seconds,
+        "energy_delay_joule_seconds": spent.total * seconds,
+        "samples_per_joule": batch / spent.total,
+        "area_mm2": area_mm2(accelerator),
         "group_count": len(plan.groups),
     }
 

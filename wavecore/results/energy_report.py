@@ -145,10 +145,14 @@ def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
 
 
 def constants(run: Run) -> tuple[Constant, ...]:
-    """Return every constant that the run's energy is computed with: those of the energy table, then the others."""
+    """Return every constant that the run's energy is computed with.
+
+    Those per event come first, then the memory's and the machine's, and what the former may be derived from.
+    """
     keys = machine_keys()
+    energies, technology = ([key for key in keys if key.startswith(f"{part}.")] for part in ("energy", "technology"))
     found = []
-    for name in (*(key for key in keys if key.startswith("energy.")), *OTHER_CONSTANTS):
+    for name in (*energies, *OTHER_CONSTANTS, *technology):
         section, key = name.split(".")[0], keys[name]
         unit = units.UNITS[key.unit].symbol if key.unit else ""
         value = run.manifest.machine[section][key.field]

@@ -149,7 +149,39 @@ _ENERGY = (
            "Static power of cores and global buffers over the step.",
            "chip.cores * (energy.static_per_core + energy.static_per_global_buffer_byte * "
            "core.global_buffer) * step_seconds"),
+    Metric("average_watts", "average power", "W",
+           "Energy of a step over its time, all cores and DRAM.",
+           "energy_joules.total / step_seconds"),
+    Metric("energy_delay_joule_seconds", "energy-delay product", "J s",
+           "Energy of a step times its time.",
+           "energy_joules.total * step_seconds"),
+    Metric("samples_per_joule", "samples a joule", "samples/J",
+           "Samples of a step over its energy.",
+           "batch / energy_joules.total"),
 )  # fmt: skip
+
+_AREA = (
+    Metric("area_mm2.total", "area", "mm2",
+           "Area of the parts of the chip that are modelled, all cores (docs/energy.md).",
+           "area_mm2.array + area_mm2.local_buffer + area_mm2.global_buffer + area_mm2.vector + "
+           "area_mm2.memory_interface + area_mm2.interconnect"),
+    Metric("area_mm2.array", "arrays", "mm2",
+           "Processing elements: an fp16 multiplier, an fp32 adder, and registers of an operand, the weights (two "
+           "with array.weight_double_buffering) and a partial sum."),
+    Metric("area_mm2.local_buffer", "local buffers", "mm2",
+           "Both halves of the local buffers A, B and C; C has a read and a write port."),
+    Metric("area_mm2.global_buffer", "global buffers", "mm2",
+           "Cells of the global buffers, and the buses of their ports over half of a buffer's side."),
+    Metric("area_mm2.vector", "vector units", "mm2",
+           "Lanes: an fp32 multiplier and adder, and registers of three operands and a result."),
+    Metric("area_mm2.memory_interface", "memory interface", "mm2",
+           "The physical interfaces of DRAM's channels on the chip.",
+           "memory.channels * memory.channel_interface"),
+    Metric("area_mm2.interconnect", "interconnect", "mm2",
+           "Buses between the cores, each as wide as a core's port to memory."),
+)  # fmt: skip
+
+_ENERGY_COMPONENTS = tuple(each for each in _ENERGY[1:] if each.name.startswith("energy_joules."))
 
 _GROUPS = (
     Metric("groups.layers", "layers", "", "Layers of the group, in order."),
@@ -194,7 +226,7 @@ _LAYERS = (
            "Energy of this row: its counted events, and static power over its cycles."),
     *(Metric(f"layers.energy_{metric.name.removeprefix('energy_joules.')}_joules", f"energy of {metric.title}", "J",
              f"The part of {metric.name} that is this row's.")
-      for metric in _ENERGY[1:]),
+      for metric in _ENERGY_COMPONENTS),
 )  # fmt: skip
 
 _MANIFEST = (
@@ -216,7 +248,7 @@ _COMPARE = (
     Metric("compare.energy_ratio", "of first", "ratio", "Energy over that of the first schedule."),
 )  # fmt: skip
 
-_COMPONENT_TITLES = {metric.name.removeprefix("energy_joules."): metric.title for metric in _ENERGY[1:]}
+_COMPONENT_TITLES = {metric.name.removeprefix("energy_joules."): metric.title for metric in _ENERGY_COMPONENTS}
 
 _ENERGY_REPORT = (
     Metric("energy.joules_per_step", "energy per step", "J",
@@ -334,7 +366,7 @@ def _by_name(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
     return MappingProxyType({metric.name: metric for metric in metrics})
 
 
-RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_GROUPS, *_LAYERS, *_PACKED, *_MANIFEST))
+RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_AREA, *_GROUPS, *_LAYERS, *_PACKED, *_MANIFEST))
 """Every key of a run's JSON, by its dotted name; all items of a list share one name (``layers.cycles``)."""
 
 METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_ENERGY_REPORT, *_PLAN, *_FOOTPRINTS, *_GEMM, *_SCALESIM))

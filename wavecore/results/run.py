@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wavecore.common.records import AGAIN, build, check_keys, types_of
 from wavecore.common.typecheck import require
 from wavecore.errors import InputError
+from wavecore.hardware.area import AreaMm2
 from wavecore.results.energy import EnergyJoules
 from wavecore.training.operations import Phase
 
@@ -184,6 +185,10 @@ class Totals:
     stall_cycles: StallCycles
     bound_cycles: BoundCycles
     energy_joules: EnergyJoules
+    average_watts: float
+    energy_delay_joule_seconds: float
+    samples_per_joule: float
+    area_mm2: AreaMm2
     group_count: int
 
     def _repr_html_(self) -> str:
@@ -233,9 +238,9 @@ def _flat(totals: Totals) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for part in fields(Totals):
         value = getattr(totals, part.name)
-        if isinstance(value, DramBytes | EnergyJoules):
+        if isinstance(value, DramBytes | EnergyJoules | AreaMm2):
             flat[f"{part.name}.total"] = value.total
-        if isinstance(value, DramBytes | EnergyJoules | BufferBytes | StallCycles | BoundCycles):
+        if isinstance(value, DramBytes | EnergyJoules | AreaMm2 | BufferBytes | StallCycles | BoundCycles):
             flat |= {f"{part.name}.{key}": item for key, item in asdict(value).items()}
         else:
             flat[part.name] = value
@@ -254,6 +259,7 @@ def to_dict(run: Run) -> dict[str, Any]:
         "stall_cycles": asdict(run.stall_cycles),
         "bound_cycles": asdict(run.bound_cycles),
         "energy_joules": {"total": run.energy_joules.total, **asdict(run.energy_joules)},
+        "area_mm2": {"total": run.area_mm2.total, **asdict(run.area_mm2)},
         "groups": [asdict(group) for group in run.groups],
         **({_BACKWARD: [asdict(group) for group in run.backward_groups]} if run.backward_groups else {}),
         "layers": [asdict(row) for row in run.rows],
@@ -295,6 +301,7 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
         "dram_bytes.read": (run.dram_bytes.read, sum(row.dram_read_bytes for row in run.rows)),
         "dram_bytes.write": (run.dram_bytes.write, sum(row.dram_write_bytes for row in run.rows)),
         "energy_joules.total": (value["energy_joules"].get("total"), run.energy_joules.total),
+        "area_mm2.total": (value["area_mm2"].get("total"), run.area_mm2.total),
     }
     for name, (given, parts) in sums.items():
         if given != parts:
@@ -305,13 +312,14 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
 
 _KEYS = {"rows": "layers"}
 _BACKWARD = "backward_groups"
-_TOTALLED = ("dram_bytes", "energy_joules")
+_TOTALLED = ("dram_bytes", "energy_joules", "area_mm2")
 _NESTED = {
     "dram_bytes",
     "global_buffer_bytes",
     "stall_cycles",
     "bound_cycles",
     "energy_joules",
+    "area_mm2",
     "groups",
     "backward_groups",
     "rows",

@@ -36,7 +36,7 @@ MOST_BITS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """The type of an expression's value; of a number, its ``dimension``: powers of data, time, energy and cycles.
+    """The type of an expression's value; of a number, its ``dimension``: powers of data, time, energy, ...
 
     ``bare`` says that it is made of plain numbers only, ``strict`` that it cannot stand beside such.
     """
@@ -95,8 +95,8 @@ def quantity_type(symbol: str, *, strict: bool) -> tuple[Type, Fraction]:
     if not symbol:
         return Type("number", {}), Fraction(1)
     kind, size = kind_and_size(symbol)
-    above, _, below = kind.partition(" per ")
-    dimension = _combined(_BASES[above], _BASES[below], -1) if below else _BASES[above]
+    above, *below = kind.split(" per ")
+    dimension = reduce(lambda product, base: _combined(product, _BASES[base], -1), below, _BASES[above])
     return Type("number", dimension, strict=strict), size
 
 
@@ -112,6 +112,9 @@ _BASES: Mapping[str, Dimension] = {
     "time": {"time": _ONE},
     "energy": {"energy": _ONE},
     "cycles": {"cycles": _ONE},
+    "voltage": {"voltage": _ONE},
+    "length": {"length": _ONE},
+    "area": {"length": 2 * _ONE},
     "power": {"energy": _ONE, "time": -_ONE},
     "frequency": {"cycles": _ONE, "time": -_ONE},
 }
@@ -119,7 +122,7 @@ _BASES: Mapping[str, Dimension] = {
 # Strings are passed over; a number before a letter must be a quantity.
 _QUANTITY = re.compile(
     r"""(?P<string>"[^"]*"|'[^']*')|(?<![\w.])(?P<number>\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)"""
-    r"""\s*(?!(?:and|or|not|in|is|if|else)\b)(?P<unit>[A-Za-zµ]+(?:/[A-Za-z]+)?)"""
+    r"""\s*(?!(?:and|or|not|in|is|if|else)\b)(?P<unit>[A-Za-zµ]+2?(?:/[A-Za-z]+2?)*)"""
 )
 _PLACEHOLDER = "_quantity_"
 

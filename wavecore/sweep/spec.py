@@ -59,7 +59,7 @@ KEYS = ("name", "workload", "constraints", "base", "axes", "objectives", "search
 DEFAULTS: Mapping[str, SweepValue] = {"accelerator": "wavecore", "schedule": "mbs2", "engine": "analytic"}
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-_METRIC_SYMBOLS = {"bytes": "B", "s": "s", "J": "J", "cycles": "cycles"}
+_METRIC_SYMBOLS = {"bytes": "B", "s": "s", "J": "J", "W": "W", "mm2": "mm2", "cycles": "cycles"}
 
 Find = Callable[[str, str], SweepParameter]
 

@@ -54,6 +54,14 @@ class BufferNeed:
     formula: str
 
 
+class PeakBytes(NamedTuple):
+    """The most bytes a cycle that the array takes out of the local buffers A and B, and adds to C."""
+
+    a: int
+    b: int
+    c: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileCounts:
     """How a GEMM is cut.  ``full_*`` is the size of every tile but a dimension's last, ``last_*`` of that.
@@ -208,6 +216,12 @@ class Dataflow(ABC):
         """Return the sizes of the largest tile of a wave; ``k`` is the most that one wave adds up."""
         limits = self.limits
         return TileShape(getattr(array, limits.m), getattr(array, limits.k), getattr(array, limits.n))
+
+    def peak_bytes(self, array: ArraySpec) -> PeakBytes:
+        """Return the most bytes a cycle that stream: operands over the sides of the array, sums out of its columns."""
+        return PeakBytes(
+            a=array.rows * ELEMENT_BYTES, b=array.columns * ELEMENT_BYTES, c=array.columns * ACCUMULATOR_BYTES
+        )
 
     def local_buffers(self, array: ArraySpec) -> dict[str, BufferNeed]:
         """Return what one half of each local buffer must hold, the largest tile of its matrix: keys a, b and c."""
