@@ -11,7 +11,7 @@ from wavecore.golden.stores import Copy, TensorKey, broken
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
-from wavecore.training.operations import Operation
+from wavecore.training.operations import OperandRole, Operation
 
 ALL_ITERATIONS = -1  # the iteration number of a tensor that a segment holds on chip over all its iterations
 
@@ -22,9 +22,9 @@ class ExecutedCommand:
 
     ``where`` is its place for error messages.  ``token_names`` maps each tensor that the command loads, awaits or
     posts on chip to the name of its token; ``later_tokens`` are the tokens that later commands of the same iteration
-    use.  ``loaded_bytes`` counts the bytes loaded so far of each tensor.  ``loaded_copies`` are the loaded tensors
+    use.  ``loaded_bytes`` counts the bytes loaded so far of each operand.  ``loaded_copies`` are the loaded tensors
     that no other command may read, ``results`` the weight gradients and updated tensors to be stored, and
-    ``overwritten`` the buffer's tensors whose space the command's first result takes.
+    ``overwritten`` gives for each result that takes the space of a tensor in the buffer that tensor's key.
     """
 
     command: Command
@@ -39,10 +39,10 @@ class ExecutedCommand:
     next_command: Command | None  # of the same iteration
     token_names: dict[str, str]
     later_tokens: frozenset[str]
-    loaded_bytes: Counter[str] = field(default_factory=Counter)
+    loaded_bytes: Counter[tuple[str, OperandRole]] = field(default_factory=Counter)
     loaded_copies: dict[str, Copy] = field(default_factory=dict)
     results: dict[str, AnyArray] = field(default_factory=dict)
-    overwritten: list[TensorKey] = field(default_factory=list)
+    overwritten: dict[str, TensorKey] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
