@@ -74,7 +74,7 @@ class Semantics:
 
 
 def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
-    """Find for every fused layer the tensors of its inputs and of its gradient, and the terms of every sum of gradients.
+    """Find for every fused layer the tensors of its inputs and of its gradient, and the terms of every sum.
 
     Raises InputError for a network without a loss, or with a kind of layer that `KERNELS` lacks.
     """
