@@ -20,7 +20,7 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload, workload_info
 from wavecore.pictures.static import draw_sheet
-from wavecore.plan.model import DEFAULT_CHOICES, Choices
+from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices
 from wavecore.report.contents import compared
 from wavecore.results.run import Run
 from wavecore.simulation import find_schedule, simulate
@@ -37,14 +37,13 @@ class Variant:
 
     name: str
     choices: Choices = DEFAULT_CHOICES
-    pairwise_sums: bool = True
     overrides: tuple[str, ...] = ()
 
 
 DEFAULT = Variant("as modelled")
 VARIANTS = (
     Variant("group normalization holds each sample between its sweeps (one pass)", Choices(normalization_passes=1)),
-    Variant("gradients of branches summed in one sweep at the end", pairwise_sums=False),
+    Variant("gradients of branches added in sweeps of their own", Choices(branch_gradients=BranchGradients.SWEEP)),
     Variant("weight gradients always added in DRAM", Choices(hold_weight_gradients=False)),
     Variant("128 vector lanes", overrides=("vector.lanes=128", "core.vector_port=1 KiB/cycle")),
     Variant("512 vector lanes", overrides=("vector.lanes=512", "core.vector_port=1 KiB/cycle")),
@@ -61,7 +60,7 @@ def run_one(task: tuple[str, str, Variant, str]) -> Run:
     """Simulate one network under one schedule and variant."""
     network, schedule, variant, engine = task
     machine: Accelerator = load_accelerator(overrides=variant.overrides)
-    training = training_graph(workload(network), pairwise_sums=variant.pairwise_sums)
+    training = training_graph(workload(network))
     samples = workload_info(network).batch_per_core
     plan = find_schedule(schedule).make(training, machine, samples, variant.choices)
     return simulate(training, plan, machine, engine=engine)

@@ -51,7 +51,9 @@ from wavecore.plan.traffic import (
     sub_batches,
     transfers,
 )
+from wavecore.training.branch_sweeps import SweepBranchGradients
 from wavecore.training.graph import TrainingGraph
+from wavecore.training.rewrites import rewritten
 from wavecore.training.rules import verify_training
 from wavecore.training.unroll import training_graph
 
@@ -80,7 +82,7 @@ def total(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> int:
 def test_training_graphs_verify(network: LayerGraph) -> None:
     verify_graph(network)
     verify_training(training_graph(network))
-    verify_training(training_graph(network, pairwise_sums=False))
+    verify_training(rewritten(training_graph(network), (SweepBranchGradients(),)))
 
 
 @law(max_examples=150)

@@ -40,8 +40,8 @@ FOOTPRINT = {
     # live: two's gradient.  Operands stay: one, and twice the gradient and its sums.  The gradient stays: half of
     # one at a time, and two windows of all rows with two pieces each
     "two.weight_gradient": ((4 + 512, 2 * 2048), (4 + 256, 2048 + 2 * (512 + 512))),
-    # live: two's and one's gradients; the mask comes, a whole sample ahead, and two pieces
-    "two.data_gradient": ((4 + 512, 1024 + 32 + 32), (4 + 512, 1024 + 32 + 32)),
+    # live: two's and one's gradients; the mask comes in two pieces, as the results leave
+    "two.data_gradient": ((4 + 512, 1024 + 32), (4 + 512, 1024 + 32)),
     # live: one's gradient; the input as forward
     "one.weight_gradient": ((512 + 384, 2 * 432), (512 + 192, 432 + 2 * (96 + 384))),
 }

@@ -87,18 +87,6 @@ def test_a_sum_takes_over_the_space_of_what_dies_in_it() -> None:
     assert ops["sum.forward"].writes[0].overwrites is None  # b came from DRAM
 
 
-def test_a_branch_gradient_is_added_to_one_on_chip() -> None:
-    kept = {"sum.gradient": KEPT, "stem.gradient@a": KEPT, "stem.gradient": KEPT}
-    ops = placed(residual(), BACKWARD, kept)
-    assert ops["a.data_gradient"].writes[0].accumulated_in_place
-    assert ops["stem.gradient.sum"].writes[0].overwrites == "sum.gradient"
-    image = 4 * 8 * 8 * 2
-    assert ops["a.data_gradient"].live_bytes == ops["stem.gradient.sum"].live_bytes == image
-    streamed = placed(residual(), BACKWARD, {"stem.gradient@a": KEPT, "stem.gradient": KEPT})
-    assert not streamed["a.data_gradient"].writes[0].accumulated_in_place  # the other summand comes from DRAM
-    assert streamed["stem.gradient.sum"].writes[0].overwrites == "stem.gradient@a"
-
-
 def test_the_first_reader_of_a_groups_input_loads_it_for_the_others() -> None:
     ops = placed(inception(), FORWARD, {"stem": KEPT}, units=(1, 3))
     assert [places(ops[f"{name}.forward"])["stem"] for name in "abc"] == [

@@ -21,8 +21,10 @@ from wavecore.plan import rules as planrules
 from wavecore.plan.model import Plan
 from wavecore.plan.rules import verify_plan
 from wavecore.plan.schedule import Schedule
+from wavecore.training.branch_sweeps import SweepBranchGradients
 from wavecore.training.graph import FusedLayer, TrainingGraph
-from wavecore.training.operations import Phase, Tensor, TensorClass, Use
+from wavecore.training.operations import OperandRole, Phase, Tensor, TensorClass, Use
+from wavecore.training.rewrites import rewritten
 from wavecore.training.rules import TRAINING_RULES, verify_training
 from wavecore.training.unroll import training_graph
 
@@ -44,7 +46,7 @@ def test_every_registered_network_passes(name: str) -> None:
     graph = workload(name)
     verify_graph(graph)
     verify_training(training_graph(graph))
-    verify_training(training_graph(graph, pairwise_sums=False))
+    verify_training(rewritten(training_graph(graph), (SweepBranchGradients(),)))
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "mobilenet_v2"])
@@ -232,6 +234,26 @@ TRAINING_MISTAKES = [
     (
         with_backward("conv2", "weight_gradient", in_place=("conv1",)),
         ", operation conv2.weight_gradient: runs in place of 'conv1', which it does not read",
+    ),
+    *(
+        (
+            with_backward("conv2", "data_gradient", reads=(*DATA_GRADIENT.reads, use)),
+            f", operation conv2.data_gradient: adds {what}",
+        )
+        for use, what in (
+            (
+                Use("conv2.gradient", OperandRole.DRAIN, added_to="conv1.gradient"),
+                "'conv2.gradient' to 'conv1.gradient', which is no result that it meets as it leaves",
+            ),
+            (
+                Use("conv2.gradient", added_to="norm1.gradient"),
+                "'conv2.gradient' to 'norm1.gradient', which is no result that it meets as it leaves",
+            ),
+            (
+                Use("conv2.gradient", OperandRole.DRAIN, added_to="norm1.gradient"),
+                "256 bytes of 'conv2.gradient' to 'norm1.gradient', which has 1024",
+            ),
+        )
     ),
     (
         with_unit("conv2", lambda unit: replace(unit, update=(replace(unit.update[0], writes=()),))),

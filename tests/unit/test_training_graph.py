@@ -216,39 +216,6 @@ def test_an_addition_passes_its_gradient_on() -> None:
     assert training.units[training.unit_index["sum"]].backward == ()
     phases = operations(training, Phase.DATA_GRADIENT)
     assert reads(phases["b.data_gradient"]) == ["sum.gradient", "b.weight"]
-    assert reads(phases["stem.gradient.sum"]) == ["sum.gradient", "stem.gradient@a"]
-
-
-def sums(network: Callable[[], LayerGraph], pairwise: bool) -> list[tuple[str, list[str], int]]:
-    training = training_graph(network(), pairwise_sums=pairwise)
-    gradients = operations(training, Phase.DATA_GRADIENT)
-    in_order = reversed([op for op in gradients.values() if op.sums])
-    return [(op.unit, reads(op), op.passes[0].lane_operations) for op in in_order]
-
-
-def test_gradients_of_three_branches_are_added_two_at_a_time() -> None:
-    assert sums(inception, True) == [
-        ("b", ["stem.gradient@c", "stem.gradient@b"], 1),
-        ("a", ["stem.gradient+b", "stem.gradient@a"], 1),
-    ]
-
-
-def test_or_all_at_once() -> None:
-    assert sums(inception, False) == [("a", ["stem.gradient@c", "stem.gradient@b", "stem.gradient@a"], 2)]
-
-
-def test_with_two_readers_both_are_the_same() -> None:
-    assert sums(residual, True) == sums(residual, False)
-
-
-def test_a_mask_is_applied_with_the_last_sum() -> None:
-    net = Network("masked", Shape(3, 8, 8))
-    stem = net(ReLU(), net(Conv(4), net.input, name="stem"))
-    training = ended(net, net(Add(), net(Conv(4), stem, name="a"), net(Conv(4), stem, name="b"), name="sum"))
-    phases = operations(training, Phase.DATA_GRADIENT)
-    assert reads(phases["stem.gradient.sum"]) == ["stem.gradient@b", "stem.gradient@a", "stem.mask"]
-    assert phases["stem.gradient.sum"].passes[0].lane_operations == 2
-    assert all("stem.mask" not in reads(op) for name, op in phases.items() if name != "stem.gradient.sum")
 
 
 def test_a_mask_has_a_sweep_of_its_own_where_an_addition_passes_the_gradient() -> None:

@@ -54,12 +54,12 @@ def _check_reads(core: CoreState, executed: ExecutedCommand, step: int) -> None:
     """Raise InvariantError if a batched operand is not there as far as the results of the steps so far depend on it."""
     if executed.segment.direction is Direction.UPDATE:
         return
-    for name, needed in core.chip.needed_bytes(executed, step).items():
-        load = next((load for load in executed.command.loads if load.transfer.tensor.name == name), None)
+    for (name, role), needed in core.chip.needed_bytes(executed, step).items():
+        load = next((load for load in executed.command.loads if load.transfer.operand == (name, role)), None)
         if load is not None and not load.posts:
             last = step == executed.command.steps - 1
             size = executed.sub_batch_bytes(core.tensors[name].nbytes)
-            available = executed.loaded_bytes[name] if load.flow.total == size or last else needed
+            available = executed.loaded_bytes[name, role] if load.flow.total == size or last else needed
         else:
             _check_awaited(core, executed, name, load)
             available = core.buffer.find(executed.where, executed.key(name), executed.name).ready_bytes
@@ -113,10 +113,10 @@ def _produce(core: CoreState, executed: ExecutedCommand, step: int) -> None:
         core.on_chip_bytes[executed.segment_number, token.tensor] += new
         resident = core.buffer.result(executed.where, executed.key(token.tensor))
         resident.ready_bytes += new
-        for key in executed.overwritten:
-            if new and token.tensor == executed.operation.writes[0]:
-                core.buffer.residents[key].overwritten_by = executed.name
-                core.buffer.residents[key].overwritten_bytes += new
+        if new and token.tensor in executed.overwritten:
+            old = core.buffer.residents[executed.overwritten[token.tensor]]
+            old.overwritten_by = executed.name
+            old.overwritten_bytes += new
     if step < command.steps - 1:
         return
     if executed.segment.direction is Direction.UPDATE:

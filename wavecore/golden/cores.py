@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from wavecore.golden.dependences import needed_bytes
+from wavecore.golden.dependences import Operand, needed_bytes
 from wavecore.golden.executed import ExecutedCommand, executed_commands, unit_queues
 from wavecore.golden.numbers import StepData
 from wavecore.golden.operands import AnyArray
@@ -38,10 +38,10 @@ class Chip:
             self.shared[f"{unit}.weight"] = DramTensor(weight.copy())
             self.shared[f"{unit}.optimizer"] = DramTensor(state)
         self.updating: set[str] = set()
-        self._needed_bytes: dict[int, list[dict[str, int]]] = {}
+        self._needed_bytes: dict[int, list[dict[Operand, int]]] = {}
         self.cores = [CoreState(self, index) for index in range(len(program.cores))]
 
-    def needed_bytes(self, executed: ExecutedCommand, step: int) -> dict[str, int]:
+    def needed_bytes(self, executed: ExecutedCommand, step: int) -> dict[Operand, int]:
         """Return the bytes of each batched operand that the results of steps 0 to ``step`` depend on."""
         key = id(executed.command)
         if key not in self._needed_bytes:

@@ -12,7 +12,7 @@ from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
 from wavecore.program.commands import Command, Flow, Load, Program, Segment, Store, due, progress, transfers_of
 from wavecore.program.queue_order import sections, stretches
-from wavecore.training.operations import Operation
+from wavecore.training.operations import OperandRole, Operation
 
 ALL_ITERATIONS = -1  # the iteration number of a tensor that a segment holds on chip over all its iterations
 
@@ -24,9 +24,9 @@ class ExecutedCommand:
     ``where`` is its place for error messages.  ``token_names`` maps each tensor that the command loads, awaits or
     posts on chip to the name of its token; ``later_tokens`` are the tokens that later commands of the same iteration
     use.  ``loaded_steps``, ``multiplied_steps`` and ``computed_steps`` count the steps that are loaded, have left the
-    array, and are done; ``loaded_bytes`` counts the bytes loaded so far of each tensor.  ``loaded_copies`` are the
+    array, and are done; ``loaded_bytes`` counts the bytes loaded so far of each operand.  ``loaded_copies`` are the
     loaded tensors that no other command may read, ``results`` the weight gradients and updated tensors to be stored,
-    and ``overwritten`` the buffer's tensors whose space the command's first result takes.
+    and ``overwritten`` gives for each result that takes the space of a tensor in the buffer that tensor's key.
     """
 
     command: Command
@@ -44,10 +44,10 @@ class ExecutedCommand:
     loaded_steps: int = 0
     multiplied_steps: int = 0
     computed_steps: int = 0
-    loaded_bytes: Counter[str] = field(default_factory=Counter)
+    loaded_bytes: Counter[tuple[str, OperandRole]] = field(default_factory=Counter)
     loaded_copies: dict[str, Copy] = field(default_factory=dict)
     results: dict[str, AnyArray] = field(default_factory=dict)
-    overwritten: list[TensorKey] = field(default_factory=list)
+    overwritten: dict[str, TensorKey] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

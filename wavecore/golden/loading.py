@@ -72,17 +72,18 @@ def _place_tensors(core: CoreState, executed: ExecutedCommand) -> None:
 def _place_without_reservation(core: CoreState, executed: ExecutedCommand, name: str, loaded: bool) -> None:
     """Add a tensor for which the command reserves no space.
 
-    Either it is the operation's first result and overwrites an operand that no later command uses, or it is a term that
-    the next command, a sum, adds to another one on chip.  Raises InvariantError if neither holds.
+    Either it overwrites an operand that no later command uses, or it is a term that the next command, a sum, adds to
+    another one on chip.  Raises InvariantError if neither holds.
     """
     op, command = executed.operation, executed.command
     nbytes = executed.sub_batch_bytes(core.tensors[name].nbytes)
     released = {tensor for tensor, _ in command.releases}
-    if name == op.writes[0] and not loaded:
-        for old in op.in_place:
+    if not loaded:
+        for old in op.may_overwrite(name):
             resident = core.buffer.residents.get(executed.key(old))
             if (
                 resident is None
+                or executed.key(old) in executed.overwritten.values()
                 or executed.key(old)[2] in executed.later_tokens
                 or old in released
                 or not resident.space_bytes
@@ -90,7 +91,7 @@ def _place_without_reservation(core: CoreState, executed: ExecutedCommand, name:
                 continue
             if resident.space_bytes != nbytes:
                 raise broken(executed.where, f"{name} takes the place of {old}, which is not of its size")
-            executed.overwritten.append(executed.key(old))
+            executed.overwritten[name] = executed.key(old)
             core.buffer.add(executed.where, executed.key(name), nbytes, resident.space_bytes)
             return
     following = executed.next_command
@@ -128,7 +129,7 @@ def _stored(core: CoreState, executed: ExecutedCommand, load: Load, step: int) -
 def _load(core: CoreState, executed: ExecutedCommand, load: Load, step: int, new: int) -> None:
     """Read the ``new`` bytes of one step from DRAM; after the last bytes, note where the values are."""
     tensor = load.transfer.tensor
-    executed.loaded_bytes[tensor.name] += new
+    executed.loaded_bytes[load.transfer.operand] += new
     resident = _destination(core, executed, load)
     if executed.segment.direction is Direction.UPDATE:
         dram_tensors = _update_sources(core, executed, load)
@@ -162,7 +163,7 @@ def _source(core: CoreState, executed: ExecutedCommand, load: Load) -> DramTenso
         if tensor.name in core.chip.updating:
             raise broken(executed.where, f"reads {tensor.name} after its update began")
         return core.chip.shared[tensor.name]
-    dram_tensor, loaded_bytes = core.dram[tensor.name], executed.loaded_bytes[tensor.name]
+    dram_tensor, loaded_bytes = core.dram[tensor.name], executed.loaded_bytes[load.transfer.operand]
     if tensor.batched:
         needed = tensor.nbytes * executed.first_sample + min(loaded_bytes, executed.sub_batch_bytes(tensor.nbytes))
     else:

@@ -6,6 +6,7 @@ flattening keep the order of elements, so the part of a concatenation that belon
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,14 +61,16 @@ class SampleData:
 class Semantics:
     """What the operations of a training step compute.
 
-    ``units`` are the fused layers by name.  ``sums`` gives for each operation that adds gradients of branches the
-    tensor whose gradient it makes, and the gradients that it adds.
+    ``units`` are the fused layers by name.  ``sums`` gives for each sweep that adds gradients of branches the tensor
+    whose gradient it makes, and the gradients that it adds.  ``added`` gives for each other operation, by the gradients
+    that it makes, those that it adds to them.
     """
 
     graph: LayerGraph
     training: TrainingGraph
     units: Mapping[str, Binding]
     sums: Mapping[str, tuple[str, tuple[GradientPart, ...]]]
+    added: Mapping[str, Mapping[str, tuple[GradientPart, ...]]]
 
 
 def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
@@ -84,14 +87,14 @@ def semantics(graph: LayerGraph, training: TrainingGraph) -> Semantics:
             raise InputError(f"layer {unit.name}", f"nothing computes a layer of kind {unit.kind!r}", f"one of {known}")
     values = _values(graph, training)
     inputs = {unit.name: tuple(values[name] for name in graph.by_name[unit.name].inputs) for unit in training.units}
-    gradients, sums = _gradients(graph, training, inputs)
+    flow = _GradientFlow(graph, training, inputs)
     units = {}
     for unit in training.units:
         layer = graph.by_name[unit.name]
         own = (layer,) if KINDS[type(layer.kind)].role is LayerRole.ELEMENTWISE else ()
         fused = tuple(graph.by_name[name] for name in unit.fused)
-        units[unit.name] = Binding(layer, (*own, *fused), inputs[unit.name], gradients.get(unit.name))
-    return Semantics(graph, training, units, sums)
+        units[unit.name] = Binding(layer, (*own, *fused), inputs[unit.name], flow.found.get(unit.name))
+    return Semantics(graph, training, units, flow.sums, flow.added)
 
 
 def _values(graph: LayerGraph, training: TrainingGraph) -> dict[str, tuple[str, ...]]:
@@ -108,37 +111,50 @@ def _values(graph: LayerGraph, training: TrainingGraph) -> dict[str, tuple[str, 
     return values
 
 
-def _gradients(
-    graph: LayerGraph, training: TrainingGraph, inputs: Mapping[str, tuple[tuple[str, ...], ...]]
-) -> tuple[dict[str, GradientPart], dict[str, tuple[str, tuple[GradientPart, ...]]]]:
-    """Follow the gradients through the backward operations.
+class _GradientFlow:
+    """The gradients followed through the backward operations.
 
-    Returns for each fused layer where the gradient of its output is, and the ``sums`` of `Semantics`.
+    ``found`` is where the gradient of each fused layer's output is; ``sums`` and ``added`` are those of `Semantics`.
     """
-    pending: dict[str, list[GradientPart]] = {}
-    sums: dict[str, tuple[str, tuple[GradientPart, ...]]] = {}
-    found: dict[str, GradientPart] = {}
-    for unit in reversed(training.units):
-        if pending.get(unit.name):
-            (found[unit.name],) = pending[unit.name]
-        targets = [name for part in inputs[unit.name] for name in part]
-        if unit.name in found and _passes_on(graph, unit):
-            for name, part in _shares(graph, inputs[unit.name], found[unit.name]):
-                pending.setdefault(name, []).append(part)
-        whole = {name: (0, graph.by_name[name].shape.elements) for name in targets}
-        for op in unit.backward:
-            for name in targets:
-                total = f"{name}.gradient" in op.writes or f"{name}.gradient+{unit.name}" in op.writes
-                if op.name.endswith(".sum") and total:
-                    sums[op.name] = (name, tuple(pending[name]))
-                    pending[name] = [GradientPart(op.writes[0], *whole[name])]
-                    break
-                for written in dict.fromkeys((f"{name}.gradient", f"{name}.gradient@{unit.name}")):
-                    known = pending.setdefault(name, [])
-                    part = GradientPart(written, *whole[name])
-                    if written in op.writes and part not in known:
-                        known.append(part)
-    return found, sums
+
+    def __init__(
+        self, graph: LayerGraph, training: TrainingGraph, inputs: Mapping[str, tuple[tuple[str, ...], ...]]
+    ) -> None:
+        self.graph = graph
+        self.found: dict[str, GradientPart] = {}
+        self.sums: dict[str, tuple[str, tuple[GradientPart, ...]]] = {}
+        self.added: dict[str, dict[str, tuple[GradientPart, ...]]] = {}
+        self._pending: dict[str, list[GradientPart]] = defaultdict(list)
+        for unit in reversed(training.units):
+            if self._pending[unit.name]:
+                (self.found[unit.name],) = self._pending[unit.name]
+            if unit.name in self.found and _passes_on(graph, unit):
+                for name, part in _shares(graph, inputs[unit.name], self.found[unit.name]):
+                    self._pending[name].append(part)
+            for op in unit.backward:
+                for name in dict.fromkeys(name for part in inputs[unit.name] for name in part):
+                    self._follow(op, name)
+
+    def _follow(self, op: Operation, name: str) -> None:
+        """Follow the gradients of a tensor through an operation that may make one."""
+        written = next((each for each in gradient_names(name, op.unit) if each in op.writes), None)
+        if written is None:
+            return
+        pending = self._pending[name]
+        if op.name.endswith(".sum"):
+            taken = pending
+            self.sums[op.name] = (name, tuple(taken))
+        else:
+            read = {use.tensor for use in op.reads if use.added_to == written}
+            taken = [part for part in pending if part.tensor in read]
+            self.added.setdefault(op.name, {})[written] = tuple(taken)
+        left = [part for part in pending if part not in taken]
+        self._pending[name] = [*left, GradientPart(written, 0, self.graph.by_name[name].shape.elements)]
+
+
+def gradient_names(tensor: str, unit: str) -> tuple[str, str, str]:
+    """Return the names that the gradient which a fused layer gives to a tensor may have: whole, a sum, or alone."""
+    return f"{tensor}.gradient", f"{tensor}.gradient+{unit}", f"{tensor}.gradient@{unit}"
 
 
 def _passes_on(graph: LayerGraph, unit: FusedLayer) -> bool:
@@ -238,18 +254,26 @@ def _forward(binding: Binding, op: Operation, operands: LayerOperands, sample_da
 def _data_gradients(
     meaning: Semantics, binding: Binding, op: Operation, gradients: Sequence[AnyArray], reads: Mapping[str, AnyArray]
 ) -> dict[str, AnyArray]:
-    """Return the gradient of each tensor read, masked; that of a tensor in several inputs is the sum over them."""
+    """Return the gradient of each tensor read, with the gradients that the operation adds, and masked.
+
+    That of a tensor in several inputs is the sum over them.
+    """
     results: dict[str, AnyArray] = {}
+    values: dict[str, str] = {}
     for gradient, tensors in zip(gradients, binding.inputs, strict=True):
         first = 0
         for name in tensors:
             last = first + meaning.graph.by_name[name].shape.elements
-            piece = _masked(meaning, name, _flat(gradient)[:, first:last], reads)
-            for written in (f"{name}.gradient", f"{name}.gradient@{op.unit}"):
+            piece = _flat(gradient)[:, first:last]
+            for written in gradient_names(name, op.unit):
                 if written in op.writes:
                     results[written] = results[written] + piece if written in results else piece
+                    values[written] = name
             first = last
-    return results
+    for written, parts in meaning.added.get(op.name, {}).items():
+        for part in parts:
+            results[written] = results[written] + _columns(reads, part)
+    return {written: _masked(meaning, values[written], total, reads) for written, total in results.items()}
 
 
 def _sum(meaning: Semantics, op: Operation, reads: Mapping[str, AnyArray]) -> dict[str, AnyArray]:

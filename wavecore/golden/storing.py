@@ -82,7 +82,7 @@ def _release(core: CoreState, executed: ExecutedCommand) -> None:
             raise broken(executed.where, f"releases {size} bytes of {name}, which has {resident.space_bytes}")
         del core.buffer.residents[executed.key(name)]
         core.buffer.used -= size
-    for key in executed.overwritten:
+    for key in executed.overwritten.values():
         del core.buffer.residents[key]
     for use in executed.operation.reads if executed.operation.sums else ():
         term = core.buffer.residents.get(executed.key(use.tensor))

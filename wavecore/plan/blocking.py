@@ -120,6 +120,7 @@ def operands(placed: PlacedOperation, array: ArraySpec) -> OperandBytes:
     )
     base = leaving_bytes(placed)
     base += sum(_side_bytes(op, use, read) for use, read in streamed if read.role is OperandRole.SIDE)
+    base += sum(_chunks(read.nbytes) for _, read in streamed if read.role is OperandRole.DRAIN)
     panel = max((gemm.k * min(gemm.n, largest_tile(array).n) * ELEMENT_BYTES for gemm in op.gemms), default=0)
     return OperandBytes(left, right, window, min(panel, right), base)
 

@@ -85,6 +85,17 @@ class Plan:
         return self.groups if self.backward_groups is None else self.backward_groups
 
 
+class BranchGradients(Name):
+    """Where the gradients of a value that several branches read are added.
+
+    ``drain``: each operation that makes one adds it to the sum so far as its results leave.  ``sweep``: each is written
+    and added in a sweep of its own, as automatic differentiation does.
+    """
+
+    DRAIN = "drain"
+    SWEEP = "sweep"
+
+
 @dataclass(frozen=True, slots=True)
 class Choices:
     """Modelling choices that a schedule leaves open; ``docs/headline.md`` shows what each moves.
@@ -93,12 +104,14 @@ class Choices:
     on chip that fit beside everything else, instead of adding to partial sums in DRAM.  ``serialize_recurrent``: groups
     with recurrent layers may run in sub-batches, each of which runs all time steps, if that moves fewer bytes.
     ``order``: see `QueueOrder`.
+    ``branch_gradients``: see `BranchGradients`; `Schedule.make` rewrites the training graph before it is planned.
     """
 
     normalization_passes: int = 2
     hold_weight_gradients: bool = True
     serialize_recurrent: bool = True
     order: QueueOrder = QueueOrder.OVERLAPPED
+    branch_gradients: BranchGradients = BranchGradients.DRAIN
 
 
 DEFAULT_CHOICES = Choices()

@@ -383,12 +383,12 @@ def _place_write(group: _GroupContext, position: int, op: Operation, name: str, 
     """Place a result: on chip if it has a stay, and in DRAM if it is read from there later.
 
     A ``next`` tensor is stored for every use beyond the next unit's, so that the bytes that a unit moves depend on its
-    neighbours only.  The first result takes over the space of an ``in_place`` tensor whose stay ends here.
+    neighbours only.  A result takes over the space of a tensor that it may overwrite and whose stay ends here.
     """
     tensor, found = group.training.tensors[name], group.stay_at(name, position)
     last_local = position if found is None else found[1].last_local
     stored = not tensor.batched or name in group.elsewhere or group.touches[name][-1] > last_local
     overwrites = None
-    if found is not None and name == op.writes[0] and name not in group.drained:
-        overwrites = next((old for old in op.in_place if old in frees), None)
+    if found is not None and name not in group.drained:
+        overwrites = next((old for old in op.may_overwrite(name) if old in frees), None)
     return PlacedWrite(tensor, found is not None, stored, overwrites, name in group.drained)

@@ -13,8 +13,9 @@ from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError
 from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import DEFAULT_CHOICES, Choices, Plan, QueueOrder
+from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder
 from wavecore.plan.rules import verify_structure
+from wavecore.training.branch_sweeps import SweepBranchGradients
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.rewrites import rewritten
 from wavecore.training.rules import verify_training
@@ -28,8 +29,8 @@ class Policy(Protocol):
     ) -> Plan:
         """Return the plan; SpaceError when a layer cannot run in the buffer at all.
 
-        A policy may change the graph first: it plans ``rewritten(training, passes)``, and the plan names the passes as
-        its ``rewrites``.
+        A policy may change the graph first: it plans ``rewritten(training, (*training.rewrites, *passes))``.  The plan
+        names all passes that its graph has had as its ``rewrites``.
         """
         ...
 
@@ -65,7 +66,7 @@ class Schedule:
         wrong = type_problem(choices, Choices)
         if wrong is not None:
             raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.plan.model.Choices()")
-        plan = self.policy(training, accelerator, batch_per_core, choices)
+        plan = self.policy(_as_chosen(training, choices), accelerator, batch_per_core, choices)
         where = f"schedule {self.name}"
         if not isinstance(plan, Plan):
             raise PlanError(where, f"returned a {type(plan).__name__}, not a Plan", "a policy that returns a Plan")
@@ -80,3 +81,10 @@ class Schedule:
 def _ordered(training: TrainingGraph, plan: Plan, order: QueueOrder) -> Plan:
     """Return a plan with another order of the queues; the same object for the same plan."""
     return replace(plan, order=order)
+
+
+def _as_chosen(training: TrainingGraph, choices: Choices) -> TrainingGraph:
+    """Return the training graph after those passes that choices ask for."""
+    if choices.branch_gradients is BranchGradients.DRAIN or SweepBranchGradients() in training.rewrites:
+        return training
+    return rewritten(training, (*training.rewrites, SweepBranchGradients()))

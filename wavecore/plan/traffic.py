@@ -55,6 +55,11 @@ class Transfer:
         return self.nbytes if self.packed_bytes is None else self.packed_bytes
 
     @property
+    def operand(self) -> tuple[str, OperandRole]:
+        """The tensor's name, and how the command uses it."""
+        return self.tensor.name, self.role
+
+    @property
     def traffic_class(self) -> TensorClass:
         """The class under which the bytes are reported: `optimizer` for updates, else the tensor's own."""
         return TensorClass.OPTIMIZER if self.update else self.tensor.tensor_class
@@ -82,6 +87,7 @@ def transfers(
         OperandRole.LEFT: blocking.left_passes,
         OperandRole.RIGHT: blocking.right_passes,
         OperandRole.SIDE: 1,
+        OperandRole.DRAIN: 1,
     }
     for read in placed.reads:
         times = samples if read.tensor.batched else 1

@@ -81,7 +81,7 @@ def _gemm_work(
     cost, skipped = _gemms(op, samples, array)
     macs = op.macs * samples
     effectual = min(round(macs * op.effectual_share), macs - skipped)
-    side = sum(read.nbytes * samples for read in placed.reads if read.role == "side" and read.tensor.batched)
+    side = sum(read.nbytes * samples for read in placed.reads if read.role in ("side", "drain") and read.tensor.batched)
     drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
     state = 2 * op.state_bytes * samples * op.time_steps  # written, and read in the next step
     operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, max(1, op.time_steps))

@@ -147,10 +147,10 @@ def _holds_sample(placed: PlacedOperation) -> bool:
     )
 
 
-def _flow(context: _Context, total: int, sample_bytes: int, profile: StepProfile) -> Flow:
-    """Return a flow of samples that runs ahead of the results by the rows of a window."""
+def _flow(context: _Context, total: int, sample_bytes: int, profile: StepProfile, role: OperandRole) -> Flow:
+    """Return a flow of samples that runs ahead of the results by the rows of a window, unless it goes with them."""
     ahead, rows = context.placed.operation.lookahead
-    runs_ahead = profile in (StepProfile.EVEN, StepProfile.FIRST_BLOCK)
+    runs_ahead = profile in (StepProfile.EVEN, StepProfile.FIRST_BLOCK) and role is not OperandRole.DRAIN
     return Flow(total, profile, -(-sample_bytes * ahead // rows) if runs_ahead else 0, sample_bytes)
 
 
@@ -168,10 +168,14 @@ def _load(context: _Context, move: Transfer) -> Load:
 
 def _load_to_stay(context: _Context, move: Transfer, read: PlacedRead, after: After) -> Load:
     """Return the load of a tensor that stays on chip: its space is reserved, and later commands wait for it."""
-    profile = StepProfile.FIRST_SWEEP if two_sweeps(context.placed) else context.profiles.resident
     sample_bytes = move.tensor.nbytes if move.tensor.batched else 0
-    flow = _flow(context, move.nbytes, sample_bytes, profile)
+    flow = _flow(context, move.nbytes, sample_bytes, _awaited(context, read), read.role)
     return Load(move, flow, None, after, token_name(move.tensor.name, read.life))
+
+
+def _awaited(context: _Context, read: PlacedRead) -> StepProfile:
+    """Return over which steps a tensor must be on chip."""
+    return context.profiles.drain if read.role is OperandRole.DRAIN else context.profiles.resident
 
 
 def _load_streamed(context: _Context, move: Transfer, after: After) -> Load:
@@ -182,7 +186,9 @@ def _load_streamed(context: _Context, move: Transfer, after: After) -> Load:
     arrives, freed = _streamed_profiles(context, move)
     sample_bytes = move.tensor.nbytes if move.tensor.batched else 0
     sample_by_sample = move.nbytes == sample_bytes * context.samples
-    flow = _flow(context, move.nbytes, sample_bytes, arrives) if sample_by_sample else Flow(move.nbytes, arrives)
+    flow = Flow(move.nbytes, arrives)
+    if sample_by_sample:
+        flow = _flow(context, move.nbytes, sample_bytes, arrives, move.role)
     # what the group holds over its iterations has its space from the start of the group
     has_space = _is_in_whole_stage(context) or move.when is When.FIRST
     return Load(move, flow, None if has_space else freed, after)
@@ -196,6 +202,8 @@ def _streamed_profiles(context: _Context, move: Transfer) -> tuple[StepProfile, 
         return context.profiles.left, context.profiles.left_freed
     if move.role is OperandRole.RIGHT:
         return context.profiles.right, context.profiles.right_freed
+    if move.role is OperandRole.DRAIN:
+        return context.profiles.drain_streamed, context.profiles.drain_streamed
     return StepProfile.EVEN, StepProfile.EVEN
 
 
@@ -221,7 +229,13 @@ def _waits(context: _Context) -> tuple[Token, ...]:
     return tuple(
         Token(
             token_name(read.tensor.name, read.life),
-            _flow(context, read.tensor.nbytes * context.samples, read.tensor.nbytes, context.profiles.resident),
+            _flow(
+                context,
+                read.tensor.nbytes * context.samples,
+                read.tensor.nbytes,
+                _awaited(context, read),
+                read.role,
+            ),
         )
         for read in context.placed.reads
         if read.place is Place.RESIDENT and read.tensor.batched

@@ -27,7 +27,8 @@ class StepProfiles:
 
     ``left`` and ``right`` operands arrive from DRAM and are ``_freed`` (None: their space is part of a stage that is
     taken for the whole command); ``resident`` operands are awaited; ``results`` are complete; partial sums of a weight
-    ``gradient`` are read, and the gradient is written.
+    ``gradient`` are read, and the gradient is written.  What results meet as they leave is awaited on chip (``drain``)
+    or streams (``drain_streamed``).
     """
 
     left: StepProfile = StepProfile.EVEN
@@ -37,6 +38,8 @@ class StepProfiles:
     resident: StepProfile = StepProfile.EVEN
     results: StepProfile = StepProfile.EVEN
     gradient: StepProfile = StepProfile.EVEN
+    drain: StepProfile = StepProfile.EVEN
+    drain_streamed: StepProfile = StepProfile.EVEN
 
 
 _BY_ORDER = {
@@ -47,10 +50,15 @@ _BY_ORDER = {
         left_freed=StepProfile.AT_END,
         resident=StepProfile.FIRST_BLOCK,
         results=StepProfile.LAST_BLOCK,
+        drain=StepProfile.FIRST_BLOCK,
     ),
     LoopOrder.ROW_BLOCKS: StepProfiles(left_freed=None, right_freed=None),
     LoopOrder.COLUMN_BLOCKS: StepProfiles(
-        left_freed=None, right_freed=None, resident=StepProfile.FIRST_BLOCK, results=StepProfile.LAST_BLOCK
+        left_freed=None,
+        right_freed=None,
+        resident=StepProfile.FIRST_BLOCK,
+        results=StepProfile.LAST_BLOCK,
+        drain=StepProfile.FIRST_BLOCK,
     ),
     LoopOrder.OPERANDS_STAY: StepProfiles(
         left=StepProfile.AT_ONCE,
@@ -84,12 +92,18 @@ _BY_ORDER |= {
 # The first block of a weight gradient already sums over every sample.
 _GRADIENT_BLOCKS = StepProfiles(left_freed=None, right_freed=None, resident=StepProfile.FIRST_BLOCK)
 # The first sweep over a sample computes its statistics, the second its result.
-_TWO_SWEEPS = replace(_BY_ORDER[LoopOrder.SWEEPS], resident=StepProfile.FIRST_SWEEP, results=StepProfile.SECOND_SWEEP)
+_TWO_SWEEPS = replace(
+    _BY_ORDER[LoopOrder.SWEEPS],
+    resident=StepProfile.FIRST_SWEEP,
+    results=StepProfile.SECOND_SWEEP,
+    drain=StepProfile.SECOND_SWEEP,
+    drain_streamed=StepProfile.SECOND_SWEEP,
+)
 
 
 def two_sweeps(placed: PlacedOperation) -> bool:
     """Whether the vector unit sweeps twice over every sample, as a normalization does."""
-    return len(placed.operation.passes) > 1 and not placed.operation.gemms
+    return any(use.passes > 1 for use in placed.operation.reads) and not placed.operation.gemms
 
 
 def step_profiles(placed: PlacedOperation, blocking: Blocking, blocks: int) -> StepProfiles:

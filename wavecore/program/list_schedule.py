@@ -119,7 +119,7 @@ class _Reader:
         steps = [self._step(command, part, table, step) for step in range(command.steps)]
         readers = [user for name in command.takes_over for user in self._users[part, name]]
         for name in (*(token.tensor for token in command.waits), *(load.posts for load in command.loads if load.posts)):
-            self._users[part, name].append(number)
+            self._users[part, name.split("#")[0]].append(number)
         self._stored.update(store.transfer.tensor.name for store in command.stores)
         return _Entry(placed, table, steps, readers)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wavecore.common.precision import ACCUMULATOR_BYTES
 from wavecore.network.layers.base import PhaseSpec
-from wavecore.training.forward import manner, phase_reads, plus
+from wavecore.training.forward import manner, phase_reads
 from wavecore.training.fusion import FusedNetwork, Fusion, TensorNames
-from wavecore.training.gradients import GradientSums
+from wavecore.training.gradients import GradientSums, drained
 from wavecore.training.operations import OperandRole, Operation, Phase, TensorClass, Use
 from wavecore.training.tensor_table import TensorTable
 
@@ -66,7 +66,7 @@ def _weight_gradient(
     if work.of_itself:
         left = OperandRole.LEFT if work.gemms and not work.time_steps else OperandRole.SIDE
         right = OperandRole.RIGHT if work.gemms else OperandRole.SIDE
-        reads: tuple[Use, ...] = (Use(fusion.name, left), Use(_part(net, fusion, fusion.inputs[0]), right))
+        reads: tuple[Use, ...] = (Use(fusion.name, left), Use(sums.own_part(fusion.inputs[0], fusion), right))
     else:
         reads = phase_reads(table, fusion, work, sums.complete.get(fusion.name, ""))
     return Operation(
@@ -82,19 +82,6 @@ def _weight_gradient(
     )
 
 
-def _part(net: FusedNetwork, fusion: Fusion, tensor: str, index: int | None = None) -> str:
-    """Return the name of the gradient that a fused layer gives to a tensor.
-
-    It is the whole gradient, or a part still to be added up or masked.  A tensor that the layer itself uses again must
-    not be masked.  ``index`` distinguishes the parts of two inputs that are the same tensor.
-    """
-    masked = fusion.of_itself and net.masked(tensor)
-    twice = index is not None and fusion.inputs.count(tensor) > 1
-    if len(net.consumers[tensor]) == 1 and not masked and not twice:
-        return f"{tensor}.gradient"
-    return f"{tensor}.gradient@{fusion.name}" + (f".{index}" if twice else "")
-
-
 def _weight_gradient_tensor(table: TensorTable, fusion: Fusion) -> str:
     nbytes = fusion.parameters * ACCUMULATOR_BYTES
     return table.declare(f"{fusion.name}.weight_gradient", TensorClass.WEIGHT_GRADIENT, nbytes, batched=False)
@@ -106,18 +93,9 @@ def _data_gradient(
     """Return the operation that makes the gradients of all inputs of a layer."""
     name, gradient = fusion.name, sums.complete.get(fusion.name, "")
     wanted = _wanted(net, fusion.inputs)
-    reads = list(phase_reads(table, fusion, work, gradient, gradient_is_left=True))
-    writes = []
-    masks = 0
-    for tensor in dict.fromkeys(fusion.inputs if fusion.of_itself else wanted):
-        part = _part(net, fusion, tensor)
-        direct = part == f"{tensor}.gradient"
-        writes.append(table.declare(part, TensorClass.GRADIENT, table.nbytes(tensor)))
-        if tensor in wanted:
-            sums.contribute(tensor, part, owned=direct or not fusion.of_itself)
-        if direct and net.masked(tensor):
-            reads.append(Use(f"{tensor}.mask"))
-            masks = 1
+    reads = phase_reads(table, fusion, work, gradient, gradient_is_left=True)
+    results = [sums.result(tensor, fusion) for tensor in dict.fromkeys(fusion.inputs if fusion.of_itself else wanted)]
+    writes = [result.name for result in results]
     in_place = work.in_place and wanted
     if work.writes_weight_gradient:
         writes.append(_weight_gradient_tensor(table, fusion))
@@ -125,10 +103,10 @@ def _data_gradient(
         name=f"{name}.data_gradient",
         unit=name,
         phase=Phase.DATA_GRADIENT,
-        reads=tuple(reads),
+        reads=(*reads, *(use for result in results for use in result.reads)),
         writes=tuple(writes),
         gemms=work.gemms,
-        passes=plus(work.passes, masks),
+        passes=(*work.passes, *drained(results)),
         accumulates=work.writes_weight_gradient,
         in_place=table.same_size(writes[0], (gradient, *fusion.inputs)) if in_place else (),
         **manner(work),
@@ -138,24 +116,15 @@ def _data_gradient(
 def _input_gradient(net: FusedNetwork, table: TensorTable, sums: GradientSums, fusion: Fusion, index: int) -> Operation:
     """Return the operation that makes the gradient of one input, where each input has products of its own."""
     work = fusion.expansion.input_gradients[index]
-    reads = list(phase_reads(table, fusion, work, sums.complete[fusion.name]))
-    writes = []
-    masks = 0
-    for tensor in dict.fromkeys(_wanted(net, fusion.parts[index])):
-        part = _part(net, fusion, tensor, index)
-        direct = part == f"{tensor}.gradient"
-        writes.append(table.declare(part, TensorClass.GRADIENT, table.nbytes(tensor)))
-        sums.contribute(tensor, part, owned=True)
-        if direct and net.masked(tensor):
-            reads.append(Use(f"{tensor}.mask"))
-            masks = 1
+    reads = phase_reads(table, fusion, work, sums.complete[fusion.name])
+    results = [sums.result(tensor, fusion, index) for tensor in dict.fromkeys(_wanted(net, fusion.parts[index]))]
     return Operation(
         name=f"{fusion.name}.data_gradient.{index}",
         unit=fusion.name,
         phase=Phase.DATA_GRADIENT,
-        reads=tuple(reads),
-        writes=tuple(writes),
+        reads=(*reads, *(use for result in results for use in result.reads)),
+        writes=tuple(result.name for result in results),
         gemms=work.gemms,
-        passes=plus(work.passes, masks),
+        passes=(*work.passes, *drained(results)),
         **manner(work),
     )

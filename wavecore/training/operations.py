@@ -62,11 +62,12 @@ class EmptyTiles:
 
 
 class OperandRole(Name):
-    """How an operation uses what it reads: as an operand of its GEMM, or beside it."""
+    """How an operation uses what it reads: as an operand of its GEMM, beside it, or as its results leave."""
 
     LEFT = "left"
     RIGHT = "right"
     SIDE = "side"
+    DRAIN = "drain"  # element by element with a result, as that drains from the array or leaves the last sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,14 @@ class Use:
     """A tensor that an operation reads, ``passes`` times over unless it is held on chip.
 
     Where it needs only a part of each sample, as of the gradient of a concatenation, that part has ``part_bytes``.
+    ``added_to`` names the result that a gradient is added to as that leaves; masks are applied to sums.
     """
 
     tensor: str
     role: OperandRole = OperandRole.SIDE
     passes: int = 1
     part_bytes: int | None = None
+    added_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class Operation:
 
     ``unit`` is the fused layer whose row it counts for.  ``accumulates`` marks a weight gradient, which is added to the
     partial sums of earlier sub-batches.  ``in_place`` names tensors whose space the first written one may take over, if
-    this operation is the last to use them on chip.  ``sums`` marks a sum of gradients.
+    this operation is the last to use them on chip (see `may_overwrite`).  ``sums`` marks a sweep that only adds
+    gradients.
 
     ``lookahead`` (rows, of rows) is the share of a sample that must be there beyond the share already computed: rows of
     a window over rows of an image, (1, 1) for a whole sample.  ``whole_batch``: each result depends on every sample of
@@ -123,3 +127,16 @@ class Operation:
     def macs(self) -> int:
         """Multiply-accumulates per sample."""
         return sum(gemm.macs for gemm in self.gemms)
+
+    def may_overwrite(self, result: str) -> tuple[str, ...]:
+        """Return the tensors whose space ``result`` may take over, if this operation is the last to use them on chip.
+
+        They are the gradients that are added to it and needed for nothing else, and for the first result those that are
+        ``in_place``, unless they are added to another one.
+        """
+        elsewhere = {use.tensor for use in self.reads if use.added_to and use.added_to != result}
+        operands = {use.tensor for use in self.reads if not use.added_to}
+        added = (use.tensor for use in self.reads if use.added_to == result and use.part_bytes is None)
+        names = [name for name in added if name not in operands]
+        names += self.in_place if result == self.writes[0] else ()
+        return tuple(name for name in names if name not in elsewhere)

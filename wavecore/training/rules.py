@@ -14,7 +14,7 @@ from wavecore.errors import GraphError
 from wavecore.network.compute import BatchedDimension
 from wavecore.network.rules import Violation, repeated
 from wavecore.training.graph import ROWS, TrainingGraph
-from wavecore.training.operations import Operation, Phase, Tensor, TensorClass
+from wavecore.training.operations import OperandRole, Operation, Phase, Tensor, TensorClass
 
 
 def verify_training(training: TrainingGraph) -> None:
@@ -158,6 +158,21 @@ def space_is_taken_over_from_a_read(training: TrainingGraph) -> Iterator[Violati
                 yield Violation(f", operation {op.name}", f"runs in place of {name!r}, which it does not read")
 
 
+def gradients_are_added_to_results(training: TrainingGraph) -> Iterator[Violation]:
+    """A gradient is added, as results leave, to a result of its operation that has as many elements."""
+    for op in step(training):
+        for use in op.reads:
+            if use.added_to and (use.added_to not in op.writes or use.role is not OperandRole.DRAIN):
+                what = f"adds {use.tensor!r} to {use.added_to!r}, which is no result that it meets as it leaves"
+                yield Violation(f", operation {op.name}", what)
+            elif use.added_to:
+                added = use.part_bytes or training.tensors[use.tensor].nbytes
+                size = training.tensors[use.added_to].nbytes
+                if added != size:
+                    what = f"adds {added} bytes of {use.tensor!r} to {use.added_to!r}, which has {size}"
+                    yield Violation(f", operation {op.name}", what)
+
+
 def every_weight_is_updated(training: TrainingGraph) -> Iterator[Violation]:
     """Every weight that is read gets one gradient and is written by one update."""
     for unit in training.units:
@@ -215,6 +230,7 @@ TRAINING_RULES: tuple[Callable[[TrainingGraph], Iterator[Violation]], ...] = (
     reads_follow_writes,
     writes_are_read,
     space_is_taken_over_from_a_read,
+    gradients_are_added_to_results,
     every_weight_is_updated,
     macs_are_conserved,
 )

@@ -24,22 +24,18 @@ from wavecore.training.rules import verify_training
 from wavecore.training.tensor_table import TensorTable
 
 
-def training_graph(graph: LayerGraph, *, pairwise_sums: bool = True) -> TrainingGraph:
+def training_graph(graph: LayerGraph) -> TrainingGraph:
     """Unroll ``graph`` into the operations of one training step.
 
     The graph is verified first (`GraphError`), and so is the result (`InvariantError`).
-
-    The gradients of a value's readers are added two at a time as they come, or (``pairwise_sums=False``) all in
-    one sweep at the end, which reads and writes DRAM less where they are there and takes more room where they
-    are on chip.  With two readers, as in residual networks, both are the same.
     """
     verify_graph(graph)
-    return _verified(graph, pairwise_sums)
+    return _verified(graph)
 
 
 @lru_cache(maxsize=64)
-def _verified(graph: LayerGraph, pairwise_sums: bool) -> TrainingGraph:
-    training = _unroll(graph, pairwise_sums)
+def _verified(graph: LayerGraph) -> TrainingGraph:
+    training = _unroll(graph)
     try:
         verify_training(training)
     except GraphError as error:
@@ -47,12 +43,12 @@ def _verified(graph: LayerGraph, pairwise_sums: bool) -> TrainingGraph:
     return training
 
 
-def _unroll(graph: LayerGraph, pairwise_sums: bool) -> TrainingGraph:
+def _unroll(graph: LayerGraph) -> TrainingGraph:
     """Return the step: forward of every layer first, then backward in reverse, then the updates."""
     net, table = fuse(graph), TensorTable()
     for layer in net.sources:
         table.declare(layer.name, TensorClass.ACTIVATION, layer.shape.elements * ELEMENT_BYTES)
-    sums = GradientSums(net, table, pairwise_sums)
+    sums = GradientSums(net, table)
     for outlet, handed in net.outlets.items():
         for tensor in dict.fromkeys(handed):
             sums.receive(tensor, outlet)
