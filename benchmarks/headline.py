@@ -20,7 +20,7 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload, workload_info
 from wavecore.pictures.static import draw_sheet
-from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices
+from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, QueueOrder, Statistics
 from wavecore.report.contents import compared
 from wavecore.results.run import Run
 from wavecore.simulation import find_schedule, simulate
@@ -44,6 +44,8 @@ DEFAULT = Variant("as modelled")
 VARIANTS = (
     Variant("group normalization holds each sample between its sweeps (one pass)", Choices(normalization_passes=1)),
     Variant("gradients of branches added in sweeps of their own", Choices(branch_gradients=BranchGradients.SWEEP)),
+    Variant("statistics of normalizations taken in the drain", Choices(statistics=Statistics.DRAIN)),
+    Variant("queues in program order", Choices(order=QueueOrder.PROGRAM)),
     Variant("weight gradients always added in DRAM", Choices(hold_weight_gradients=False)),
     Variant("128 vector lanes", overrides=("vector.lanes=128", "core.vector_port=1 KiB/cycle")),
     Variant("512 vector lanes", overrides=("vector.lanes=512", "core.vector_port=1 KiB/cycle")),

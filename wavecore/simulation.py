@@ -21,7 +21,7 @@ from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload as named_workload
 from wavecore.network.graph import LayerGraph
 from wavecore.network.rules import verify_graph
-from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder
+from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder, Statistics
 from wavecore.plan.rules import verify_plan, verify_structure
 from wavecore.plan.schedule import Schedule
 from wavecore.plan.traffic import plan_traffic
@@ -131,6 +131,7 @@ _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "serialize_recurrent": {"true": True, "false": False},
     "order": {str(order): order for order in QueueOrder},
     "branch_gradients": {str(way): way for way in BranchGradients},
+    "statistics": {str(way): way for way in Statistics},
 }
 
 

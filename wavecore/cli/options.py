@@ -101,7 +101,8 @@ class NetworkOptions:
             "--choice",
             metavar="KEY=VALUE",
             help="Set a modelling choice of the schedules: normalization_passes=1, hold_weight_gradients=false, "
-            "serialize_recurrent=false, order=program, branch_gradients=sweep.",
+            "serialize_recurrent=false, order=program, branch_gradients=sweep, "
+            "statistics=drain.",
             show_default=False,
         ),
     ] = field(default_factory=list)

@@ -166,9 +166,16 @@ def _normalized(operands: LayerOperands, statistics: AnyArray) -> tuple[AnyArray
     return (image - pairs[:, :, 0]) * pairs[:, :, 1], pairs[:, :, 1]
 
 
+def group_statistics(kind: GroupNorm, values: AnyArray) -> AnyArray:
+    """Return the mean and the reciprocal deviation of each group of channels: (samples, groups, 2)."""
+    image = values.reshape(len(values), kind.groups, -1)
+    return np.stack([image.mean(axis=2), 1 / np.sqrt(image.var(axis=2) + EPSILON)], axis=2)
+
+
 def _norm_forward(operands: LayerOperands) -> tuple[AnyArray, dict[str, AnyArray]]:
-    image = operands.inputs[0].reshape(len(operands.inputs[0]), operands.kind.groups, -1)
-    statistics = np.stack([image.mean(axis=2), 1 / np.sqrt(image.var(axis=2) + EPSILON)], axis=2)
+    statistics = operands.saved.get("statistics")  # taken where the input was made
+    if statistics is None:
+        statistics = group_statistics(operands.kind, operands.inputs[0])
     scale, shift = np.split(present(operands.weight), 2)
     x_hat = _normalized(operands, statistics)[0].reshape(operands.inputs[0].shape)
     return x_hat * scale[:, None, None] + shift[:, None, None], {"statistics": statistics}

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavecore.errors import InputError
-from wavecore.golden.kernels import KERNELS, elementwise, mask_scale
+from wavecore.golden.kernels import KERNELS, elementwise, group_statistics, mask_scale
 from wavecore.golden.operands import AnyArray, LayerOperands
 from wavecore.network.graph import Layer, LayerGraph
-from wavecore.network.layers import KINDS, CrossEntropy, Input
+from wavecore.network.layers import KINDS, CrossEntropy, GroupNorm, Input
 from wavecore.network.layers.base import LayerRole
 from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import Operation, Phase
@@ -189,7 +189,7 @@ def evaluate(
     operands = _operands(meaning, binding, op, reads, sample_data)
     kernels = KERNELS[type(binding.layer.kind)]
     if op.phase is Phase.FORWARD:
-        return _forward(binding, op, operands, sample_data)
+        return _forward(meaning, op, operands, sample_data)
     results: dict[str, AnyArray] = {}
     if op.phase is Phase.DATA_GRADIENT and kernels.data_gradient is not None:
         results |= _data_gradients(meaning, binding, op, kernels.data_gradient(operands), reads)
@@ -241,12 +241,23 @@ def _flat(value: AnyArray) -> AnyArray:
     return value.reshape(len(value), -1)
 
 
-def _forward(binding: Binding, op: Operation, operands: LayerOperands, sample_data: SampleData) -> dict[str, AnyArray]:
-    """Compute the output of a fused layer, its mask and what it saves; return those that ``op`` writes, or the loss."""
+def _forward(
+    meaning: Semantics, op: Operation, operands: LayerOperands, sample_data: SampleData
+) -> dict[str, AnyArray]:
+    """Compute the output of a fused layer, its mask and what it saves; return those that ``op`` writes, or the loss.
+
+    An operation may also take the statistics of its output for a normalization that follows.
+    """
+    binding = meaning.units[op.unit]
     value, saved = KERNELS[type(binding.layer.kind)].forward(operands)
     output, mask = elementwise(binding.elementwise, _flat(value), sample_data.dropout_masks)
     results = {f"{op.unit}.{name}": _flat(array) for name, array in saved.items()}
     results |= {op.unit: output, f"{op.unit}.mask": mask}
+    for name in op.writes:
+        if name not in results:
+            norm = meaning.graph.by_name[name.removesuffix(".statistics")].kind
+            assert isinstance(norm, GroupNorm)
+            results[name] = _flat(group_statistics(norm, output))
     kept = {name: results[name] for name in op.writes}
     return kept if op.unit in op.writes else kept | {"loss": value}
 

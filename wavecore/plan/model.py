@@ -96,6 +96,17 @@ class BranchGradients(Name):
     SWEEP = "sweep"
 
 
+class Statistics(Name):
+    """Where the statistics of a group normalization are taken.
+
+    ``sweep``: in a sweep over its input of their own.  ``drain``: in the drain of the product that makes its input,
+    where there is one and nothing else changes its result.
+    """
+
+    SWEEP = "sweep"
+    DRAIN = "drain"
+
+
 @dataclass(frozen=True, slots=True)
 class Choices:
     """Modelling choices that a schedule leaves open; ``docs/headline.md`` shows what each moves.
@@ -104,7 +115,8 @@ class Choices:
     on chip that fit beside everything else, instead of adding to partial sums in DRAM.  ``serialize_recurrent``: groups
     with recurrent layers may run in sub-batches, each of which runs all time steps, if that moves fewer bytes.
     ``order``: see `QueueOrder`.
-    ``branch_gradients``: see `BranchGradients`; `Schedule.make` rewrites the training graph before it is planned.
+    ``branch_gradients`` and ``statistics``: see `BranchGradients` and `Statistics`; `Schedule.make` rewrites the
+    training graph before it is planned.
     """
 
     normalization_passes: int = 2
@@ -112,6 +124,7 @@ class Choices:
     serialize_recurrent: bool = True
     order: QueueOrder = QueueOrder.OVERLAPPED
     branch_gradients: BranchGradients = BranchGradients.DRAIN
+    statistics: Statistics = Statistics.SWEEP
 
 
 DEFAULT_CHOICES = Choices()

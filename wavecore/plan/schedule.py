@@ -13,10 +13,11 @@ from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError
 from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
-from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder
+from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder, Statistics
 from wavecore.plan.rules import verify_structure
 from wavecore.training.branch_sweeps import SweepBranchGradients
-from wavecore.training.graph import TrainingGraph
+from wavecore.training.drained_statistics import DrainStatistics
+from wavecore.training.graph import Rewrite, TrainingGraph
 from wavecore.training.rewrites import rewritten
 from wavecore.training.rules import verify_training
 
@@ -85,6 +86,9 @@ def _ordered(training: TrainingGraph, plan: Plan, order: QueueOrder) -> Plan:
 
 def _as_chosen(training: TrainingGraph, choices: Choices) -> TrainingGraph:
     """Return the training graph after those passes that choices ask for."""
-    if choices.branch_gradients is BranchGradients.DRAIN or SweepBranchGradients() in training.rewrites:
-        return training
-    return rewritten(training, (*training.rewrites, SweepBranchGradients()))
+    wanted: dict[Rewrite, bool] = {
+        SweepBranchGradients(): choices.branch_gradients is BranchGradients.SWEEP,
+        DrainStatistics(): choices.statistics is Statistics.DRAIN,
+    }
+    passes = tuple(each for each, asked in wanted.items() if asked and each not in training.rewrites)
+    return rewritten(training, (*training.rewrites, *passes)) if passes else training
