@@ -13,7 +13,7 @@ from wavecore.program.commands import Flow, Store
 
 
 def store_queue(core: CoreState) -> Iterator[bool]:
-    """Write results to DRAM and free space; yield True after each step and False while the step is not computed."""
+    """Write results to DRAM and free space; yield True after each step and release, False while a step is not computed."""
     for executed in core.commands:
         command = executed.command
         core.positions["store"] = executed.where
@@ -27,6 +27,7 @@ def store_queue(core: CoreState) -> Iterator[bool]:
                     core.buffer.used -= new_bytes(store.flow, command, step)
             yield True
         _release(core, executed)
+        yield True
     core.positions.pop("store", None)
 
 
