@@ -13,7 +13,7 @@ from wavecore.program.commands import Flow, Store
 
 
 def store_queue(core: CoreState) -> Iterator[bool]:
-    """Write results to DRAM and free space; yield True after each step and release, False while a step is not computed."""
+    """Write results to DRAM and free space; yield True after each step and release, False while one waits."""
     for executed in core.commands:
         command = executed.command
         core.positions["store"] = executed.where
