@@ -9,7 +9,7 @@ import pytest
 from sweep_specs import HEAD, SMALL, parsed
 
 from wavecore.cli.sweepreport import last_line, showing, state
-from wavecore.errors import FileError, InvariantError
+from wavecore.errors import FileError
 from wavecore.sweep.folder import Findings, claim_folder, default_folder
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.run import SweepRun, Tally
@@ -79,7 +79,7 @@ def test_a_store_that_loses_points_is_noticed(tmp_path: Path) -> None:
         sweep.run(executor)
         (key,) = {result.outcome.key for result in sweep.results()}
         store.forget([key])
-        with pytest.raises(InvariantError, match="has lost a point that was finished"):
+        with pytest.raises(FileError, match="was damaged, or changed by another process"):
             list(sweep.results())
 
 

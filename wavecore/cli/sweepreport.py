@@ -55,7 +55,8 @@ def last_line(found: Findings, tally: Tally) -> str:
     known = found.points - tally.evaluated
     speed = f" in {tally.seconds:.1f} s, {tally.evaluated / tally.seconds:,.1f} a second" if tally.evaluated else ""
     stored = f", {known:,} were finished before" if known else ""
-    return f"{found.points:,} points: {kinds}; {tally.evaluated:,} evaluated{speed}{stored}"
+    damaged = f" ({tally.damaged:,} of them again: their rows in the store are damaged)" if tally.damaged else ""
+    return f"{found.points:,} points: {kinds}; {tally.evaluated:,} evaluated{damaged}{speed}{stored}"
 
 
 def front_table(spec: SweepSpec, found: Findings) -> Iterator[RenderableType]:

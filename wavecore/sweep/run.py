@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wavecore.errors import InputError, InvariantError
+from wavecore.errors import FileError, InputError
 from wavecore.sweep.dispatch import Executor
 from wavecore.sweep.judgement import Judgement, judge, on_fronts
 from wavecore.sweep.search import bred_points
@@ -30,13 +30,15 @@ class Tally:
     """Progress of a sweep, in points.
 
     ``points`` are all there will be (optuna may find fewer), ``evaluated`` those that were not in the store, and
-    ``best`` is the best value of the first objective so far.
+    ``best`` is the best value of the first objective so far.  ``damaged`` were in the store and had to be evaluated
+    again.
     """
 
     points: int
     done: int = 0
     failed: int = 0
     evaluated: int = 0
+    damaged: int = 0
     seconds: float = 0.0
     best: float | None = None
 
@@ -75,7 +77,7 @@ class SweepRun:
                 self._store.put(outcome)
                 for point in self._under_way.pop(outcome.key):
                     self._count(point, outcome, evaluated=True)
-        self.tally.points = len(self._keys)
+        self.tally.points, self.tally.damaged = len(self._keys), len(self._store.damaged)
 
     def results(self) -> Iterator[Result]:
         """Yield all results in the order of the points."""
@@ -161,7 +163,8 @@ class SweepRun:
             for point in some:
                 outcome = self._indescribable.get(point) or stored.get(self._keys[point])
                 if outcome is None:
-                    raise InvariantError(str(self._store.path), "has lost a point that was finished")
+                    what = "was damaged, or changed by another process, while the sweep ran"
+                    raise FileError(str(self._store.path), what, "the same command again")
                 yield point, outcome
 
 
