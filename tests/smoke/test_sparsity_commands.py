@@ -72,6 +72,29 @@ def test_channels_that_are_gone_are_counts(capsys: pytest.CaptureFixture[str], m
     assert run["manifest"]["hashes"]["profile"] == run["manifest"]["settings"]["sparsity"]["hash"]
 
 
+@pytest.mark.parametrize("key", ["", "net", "state"])
+def test_weights_that_pytorch_has_pruned(capsys: pytest.CaptureFixture[str], key: str) -> None:
+    """The state dict as it is while the network is pruned: with original weights, masks and an optimizer's state."""
+    import torch
+    from torch import nn
+    from torch.nn.utils import prune
+
+    net = nn.Sequential()
+    for name, sizes in {"fc1": (784, 300), "fc2": (300, 100), "fc3": (100, 10)}.items():
+        net.add_module(name, nn.Linear(*sizes))
+    optimizer = torch.optim.SGD(net.parameters(), momentum=0.9)
+    net(torch.zeros(1, 784)).sum().backward()
+    optimizer.step()
+    for layer in net:
+        prune.l1_unstructured(layer, "weight", 0.9)
+    saved = {key: net.state_dict(), "optim": optimizer.state_dict()} if key else net.state_dict()
+    torch.save(saved, "pruned.pt")
+    text = printed(capsys, "profile", "pruned.pt", "--workload", "lenet300", "--json")
+    layers = json.loads(text)["layers"]
+    assert sum(layer["elements"] for layer in layers) == 266_200
+    assert sum(layer["nonzeros"] for layer in layers) == 26_620
+
+
 def test_a_model_without_a_workload(capsys: pytest.CaptureFixture[str]) -> None:
     assert "conv1" in printed(capsys, "profile", "model.npz", "-o", "p.toml")
     assert load_profile(Path("p.toml")).workload == ""
