@@ -199,14 +199,14 @@ def test_passes_that_are_wrong(rewrites: Any, message: str) -> None:
         (
             'name = "weight',
             'name = "eight',
-            "F:29: rewrite: there is no rewrite named 'eight_gradient_last'; try: weight_gradient_last",
+            "F:32: rewrite: there is no rewrite named 'eight_gradient_last'; try: weight_gradient_last",
         ),
-        ("kinds = ", "kind = ", "F:29: rewrite: has no 'kinds': it is incomplete, or of another version"),
-        ('["conv", "linear"]', "3", "F:29: rewrite: kinds is 3, not a list"),
+        ("kinds = ", "kind = ", "F:32: rewrite: has no 'kinds': it is incomplete, or of another version"),
+        ('["conv", "linear"]', "3", "F:32: rewrite: kinds is 3, not a list"),
         (
             '"weight_gradient_last"\nkinds = ["conv", "linear"]',
             '"forgetful"',
-            "F:28: rewrite: rewrite forgetful: training graph of chain, operation",
+            "F:31: rewrite: rewrite forgetful: training graph of chain, operation",
         ),
     ],
 )

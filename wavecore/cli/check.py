@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import hinting, is_onnx, load_case, load_machine, say_starved
+from wavecore.cli.inputs import check_source_file, hinting, is_onnx, load_case, load_machine, say_starved
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.errors import ConfigError, FileError, InputError
@@ -130,6 +130,7 @@ def _energy(document: Document, machine: MachineOptions, network: NetworkOptions
 
 
 def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    from wavecore.common.origin import KEY, read_source_file
     from wavecore.common.toml import place
     from wavecore.errors import PlanError
     from wavecore.plan.files import parse_plan
@@ -139,12 +140,16 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
     name = document.data.get("workload")
     if not isinstance(name, str):
         raise PlanError(place(document, "workload"), "does not name the workload", 'workload = "resnet50"')
+    file = read_source_file(document.data.get(KEY))
+    if file is not None:
+        name = file.moved(document.folder, Path()).path
     try:
         case = load_case(name, network)
     except InputError as error:
         if error.where not in ("workload", name):
             raise
         raise type(error)(place(document, "workload"), error.what, error.hint) from error
+    check_source_file(file, case, place(document, KEY))
     plan = parse_plan(document, case.training, graph=case.graph)
     accelerator = load_machine(machine).accelerator
     verify_plan(planned_graph(case.training, plan, accelerator), plan, accelerator, where=document.label)
@@ -167,8 +172,9 @@ def _profile(document: Document, machine: MachineOptions, network: NetworkOption
     from wavecore.sparsity.profile_file import parse_profile
 
     profile = parse_profile(document)
-    if profile.workload:
-        load_case(profile.workload, replace(network, sparsity=document.label))
+    name = profile.workload if profile.source_file is None else profile.source_file.path
+    if name:
+        load_case(name, replace(network, sparsity=document.label))
 
 
 _CHECKS: dict[str, Check] = {

@@ -83,7 +83,7 @@ def plan(
     if out is not None:
         from wavecore.plan.files import save_plan
 
-        save_plan(made, out)
+        save_plan(made, out, case.file)
         say(f"written to {out}")
     if json:
         from wavecore.results.folder import json_text
@@ -92,7 +92,7 @@ def plan(
     elif toml:
         from wavecore.plan.files import plan_text
 
-        sys.stdout.write(plan_text(made))
+        sys.stdout.write(plan_text(made, case.file))
     elif out is None:
         show(_tables(case, loaded, made))
 
