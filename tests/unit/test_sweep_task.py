@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from wavecore.simulation import simulate
 from wavecore.sweep import task as module
 from wavecore.sweep.task import SCALARS, Task, evaluate, make_task, model_version, source_hash
 
+ROOT = Path(__file__).parents[2]
+HASH = "from wavecore.sweep.task import source_hash; print(source_hash('wavecore'))"
 TOPOLOGY = (
     "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\na,8,8,3,3,3,5,1,\n"
 )
@@ -108,7 +113,7 @@ def test_sources_that_can_change_a_result_are_in_the_version(tmp_path: Path, mon
 def test_the_whole_model_is_hashed_and_the_command_line_is_not() -> None:
     names = {name for name, _ in module._sources("wavecore")}
     assert {"wavecore/plan/traffic.py", "wavecore/engines/analytic.py", "wavecore/network/layers/merge.py"} <= names
-    assert {"wavecore/sweep/task.py", "wavecore.workloads/resnet.py", "wavecore.schedules/mbs.py"} <= names
+    assert {"wavecore/sweep/task.py", "wavecore/workloads/resnet.py", "wavecore/schedules/mbs.py"} <= names
     for immaterial in ("/cli/", "/pictures/", "sweep/store.py", "common/files.py"):
         assert not [name for name in names if immaterial in name]
 
@@ -182,3 +187,21 @@ def test_wrong_names_are_refused_at_once(tmp_path: Path) -> None:
         make_task(str(tmp_path / "none.csv"), "mbs2", machine())
     with pytest.raises(InputError, match="says all sizes itself"):
         make_task("net.csv", "mbs2", machine(), options={"image": 2})
+
+
+def test_the_same_source_is_the_same_version_however_it_is_installed(tmp_path: Path) -> None:
+    """A wheel has workloads and schedules inside of wavecore, and one made elsewhere may have other ends of lines."""
+    built = tmp_path / "wavecore"
+    shutil.copytree(ROOT / "wavecore", built, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("workloads", "schedules"):
+        shutil.copytree(ROOT / folder, built / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in built.rglob("*.py"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+    def version() -> str:
+        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {HASH}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.strip()
+
+    assert version() == source_hash("wavecore")
+    (built / "workloads/lenet.py").write_text("x = 1\n")
+    assert version() != source_hash("wavecore")

@@ -165,26 +165,33 @@ def model_version() -> str:
 
 @cache
 def source_hash(package: str) -> str:
-    """Return the SHA-256 of all Python sources of a package or module, as they are on disk when first asked for."""
+    """Return the SHA-256 of all Python sources of a package or module, as they are on disk when first asked for.
+
+    It is the same however the package is installed: where the folders are and how lines end does not count.
+    """
     digest = hashlib.sha256()
-    for name, path in sorted(_sources(package)):
-        content = path.read_bytes()
+    for name, path in sorted(dict(_sources(package)).items()):
+        content = path.read_bytes().replace(b"\r\n", b"\n")
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
 def _sources(package: str) -> Iterator[tuple[str, Path]]:
-    """Yield names and paths of a package's sources; of wavecore only those that results can depend on."""
+    """Yield names and paths of a package's sources; of wavecore only those that results can depend on.
+
+    Workloads and schedules are folders of their own in a repository, and in `wavecore` once it is built.
+    """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
             yield package, Path(spec.origin)
         return
+    root = package.replace(".", "/")
     for folder in map(Path, spec.submodule_search_locations):
         for path in folder.rglob("*.py"):
             name = path.relative_to(folder).as_posix()
             if package != "wavecore" or name in _MATERIAL or not name.startswith(_IMMATERIAL):
-                yield f"{package}/{name}", path
+                yield f"{root}/{name}", path
     if package == "wavecore":
         yield from _sources("wavecore.workloads")
         yield from _sources("wavecore.schedules")
