@@ -213,7 +213,7 @@ def _workload(value: object, where: str, *, folder: Path) -> str:
     if not is_file(name):
         with located(where):
             workload_info(name)
-    elif name.endswith(".csv"):
+    elif name.lower().endswith(".csv"):
         from wavecore.hardware.scalesim import parse_topology
 
         with located(where, "nowhere"):

@@ -103,7 +103,7 @@ def make_task(
     Raises `NameLookupError` for a name that is not registered, `InputError` for an option of a wrong type, and
     `FileError` for a topology that cannot be read.
     """
-    if workload.endswith(".csv"):
+    if workload.lower().endswith(".csv"):
         if options:
             raise InputError(workload, "says all sizes itself", "no options, or a registered network")
         name, topology, samples, packages = Path(workload).stem, read_topology(workload), DEFAULT_BATCH_PER_CORE, set()
