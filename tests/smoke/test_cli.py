@@ -239,3 +239,14 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_endings_may_be_in_capitals(prints: Prints) -> None:
+    Path("NET.CSV").write_text(TOPOLOGY + "c, 10, 10, 3, 3, 3, 8, 1,\n")
+    assert prints("check", "NET.CSV").endswith("ok, a SCALE-Sim topology of 1 layer\n")
+    prints("plan", "NET.CSV", "--out", "PLAN.TOML", said="written to PLAN.TOML\n")
+    assert prints("check", "PLAN.TOML") == "PLAN.TOML: ok, a plan\n"
+    assert "PLAN.TOML (mbs2)" in prints("run", "NET.CSV", "--engine", "analytic", "--schedule", "PLAN.TOML", "--json")
+    np.savez("model", c=np.ones((8, 3, 3, 3)))
+    Path("model.npz").rename("MODEL.NPZ")
+    assert "100.00%" in prints("profile", "MODEL.NPZ", "--workload", "NET.CSV")

@@ -52,17 +52,18 @@ def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> 
     from wavecore.common.toml import read_document
     from wavecore.hardware.scalesim import parse_topology
 
-    if path.suffix == ".csv":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         layers = len(parse_topology(path))
         return f"a SCALE-Sim topology of {layers} {'layer' if layers == 1 else 'layers'}"
     if is_onnx(str(path)):
         graph = load_case(str(path), network).graph
         size = f"{graph.parameter_count:,} parameters, {graph.forward_macs:,} MACs per sample"
         return f"an ONNX model of {len(graph.layers)} layers, {size}"
-    if path.suffix == ".yaml":
+    if suffix == ".yaml":
         return _ert(path)
     document = read_document(path)
-    if path.suffix != ".toml":
+    if suffix != ".toml":
         raise FileError(str(path), "has no known suffix", " or ".join(SUFFIXES))
     kind = _kind(document)
     _CHECKS[kind](document, machine, network)

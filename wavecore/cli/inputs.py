@@ -82,7 +82,7 @@ def _dense_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     """Build the workload without a sparsity profile."""
     from wavecore.network.catalog import workload, workload_info
 
-    if name.endswith(".csv") and Path(name).is_file():
+    if name.lower().endswith(".csv") and Path(name).is_file():
         return _topology_case(name, options)
     if is_onnx(name) and Path(name).exists():
         return _onnx_case(name, options)
@@ -299,7 +299,7 @@ def check_schedule(schedule: str, option: str = "--schedule") -> None:
 
 def is_plan_file(schedule: str) -> bool:
     """Return whether a schedule is the path of a plan and not a name."""
-    return schedule.endswith(".toml") or "/" in schedule
+    return schedule.lower().endswith(".toml") or "/" in schedule
 
 
 def array_size(text: str) -> tuple[int, int]:

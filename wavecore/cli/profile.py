@@ -93,7 +93,7 @@ def _check_options(
     if data is not None and workload is None:
         raise InputError("--data", "needs to know the network", "--workload NAME")
     if out is not None:
-        if out.suffix != ".toml":
+        if out.suffix.lower() != ".toml":
             raise InputError("--out", f"{out} is no .toml file", f"{out.with_suffix('.toml')}")
         writable_file(out, replace=force)
 

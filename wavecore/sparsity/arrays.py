@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
             raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
         if not size:
             raise FileError(str(path), "is empty")
-        reader = _READERS.get(path.suffix)
+        reader = _READERS.get(path.suffix.lower())
         if reader is None:
             raise FileError(str(path), "has no known suffix", " or ".join(_READERS))
         with path.open("rb") as stream:

@@ -218,7 +218,7 @@ class _ProfileReader:
         self.fail(path, f"{_shown(value)} is not known", " or ".join(get_args(Decomposition)))
 
     def masks(self, value: object) -> dict[str, Mask]:
-        if not isinstance(value, str) or not value.endswith(MASK_SUFFIXES):
+        if not isinstance(value, str) or not value.lower().endswith(MASK_SUFFIXES):
             self.fail("masks", f"{_shown(value)} is not a {' or '.join(MASK_SUFFIXES)} file", 'masks = "masks.npz"')
         parts = PurePosixPath(value)
         if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(value).drive or "\\" in value:

@@ -82,7 +82,7 @@ def _parameters(graph: LayerGraph, path: Path) -> Mapping[str, Any]:
 
     if path.suffix.lower() in (".pt", ".pth"):
         found = {name: value.float() for name, value in torch_state(path).items()}
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         found = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in read_arrays(path).items()}
     else:
         raise InputError("--data", f"cannot be used with {path.suffix} files", "a .pt or an .npz checkpoint")
