@@ -278,12 +278,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError) as caught:
         parse_topology(path)
     assert caught.value.message == (
-        f"{path}: cannot be read (no such file or directory); try: the path of a topology .csv file"
+        f"{path}: there is no such file; try: the path of a topology .csv file"
     )
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="is a directory"):
+    with pytest.raises(FileError, match="is a folder, not a file"):
         parse_topology(tmp_path)
 
 

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 
 from wavecore.cli.messages import say, say_error
-from wavecore.errors import InputError, InvariantError, WavecoreError
+from wavecore.errors import FileError, InputError, InvariantError, WavecoreError
 
 DONE, FAILED, WRONG_INPUT, STOPPED, READER_GONE = 0, 1, 2, 130, 141
 
@@ -42,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         say_error(error)
+        return WRONG_INPUT
+    except OSError as error:
+        if debug:
+            raise
+        say_error(_refused(error))
         return WRONG_INPUT
     except Exception as error:
         if debug:
@@ -68,6 +73,12 @@ def _invoke(arguments: list[str]) -> int:
         called = next((word for word in arguments if not word.startswith("-")), "")
         raise usage_error(problem, f"wavecore {called}".strip()) from problem
     return DONE
+
+
+def _refused(error: OSError) -> WavecoreError:
+    """Return the message for what the operating system refuses: a path, or room for the output."""
+    where = str(error.filename) if error.filename else "output"
+    return FileError(where, f"cannot be used ({error.strerror or error})", "another path, or one that you may use")
 
 
 def _unexpected(error: Exception) -> WavecoreError:

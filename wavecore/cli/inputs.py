@@ -145,6 +145,8 @@ def _refuse_files(name: str) -> None:
         raise FileError(name, "is a folder, not a workload", hint)
     if not path.exists():
         raise FileError(name, "there is no such file, and no workload of that name", hint)
+    if not path.is_file():
+        raise FileError(name, "is not a regular file", hint)
     refuse_suffix(name)
     kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
     raise FileError(name, f"workloads are not read from {kind}", hint)

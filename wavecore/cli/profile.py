@@ -94,7 +94,7 @@ def _check_options(
         raise InputError("--data", "needs to know the network", "--workload NAME")
     if out is not None:
         if out.suffix.lower() != ".toml":
-            raise InputError("--out", f"{out} is no .toml file", f"{out.with_suffix('.toml')}")
+            raise InputError("--out", f"{out} is no .toml file", f"{out.stem or 'profile'}.toml")
         writable_file(out, replace=force)
 
 

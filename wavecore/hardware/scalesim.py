@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
+from wavecore.common.files import read_file
 from wavecore.errors import ConfigError, FileError, GraphError, unknown_name
 
 ScalesimDataflow = Literal["ws", "os", "is"]
@@ -48,6 +49,7 @@ CONV_COLUMNS = (
 )  # fmt: skip
 GEMM_COLUMNS = ("Layer", "M", "N", "K")
 _COLUMNS: dict[TopologyKind, tuple[str, ...]] = {"conv": CONV_COLUMNS, "gemm": GEMM_COLUMNS}
+LARGEST_FILE_BYTES = 16 << 20  # a hundred thousand layers
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 _RATIO = re.compile(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}")
 
@@ -140,11 +142,9 @@ def parse_topology(path: str | Path, text: str | None = None) -> tuple[TopologyL
 
 def read_topology(path: str | Path) -> str:
     """Return the text of a topology file, with LF at the end of its lines; FileError if it cannot be read as text."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileError(str(path), f"cannot be read ({reason})", "the path of a topology .csv file") from None
+    data = read_file(Path(path), LARGEST_FILE_BYTES, hint="the path of a topology .csv file")
+    if len(data) > LARGEST_FILE_BYTES:
+        raise FileError(str(path), f"is larger than {LARGEST_FILE_BYTES >> 20} MiB", "a topology .csv file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import read_file
 from wavecore.common.records import build
 from wavecore.errors import FileError, InputError
 from wavecore.hardware.specs import Accelerator
@@ -272,9 +273,7 @@ def _of_run(run: Run, where: str) -> Shown:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read ({error.strerror})", HINT) from error
+        return read_file(path, hint=HINT).decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise FileError(str(path), f"is not a text file (byte {error.start} is not UTF-8)", HINT) from error
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from wavecore.common.files import staged_file
+from wavecore.common.files import check_readable, reading, staged_file
 from wavecore.errors import FileError
 
 if TYPE_CHECKING:
@@ -44,11 +44,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
     Arrays of ``.npz`` have their own type; those of ``.safetensors`` are booleans, true for nonzero elements.  Raises
     `FileError` for a file that is missing, truncated, too large or inconsistent.
     """
-    if path.is_dir():
-        raise FileError(str(path), "is a folder, not a file")
-    if not path.is_file():
-        raise FileError(str(path), "there is no such file" if not path.exists() else "is not a regular file")
-    try:
+    check_readable(path)
+    with reading(path):
         size = path.stat().st_size
         if size > LARGEST_BYTES:
             raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
@@ -59,8 +56,6 @@ def read_arrays(path: Path) -> dict[str, Array]:
             raise FileError(str(path), "has no known suffix", " or ".join(_READERS))
         with path.open("rb") as stream:
             return dict(reader(path, stream, size))
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read ({error.strerror or error})") from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavecore.common.files import WRITABLE_FOLDER, file_errors
+from wavecore.common.files import WRITABLE_FOLDER, expanded, file_errors
 from wavecore.errors import FileError
 from wavecore.sweep.task import Outcome, Scalar
 
@@ -135,7 +135,7 @@ def open_store(path: Path) -> Iterator[ResultStore]:
 
     Raises `FileError` for a file that is something else, damaged, read-only, or made by a newer version.
     """
-    target = path.expanduser().absolute()
+    target = expanded(path)
     _make_folder(target.parent, path)
     if target.is_dir():
         raise FileError(str(path), "is a folder, not a file", "the path of a file in it")

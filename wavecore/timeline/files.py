@@ -21,7 +21,7 @@ ENDINGS = (*PERFETTO, *CHROME)
 def check_timeline_path(path: Path, where: str = "--trace") -> None:
     """Raise `InputError` if no timeline can be written under that name, or what its format needs is missing."""
     if not path.name.lower().endswith(ENDINGS):
-        what = f"{path.name} does not say which format a timeline is to have"
+        what = f"{path} does not say which format a timeline is to have"
         raise InputError(where, what, f"a name that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     if path.name.lower().endswith(PERFETTO):
         perfetto_classes(where)

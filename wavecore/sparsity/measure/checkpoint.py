@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavecore.common.files import check_readable
 from wavecore.errors import FileError
 from wavecore.sparsity.arrays import LARGEST_BYTES, MOST_ARRAYS, check_unpacked, read_arrays
 from wavecore.sparsity.measure.state import pruned_weights, torch_state
@@ -30,8 +31,7 @@ def read_checkpoint(path: Path) -> dict[str, Booleans]:
     if suffix in (".safetensors", ".npz"):
         found = {name: array != 0 for name, array in read_arrays(path).items()}
     else:
-        if not path.is_file():
-            raise FileError(str(path), "is a folder, not a file" if path.is_dir() else "there is no such file")
+        check_readable(path)
         if path.stat().st_size > LARGEST_BYTES:
             raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
         found = _onnx(path) if suffix == ".onnx" else _torch(path)
