@@ -277,9 +277,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.csv"
     with pytest.raises(FileError) as caught:
         parse_topology(path)
-    assert caught.value.message == (
-        f"{path}: there is no such file; try: the path of a topology .csv file"
-    )
+    assert caught.value.message == (f"{path}: there is no such file; try: the path of a topology .csv file")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

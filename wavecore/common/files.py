@@ -1,7 +1,8 @@
 """Files and folders that are written whole or not at all.
 
 Everything is written beside its place and moved there when it is complete, so that neither a failure nor Ctrl-C leaves
-a part of it behind.  What the operating system refuses becomes a `FileError` that names the path and the reason.
+a part of it behind; what a killed process leaves is removed by the next one that writes there (`common.staging`).
+What the operating system refuses becomes a `FileError` that names the path and the reason.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from wavecore.common.staging import hidden_path
 from wavecore.errors import FileError
 
 ANOTHER_PATH = "another path"
@@ -143,7 +145,7 @@ def expanded(path: Path) -> Path:
 def _beside(path: Path) -> Path:
     """Return the path of a hidden file of this process, of the same suffix, in the folder of the file that is meant."""
     target = Path(os.path.realpath(path))
-    return target.with_name(f".{os.getpid()}-{target.name}")
+    return hidden_path(target.parent, target.suffix)
 
 
 def _check_regular(path: Path, hint: str) -> None:
@@ -161,7 +163,7 @@ def _staging(target: Path, path: Path, names: Collection[str]) -> Path:
         home = next(each for each in (folder, *folder.parents) if each.exists())
         if not home.is_dir():
             raise FileError(str(path), f"{home} is a file, not a folder", ANY_FOLDER)
-        staging = home / f".wavecore-{os.getpid()}-{os.urandom(4).hex()}"
+        staging = hidden_path(home)
         staging.mkdir()
     return staging
 
