@@ -21,7 +21,7 @@ _NAME = re.compile(r"\.wavecore-(?P<system>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-
 def hidden_path(folder: Path, suffix: str = "") -> Path:
     """Return the path of a new hidden file or folder of this process, and remove stale ones from ``folder``."""
     _remove_stale(folder)
-    return folder / f".wavecore-{_system()}-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
+    return folder / f".wavecore-{system_name()}-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
 
 
 def is_running(pid: int) -> bool:
@@ -36,7 +36,7 @@ def is_running(pid: int) -> bool:
 
 
 @cache
-def _system() -> str:
+def system_name() -> str:
     """Return a name for the processes that have numbers of their own: those of this machine, or of this container."""
     space = ""
     with suppress(OSError):
@@ -49,7 +49,7 @@ def _remove_stale(folder: Path) -> None:
     with suppress(OSError):
         for path in folder.glob(".wavecore-*"):
             made = _NAME.fullmatch(path.name)
-            if made is None or made["system"] != _system() or is_running(int(made["pid"])):
+            if made is None or made["system"] != system_name() or is_running(int(made["pid"])):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

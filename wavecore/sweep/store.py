@@ -18,13 +18,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wavecore.common.files import WRITABLE_FOLDER, expanded, file_errors
 from wavecore.errors import FileError
+from wavecore.sweep.claims import TABLES, Claim, Claims, beating
 from wavecore.sweep.task import Outcome, Scalar
 
 VERSION = 2
@@ -79,6 +80,7 @@ class ResultStore:
     path: Path
     connection: sqlite3.Connection
     identity: tuple[int, int]
+    claims: Claims
     damaged: set[str] = field(default_factory=set)
 
     def get(self, keys: Iterable[str]) -> dict[str, Outcome]:
@@ -106,6 +108,24 @@ class ResultStore:
             self._check_place()
             with _transaction(self.connection):
                 self.connection.executemany(_PUT, rows)
+                self.claims.release(*(one.key for one in outcomes))
+
+    def claim(self, key: str) -> Claim:
+        """Take the point of a key, unless it is finished or a sweep elsewhere is at work on it."""
+        with _explained(self.path), _transaction(self.connection):
+            return self.claims.claim(key)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold what is claimed as long as the block runs, and give it up then."""
+        with ExitStack() as working:
+            with _explained(self.path):
+                working.enter_context(beating(expanded(self.path), self.claims, BUSY_SECONDS))
+            try:
+                yield
+            finally:
+                with suppress(sqlite3.Error), _transaction(self.connection):
+                    self.claims.leave()
 
     def forget(self, keys: Iterable[str]) -> int:
         """Remove the outcomes of these ``keys``; return how many there were."""
@@ -149,7 +169,7 @@ def open_store(path: Path) -> Iterator[ResultStore]:
         with _explained(path):
             _check_or_create(connection, path)
             _choose_journal(connection, target)
-        yield ResultStore(path, connection, _identity(target))
+        yield ResultStore(path, connection, _identity(target), Claims(connection))
 
 
 def _make_folder(folder: Path, path: Path) -> None:
@@ -180,7 +200,8 @@ def _check_or_create(connection: sqlite3.Connection, path: Path) -> None:
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
         if not (application or version or items):
-            connection.execute(_TABLE)
+            for table in (_TABLE, *TABLES):
+                connection.execute(table)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         elif application != APPLICATION_ID:
