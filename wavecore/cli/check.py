@@ -34,12 +34,13 @@ def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> Non
     A plan is checked against its workload and the accelerator, which are chosen by the same options as for a run.
     """
     from wavecore.cli import WRONG_INPUT
+    from wavecore.common.text import printable
 
     wrong = False
     for path in files:
         try:
             with hinting("a TOML description, a plan, an .onnx model, or a SCALE-Sim topology .csv"):
-                print(f"{path}: ok, {check_file(path, machine, network)}", flush=True)
+                print(printable(f"{path}: ok, {check_file(path, machine, network)}"), flush=True)
         except InputError as error:
             say_error(error)
             wrong = True

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wavecore.cli.messages import say
 from wavecore.cli.options import Json
 from wavecore.errors import unknown_name
 
@@ -76,7 +77,7 @@ def _workloads() -> Rows:
     from wavecore.network.catalog import broken_workloads, workload_info, workload_names, workload_options
 
     for error in broken_workloads():
-        print(f"warning: {error.message}", file=sys.stderr)
+        say(f"warning: {error.message}")
     rows = []
     for name in workload_names():
         info = workload_info(name)

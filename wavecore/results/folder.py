@@ -18,6 +18,7 @@ from typing import Any
 
 from wavecore.common.files import WRITABLE_FOLDER, file_errors, staged_folder
 from wavecore.common.origin import SourceFile
+from wavecore.common.text import csv_cells
 from wavecore.plan.files import plan_text
 from wavecore.plan.model import Plan
 from wavecore.results.run import LayerRow, Run, to_dict
@@ -72,5 +73,5 @@ def layers_csv(run: Run) -> str:
     writer.writerow(column.name for column in fields(LayerRow))
     for row in run.rows:
         values = asdict(row)
-        writer.writerow({**values, "fused": " ".join(values["fused"])}.values())
+        writer.writerow(csv_cells({**values, "fused": " ".join(values["fused"])}.values()))
     return text.getvalue()

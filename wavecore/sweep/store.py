@@ -255,8 +255,6 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn what sqlite says of the store at ``path`` into a `FileError`."""
     try:
         yield
-    except json.JSONDecodeError as error:
-        raise FileError(str(path), *_REASONS["SQLITE_CORRUPT"]) from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         primary = next((known for known in _REASONS if name.startswith(known)), "")
