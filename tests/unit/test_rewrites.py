@@ -252,3 +252,21 @@ def test_a_sweep_goes_on_with_the_rewritten_graph(registered: None) -> None:
     assert outcome.error is None
     assert outcome.metrics is not None
     assert outcome.metrics["step_cycles"] == wc.evaluate("lenet5", "rewriting", machine(), batch=4).step_cycles
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A pass whose code is wrong."""
+
+    name: ClassVar[str] = "failing"
+
+    def apply(self, training: TrainingGraph) -> TrainingGraph:
+        raise KeyError("conv")
+
+
+def test_a_pass_that_fails_is_named() -> None:
+    with pytest.raises(GraphError) as caught:
+        rewritten(training_graph(NETWORKS["chain"]()), (Failing(),))
+    assert caught.value.message == (
+        "rewrite failing: failed: KeyError: 'conv'; try: mending the rewrite: --debug shows where"
+    )
