@@ -32,7 +32,6 @@ _HEADER = """\
 # hidden                units of a recurrent layer
 # removed               the residual branch with this layer is gone
 # block                 [rows, columns] in which zeros come, of the inner dimension x outputs of the product
-# workload_file         the file that the workload was read from, if it is not a registered one
 # masks                 .npz or .safetensors beside this file: an array a layer, in PyTorch's shape
 
 """
