@@ -17,7 +17,7 @@ from builders import machine
 from wavecore.errors import ConfigError, FileError, InputError, NameLookupError, SpaceError
 from wavecore.importers.topology import topology_workload
 from wavecore.plan.model import Choices
-from wavecore.results import metrics
+from wavecore.results import words
 from wavecore.simulation import simulate
 from wavecore.sweep import task as module
 from wavecore.sweep.task import SCALARS, Task, evaluate, make_task, model_version, source_hash
@@ -50,7 +50,7 @@ def test_outcome_is_the_run() -> None:
 
 def test_metrics_are_those_that_are_explained() -> None:
     assert list(evaluate(small()).metrics or {}) == list(SCALARS)
-    assert all(metrics.explain(name) for name in SCALARS)
+    assert all(words.explain(name) for name in SCALARS)
     assert {"step_seconds", "stall_cycles.dram", "energy_joules.total"} <= set(SCALARS)
 
 

@@ -44,17 +44,19 @@ def list_registered(kind: KindName, json: Json = False) -> None:
 
 def explain(
     metric: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="METRIC", help="A metric of wavecore list metrics, or a section: dram_bytes.", show_default=False
+            metavar="METRIC",
+            help="A metric of wavecore list metrics, a section (dram_bytes), a label of a table, or a word: EDP.",
+            show_default=False,
         ),
     ],
     json: Json = False,
 ) -> None:
     """Print the definition, formula and unit of a metric."""
-    from wavecore.results.metrics import explain as look_up
+    from wavecore.results.words import explain as look_up
 
-    found = look_up(metric)
+    found = look_up(" ".join(metric))
     if json:
         from wavecore.results.folder import json_text
 
