@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sweep_specs import HEAD, SMALL, parsed
 
+from wavecore.cli.progress import progress
 from wavecore.cli.sweepreport import last_line, showing, state
 from wavecore.errors import FileError
 from wavecore.sweep.folder import Findings, claim_folder, default_folder
@@ -113,3 +114,17 @@ def test_a_bar_on_a_terminal_and_nothing_elsewhere(
     out, err = capsys.readouterr()
     assert out == ""
     assert "small" in err and "3/4" in err and "1 failed, best step time 500 ms" in err
+
+
+def test_lines_now_and_then_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with showing(parsed(AXES), 4) as watch, progress(2) as shown:
+        shown.step("planning")
+        for seconds, done in ((1.0, 1), (9.0, 2), (11.0, 3), (12.0, 4)):
+            clock[0] = seconds
+            watch(Tally(4, done=done, failed=1))
+            shown.share(done / 4)
+    assert capsys.readouterr().err == "small: 3 of 4 points (1 failed)\nplanning: 38 % of the work is done\n"

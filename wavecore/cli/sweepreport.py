@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wavecore.cli.progress import Lines
 from wavecore.cli.tables import amount, heading, table
 
 if TYPE_CHECKING:
@@ -21,9 +22,13 @@ LONGEST = 20
 
 @contextmanager
 def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
-    """Show a bar while the block runs if stderr is a terminal: points done and failed, best value, time left."""
+    """Show points done and failed, the best value and the time left while the block runs.
+
+    A bar if stderr is a terminal, else a line now and then.
+    """
     if not sys.stderr.isatty():
-        yield lambda tally: None
+        lines = Lines()
+        yield lambda tally: lines.say(_line(spec, tally))
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,6 +43,11 @@ def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task: Any = bar.add_task("", total=points)
         yield lambda tally: bar.update(task, total=tally.points, completed=tally.done, description=state(spec, tally))
+
+
+def _line(spec: SweepSpec, tally: Tally) -> str:
+    what = state(spec, tally)
+    return f"{spec.name}: {tally.done:,} of {tally.points:,} points{f' ({what})' if what else ''}"
 
 
 def state(spec: SweepSpec, tally: Tally) -> str:
