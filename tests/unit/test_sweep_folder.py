@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from sweep_specs import HEAD, SMALL, parsed
 
 from wavecore.cli.progress import progress
-from wavecore.cli.sweepreport import last_line, showing, state
+from wavecore.cli.sweepreport import failure_lines, last_line, showing, state
 from wavecore.errors import FileError
 from wavecore.sweep.folder import Findings, claim_folder, default_folder
 from wavecore.sweep.pool import local_pool
@@ -128,3 +129,11 @@ def test_lines_now_and_then_where_there_is_no_terminal(
             watch(Tally(4, done=done, failed=1))
             shown.share(done / 4)
     assert capsys.readouterr().err == "small: 3 of 4 points (1 failed)\nplanning: 38 % of the work is done\n"
+
+
+def test_failed_points_are_told_with_their_reasons() -> None:
+    found = Findings(errors=Counter({f"reason {number}": number for number in range(1, 8)}))
+    assert list(failure_lines(found)) == [
+        *(f"  {number} failed: reason {number}" for number in (7, 6, 5, 4, 3)),
+        "  and 2 more reasons: the column error of the table has them",
+    ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wavecore.sweep.spec import SweepSpec
 
 LONGEST = 20
+MOST_REASONS = 5
 
 
 @contextmanager
@@ -67,6 +68,15 @@ def last_line(found: Findings, tally: Tally) -> str:
     stored = f", {known:,} were finished before" if known else ""
     damaged = f" ({tally.damaged:,} of them again: their rows in the store are damaged)" if tally.damaged else ""
     return f"{found.points:,} points: {kinds}; {tally.evaluated:,} evaluated{damaged}{speed}{stored}"
+
+
+def failure_lines(found: Findings) -> Iterator[str]:
+    """Yield a line for each reason for which points failed, the most frequent first; at most `MOST_REASONS`."""
+    for error, count in found.errors.most_common(MOST_REASONS):
+        yield f"  {count:,} failed: {error}"
+    more = len(found.errors) - MOST_REASONS
+    if more > 0:
+        yield f"  and {more:,} more reasons: the column error of the table has them"
 
 
 def front_table(spec: SweepSpec, found: Findings) -> Iterator[RenderableType]:

@@ -3,7 +3,7 @@
 ::
 
     name = "buffer-memory"                      # also the folder: buffer-memory-sweep/
-    workload = "resnet50"                       # or a list of them; a registered network or a topology .csv
+    workload = "resnet50"                       # or a list, also in [axes]; a registered network or a topology .csv
     constraints = [                             # every point, or every result, must satisfy each
       "core.global_buffer <= 20 MiB",           # points that do not are no part of the sweep
       "energy_joules.total < 4 J",              # results that do not are marked infeasible
@@ -116,7 +116,7 @@ def parse_spec(document: Document) -> SweepSpec:
         if key not in KEYS:
             hint = " or ".join(nearest(key, KEYS)) or "one of " + ", ".join(KEYS)
             raise ConfigError(place(document, key), "unknown key", hint)
-    workload = _workload(document)
+    workload, listed = _workload(document)
     find = partial(find_parameter, workloads=[str(value) for value in workload.values], folder=document.folder)
     fixed, varied = (_entries(document, section, find) for section in ("base", "axes"))
     for name in varied:
@@ -127,7 +127,7 @@ def parse_spec(document: Document) -> SweepSpec:
     axes = _axes(document, varied.values(), parameters, len(workload.values))
     base = {name: value for name, value in DEFAULTS.items() if name not in varied}
     base |= {name: _fixed(entry) for name, entry in fixed.items()}
-    if isinstance(document.data["workload"], list):
+    if listed:
         axes = (workload, *axes)
     else:
         base = {"workload": workload.values[0], **base}
@@ -221,14 +221,19 @@ def _name(document: Document) -> str:
     return value
 
 
-def _workload(document: Document) -> AxisSpec:
-    """Return the workloads."""
-    where = place(document, "workload")
-    if "workload" not in document.data:
+def _workload(document: Document) -> tuple[AxisSpec, bool]:
+    """Return the workloads, which stand at the top or in [axes], and whether they are an axis."""
+    axes = document.data.get("axes")
+    inside = isinstance(axes, dict) and "workload" in axes
+    where = place(document, "axes.workload" if inside else "workload")
+    if inside and "workload" in document.data:
+        raise ConfigError(where, "stands at the top too", "one of them")
+    if not inside and "workload" not in document.data:
         raise ConfigError(document.label, "there is no workload", 'workload = "resnet50" at the top')
-    value = document.data["workload"]
+    value = axes["workload"] if isinstance(axes, dict) and inside else document.data["workload"]
     parameter = find_parameter("workload", where, (), document.folder)
-    return read_values(parameter, value if isinstance(value, list) else [value], where)
+    listed = inside or isinstance(value, list)
+    return read_values(parameter, value if isinstance(value, list) else [value], where), listed
 
 
 def _entries(document: Document, section: str, find: Find) -> dict[str, _KeyEntry]:
@@ -238,6 +243,8 @@ def _entries(document: Document, section: str, find: Find) -> dict[str, _KeyEntr
         raise ConfigError(place(document, section), "expected a section", f"[{section}]")
     found: dict[str, _KeyEntry] = {}
     for name, value in _flattened(table):
+        if section == "axes" and name == "workload":  # `_workload` has read it
+            continue
         where = place(document, f"{section}.{name}")
         if name in KEYS:
             raise ConfigError(where, f"is no parameter of [{section}]", "moving it above the first [section]")
