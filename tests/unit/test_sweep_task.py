@@ -11,15 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from builders import machine
+from onnx_models import classifier
+from sweep_specs import parsed
 
 from wavecore.errors import ConfigError, FileError, InputError, NameLookupError, SpaceError
+from wavecore.importers.onnx import import_onnx
 from wavecore.importers.topology import topology_workload
 from wavecore.plan.model import Choices
 from wavecore.results import words
 from wavecore.simulation import simulate
 from wavecore.sweep import task as module
+from wavecore.sweep.space import assignment, listed_points
 from wavecore.sweep.task import SCALARS, Task, evaluate, make_task, model_version, source_hash
 
 ROOT = Path(__file__).parents[2]
@@ -205,3 +210,21 @@ def test_the_same_source_is_the_same_version_however_it_is_installed(tmp_path: P
     assert version() == source_hash("wavecore")
     (built / "workloads/lenet.py").write_text("x = 1\n")
     assert version() != source_hash("wavecore")
+
+
+def test_an_onnx_model_is_a_workload_of_a_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(classifier(), path)
+    task = make_task(str(path), "mbs2", machine(), batch=8)
+    outcome = evaluate(task)
+    run = simulate(import_onnx(path).graph, "mbs2", machine(), batch=8, engine="analytic")
+    assert (outcome.error, (outcome.metrics or {})["step_cycles"]) == (None, run.step_cycles)
+    spec = parsed("[axes]\nbatch = [2, 4]\n", head='name = "s"\nworkload = "net.onnx"\n', folder=tmp_path)
+    assert [assignment(spec, point).task().batch for point in listed_points(spec)] == [2, 4]
+    onnx.save(classifier(), path)
+    path.write_bytes(path.read_bytes() + b"\x32\x01x")  # a field more: the model's description
+    assert make_task(str(path), "mbs2", machine(), batch=8).key != task.key
+    module._training.cache_clear()
+    assert "has changed since the sweep began" in (evaluate(task).error or "")
+    with pytest.raises(InputError, match="says all sizes itself"):
+        make_task(str(path), "mbs2", machine(), options={"image": 32})

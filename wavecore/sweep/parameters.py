@@ -168,7 +168,7 @@ def is_of_machine(name: str) -> bool:
 
 def is_file(value: str) -> bool:
     """Whether a text names a file and not something registered."""
-    return value.endswith((".toml", ".csv")) or "/" in value
+    return value.lower().endswith((".toml", ".csv", ".onnx")) or "/" in value
 
 
 def path_from(folder: Path, value: str) -> str:
@@ -218,8 +218,13 @@ def _workload(value: object, where: str, *, folder: Path) -> str:
 
         with located(where, "nowhere"):
             parse_topology(Path(path_from(folder, name)))
+    elif name.lower().endswith(".onnx"):
+        from wavecore.importers.onnx import import_onnx
+
+        with located(where, "nowhere"):
+            import_onnx(path_from(folder, name))
     else:
-        hint = "a registered name (wavecore list workloads) or a SCALE-Sim topology .csv"
+        hint = "a registered name (wavecore list workloads), an ONNX model or a SCALE-Sim topology .csv"
         raise ConfigError(where, f"workloads are not read from {Path(name).suffix or 'such'} files", hint)
     return name
 

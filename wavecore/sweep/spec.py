@@ -3,7 +3,7 @@
 ::
 
     name = "buffer-memory"                      # also the folder: buffer-memory-sweep/
-    workload = "resnet50"                       # or a list, also in [axes]; a registered network or a topology .csv
+    workload = "resnet50"                       # or a list, also in [axes]; or an .onnx or topology .csv file
     constraints = [                             # every point, or every result, must satisfy each
       "core.global_buffer <= 20 MiB",           # points that do not are no part of the sweep
       "energy_joules.total < 4 J",              # results that do not are marked infeasible

@@ -19,9 +19,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from wavecore.common.hashing import content_hash
-from wavecore.errors import ConfigError, InputError, InvariantError, WavecoreError
+from wavecore.errors import ConfigError, FileError, InputError, InvariantError, WavecoreError
 from wavecore.hardware.scalesim import parse_topology, read_topology
 from wavecore.hardware.specs import Accelerator
+from wavecore.importers.files import read_structure
+from wavecore.importers.onnx import import_onnx
 from wavecore.importers.topology import network_of
 from wavecore.network.catalog import OptionValue, checked_options, workload, workload_info
 from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 Scalar = int | float | str
 
 GRAPHS_A_PROCESS = 8
+FILES = (".csv", ".onnx")
+"""Endings of the files that are workloads."""
 
 # What cannot change a result, whatever is edited there; every other source counts.
 _IMMATERIAL = ("cli/", "common/files.py", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
@@ -53,8 +57,8 @@ class Task:
     """One design point with everything that its evaluation needs.
 
     ``key`` is the content hash of all that determines the result (see `make_task`), ``batch`` the samples of the whole
-    chip, ``topology`` the text of the SCALE-Sim file that ``workload`` names, if it names one, and ``version`` the
-    `model_version` that is to evaluate it.
+    chip, ``topology`` the text of the SCALE-Sim file that ``workload`` names, if it names one, ``model`` the SHA-256 of
+    the ONNX model that it names, and ``version`` the `model_version` that is to evaluate it.
     """
 
     key: str
@@ -67,6 +71,7 @@ class Task:
     engine: str
     topology: str | None
     version: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,27 +99,33 @@ def make_task(
 ) -> Task:
     """Describe one design point and work out its key.
 
-    ``workload`` is a registered name or the path of a SCALE-Sim topology (``.csv``), which is read here and now.
+    ``workload`` is a registered name, or the path of a SCALE-Sim topology (``.csv``) or an ONNX model, which is read
+    here and now.
     Options that are not given have their defaults and ``batch`` is the workload's own, so that a point has one key
     however it is written.  Two tasks have the same key if and only if they have the same workload and options (or the
-    same topology, by name and text), accelerator, schedule, choices, batch, engine and `model_version`, and the same
+    same file, by name and content), accelerator, schedule, choices, batch, engine and `model_version`, and the same
     sources of the packages elsewhere that the workload or the schedule comes from.
 
     Raises `NameLookupError` for a name that is not registered, `InputError` for an option of a wrong type, and
-    `FileError` for a topology that cannot be read.
+    `FileError` for a file that cannot be read.
     """
-    if workload.lower().endswith(".csv"):
+    topology, model, samples, packages = None, "", DEFAULT_BATCH_PER_CORE, set[str]()
+    if workload.lower().endswith(FILES):
         if options:
             raise InputError(workload, "says all sizes itself", "no options, or a registered network")
-        name, topology, samples, packages = Path(workload).stem, read_topology(workload), DEFAULT_BATCH_PER_CORE, set()
+        name = Path(workload).stem
+        if workload.lower().endswith(".csv"):
+            topology = read_topology(workload)
+        else:
+            model = read_structure(workload)[1]
     else:
         info = workload_info(workload)
-        name, topology, samples, packages = workload, None, info.batch_per_core, {_package(info.build)}
+        name, samples, packages = workload, info.batch_per_core, {_package(info.build)}
         options = checked_options(workload, options)
     packages.add(_package(find_schedule(schedule).policy))
     batch = samples * accelerator.chip.cores if batch is None else batch
     foreign = {package: source_hash(package) for package in packages - {"wavecore"}}
-    point = (name, options, topology, _hash_of(accelerator), schedule, choices, batch, engine)
+    point = (name, options, topology, model, _hash_of(accelerator), schedule, choices, batch, engine)
     return Task(
         key=content_hash((*point, model_version(), foreign)),
         workload=workload,
@@ -126,6 +137,7 @@ def make_task(
         engine=engine,
         topology=topology,
         version=model_version(),
+        model=model,
     )
 
 
@@ -142,7 +154,7 @@ def evaluate(task: Task) -> Outcome:
     try:
         metrics = _metrics(
             totals_of(
-                _training(task.workload, tuple(sorted(task.options.items())), task.topology),
+                _training(task.workload, tuple(sorted(task.options.items())), task.topology, task.model),
                 task.schedule,
                 task.accelerator,
                 batch=task.batch,
@@ -208,8 +220,18 @@ def _hash_of(accelerator: Accelerator) -> str:
 
 
 @lru_cache(maxsize=GRAPHS_A_PROCESS)
-def _training(name: str, options: tuple[tuple[str, OptionValue], ...], topology: str | None) -> TrainingGraph:
-    """Return the training graph of a task's workload, kept with what earlier points have worked out about it."""
+def _training(
+    name: str, options: tuple[tuple[str, OptionValue], ...], topology: str | None, model: str
+) -> TrainingGraph:
+    """Return the training graph of a task's workload, kept with what earlier points have worked out about it.
+
+    Raises `FileError` for an ONNX model that is not what it was when the task was made.
+    """
+    if model:
+        imported = import_onnx(name)
+        if imported.sha256 != model:
+            raise FileError(name, "has changed since the sweep began", "the same command again")
+        return training_graph(imported.graph)
     if topology is None:
         return training_graph(workload(name, **dict(options)))
     return training_graph(network_of(Path(name).stem, parse_topology(name, topology)))
