@@ -23,6 +23,8 @@ from wavecore.importers.topology import topology_workload
 from wavecore.plan.model import Choices
 from wavecore.results import words
 from wavecore.simulation import simulate
+from wavecore.sparsity.profile_file import load_profile
+from wavecore.sparsity.structure import apply_profile
 from wavecore.sweep import task as module
 from wavecore.sweep.space import assignment, listed_points
 from wavecore.sweep.task import SCALARS, Task, evaluate, make_task, model_version, source_hash
@@ -228,3 +230,19 @@ def test_an_onnx_model_is_a_workload_of_a_sweep(tmp_path: Path) -> None:
     assert "has changed since the sweep began" in (evaluate(task).error or "")
     with pytest.raises(InputError, match="says all sizes itself"):
         make_task(str(path), "mbs2", machine(), options={"image": 32})
+
+
+def test_a_sparsity_profile_is_an_axis_of_a_sweep(tmp_path: Path) -> None:
+    text = 'schema = "wavecore.profile/1"\nname = "p"\nsource = "s"\n[layers.conv1]\nkept_outputs = 10\n'
+    (tmp_path / "p.toml").write_text(text)
+    spec = parsed('[axes]\nsparsity = ["none", "p.toml"]\n', head='name = "s"\nworkload = "lenet5"\n', folder=tmp_path)
+    dense, pruned = (evaluate(assignment(spec, point).task()).metrics or {} for point in listed_points(spec))
+    graph = apply_profile(module.workload("lenet5"), load_profile(tmp_path / "p.toml"))
+    assert pruned["macs"] == simulate(graph, "mbs2", engine="analytic").macs < dense["macs"]
+    task = make_task("lenet5", "mbs2", machine(), sparsity=str(tmp_path / "p.toml"))
+    assert task.key != make_task("lenet5", "mbs2", machine()).key
+    (tmp_path / "p.toml").write_text(text.replace("10", "11"))
+    module._training.cache_clear()
+    assert "has changed since the sweep began" in (evaluate(task).error or "")
+    with pytest.raises(ConfigError, match="is no profile"):
+        parsed('[axes]\nsparsity = ["none", "p"]\n')

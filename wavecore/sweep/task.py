@@ -18,6 +18,7 @@ from socket import gethostname
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from wavecore.common.files import reading
 from wavecore.common.hashing import content_hash
 from wavecore.errors import ConfigError, FileError, InputError, InvariantError, WavecoreError
 from wavecore.hardware.scalesim import parse_topology, read_topology
@@ -26,11 +27,14 @@ from wavecore.importers.files import read_structure
 from wavecore.importers.onnx import import_onnx
 from wavecore.importers.topology import network_of
 from wavecore.network.catalog import OptionValue, checked_options, workload, workload_info
-from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
+from wavecore.network.graph import DEFAULT_BATCH_PER_CORE, LayerGraph
 from wavecore.plan.model import DEFAULT_CHOICES, Choices
 from wavecore.results.metrics import RUN_METRICS
 from wavecore.simulation import evaluate as totals_of
 from wavecore.simulation import find_schedule, package_version
+from wavecore.sparsity.profile import Profile
+from wavecore.sparsity.profile_file import load_profile
+from wavecore.sparsity.structure import apply_profile
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph
 
@@ -40,6 +44,11 @@ if TYPE_CHECKING:
 Scalar = int | float | str
 
 GRAPHS_A_PROCESS = 8
+DENSE = "none"
+"""The value of ``sparsity`` for a network as it is."""
+
+_CHANGED, _AGAIN = "has changed since the sweep began", "the same command again"
+
 FILES = (".csv", ".onnx")
 """Endings of the files that are workloads."""
 
@@ -58,7 +67,8 @@ class Task:
 
     ``key`` is the content hash of all that determines the result (see `make_task`), ``batch`` the samples of the whole
     chip, ``topology`` the text of the SCALE-Sim file that ``workload`` names, if it names one, ``model`` the SHA-256 of
-    the ONNX model that it names, and ``version`` the `model_version` that is to evaluate it.
+    the ONNX model that it names, ``profile`` the path and the digest of a sparsity profile, and ``version`` the
+    `model_version` that is to evaluate it.
     """
 
     key: str
@@ -72,6 +82,7 @@ class Task:
     topology: str | None
     version: str
     model: str = ""
+    profile: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +107,14 @@ def make_task(
     choices: Choices = DEFAULT_CHOICES,
     batch: int | None = None,
     engine: str = "analytic",
+    sparsity: str = DENSE,
 ) -> Task:
     """Describe one design point and work out its key.
 
     ``workload`` is a registered name, or the path of a SCALE-Sim topology (``.csv``) or an ONNX model, which is read
     here and now.
-    Options that are not given have their defaults and ``batch`` is the workload's own, so that a point has one key
+    ``sparsity`` is the path of a profile, or `DENSE`.  Options that are not given have those of the profile or their
+    defaults, and ``batch`` is the workload's own, so that a point has one key
     however it is written.  Two tasks have the same key if and only if they have the same workload and options (or the
     same file, by name and content), accelerator, schedule, choices, batch, engine and `model_version`, and the same
     sources of the packages elsewhere that the workload or the schedule comes from.
@@ -109,6 +122,10 @@ def make_task(
     Raises `NameLookupError` for a name that is not registered, `InputError` for an option of a wrong type, and
     `FileError` for a file that cannot be read.
     """
+    profile = None
+    if sparsity != DENSE:
+        pruned = _profile(sparsity)
+        profile, options = (sparsity, pruned.digest), {**pruned.options, **options}
     topology, model, samples, packages = None, "", DEFAULT_BATCH_PER_CORE, set[str]()
     if workload.lower().endswith(FILES):
         if options:
@@ -125,7 +142,8 @@ def make_task(
     packages.add(_package(find_schedule(schedule).policy))
     batch = samples * accelerator.chip.cores if batch is None else batch
     foreign = {package: source_hash(package) for package in packages - {"wavecore"}}
-    point = (name, options, topology, model, _hash_of(accelerator), schedule, choices, batch, engine)
+    digest = profile[1] if profile else ""
+    point = (name, options, topology, model, digest, _hash_of(accelerator), schedule, choices, batch, engine)
     return Task(
         key=content_hash((*point, model_version(), foreign)),
         workload=workload,
@@ -138,6 +156,7 @@ def make_task(
         topology=topology,
         version=model_version(),
         model=model,
+        profile=profile,
     )
 
 
@@ -154,7 +173,7 @@ def evaluate(task: Task) -> Outcome:
     try:
         metrics = _metrics(
             totals_of(
-                _training(task.workload, tuple(sorted(task.options.items())), task.topology, task.model),
+                _training(task.workload, tuple(sorted(task.options.items())), task.topology, task.model, task.profile),
                 task.schedule,
                 task.accelerator,
                 batch=task.batch,
@@ -221,20 +240,47 @@ def _hash_of(accelerator: Accelerator) -> str:
 
 @lru_cache(maxsize=GRAPHS_A_PROCESS)
 def _training(
-    name: str, options: tuple[tuple[str, OptionValue], ...], topology: str | None, model: str
+    name: str,
+    options: tuple[tuple[str, OptionValue], ...],
+    topology: str | None,
+    model: str,
+    profile: tuple[str, str] | None,
 ) -> TrainingGraph:
     """Return the training graph of a task's workload, kept with what earlier points have worked out about it.
 
-    Raises `FileError` for an ONNX model that is not what it was when the task was made.
+    Raises `FileError` for a model or a profile that is not what it was when the task was made.
     """
+    graph = _graph(name, options, topology, model)
+    if profile is None:
+        return training_graph(graph)
+    path, digest = profile
+    pruned = _profile(path)
+    if pruned.digest != digest:
+        raise FileError(path, _CHANGED, _AGAIN)
+    return training_graph(apply_profile(graph, pruned))
+
+
+def _graph(name: str, options: tuple[tuple[str, OptionValue], ...], topology: str | None, model: str) -> LayerGraph:
     if model:
         imported = import_onnx(name)
         if imported.sha256 != model:
-            raise FileError(name, "has changed since the sweep began", "the same command again")
-        return training_graph(imported.graph)
+            raise FileError(name, _CHANGED, _AGAIN)
+        return imported.graph
     if topology is None:
-        return training_graph(workload(name, **dict(options)))
-    return training_graph(network_of(Path(name).stem, parse_topology(name, topology)))
+        return workload(name, **dict(options))
+    return network_of(Path(name).stem, parse_topology(name, topology))
+
+
+def _profile(path: str) -> Profile:
+    """Read a profile, once as long as its file does not change."""
+    with reading(Path(path)):
+        status = Path(path).stat()
+    return _read_profile(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=GRAPHS_A_PROCESS)
+def _read_profile(path: str, modified: int, size: int) -> Profile:
+    return load_profile(path)
 
 
 def _metrics(totals: Totals) -> dict[str, Scalar]:
