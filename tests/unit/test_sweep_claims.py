@@ -67,19 +67,20 @@ def test_sweeps_that_share_a_store_evaluate_each_point_once(tmp_path: Path, text
 
 
 @pytest.mark.parametrize(
-    ("system", "pid", "beat", "taken"),
+    ("system", "pid", "beat_in", "taken"),
     [
-        (system_name(), 999_999_999, time.time() + 10, True),  # has died
-        (system_name(), os.getpid(), time.time() - 3600, True),  # has not said a word for an hour
-        ("another", 1, time.time() - 3600, True),
+        (system_name(), 999_999_999, 10.0, True),  # has died
+        (system_name(), os.getpid(), -3600.0, True),  # has not said a word for an hour
+        ("another", 1, -3600.0, True),
         ("another", 1, "x", True),
-        ("another", 1, time.time() + 10, False),
-        (system_name(), os.getpid(), time.time() + 10, False),
+        ("another", 1, 10.0, False),
+        (system_name(), os.getpid(), 10.0, False),
     ],
 )
 def test_only_a_sweep_at_work_holds_its_points(
-    tmp_path: Path, system: str, pid: int, beat: object, taken: bool
+    tmp_path: Path, system: str, pid: int, beat_in: float | str, taken: bool
 ) -> None:
+    beat = beat_in if isinstance(beat_in, str) else time.time() + beat_in
     with open_store(tmp_path / "s") as store:
         with sqlite3.connect(tmp_path / "s") as other:
             other.execute("INSERT INTO sweeps VALUES ('x', ?, ?, ?)", (system, pid, beat))

@@ -1,8 +1,8 @@
 """What a sweep can vary: any field of the machine, the network and its options, the schedule and its choices.
 
 A parameter's name is what ``--set`` calls it (``core.global_buffer``), or ``workload``, ``schedule``, ``accelerator``,
-``memory``, ``energy``, ``engine``, ``sparsity`` (a profile, or "none"), ``batch``, ``option.NAME`` (of the workload) and
-``choice.NAME`` (of the schedules).
+``memory``, ``energy``, ``engine``, ``sparsity`` (a profile, or "none"), ``batch``, ``option.NAME`` (of the workload)
+and ``choice.NAME`` (of the schedules).
 """
 
 from __future__ import annotations
