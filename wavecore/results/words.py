@@ -30,9 +30,8 @@ _FIELD = (
 
 _MEANINGS: Mapping[str, tuple[str, ...]] = {
     "utilization": ("array_utilization", "gemm.utilization"),
-    "power": ("energy.average_watts",),
-    "edp": ("energy.energy_delay_joule_seconds",),
-    "energy delay product": ("energy.energy_delay_joule_seconds",),
+    "power": ("average_watts", "energy.average_watts"),
+    "edp": ("energy_delay_joule_seconds", "energy.energy_delay_joule_seconds"),
     "bandwidth": ("achieved bandwidth",),
     "pareto": ("Pareto front",),
     "latency": ("step_seconds",),
