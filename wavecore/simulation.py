@@ -20,6 +20,7 @@ from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload as named_workload
 from wavecore.network.graph import LayerGraph
+from wavecore.network.layers import KINDS
 from wavecore.network.rules import verify_graph
 from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder, Statistics
 from wavecore.plan.rules import verify_plan, verify_structure
@@ -248,7 +249,17 @@ def _machine(accelerator: Accelerator | str) -> Accelerator:
     if not isinstance(accelerator, Accelerator):
         raise InputError("accelerator", f"is {_described(accelerator)}, not a name or an Accelerator", '"wavecore"')
     verify_accelerator(accelerator)
+    _check_units(accelerator)
     return accelerator
+
+
+def _check_units(accelerator: Accelerator) -> None:
+    """Raise `NameLookupError` for a unit that takes the sweeps of a kind of layer that there is not."""
+    known = sorted(kind.kind for kind in KINDS)
+    for at, unit in enumerate(accelerator.units):
+        for kind in unit.layer_kinds:
+            if kind not in known:
+                raise unknown_name(f"units[{at}].layer_kinds", "kind of layer", kind, known)
 
 
 @remembered()

@@ -108,7 +108,7 @@ def conv(height: int = 8, stride: int = 1) -> TopologyLayer:
         filter_width=3,
         channels=3,
         filters=5,
-        stride=stride,
+        strides=(stride, stride),
     )
 
 
@@ -150,7 +150,7 @@ def test_layout_of_the_file_is_immaterial(tmp_path: Path, comma: str, newline: s
     lines = [CONV_HEADER.strip(",\n"), "a, 8,8,3,3, 3,5,1", "b,9,7,3,2,2,9,2"]
     path = write(tmp_path / "t.csv", mark + "".join(line + comma + newline for line in lines))
     first, second = parse_topology(path)
-    assert (first.name, first.ifmap_width, first.filters, first.stride) == ("a", 8, 5, 1)
+    assert (first.name, first.ifmap_width, first.filters, first.strides) == ("a", 8, 5, (1, 1))
     assert (second.name, gemm_of(second)) == ("b", (16, 9, 12))
 
 
@@ -189,8 +189,8 @@ CONV_NAMES = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width
             ":2: layer 'a' has 7 columns of 8: 'Strides' is missing; try: " + CONV_NAMES,
         ),
         (
-            CONV_HEADER + "\na,8,8,3,3,3,5,1,2:4,7\n",
-            f":3: layer 'a' has 10 columns, at most 9 are known; try: {CONV_NAMES}, and a sparsity ratio",
+            CONV_HEADER + "\na,8,8,3,3,3,5,1,1,2:4,7\n",
+            f":3: layer 'a' has 11 columns, at most 10 are known; try: {CONV_NAMES}, and a sparsity ratio",
         ),
         (
             CONV_HEADER + "a,8,8,3,3,x,5,1,\n",
@@ -222,9 +222,8 @@ CONV_NAMES = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width
         ),
         (CONV_HEADER + ",8,8,3,3,3,5,1,\n", ":2: the layer has no name; try: a name in the first column"),
         (
-            CONV_HEADER + "a,8,8,3,3,3,5,1,2,\n",
-            ":2: layer 'a': the last column is '2', not a sparsity ratio; "
-            "try: 2:4, 1:1, or nothing (a stride holds for both directions)",
+            CONV_HEADER + "a,8,8,3,3,3,5,1,1,2,\n",
+            ":2: layer 'a': the last column is '2', not a sparsity ratio; try: 2:4, 1:1, or nothing",
         ),
         (
             CONV_HEADER + "a,8,8,3,3,3,5,1,4:2,\n",
@@ -278,11 +277,35 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.csv"
     with pytest.raises(FileError) as caught:
         parse_topology(path)
-    assert caught.value.message == (
-        f"{path}: cannot be read (no such file or directory); try: the path of a topology .csv file"
-    )
+    assert caught.value.message == (f"{path}: there is no such file; try: the path of a topology .csv file")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="is a directory"):
+    with pytest.raises(FileError, match="is a folder, not a file"):
         parse_topology(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "strides"),
+    [
+        ("a,9,8,3,3,3,5,2,1,\n", (2, 1)),
+        ("a,9,8,3,3,3,5,2,1,2:4,\n", (2, 1)),
+        ("a,9,8,3,3,3,5,2,1\n", (2, 1)),
+        ("a,9,8,3,3,3,5,2,# a comment\n", (2, 2)),
+        ("a,9,8,3,3,3,5,2,\n", (2, 2)),
+        ("a,9,8,3,3,3,5,2\n", (2, 2)),
+    ],
+)
+def test_two_strides_and_text_behind_the_last_comma(tmp_path: Path, line: str, strides: tuple[int, int]) -> None:
+    (tmp_path / "NET.CSV").write_text(CONV_HEADER + line)
+    (layer,) = parse_topology(tmp_path / "NET.CSV")
+    assert layer.strides == strides
+    windows = [-(-(size - 3) // stride) + 1 for size, stride in zip((9, 8), strides, strict=True)]
+    assert gemm_of(layer) == (windows[0] * windows[1], 5, 27)
+
+
+@pytest.mark.parametrize(("separator", "name"), [("\t", "tabs"), (";", "semicolons")])
+def test_another_separator_is_said(tmp_path: Path, separator: str, name: str) -> None:
+    (tmp_path / "t.csv").write_text((CONV_HEADER + "a,8,8,3,3,3,5,1,\n").replace(",", separator))
+    with pytest.raises(GraphError, match=f"t.csv:1: the columns are separated by {name}, not by commas"):
+        parse_topology(tmp_path / "t.csv")

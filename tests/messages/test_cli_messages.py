@@ -1,5 +1,7 @@
 """The whole of what the command line says to a mistake: one message on stderr, nothing on stdout, exit code 2."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,3 +266,69 @@ def test_stopped_by_the_user(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(app, "command", stopped)
     assert fails("list", "metrics", code=cli.STOPPED) == "stopped\n"
+
+
+LONG = "a" * 300
+SPEC = 'name = "s"\nworkload = {}\n[axes]\nschedule = ["baseline", "il"]\n'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", f"{LONG}.toml"],
+        ["run", f"{LONG}.csv"],
+        ["run", f"{LONG}.onnx"],
+        ["run", "lenet5", "--schedule", f"{LONG}.toml"],
+        ["run", "lenet5", "--memory", f"{LONG}.toml"],
+        ["run", "lenet5", "--sparsity", f"{LONG}.toml"],
+        ["run", "lenet5", "--out", LONG],
+        ["run", "lenet5", "--trace", f"{LONG}.json"],
+        ["plan", "lenet5", "--out", f"{LONG}.toml"],
+        ["compare", "lenet5", "--plot", f"{LONG}.png"],
+        ["profile", f"{LONG}.pt"],
+        ["profile", "model.npz", "-o", "."],
+        ["report", LONG],
+        ["scalesim", f"{LONG}.csv"],
+        ["sweep", f"{LONG}.toml"],
+        ["sweep", "spec.toml", "--out", LONG],
+        ["sweep", "spec.toml", "--store", f"{LONG}/s"],
+        ["sweep", "long.toml"],
+        ["sweep", "nul.toml"],
+        ["check", "base.toml"],
+    ],
+    ids=lambda words: " ".join(words).replace(LONG, "LONG"),
+)
+def test_paths_that_cannot_be_examined(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("spec.toml").write_text(SPEC.format('"lenet5"'))
+    Path("long.toml").write_text(SPEC.format(f'"{LONG}.csv"'))
+    Path("nul.toml").write_text(SPEC.format('"a\\u0000.csv"'))
+    Path("base.toml").write_text('base = "./a\\u0000.toml"\n')
+    assert main(words) == 2
+    assert "bug" not in capsys.readouterr().err
+
+
+def test_a_folder_without_permission(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(path: Path, **_: object) -> object:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    for words in (["check", "a.toml"], ["run", "a.csv"], ["run", "a.onnx"], ["profile", "a.npz"], ["report", "a"]):
+        assert main(words) == 2
+        assert "Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.toml", "a.csv", "a.onnx", "a.yaml"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / name)
+    assert main(["check", str(tmp_path / name)]) == 2
+    assert "is not a regular file" in capsys.readouterr().err
+
+
+def test_a_home_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the name of a folder then, as a shell takes it."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "lenet5", "--engine", "analytic", "--out", "~nobody-of-that-name/x"]) == 0
+    assert Path("~nobody-of-that-name/x/run.json").is_file()

@@ -88,7 +88,7 @@ def test_all_unsupported_operators_at_once(capfd: pytest.CaptureFixture[str]) ->
         (
             nn.Conv2d(3, 4, 3),
             (3,),
-            "from_torch: the example's shape (3) is not samples followed by non-empty axes; try: (1, 3, 224, 224)",
+            "from_torch: the example's shape (3) is not one or more samples of non-empty axes; try: (1, 3, 224, 224)",
         ),
         (
             nn.Conv1d(3, 4, 3),

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,12 @@ SAFETENSORS = {
     safetensors(
         {"w": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}
     ): "'w' is declared as -2x-1 elements of 4 bytes, but holds 8 bytes; try: the complete file: it may be truncated",
+    safetensors(
+        {
+            "v": {"dtype": "U8", "shape": [2, 3], "data_offsets": [0, 6]},
+            "w": {"dtype": "U8", "shape": [3], "data_offsets": [5, 8]},
+        }
+    ): "the data of 'w' overlap another tensor's; try: the complete file",
 }
 
 
@@ -175,6 +182,55 @@ SAFETENSORS = {
 def test_safetensors(content: bytes, expected: str) -> None:
     Path("a.safetensors").write_bytes(content)
     assert message(read_arrays, Path("a.safetensors")) == f"a.safetensors: {expected}"
+
+
+TOO_MUCH = re.compile(
+    r"(bomb|views)\.(npz|pt|pth): is [\d,]+ bytes, and would unpack to [\d,]+; at most [\d,]+ are read; "
+    "try: a file that is not compressed, of tensors that do not share their data"
+)
+
+
+def test_small_files_that_unpack_to_gigabytes() -> None:
+    import torch
+
+    with zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("w.npy", "w") as member:
+        member.write(npy((300, 1 << 18), b""))
+        for _ in range(300):
+            member.write(bytes(1 << 20))
+    Path("bomb.pt").write_bytes(Path("bomb.npz").read_bytes())
+    base = torch.zeros(1 << 10, 1 << 10)
+    torch.save({f"l{number}.weight": base for number in range(100)}, "views.pth")
+    for path in ("bomb.npz", "bomb.pt", "views.pth"):
+        assert TOO_MUCH.fullmatch(message(read_checkpoint, Path(path)))
+
+
+def test_what_pruned_weights_unpack_to_is_read() -> None:
+    np.savez_compressed("a.npz", w=np.ones((1 << 12, 1 << 12), dtype=np.bool_))  # a thousandth of its size
+    assert read_checkpoint(Path("a.npz"))["w"].all()
+
+
+def test_several_networks_in_a_checkpoint() -> None:
+    import torch
+
+    torch.save({"generator": {"w": torch.ones(2, 2)}, "nets": {"critic": {"w": torch.ones(2, 2)}}}, "a.pt")
+    assert message(read_checkpoint, Path("a.pt")) == (
+        "a.pt: holds the weights of several networks: 'generator', 'nets.critic'; try: torch.save of one of them"
+    )
+
+
+def test_a_mask_of_another_shape_than_its_weights() -> None:
+    np.savez("a.npz", **{"fc.weight_orig": np.ones((2, 2)), "fc.weight_mask": np.ones((1, 2))})  # type: ignore[arg-type]
+    assert message(read_checkpoint, Path("a.npz")) == (
+        "a.npz: the mask of 'fc.weight_orig' is 1x2, but its weights are 2x2; try: the complete file"
+    )
+
+
+def test_parametrized_weights_whose_mask_is_elsewhere() -> None:
+    np.savez("a.npz", **{"fc.parametrizations.weight.original": np.ones((2, 2))})  # type: ignore[arg-type]
+    assert message(read_checkpoint, Path("a.npz")) == (
+        "a.npz: holds 'fc.parametrizations.weight.original', and not what its parametrization makes of it; "
+        "try: sparsifier.squash_mask() or remove_parametrizations() before saving"
+    )
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors", "pt", "onnx"])

@@ -12,7 +12,7 @@ from wavecore.errors import FileError, InputError
 from wavecore.sweep import store as module
 from wavecore.sweep.cluster import dask_cluster
 from wavecore.sweep.pool import local_pool
-from wavecore.sweep.store import open_store
+from wavecore.sweep.store import VERSION, open_store
 from wavecore.sweep.task import Outcome
 
 RESULT = Outcome(key="a", metrics={"x": 1}, error=None, seconds=0.1)
@@ -46,15 +46,16 @@ def test_other_database(tmp_path: Path) -> None:
     assert message(tmp_path / "s") == "s: is a database of something else, no store of a sweep; try: another file"
 
 
-def test_newer_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("change", "age"), [(1, "a newer"), (-1, "an older")])
+def test_another_layout(tmp_path: Path, change: int, age: str) -> None:
     with open_store(tmp_path / "s"):
         pass
     with sqlite3.connect(tmp_path / "s") as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {VERSION + change}")
     connection.close()
     assert message(tmp_path / "s") == (
-        "s: is a store of layout 2, made by a newer wavecore; this one knows layout 1; "
-        "try: a newer wavecore, or another file"
+        f"s: is a store of layout {VERSION + change}, made by {age} wavecore; this one knows layout {VERSION}; "
+        f"try: {age} wavecore, or another file"
     )
 
 
@@ -68,10 +69,9 @@ def test_truncated(tmp_path: Path) -> None:
 
 def test_not_json(tmp_path: Path) -> None:
     with open_store(tmp_path / "s") as store:
-        store.connection.execute("INSERT INTO outcomes VALUES ('a', '{', NULL, 0)")
-        with pytest.raises(FileError) as caught:
-            store.get("a")
-    assert str(caught.value) == f"{tmp_path / 's'}: is damaged; try: another file, or the backup of this one"
+        store.connection.execute("INSERT INTO outcomes VALUES ('a', '{', NULL, 0, x'00')")
+        assert store.get("a") == {}
+        assert store.damaged == {"a"}
 
 
 def test_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

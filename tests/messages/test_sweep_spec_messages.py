@@ -100,7 +100,7 @@ def check(fails: Fails, text: str, message: str) -> None:
          ":4: axes.choice.normalization_passes: '3' is no value of normalization_passes; try: 1 or 2"),
         ('option.image = ["a"]', ":4: axes.option.image: image is 'a', not a whole number; try: image=224"),
         ('workload = ["resnet18"]',
-         ":4: axes.workload: is no parameter of [axes]; try: moving it above the first [section]"),
+         ":4: axes.workload: stands at the top too; try: one of them"),
         (
             'core.global_buffer = ["5 MiB"]\n"core.global_buffer" = ["6 MiB"]',
             f":4: {BUFFER}: stands twice; try: one of them",
@@ -363,7 +363,7 @@ def test_a_drawing_must_say_where_every_axis_goes(fails: Fails) -> None:
         ),
         (
             'name = "x"\nworkload = "net.csv"\n',
-            ":2: workload: net.csv: cannot be read (no such file or directory); try: the path of a topology .csv file",
+            ":2: workload: net.csv: there is no such file; try: the path of a topology .csv file",
         ),
         (
             'name = "x"\nworkload = ["resnet18", "resnet34"]\nsearch = { method = "optuna", points = 9 }\n',

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wavecore.cli import main
+from wavecore.errors import InputError
 from wavecore.methods import registry
 
 WRONG: dict[tuple[str, ...], str] = {
@@ -57,3 +58,11 @@ def test_an_extra_that_is_missing(
     monkeypatch.setattr(registry, "find_spec", lambda name: None if name in missing else name)
     assert main(["train", "jpnet"]) == 2
     assert capsys.readouterr().err == f'error: train jpnet: {what}\n  try: pip install "wavecore[torch]"\n'
+
+
+def test_nothing_to_fine_tune() -> None:
+    with pytest.raises(InputError) as caught:
+        registry.settings_of(registry.find_method("dense"), finetune_epochs=5)
+    assert caught.value.message == (
+        "--finetune-epochs: dense prunes nothing, so there is nothing to fine-tune; try: more --epochs"
+    )

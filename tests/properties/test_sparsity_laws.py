@@ -112,14 +112,14 @@ def test_evaluate_is_simulate() -> None:
 
 
 def test_shares_of_products_by_phase() -> None:
-    """Forward w a, data gradient w g, weight gradient a g; a gradient inherits the zeros of its ReLU."""
+    """Forward w a, data gradient w g, weight gradient a g; of each pooled window one value comes back."""
     training = for_machine(training_graph(apply_profile(LENET, PROFILE)), MACHINE)
     unit = training.units[training.unit_index["conv2"]]
     mask = PROFILE.masks["conv2"].density
     shares = {op.phase: op.effectual_share for op in (*unit.forward, *unit.backward) if op.gemms}
     assert shares[Phase.FORWARD] == pytest.approx(mask * 0.4)  # pool1 passes on what conv1 lets through
-    assert shares[Phase.DATA_GRADIENT] == pytest.approx(mask * 0.3)
-    assert shares[Phase.WEIGHT_GRADIENT] == pytest.approx(0.4 * 0.3)
+    assert shares[Phase.DATA_GRADIENT] == pytest.approx(mask * 0.3 / 4)
+    assert shares[Phase.WEIGHT_GRADIENT] == pytest.approx(0.4 * 0.3 / 4)
 
 
 def test_packed_bytes_are_counted_from_the_mask() -> None:

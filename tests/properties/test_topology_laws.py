@@ -21,8 +21,8 @@ def output_size(size: int, kernel: int, stride: int) -> int:
 def layers(draw: st.DrawFn, name: str, above: TopologyLayer | None) -> TopologyLayer:
     """A convolution; half of them read the layer above, padded as their filter allows."""
     if above is not None and draw(st.booleans()):
-        height = output_size(above.ifmap_height, above.filter_height, above.stride)
-        width = output_size(above.ifmap_width, above.filter_width, above.stride)
+        height = output_size(above.ifmap_height, above.filter_height, above.strides[0])
+        width = output_size(above.ifmap_width, above.filter_width, above.strides[1])
         channels = above.filters * (above.channels if above.depthwise else 1)
         filter_height, filter_width = draw(st.integers(1, height)), draw(st.integers(1, width))
         height += draw(st.integers(0, filter_height - 1))
@@ -39,7 +39,7 @@ def layers(draw: st.DrawFn, name: str, above: TopologyLayer | None) -> TopologyL
         filter_width=filter_width,
         channels=channels,
         filters=draw(st.integers(1, 3)),
-        stride=draw(st.integers(1, 4)),
+        strides=(draw(st.integers(1, 4)), draw(st.integers(1, 4))),
         depthwise=draw(st.integers(0, 3)) == 0,
     )
 

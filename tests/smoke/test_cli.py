@@ -1,13 +1,16 @@
 """Does every command do its work, in the terminal's terms: stdout, stderr, files and exit code?"""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import wavecore
@@ -82,7 +85,42 @@ def test_a_saved_plan_runs_again(prints: Prints) -> None:
     again = json.loads(
         prints("run", "resnet18", "--image", "32", "--engine", "analytic", "--schedule", "plan.toml", "--json")
     )
+    assert again.pop("schedule") == "plan.toml (mbs2)"
+    assert first.pop("schedule") == "mbs2"
     assert without_time(again, "settings") == without_time(first, "settings")
+
+
+def test_an_edited_plan_is_told_from_the_original(prints: Prints) -> None:
+    words = ("resnet18", "--image", "32", "--engine", "analytic")
+    prints("plan", *words[:3], "--batch", "4", "--out", "plan.toml", said="written to plan.toml\n")
+    text = Path("plan.toml").read_text()
+    Path("mine.toml").write_text(text.replace("sub_batch = 2", "sub_batch = 1"))
+    runs = json.loads(prints("compare", *words, "--schedules", "mbs2,plan.toml,mine.toml", "--batch", "4", "--json"))
+    assert [run["schedule"] for run in runs] == ["mbs2", "plan.toml (mbs2)", "mine.toml (edited mbs2)"]
+
+
+def test_plans_and_profiles_of_a_file_know_it(prints: Prints, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file called like a registered workload is not taken for it, nor a changed file for what it was."""
+    Path("nets").mkdir()
+    row = "c, 10, 10, 3, 3, 3, 8, 1,\n"
+    Path("nets/alexnet.csv").write_text(TOPOLOGY + row)
+    plan, profile = Path("plan.toml"), Path("profile.toml")
+    prints("plan", "nets/alexnet.csv", "--out", "plan.toml", said="written to plan.toml\n")
+    np.savez("model.npz", c=np.ones((4, 3, 3, 3)))
+    words = ("profile", "model.npz", "--workload", "nets/alexnet.csv", "-o", "profile.toml")
+    prints(*words, said="written to profile.toml\n")
+    for file in (plan, profile):
+        sha256 = hashlib.sha256(Path("nets/alexnet.csv").read_bytes()).hexdigest()
+        assert tomllib.loads(file.read_text())["workload_file"] == {"path": "nets/alexnet.csv", "sha256": sha256}
+        assert prints("check", str(file)).startswith(f"{file}: ok")
+    for words in (("--schedule", "plan.toml"), ("--sparsity", "profile.toml")):
+        assert main(["run", "alexnet", "--engine", "analytic", *words]) == 2
+        assert "workload_file: is made for nets/alexnet.csv, not for alexnet" in capsys.readouterr().err
+        prints("run", "nets/alexnet.csv", "--engine", "analytic", *words)
+    Path("nets/alexnet.csv").write_text(TOPOLOGY + row.replace("8", "9"))
+    for file in (plan, profile):
+        assert main(["check", str(file)]) == 2
+        assert "is made for nets/alexnet.csv, which has changed since" in capsys.readouterr().err
 
 
 def without_time(run: dict[str, Any], *more: str) -> dict[str, Any]:
@@ -201,3 +239,14 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_endings_may_be_in_capitals(prints: Prints) -> None:
+    Path("NET.CSV").write_text(TOPOLOGY + "c, 10, 10, 3, 3, 3, 8, 1,\n")
+    assert prints("check", "NET.CSV").endswith("ok, a SCALE-Sim topology of 1 layer\n")
+    prints("plan", "NET.CSV", "--out", "PLAN.TOML", said="written to PLAN.TOML\n")
+    assert prints("check", "PLAN.TOML") == "PLAN.TOML: ok, a plan\n"
+    assert "PLAN.TOML (mbs2)" in prints("run", "NET.CSV", "--engine", "analytic", "--schedule", "PLAN.TOML", "--json")
+    np.savez("model", c=np.ones((8, 3, 3, 3)))
+    Path("model.npz").rename("MODEL.NPZ")
+    assert "100.00%" in prints("profile", "MODEL.NPZ", "--workload", "NET.CSV")

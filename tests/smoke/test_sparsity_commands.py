@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from wavecore.cli import main
+from wavecore.network.catalog import workload
 from wavecore.sparsity.profile_file import load_profile
+from wavecore.sparsity.structure import apply_profile
 
 SHAPES = {"conv1": (20, 1, 5, 5), "conv2": (50, 20, 5, 5), "fc1": (500, 800), "fc2": (10, 500)}
 PUBLISHED = Path(__file__).parents[2] / "examples/profiles/published"
@@ -70,6 +72,49 @@ def test_channels_that_are_gone_are_counts(capsys: pytest.CaptureFixture[str], m
     assert run["macs"] < dense["macs"]
     assert run["manifest"]["settings"]["sparsity"]["profile"] == "thin"
     assert run["manifest"]["hashes"]["profile"] == run["manifest"]["settings"]["sparsity"]["hash"]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_filters_of_zeros_are_gone(capsys: pytest.CaptureFixture[str], model: dict[str, Any], masks: bool) -> None:
+    """18 of 20 filters are zero: the network has 2, and PyTorch counts the parameters that are left."""
+    from torch import nn
+
+    model["conv1"][2:] = 0
+    model["conv2"][:5] = 0
+    np.savez("dead.npz", **{f"{name}.weight": each for name, each in model.items()})
+    printed(capsys, "profile", "dead.npz", "--workload", "lenet5", "-o", "p.toml", *(["--masks"] if masks else []))
+    profile = load_profile(Path("p.toml"))
+    assert profile.layers["conv1"].kept_outputs == (0, 1)
+    assert profile.layers["conv2"].kept_outputs == tuple(range(5, 50))
+    left = apply_profile(workload("lenet5"), profile)
+    small = nn.Sequential(nn.Conv2d(1, 2, 5), nn.Conv2d(2, 45, 5), nn.Linear(45 * 16, 500), nn.Linear(500, 10))
+    assert left.parameter_count == sum(each.numel() for each in small.parameters())
+    assert left.sparsity is not None
+    facts = dict(left.sparsity.weights)
+    assert facts["conv2"].density == pytest.approx(model["conv2"][5:, :2].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("key", ["", "net", "state"])
+def test_weights_that_pytorch_has_pruned(capsys: pytest.CaptureFixture[str], key: str) -> None:
+    """The state dict as it is while the network is pruned: with original weights, masks and an optimizer's state."""
+    import torch
+    from torch import nn
+    from torch.nn.utils import prune
+
+    net = nn.Sequential()
+    for name, sizes in {"fc1": (784, 300), "fc2": (300, 100), "fc3": (100, 10)}.items():
+        net.add_module(name, nn.Linear(*sizes))
+    optimizer = torch.optim.SGD(net.parameters(), momentum=0.9)
+    net(torch.zeros(1, 784)).sum().backward()
+    optimizer.step()
+    for layer in net:
+        prune.l1_unstructured(layer, "weight", 0.9)
+    saved = {key: net.state_dict(), "optim": optimizer.state_dict()} if key else net.state_dict()
+    torch.save(saved, "pruned.pt")
+    text = printed(capsys, "profile", "pruned.pt", "--workload", "lenet300", "--json")
+    layers = json.loads(text)["layers"]
+    assert sum(layer["elements"] for layer in layers) == 266_200
+    assert sum(layer["nonzeros"] for layer in layers) == 26_620
 
 
 def test_a_model_without_a_workload(capsys: pytest.CaptureFixture[str]) -> None:

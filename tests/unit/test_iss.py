@@ -10,6 +10,11 @@ from wavecore.methods.determinism import deterministic
 from wavecore.methods.iss import EPOCHS, STEPS, recipe_of, strength, without_zero_groups
 from wavecore.methods.language import LanguageModel, ModelSizes, Recurrent, perplexity
 from wavecore.methods.unitgroups import group_lasso, group_squares, kept_units, parts, select_units, zero_small
+from wavecore.network.graph import Network
+from wavecore.network.layers import LSTM, CrossEntropy, Embedding, Linear
+from wavecore.network.shapes import Shape
+from wavecore.sparsity.measure.recurrent import without_zero_units
+from wavecore.sparsity.measure.weights import match
 
 SIZES = ModelSizes(vocabulary=11, embedding=5, hidden=(6, 4))
 
@@ -131,7 +136,28 @@ def test_any_weight_keeps_its_unit() -> None:
         with torch.no_grad():
             values = network.get_parameter(part.tensor)
             values.select(part.axis, 2 + (part.blocks - 1) * 6).fill_(1e-3)
-        assert kept_units(network.state_dict())[0].tolist()[:3] == [0, 1, 2], part
+        kept = [0, 1, 3] if part.tensor.endswith(".bias") else [0, 1, 2]
+        assert kept_units(network.state_dict())[0].tolist()[:3] == kept, part
+
+
+def test_training_and_profile_agree_on_the_units_that_are_gone() -> None:
+    """A bias alone keeps no unit: nothing reads it."""
+    network = model()
+    remove(network, 1, 2)
+    with torch.no_grad():
+        network.get_parameter("lstm1.input.bias")[2] = 0.5
+    tensors = network.state_dict()
+    kept = [len(units) for units in kept_units(tensors)]
+    weights = {name: values.numpy() != 0 for name, values in tensors.items() if values.ndim > 1}
+    sizes = network.sizes
+    net = Network("lstm", Shape(1, 4))
+    value = net(Embedding(sizes.vocabulary, sizes.embedding), net.input, name="embedding")
+    for number, hidden in enumerate(sizes.hidden, 1):
+        sums = net(Linear(4 * hidden), value, name=f"lstm{number}.input")
+        value = net(LSTM(hidden), sums, name=f"lstm{number}")
+    net(CrossEntropy(), net(Linear(sizes.vocabulary), value, name="decoder"), name="loss")
+    left = without_zero_units("w", net.build(), match("w", weights, net.build()))
+    assert [left[f"lstm{number}"].shape[1] for number in (1, 2)] == kept == [5, 4]
 
 
 def test_small_weights_become_zero_and_others_stay() -> None:
@@ -160,11 +186,16 @@ def test_keeping_all_keeps_the_tensors() -> None:
 
 
 def test_the_schedule_is_the_papers_stretched() -> None:
-    """A rate of 1 for 14 of 55 epochs, then 1.15 times smaller with each; the same at half the epochs."""
+    """A rate of 1 for 14 of 55 epochs, then 1.15 times smaller with each; the same at half the epochs.
+
+    The authors' code divides by 1.15 to the power of max(i + 1 - 14, 0) in epoch i, counted from 0.
+    """
     full, half = recipe_of(EPOCHS), recipe_of(EPOCHS // 2 + 1)
-    assert [full.rate_at(epoch) for epoch in (0, 13, 14)] == [1, 1, 1]
-    assert full.rate_at(54) == pytest.approx(1.15**-40)
-    assert half.rate_at(20) == pytest.approx(full.rate_at(39), rel=0.1)
+    assert [full.rate_at(epoch) for epoch in range(EPOCHS)] == pytest.approx(
+        [1.15 ** -max(epoch + 1 - 14, 0) for epoch in range(EPOCHS)]
+    )
+    assert full.rate_at(54) == pytest.approx(1.15**-41)
+    assert half.rate_at(20) == pytest.approx(full.rate_at(40), rel=0.1)
 
 
 def test_the_penalty_goes_with_steps_and_noise() -> None:

@@ -14,8 +14,9 @@ from wavecore.hardware.specs import SparsitySpec
 from wavecore.network.catalog import workload
 from wavecore.results.energy_report import IMAGENET, energy_report
 from wavecore.results.energy_report import to_dict as energy_dict
-from wavecore.results.metrics import METRICS, RUN_METRICS, explain
+from wavecore.results.metrics import METRICS, RUN_METRICS
 from wavecore.results.run import LayerRow, Run, to_dict
+from wavecore.results.words import explain
 from wavecore.simulation import simulate
 from wavecore.sparsity.profile import LayerSparsity, Profile
 
@@ -152,3 +153,29 @@ def test_unknown_metric(name: str, hint: str) -> None:
     with pytest.raises(NameLookupError) as caught:
         explain(name)
     assert caught.value.message.startswith(f"explain: there is no metric named '{name}'; try: {hint}")
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("waits for results", ["stall_cycles.dependency"]),
+        ("leakage", ["energy_joules.static"]),
+        ("speed-up", ["compare.speedup"]),
+        ("EDP", ["energy_delay_joule_seconds"]),
+        ("power", ["average_watts"]),
+        ("utilization", ["array_utilization", "gemm.utilization"]),
+        ("MFU", ["MFU"]),
+        ("roofline", ["roofline"]),
+        ("Arithmetic Intensity", ["arithmetic intensity"]),
+        ("achieved_bandwidth", ["achieved bandwidth"]),
+        ("pareto", ["Pareto front"]),
+    ],
+)
+def test_labels_of_tables_and_words_of_the_field(word: str, names: list[str]) -> None:
+    assert [metric.name for metric in explain(word)][: len(names)] == names
+
+
+def test_every_label_is_explained() -> None:
+    sections = {name.partition(".")[0] for name in METRICS if "." in name}
+    for metric in METRICS.values():
+        assert metric in explain(metric.title) or metric.title in METRICS or metric.title in sections, metric.title

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wavecore.common.origin import SourceFile
 from wavecore.errors import FileError
 from wavecore.hardware.config import load_accelerator
 from wavecore.network.graph import Network
@@ -53,8 +54,8 @@ PLAN = Plan(
 
 
 def lines(text: str) -> str:
-    """The text without its comments."""
-    return "\n".join(line for line in text.splitlines() if not line.startswith("#")).strip()
+    """The text without its comments and its digest."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith(("#", "digest ="))).strip()
 
 
 def test_text() -> None:
@@ -142,6 +143,43 @@ def test_round_trip(tmp_path: Path) -> None:
     save_plan(PLAN, tmp_path / "plan.toml")
     assert load_plan(tmp_path / "plan.toml", TRAINING) == PLAN
     assert (tmp_path / "plan.toml").read_text() == plan_text(PLAN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sub_batch = 7", "sub_batch = 6"),
+        ('held = ["conv1.weight_gradient", "conv2.weight"]', 'held = ["conv2.weight"]'),
+        ("normalization_passes = 1", "normalization_passes = 2"),
+        ('schedule = "by hand"', 'schedule = "mbs2"'),
+        ("digest = ", "# digest = "),
+    ],
+)
+def test_an_edited_plan_says_so(tmp_path: Path, old: str, new: str) -> None:
+    text = plan_text(PLAN)
+    assert old in text
+    (tmp_path / "plan.toml").write_text(text.replace(old, new))
+    edited = load_plan(tmp_path / "plan.toml", TRAINING)
+    assert edited.schedule == ("edited mbs2" if "mbs2" in new else "edited by hand")
+    save_plan(edited, tmp_path / "again.toml")
+    assert load_plan(tmp_path / "again.toml", TRAINING) == edited
+
+
+def test_comments_and_the_way_of_writing_are_no_edit(tmp_path: Path) -> None:
+    text = plan_text(PLAN).replace("# How one training step", "# mine").replace('", "', '" ,\n "')
+    (tmp_path / "plan.toml").write_text(text)
+    assert load_plan(tmp_path / "plan.toml", TRAINING) == PLAN
+
+
+def test_the_file_of_a_network_is_named_from_the_folder_of_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plans").mkdir()
+    save_plan(PLAN, "plans/plan.toml", SourceFile("nets/net.onnx", "0" * 64))
+    entry = tomllib.loads(Path("plans/plan.toml").read_text())["workload_file"]
+    assert entry == {"path": "../nets/net.onnx", "sha256": "0" * 64}
+    assert load_plan("plans/plan.toml", TRAINING) == PLAN
 
 
 def test_the_order_of_a_table_does_not_change_the_text() -> None:

@@ -7,7 +7,8 @@ import pytest
 from pictured_runs import SCHEDULES, SWEEP, case, occupancy, put_json, put_run, put_sweep, run, shown
 
 from wavecore.errors import InputError
-from wavecore.report.data import cases, load, parse_occupancy
+from wavecore.report.data import OWN_REFERENCE, cases, load, parse_occupancy
+from wavecore.report.figures.comparison import comparison
 
 
 def labels(path: Path) -> list[str]:
@@ -30,7 +31,7 @@ def test_a_folder_of_runs_and_sweeps(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     report = load([tmp_path])
     assert [each.label for each in report.cases[0].runs] == list(SCHEDULES)
-    assert report.cases[0].reference.label == "baseline"
+    assert report.cases[0].reference_name == "baseline"
     assert [each.summary.name for each in report.sweeps] == ["small"]
 
 
@@ -48,7 +49,7 @@ def test_the_same_folder_counts_once(tmp_path: Path) -> None:
 
 
 def test_the_first_is_the_reference_without_a_baseline() -> None:
-    assert case("mbs2", "il").reference.label == "il"  # in the known order
+    assert case("mbs2", "il").reference_name == "il"  # in the known order
 
 
 def test_labels_say_what_differs() -> None:
@@ -111,3 +112,17 @@ def test_a_sweep_comes_with_its_values(tmp_path: Path) -> None:
 def test_two_sweeps_of_one_name_have_two_keys(tmp_path: Path) -> None:
     found = load([put_sweep(tmp_path / "s"), put_sweep(tmp_path / "t")]).sweeps
     assert [each.key for each in found] == ["small", "small-2"]
+
+
+def test_ratios_are_of_runs_on_the_same_machine_with_the_same_engine() -> None:
+    """LPDDR4 under the event engine says nothing against HBM2 under the analytic one."""
+    slow = "memory=lpddr4"
+    runs = [shown("baseline"), shown("mbs2"), shown("baseline", "there", slow), shown("mbs2", "there", slow)]
+    other = [replace(each, run=replace(each.run, engine="event")) for each in runs[:2]]
+    (found,) = cases([*runs, *other])
+    for each in found.runs:
+        reference = found.reference(each)
+        assert reference.run.schedule == "baseline"
+        assert (reference.accelerator, reference.run.engine) == (each.accelerator, each.run.engine)
+    assert found.reference_name == OWN_REFERENCE
+    assert OWN_REFERENCE in comparison([found]).caption

@@ -199,14 +199,14 @@ def test_passes_that_are_wrong(rewrites: Any, message: str) -> None:
         (
             'name = "weight',
             'name = "eight',
-            "F:29: rewrite: there is no rewrite named 'eight_gradient_last'; try: weight_gradient_last",
+            "F:32: rewrite: there is no rewrite named 'eight_gradient_last'; try: weight_gradient_last",
         ),
-        ("kinds = ", "kind = ", "F:29: rewrite: has no 'kinds': it is incomplete, or of another version"),
-        ('["conv", "linear"]', "3", "F:29: rewrite: kinds is 3, not a list"),
+        ("kinds = ", "kind = ", "F:32: rewrite: has no 'kinds': it is incomplete, or of another version"),
+        ('["conv", "linear"]', "3", "F:32: rewrite: kinds is 3, not a list"),
         (
             '"weight_gradient_last"\nkinds = ["conv", "linear"]',
             '"forgetful"',
-            "F:28: rewrite: rewrite forgetful: training graph of chain, operation",
+            "F:31: rewrite: rewrite forgetful: training graph of chain, operation",
         ),
     ],
 )
@@ -252,3 +252,21 @@ def test_a_sweep_goes_on_with_the_rewritten_graph(registered: None) -> None:
     assert outcome.error is None
     assert outcome.metrics is not None
     assert outcome.metrics["step_cycles"] == wc.evaluate("lenet5", "rewriting", machine(), batch=4).step_cycles
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A pass whose code is wrong."""
+
+    name: ClassVar[str] = "failing"
+
+    def apply(self, training: TrainingGraph) -> TrainingGraph:
+        raise KeyError("conv")
+
+
+def test_a_pass_that_fails_is_named() -> None:
+    with pytest.raises(GraphError) as caught:
+        rewritten(training_graph(NETWORKS["chain"]()), (Failing(),))
+    assert caught.value.message == (
+        "rewrite failing: failed: KeyError: 'conv'; try: mending the rewrite: --debug shows where"
+    )

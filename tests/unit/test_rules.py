@@ -76,6 +76,10 @@ class Strange(LayerKind):
 
 GRAPH_MISTAKES = [
     (
+        with_layer("conv2", name="conv\n2"),
+        "network small, layer 'conv\\n2': is no name that can be shown; try: letters, digits, dots and dashes",
+    ),
+    (
         with_layer("conv2", name="conv1"),
         "network small, layer conv1: another layer has this name already; try: a name of its own",
     ),

@@ -11,6 +11,7 @@ import wavecore as wc
 from wavecore.errors import InputError, NameLookupError
 from wavecore.results.run import Run, to_dict
 from wavecore.simulation import ENGINES, batch_per_core, find_engine, find_schedule, make_plan, schedule_names, simulate
+from wavecore.sweep.task import make_task
 from wavecore.training.unroll import training_graph
 
 CORES = 2
@@ -160,6 +161,7 @@ def test_python_and_the_command_line_use_the_same_mini_batch(name: str) -> None:
     assert samples_per_core(load_case(name, NetworkOptions()), load_machine(MachineOptions()), None) == own
     assert wc.workload(name).batch_per_core == own
     assert training_graph(wc.workload(name)).batch_per_core == own
+    assert make_task(name, "baseline", wc.load_accelerator()).batch == own * CORES
 
 
 @pytest.mark.parametrize("name", ["alexnet", "lenet5", "lstm_ptb", "resnet18"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wavecore.errors import ConfigError
 from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import Add, Concat, Conv, CrossEntropy, Flatten, GlobalAvgPool, GroupNorm, Linear, ReLU
@@ -149,3 +150,88 @@ def test_what_a_profile_leaves_keeps_the_mini_batch_of_its_workload() -> None:
     """AlexNet is trained in 64 samples per core, pruned or not; the default of other networks is 32."""
     profile = Profile(name="p", source="a test", layers={"features.0": LayerSparsity(kept_outputs=8)}, masks={})
     assert apply_profile(workload("alexnet"), profile).batch_per_core == 64
+
+
+def separable(multiplier: int = 1, groups: int = 16) -> LayerGraph:
+    """A 1x1 convolution, a grouped one, and another 1x1 convolution."""
+    net = Network("separable", Shape(3, 8, 8))
+    x = net(ReLU(), net(Conv(16), net.input, name="expand"), name="relu")
+    x = net(Conv(16 * multiplier, 3, padding=1, groups=groups), x, name="middle")
+    net(CrossEntropy(), net(Flatten(), net(Conv(4, 8), x, name="last")), name="loss")
+    return net.build()
+
+
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("cut", ["expand", "middle", "both", "readers"])
+def test_a_cut_reaches_through_a_depthwise_convolution(multiplier: int, cut: str) -> None:
+    """PyTorch counts the parameters of the small network."""
+    from torch import nn
+
+    outputs = {"kept_outputs": tuple(range(6 * multiplier))}
+    entries = {
+        "expand": {"expand": {"kept_outputs": (0, 1, 2, 3, 4, 5)}},
+        "middle": {"middle": outputs},
+        "both": {"expand": {"kept_outputs": 6}, "middle": {"kept_outputs": 6 * multiplier}},
+        "readers": {"last": {"kept_inputs": 6 * multiplier}},
+    }
+    left = pruned(separable(multiplier), **entries[cut])
+    module = nn.Sequential(
+        nn.Conv2d(3, 6, 1, bias=False),
+        nn.Conv2d(6, 6 * multiplier, 3, groups=6, bias=False),
+        nn.Conv2d(6 * multiplier, 4, 8, bias=False),
+    )
+    assert left.parameter_count == sum(parameter.numel() for parameter in module.parameters())
+    assert left.by_name["middle"].kind == Conv(6 * multiplier, 3, padding=1, groups=6)
+
+
+def test_a_profile_of_another_layer_leaves_a_depth_multiplier_alone() -> None:
+    graph = separable(2)
+    assert pruned(graph, last={"weight_density": 0.5}).layers == graph.layers
+
+
+@pytest.mark.parametrize(
+    ("groups", "multiplier", "layer", "entry", "said"),
+    [
+        (4, 1, "expand", {"kept_outputs": 8}, "removes channels that 'middle' needs all of"),
+        (4, 1, "last", {"kept_inputs": 8}, "removes channels that 'middle' needs all of"),
+        (4, 1, "middle", {"kept_outputs": 8}, "its 4 groups of channels cannot be pruned"),
+        (
+            16,
+            2,
+            "middle",
+            {"kept_outputs": 5},
+            "each input channel makes 2 outputs, which can only be removed together",
+        ),
+        (16, 2, "middle", {"kept_outputs": (0, 1, 3)}, "which can only be removed together"),
+    ],
+)
+def test_a_cut_that_would_change_nothing_is_refused(
+    groups: int, multiplier: int, layer: str, entry: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        pruned(separable(multiplier, groups), **{layer: entry})
+
+
+def test_an_entry_that_keeps_all_channels_is_no_cut() -> None:
+    assert pruned(separable(1, 4), expand={"kept_outputs": 16}).layers == separable(1, 4).layers
+
+
+def test_a_cut_between_a_concatenation_and_a_depthwise_convolution() -> None:
+    net = Network("concat", Shape(3, 4, 4))
+    parts = [net(Conv(width), net.input, name=f"c{width}") for width in (4, 6)]
+    x = net(Conv(10, 3, padding=1, groups=10), net(Concat(), *parts, name="both"), name="middle")
+    net(CrossEntropy(), net(Flatten(), net(Conv(5, 4), x, name="last")), name="loss")
+    left = pruned(net.build(), middle={"kept_outputs": (0, 2, 4, 9)})
+    assert channels(left) == {"c4": (3, 2), "c6": (3, 2), "middle": (4, 4), "last": (4, 5)}
+    with pytest.raises(ConfigError, match="the layer reads several values"):
+        pruned(net.build(), middle={"kept_outputs": 4})
+
+
+def test_a_depthwise_convolution_cannot_drop_what_others_read() -> None:
+    net = Network("shared", Shape(3, 8, 8))
+    x = net(Conv(16), net.input, name="expand")
+    y = net(Conv(16, 3, padding=1, groups=16), x, name="middle")
+    net(CrossEntropy(), net(Flatten(), net(Conv(4, 8), net(Concat(), x, y, name="both"), name="last")), name="loss")
+    with pytest.raises(ConfigError, match="drops channels that other layers read as well"):
+        pruned(net.build(), middle={"kept_outputs": 6})
+    assert channels(pruned(net.build(), expand={"kept_outputs": 6}))["last"] == (12, 4)

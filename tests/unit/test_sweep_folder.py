@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from sweep_specs import HEAD, SMALL, parsed
 
-from wavecore.cli.sweepreport import last_line, showing, state
-from wavecore.errors import FileError, InvariantError
+from wavecore.cli.progress import progress
+from wavecore.cli.sweepreport import failure_lines, last_line, showing, state
+from wavecore.errors import FileError
 from wavecore.sweep.folder import Findings, claim_folder, default_folder
 from wavecore.sweep.pool import local_pool
 from wavecore.sweep.run import SweepRun, Tally
@@ -79,7 +81,7 @@ def test_a_store_that_loses_points_is_noticed(tmp_path: Path) -> None:
         sweep.run(executor)
         (key,) = {result.outcome.key for result in sweep.results()}
         store.forget([key])
-        with pytest.raises(InvariantError, match="has lost a point that was finished"):
+        with pytest.raises(FileError, match="was damaged, or changed by another process"):
             list(sweep.results())
 
 
@@ -113,3 +115,25 @@ def test_a_bar_on_a_terminal_and_nothing_elsewhere(
     out, err = capsys.readouterr()
     assert out == ""
     assert "small" in err and "3/4" in err and "1 failed, best step time 500 ms" in err
+
+
+def test_lines_now_and_then_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with showing(parsed(AXES), 4) as watch, progress(2) as shown:
+        shown.step("planning")
+        for seconds, done in ((1.0, 1), (9.0, 2), (11.0, 3), (12.0, 4)):
+            clock[0] = seconds
+            watch(Tally(4, done=done, failed=1))
+            shown.share(done / 4)
+    assert capsys.readouterr().err == "small: 3 of 4 points (1 failed)\nplanning: 38 % of the work is done\n"
+
+
+def test_failed_points_are_told_with_their_reasons() -> None:
+    found = Findings(errors=Counter({f"reason {number}": number for number in range(1, 8)}))
+    assert list(failure_lines(found)) == [
+        *(f"  {number} failed: reason {number}" for number in (7, 6, 5, 4, 3)),
+        "  and 2 more reasons: the column error of the table has them",
+    ]

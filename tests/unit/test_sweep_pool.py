@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
@@ -215,3 +217,16 @@ def test_pace_follows_the_points() -> None:
 
 def _took(seconds: float) -> Outcome:
     return Outcome(key="", metrics=None, error="", seconds=seconds)
+
+
+def test_a_worker_whose_parent_has_died_says_nothing() -> None:
+    """Before it was told what to do, and in the middle of a request."""
+    for request in (b"", b"\x80\x05\x95"):
+        worker = subprocess.run(
+            [sys.executable, "-c", module._START, *sys.path],
+            input=request,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert (worker.returncode, worker.stderr) == (0, b"")

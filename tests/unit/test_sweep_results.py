@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -185,7 +186,18 @@ def test_points_that_are_one_task_are_evaluated_once(tmp_path: Path) -> None:
         sweep.run(executor)
         first, second = sweep.results()
     assert first.outcome == second.outcome
-    assert (sweep.tally.evaluated, sweep.tally.done) == (2, 2)
+    assert (sweep.tally.evaluated, sweep.tally.done) == (1, 2)
+
+
+def test_a_damaged_row_is_evaluated_again_and_counted(tmp_path: Path) -> None:
+    text = SMALL + '[axes]\nmemory = ["hbm2", "hbm2x2"]\n'
+    _, right = swept(text, tmp_path)
+    with sqlite3.connect(tmp_path / "store.sqlite") as connection:
+        connection.execute("UPDATE outcomes SET metrics = '{}' WHERE key = (SELECT min(key) FROM outcomes)")
+    connection.close()
+    sweep, table = swept(text, tmp_path)
+    assert (sweep.tally.evaluated, sweep.tally.damaged) == (1, 1)
+    pd.testing.assert_frame_equal(table, right)
 
 
 def with_copy(folder: Path) -> Path:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from sweep_specs import parsed
 
+from wavecore.errors import ConfigError
 from wavecore.hardware.config import load_accelerator, machine_keys
+from wavecore.sweep.parameters import SweepParameter
 from wavecore.sweep.sections import Objective, Search
 from wavecore.sweep.space import assignment, listed_points
 from wavecore.sweep.spec import SweepSpec
@@ -213,3 +215,25 @@ def test_the_example_in_the_documentation_is_right() -> None:
     text = str(module.__doc__).partition("::\n\n")[2].partition("\n`parameters`")[0]
     spec = parsed("\n".join(line[4:] for line in text.splitlines()), head="")
     assert (spec.name, len(listed_points(spec))) == ("buffer-memory", 27)
+
+
+def test_a_grid_is_counted_before_its_values_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SweepParameter, "near", lambda *_: pytest.fail("a value was made"))
+    axes = "batch = { from = 1, to = 60000, step = 1 }\narray.rows = { from = 1, to = 4096, step = 1 }\n"
+    with pytest.raises(ConfigError, match="the grid has 245,760,000 points, more than 1,000,000"):
+        parsed(f"[axes]\n{axes}")
+
+
+def test_workloads_may_be_an_axis() -> None:
+    axes = 'schedule = ["il", "mbs2"]\n'
+    inside = parsed(f'[axes]\nworkload = ["resnet18", "lenet5"]\n{axes}', head='name = "small"\n')
+    above = parsed(f"[axes]\n{axes}", head='name = "small"\nworkload = ["resnet18", "lenet5"]\n')
+    assert listed_points(inside) == listed_points(above)
+    assert [axis.name for axis in inside.axes] == ["workload", "schedule"]
+    with pytest.raises(ConfigError, match=r"axes\.workload: stands at the top too"):
+        parsed('[axes]\nworkload = ["lenet5"]\n')
+
+
+@pytest.mark.parametrize(("limit", "points"), [("1e8", 3), ("1.5e1", 2), ("8e0", 1), ("1_0", 2), ("2E+1", 3)])
+def test_numbers_may_have_exponents(limit: str, points: int) -> None:
+    assert len(listed_points(parsed(f'constraints = ["batch < {limit}"]\n[axes]\nbatch = [4, 8, 16]\n'))) == points

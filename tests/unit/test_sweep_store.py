@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import shutil
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from wavecore.errors import FileError
 from wavecore.sweep import store as module
-from wavecore.sweep.store import ResultStore, on_network, open_store
+from wavecore.sweep.store import VERSION, ResultStore, on_network, open_store
 from wavecore.sweep.task import Outcome
 
 METRICS = {"step_cycles": 1 << 80, "step_seconds": 0.1 + 0.2, "tiny": 5e-324, "memory": "hbm2 \ud800", "zero": -0.0}
@@ -163,7 +164,7 @@ def test_other_files_are_not_touched(tmp_path: Path) -> None:
     with open_store(tmp_path / "newer"):
         pass
     with sqlite3.connect(tmp_path / "newer") as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     for path in sorted(tmp_path.iterdir()):
         before = path.read_bytes()
@@ -199,3 +200,38 @@ def test_a_copy_is_a_store(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "s", tmp_path / "copy")
     with open_store(tmp_path / "copy") as store:
         assert store.get("a") == {"a": outcome("a")}
+
+
+def test_a_row_that_disk_or_copy_has_changed_counts_as_not_finished(tmp_path: Path) -> None:
+    with open_store(tmp_path / "s") as store:
+        store.put(outcome("a"), outcome("b"), failure("c"))
+    with sqlite3.connect(tmp_path / "s") as connection:
+        connection.execute("UPDATE outcomes SET metrics = replace(metrics, '4', '5') WHERE key = 'a'")
+        connection.execute("UPDATE outcomes SET error = cast(x'22ff22' AS TEXT) WHERE key = 'c'")
+    connection.close()
+    with open_store(tmp_path / "s") as store:
+        assert store.get("abc") == {"b": outcome("b")}
+        assert store.damaged == {"a", "c"}
+        store.put(outcome("a"))
+        assert store.get("abc") == {"a": outcome("a"), "b": outcome("b")}
+
+
+def test_flipped_bits_give_right_figures_or_a_message(tmp_path: Path) -> None:
+    chance, keys = random.Random(5), [str(number) for number in range(40)]
+    with open_store(tmp_path / "s") as store:
+        store.put(*(outcome(key, metrics={"step_seconds": float(key)}) for key in keys))
+    whole, other = (tmp_path / "s").read_bytes(), 0
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 4))):
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        (tmp_path / "s").write_bytes(content)
+        try:
+            with open_store(tmp_path / "s") as store:
+                found = store.get(keys)
+        except FileError:
+            continue
+        for key, each in found.items():
+            assert each == outcome(key, metrics={"step_seconds": float(key)})
+        other += len(found) < len(keys)
+    assert other > 20

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 import pickle
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from builders import machine
+from onnx_models import classifier
+from sweep_specs import parsed
 
 from wavecore.errors import ConfigError, FileError, InputError, NameLookupError, SpaceError
+from wavecore.importers.onnx import import_onnx
 from wavecore.importers.topology import topology_workload
 from wavecore.plan.model import Choices
-from wavecore.results import metrics
+from wavecore.results import words
 from wavecore.simulation import simulate
+from wavecore.sparsity.profile_file import load_profile
+from wavecore.sparsity.structure import apply_profile
 from wavecore.sweep import task as module
+from wavecore.sweep.space import assignment, listed_points
 from wavecore.sweep.task import SCALARS, Task, evaluate, make_task, model_version, source_hash
 
+ROOT = Path(__file__).parents[2]
+HASH = "from wavecore.sweep.task import source_hash; print(source_hash('wavecore'))"
 TOPOLOGY = (
     "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\na,8,8,3,3,3,5,1,\n"
 )
@@ -45,7 +57,7 @@ def test_outcome_is_the_run() -> None:
 
 def test_metrics_are_those_that_are_explained() -> None:
     assert list(evaluate(small()).metrics or {}) == list(SCALARS)
-    assert all(metrics.explain(name) for name in SCALARS)
+    assert all(words.explain(name) for name in SCALARS)
     assert {"step_seconds", "stall_cycles.dram", "energy_joules.total"} <= set(SCALARS)
 
 
@@ -108,7 +120,7 @@ def test_sources_that_can_change_a_result_are_in_the_version(tmp_path: Path, mon
 def test_the_whole_model_is_hashed_and_the_command_line_is_not() -> None:
     names = {name for name, _ in module._sources("wavecore")}
     assert {"wavecore/plan/traffic.py", "wavecore/engines/analytic.py", "wavecore/network/layers/merge.py"} <= names
-    assert {"wavecore/sweep/task.py", "wavecore.workloads/resnet.py", "wavecore.schedules/mbs.py"} <= names
+    assert {"wavecore/sweep/task.py", "wavecore/workloads/resnet.py", "wavecore/schedules/mbs.py"} <= names
     for immaterial in ("/cli/", "/pictures/", "sweep/store.py", "common/files.py"):
         assert not [name for name in names if immaterial in name]
 
@@ -182,3 +194,55 @@ def test_wrong_names_are_refused_at_once(tmp_path: Path) -> None:
         make_task(str(tmp_path / "none.csv"), "mbs2", machine())
     with pytest.raises(InputError, match="says all sizes itself"):
         make_task("net.csv", "mbs2", machine(), options={"image": 2})
+
+
+def test_the_same_source_is_the_same_version_however_it_is_installed(tmp_path: Path) -> None:
+    """A wheel has workloads and schedules inside of wavecore, and one made elsewhere may have other ends of lines."""
+    built = tmp_path / "wavecore"
+    shutil.copytree(ROOT / "wavecore", built, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("workloads", "schedules"):
+        shutil.copytree(ROOT / folder, built / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in built.rglob("*.py"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+    def version() -> str:
+        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {HASH}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.strip()
+
+    assert version() == source_hash("wavecore")
+    (built / "workloads/lenet.py").write_text("x = 1\n")
+    assert version() != source_hash("wavecore")
+
+
+def test_an_onnx_model_is_a_workload_of_a_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(classifier(), path)
+    task = make_task(str(path), "mbs2", machine(), batch=8)
+    outcome = evaluate(task)
+    run = simulate(import_onnx(path).graph, "mbs2", machine(), batch=8, engine="analytic")
+    assert (outcome.error, (outcome.metrics or {})["step_cycles"]) == (None, run.step_cycles)
+    spec = parsed("[axes]\nbatch = [2, 4]\n", head='name = "s"\nworkload = "net.onnx"\n', folder=tmp_path)
+    assert [assignment(spec, point).task().batch for point in listed_points(spec)] == [2, 4]
+    onnx.save(classifier(), path)
+    path.write_bytes(path.read_bytes() + b"\x32\x01x")  # a field more: the model's description
+    assert make_task(str(path), "mbs2", machine(), batch=8).key != task.key
+    module._training.cache_clear()
+    assert "has changed since the sweep began" in (evaluate(task).error or "")
+    with pytest.raises(InputError, match="says all sizes itself"):
+        make_task(str(path), "mbs2", machine(), options={"image": 32})
+
+
+def test_a_sparsity_profile_is_an_axis_of_a_sweep(tmp_path: Path) -> None:
+    text = 'schema = "wavecore.profile/1"\nname = "p"\nsource = "s"\n[layers.conv1]\nkept_outputs = 10\n'
+    (tmp_path / "p.toml").write_text(text)
+    spec = parsed('[axes]\nsparsity = ["none", "p.toml"]\n', head='name = "s"\nworkload = "lenet5"\n', folder=tmp_path)
+    dense, pruned = (evaluate(assignment(spec, point).task()).metrics or {} for point in listed_points(spec))
+    graph = apply_profile(module.workload("lenet5"), load_profile(tmp_path / "p.toml"))
+    assert pruned["macs"] == simulate(graph, "mbs2", engine="analytic").macs < dense["macs"]
+    task = make_task("lenet5", "mbs2", machine(), sparsity=str(tmp_path / "p.toml"))
+    assert task.key != make_task("lenet5", "mbs2", machine()).key
+    (tmp_path / "p.toml").write_text(text.replace("10", "11"))
+    module._training.cache_clear()
+    assert "has changed since the sweep began" in (evaluate(task).error or "")
+    with pytest.raises(ConfigError, match="is no profile"):
+        parsed('[axes]\nsparsity = ["none", "p"]\n')

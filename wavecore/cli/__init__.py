@@ -6,7 +6,7 @@ code  meaning
 0     done
 1     wavecore failed; ``--debug`` shows the traceback
 2     the user's input is wrong: a message says where, what and what to try
-130   stopped by the user
+130   stopped by the user; 143 and 129 by SIGTERM and SIGHUP, after the same cleaning up
 141   the program that read the output has ended (as in ``| head``)
 ====  =======================================================================
 """
@@ -14,11 +14,14 @@ code  meaning
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from wavecore.cli.messages import say, say_error
-from wavecore.errors import InputError, InvariantError, WavecoreError
+from wavecore.errors import FileError, InputError, InvariantError, WavecoreError
 
 DONE, FAILED, WRONG_INPUT, STOPPED, READER_GONE = 0, 1, 2, 130, 141
 
@@ -28,26 +31,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        code = _invoke([word for word in given if word != "--debug"])
+        with _stoppable():
+            code = _invoke([word for word in given if word != "--debug"])
         sys.stdout.flush()
         return code
     except BrokenPipeError:
         # Python flushes its buffer at exit, which would raise the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say("stopped")
-        return STOPPED
+        return 128 + stop.signal if isinstance(stop, _Terminated) else STOPPED
     except InputError as error:
         if debug:
             raise
         say_error(error)
+        return WRONG_INPUT
+    except OSError as error:
+        if debug:
+            raise
+        say_error(_refused(error))
         return WRONG_INPUT
     except Exception as error:
         if debug:
             raise
         say_error(error if isinstance(error, InvariantError) else _unexpected(error))
         return FAILED
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process is told to end: what is under way stops as it does for Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = number
+        super().__init__()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP, unless the caller ignores or handles them, stop the block so that it cleans up."""
+
+    def stop(number: int, frame: object) -> None:
+        raise _Terminated(number)
+
+    handled = []
+    if threading.current_thread() is threading.main_thread():
+        signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        handled = [each for each in signals if signal.getsignal(each) is signal.SIG_DFL]
+    for each in handled:
+        signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each in handled:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -68,6 +105,12 @@ def _invoke(arguments: list[str]) -> int:
         called = next((word for word in arguments if not word.startswith("-")), "")
         raise usage_error(problem, f"wavecore {called}".strip()) from problem
     return DONE
+
+
+def _refused(error: OSError) -> WavecoreError:
+    """Return the message for what the operating system refuses: a path, or room for the output."""
+    where = str(error.filename) if error.filename else "output"
+    return FileError(where, f"cannot be used ({error.strerror or error})", "another path, or one that you may use")
 
 
 def _unexpected(error: Exception) -> WavecoreError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import hinting, is_onnx, load_case, load_machine, say_starved
+from wavecore.cli.inputs import check_source_file, hinting, is_onnx, load_case, load_machine, say_starved
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.errors import ConfigError, FileError, InputError
@@ -34,12 +34,13 @@ def check(files: Files, machine: MachineOptions, network: NetworkOptions) -> Non
     A plan is checked against its workload and the accelerator, which are chosen by the same options as for a run.
     """
     from wavecore.cli import WRONG_INPUT
+    from wavecore.common.text import printable
 
     wrong = False
     for path in files:
         try:
             with hinting("a TOML description, a plan, an .onnx model, or a SCALE-Sim topology .csv"):
-                print(f"{path}: ok, {check_file(path, machine, network)}", flush=True)
+                print(printable(f"{path}: ok, {check_file(path, machine, network)}"), flush=True)
         except InputError as error:
             say_error(error)
             wrong = True
@@ -52,17 +53,18 @@ def check_file(path: Path, machine: MachineOptions, network: NetworkOptions) -> 
     from wavecore.common.toml import read_document
     from wavecore.hardware.scalesim import parse_topology
 
-    if path.suffix == ".csv":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         layers = len(parse_topology(path))
         return f"a SCALE-Sim topology of {layers} {'layer' if layers == 1 else 'layers'}"
     if is_onnx(str(path)):
         graph = load_case(str(path), network).graph
         size = f"{graph.parameter_count:,} parameters, {graph.forward_macs:,} MACs per sample"
         return f"an ONNX model of {len(graph.layers)} layers, {size}"
-    if path.suffix == ".yaml":
+    if suffix == ".yaml":
         return _ert(path)
     document = read_document(path)
-    if path.suffix != ".toml":
+    if suffix != ".toml":
         raise FileError(str(path), "has no known suffix", " or ".join(SUFFIXES))
     kind = _kind(document)
     _CHECKS[kind](document, machine, network)
@@ -130,6 +132,7 @@ def _energy(document: Document, machine: MachineOptions, network: NetworkOptions
 
 
 def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
+    from wavecore.common.origin import KEY, read_source_file
     from wavecore.common.toml import place
     from wavecore.errors import PlanError
     from wavecore.plan.files import parse_plan
@@ -139,12 +142,16 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
     name = document.data.get("workload")
     if not isinstance(name, str):
         raise PlanError(place(document, "workload"), "does not name the workload", 'workload = "resnet50"')
+    file = read_source_file(document.data.get(KEY))
+    if file is not None:
+        name = file.moved(document.folder, Path()).path
     try:
         case = load_case(name, network)
     except InputError as error:
         if error.where not in ("workload", name):
             raise
         raise type(error)(place(document, "workload"), error.what, error.hint) from error
+    check_source_file(file, case, place(document, KEY))
     plan = parse_plan(document, case.training, graph=case.graph)
     accelerator = load_machine(machine).accelerator
     verify_plan(planned_graph(case.training, plan, accelerator), plan, accelerator, where=document.label)
@@ -167,8 +174,9 @@ def _profile(document: Document, machine: MachineOptions, network: NetworkOption
     from wavecore.sparsity.profile_file import parse_profile
 
     profile = parse_profile(document)
-    if profile.workload:
-        load_case(profile.workload, replace(network, sparsity=document.label))
+    name = profile.workload if profile.source_file is None else profile.source_file.path
+    if name:
+        load_case(name, replace(network, sparsity=document.label))
 
 
 _CHECKS: dict[str, Check] = {

@@ -127,7 +127,7 @@ def check_plot(path: Path, force: bool) -> None:
     from wavecore.pictures.static import FORMATS
 
     if path.suffix.lower() not in FORMATS:
-        raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem}.png")
+        raise InputError("--plot", f"{path} is no {' or '.join(FORMATS)} file", f"{path.stem or 'picture'}.png")
     writable_file(path, replace=force)
 
 

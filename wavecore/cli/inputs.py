@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from wavecore.cli.options import MachineOptions, NetworkOptions
 from wavecore.errors import FileError, InputError, NameLookupError, unknown_name
 
 if TYPE_CHECKING:
+    from wavecore.common.origin import SourceFile
     from wavecore.hardware.specs import Accelerator
     from wavecore.network.catalog import OptionValue, Workload
     from wavecore.network.graph import LayerGraph
@@ -29,14 +30,14 @@ ONNX_OPTIONS = ("folded", "image", "norm")
 class LoadedWorkload:
     """A workload: its network, the options it was built with, the modelling choices as given, and its profile.
 
-    ``file`` has the path and the SHA-256 of the model if the network is imported from one.
+    ``file`` is the model or topology if the network was read from one.
     """
 
     info: Workload
     options: Mapping[str, OptionValue]
     graph: LayerGraph
     choices: tuple[str, ...] = ()
-    file: Mapping[str, str] = field(default_factory=dict)
+    file: SourceFile | None = None
     profile: Profile | None = None
 
     @cached_property
@@ -64,6 +65,7 @@ def load_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     """
     if options.sparsity is None:
         return _dense_case(name, options)
+    from wavecore.common.origin import KEY
     from wavecore.sparsity.profile_file import load_profile
     from wavecore.sparsity.structure import apply_profile
 
@@ -72,6 +74,7 @@ def load_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     given = _given(options)
     more = [f"{key}={value}" for key, value in profile.options.items() if key not in given]
     case = _dense_case(name, replace(options, others=[*options.others, *more]))
+    check_source_file(profile.source_file, case, profile.place(key=KEY))
     return replace(case, graph=apply_profile(case.graph, profile), profile=profile)
 
 
@@ -79,7 +82,7 @@ def _dense_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     """Build the workload without a sparsity profile."""
     from wavecore.network.catalog import workload, workload_info
 
-    if name.endswith(".csv") and Path(name).is_file():
+    if name.lower().endswith(".csv") and Path(name).is_file():
         return _topology_case(name, options)
     if is_onnx(name) and Path(name).exists():
         return _onnx_case(name, options)
@@ -96,6 +99,7 @@ def is_onnx(name: str) -> bool:
 
 def _topology_case(path: str, options: NetworkOptions) -> LoadedWorkload:
     """Read a SCALE-Sim topology; raise `InputError` if options of a workload are given, for it has none."""
+    from wavecore.common.origin import source_file
     from wavecore.importers.topology import topology_workload
     from wavecore.network.catalog import Workload
 
@@ -106,12 +110,13 @@ def _topology_case(path: str, options: NetworkOptions) -> LoadedWorkload:
         raise InputError(given[0], f"{path} says all sizes itself", "no such option, or a registered network")
     graph = topology_workload(path)
     info = Workload(name=path, build=lambda: graph, summary="a SCALE-Sim topology")
-    return LoadedWorkload(info, {}, graph, tuple(options.choices))
+    return LoadedWorkload(info, {}, graph, tuple(options.choices), source_file(path))
 
 
 def _onnx_case(path: str, options: NetworkOptions) -> LoadedWorkload:
     """Read an ONNX model and print the importer's notes on what it changed; raise `InputError` for other options."""
     from wavecore.cli.messages import say
+    from wavecore.common.origin import SourceFile
     from wavecore.importers.onnx import import_onnx
     from wavecore.network.catalog import Workload
 
@@ -123,7 +128,7 @@ def _onnx_case(path: str, options: NetworkOptions) -> LoadedWorkload:
     for note in imported.notes:
         say(f"note: {path}: {note}")
     info = Workload(name=path, build=lambda: imported.graph, summary="an ONNX model")
-    file = {"path": path, "sha256": imported.sha256}
+    file = SourceFile(path, imported.sha256)
     return LoadedWorkload(info, texts, imported.graph, tuple(options.choices), file)
 
 
@@ -140,6 +145,8 @@ def _refuse_files(name: str) -> None:
         raise FileError(name, "is a folder, not a workload", hint)
     if not path.exists():
         raise FileError(name, "there is no such file, and no workload of that name", hint)
+    if not path.is_file():
+        raise FileError(name, "is not a regular file", hint)
     refuse_suffix(name)
     kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
     raise FileError(name, f"workloads are not read from {kind}", hint)
@@ -244,7 +251,9 @@ def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachin
     Raises `NameLookupError`, `FileError`, `PlanError` or `SpaceError`, and `InputError` for a mini-batch that does
     not split over the cores or is not the plan's, or for choices that are given with a saved plan.
     """
-    from wavecore.plan.files import load_plan
+    from wavecore.common.origin import KEY, read_source_file
+    from wavecore.common.toml import place, read_document
+    from wavecore.plan.files import parse_plan
     from wavecore.plan.rules import verify_plan
     from wavecore.simulation import find_schedule, make_plan, parse_choices, planned_graph
 
@@ -256,13 +265,25 @@ def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachin
     if case.choices:
         raise InputError(f"--choice {case.choices[0]}", f"{schedule} has made its choices", "to edit the plan")
     with hinting("wavecore plan WORKLOAD --out plan.toml, which writes a plan that is right"):
-        plan = load_plan(Path(schedule), case.training, graph=case.graph)
+        document = read_document(schedule)
+        check_source_file(read_source_file(document.data.get(KEY)), case, place(document, KEY))
+        plan = parse_plan(document, case.training, graph=case.graph)
     planned = plan.batch_per_core
     if batch is not None and samples_per_core(case, machine, batch) != planned:
         whole = planned * machine.accelerator.chip.cores
         raise InputError("--batch", f"is {batch}, and {schedule} is made for {whole} samples", str(whole))
     verify_plan(planned_graph(case.training, plan, machine.accelerator), plan, machine.accelerator, where=schedule)
     return plan
+
+
+def check_source_file(made_for: SourceFile | None, case: LoadedWorkload, where: str) -> None:
+    """Raise `InputError` if a plan or a profile that was made for a file is used with another workload."""
+    if made_for is None or (case.file is not None and case.file.sha256 == made_for.sha256):
+        return
+    path = Path(case.info.name) if case.file is not None else None
+    same = path is not None and path.name == Path(made_for.path).name
+    what = f"is made for {made_for.path}, " + ("which has changed since" if same else f"not for {case.info.name}")
+    raise InputError(where, what, "making it again, with the same command")
 
 
 def check_schedule(schedule: str, option: str = "--schedule") -> None:
@@ -280,7 +301,7 @@ def check_schedule(schedule: str, option: str = "--schedule") -> None:
 
 def is_plan_file(schedule: str) -> bool:
     """Return whether a schedule is the path of a plan and not a name."""
-    return schedule.endswith(".toml") or "/" in schedule
+    return schedule.lower().endswith(".toml") or "/" in schedule
 
 
 def array_size(text: str) -> tuple[int, int]:

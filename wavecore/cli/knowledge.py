@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wavecore.cli.messages import say
 from wavecore.cli.options import Json
 from wavecore.errors import unknown_name
 
@@ -43,17 +44,19 @@ def list_registered(kind: KindName, json: Json = False) -> None:
 
 def explain(
     metric: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="METRIC", help="A metric of wavecore list metrics, or a section: dram_bytes.", show_default=False
+            metavar="METRIC",
+            help="A metric of wavecore list metrics, a section (dram_bytes), a label of a table, or a word: EDP.",
+            show_default=False,
         ),
     ],
     json: Json = False,
 ) -> None:
     """Print the definition, formula and unit of a metric."""
-    from wavecore.results.metrics import explain as look_up
+    from wavecore.results.words import explain as look_up
 
-    found = look_up(metric)
+    found = look_up(" ".join(metric))
     if json:
         from wavecore.results.folder import json_text
 
@@ -76,7 +79,7 @@ def _workloads() -> Rows:
     from wavecore.network.catalog import broken_workloads, workload_info, workload_names, workload_options
 
     for error in broken_workloads():
-        print(f"warning: {error.message}", file=sys.stderr)
+        say(f"warning: {error.message}")
     rows = []
     for name in workload_names():
         info = workload_info(name)

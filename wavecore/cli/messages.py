@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import sys
 
+from wavecore.common.text import printable, shortened
 from wavecore.errors import WavecoreError
 
 
 def say_error(error: WavecoreError) -> None:
-    """Print an error: ``error: where: what`` and, below it, ``try: hint``."""
-    say(f"{_styled('error:', '1;31')} {error.where}: {error.what}")
-    if error.hint:
-        say(f"  {_styled('try:', '1')} {error.hint}")
+    """Print an error: ``error: where: what`` and, below it, ``try: hint``.  What files put into it is made harmless."""
+    where, what, hint = (shortened(printable(part)) for part in (error.where, error.what, error.hint))
+    _write(f"{_styled('error:', '1;31')} {where}: {what}")
+    if hint:
+        _write(f"  {_styled('try:', '1')} {hint}")
 
 
 def say(text: str) -> None:
     """Print a line on stderr."""
+    _write(shortened(printable(text, lines=True)))
+
+
+def _write(text: str) -> None:
     print(text, file=sys.stderr)
 
 

@@ -83,7 +83,7 @@ def plan(
     if out is not None:
         from wavecore.plan.files import save_plan
 
-        save_plan(made, out)
+        save_plan(made, out, case.file)
         say(f"written to {out}")
     if json:
         from wavecore.results.folder import json_text
@@ -92,7 +92,7 @@ def plan(
     elif toml:
         from wavecore.plan.files import plan_text
 
-        sys.stdout.write(plan_text(made))
+        sys.stdout.write(plan_text(made, case.file))
     elif out is None:
         show(_tables(case, loaded, made))
 
@@ -106,6 +106,7 @@ def program(
     batch: Batch = None,
 ) -> None:
     """Print the program of core 0: its commands, with all loads, waits, posts and stores, and the queues' order."""
+    from wavecore.common.text import printable
     from wavecore.program.commands import program_lines
     from wavecore.program.lower import lower
     from wavecore.program.queue_order import order_lines
@@ -115,7 +116,7 @@ def program(
     training = planned_graph(case.training, made, loaded.accelerator)
     lowered = lower(training, made, loaded.accelerator)
     for line in (*program_lines(lowered), *order_lines(lowered)):
-        print(line)
+        print(printable(line))
 
 
 def _plan(

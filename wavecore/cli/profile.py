@@ -72,7 +72,7 @@ def profile(
         made = measured_profile(
             model.stem, source, weights, graph, options=options, activations=activations, masks=masks
         )
-        save_profile(made, out)
+        save_profile(replace(made, source_file=None if case is None else case.file), out)
         say(f"written to {out}")
     if json:
         from wavecore.results.folder import json_text
@@ -93,8 +93,8 @@ def _check_options(
     if data is not None and workload is None:
         raise InputError("--data", "needs to know the network", "--workload NAME")
     if out is not None:
-        if out.suffix != ".toml":
-            raise InputError("--out", f"{out} is no .toml file", f"{out.with_suffix('.toml')}")
+        if out.suffix.lower() != ".toml":
+            raise InputError("--out", f"{out} is no .toml file", f"{out.stem or 'profile'}.toml")
         writable_file(out, replace=force)
 
 
@@ -102,7 +102,7 @@ def _options(case: LoadedWorkload) -> Mapping[str, int | float | str]:
     """Return the options of the workload that differ from its defaults."""
     from wavecore.network.catalog import workload_options
 
-    if case.file or not case.options:
+    if case.file is not None or not case.options:
         return {}
     defaults = workload_options(case.info.name)
     return {key: value for key, value in case.options.items() if value != defaults[key]}

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with the time left, shown on a terminal for work that takes longer than a second."""
+"""Progress on stderr: on a terminal a bar with the time left, after a second of work; elsewhere lines, every ten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from wavecore.cli.messages import say
+
 PATIENCE_SECONDS = 1.0
+LINE_SECONDS = 10.0
 
 
 class ProgressDisplay:
@@ -59,17 +62,35 @@ class ProgressDisplay:
         self._bar.start()
 
 
-class _Silent(ProgressDisplay):
-    """A progress display that shows nothing, for output that is no terminal."""
+class Lines:
+    """Lines on stderr for output that is no terminal: none in the first `LINE_SECONDS`, then one in so many seconds."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line if the last one is long enough ago."""
+        if time.monotonic() - self._said >= LINE_SECONDS:
+            self._said = time.monotonic()
+            say(text)
+
+
+class _LinesOfProgress(ProgressDisplay):
+    """A progress display that prints a line now and then."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(steps)
+        self._lines = Lines()
 
     def share(self, done: float) -> None:
-        """Show nothing."""
+        """Say how far the whole is, if it is time."""
+        self._lines.say(f"{self._text}: {100 * (self._step + done) / self._steps:.0f} % of the work is done")
 
 
 @contextmanager
 def progress(steps: int = 1) -> Iterator[ProgressDisplay]:
-    """Show progress while the block runs, if stderr is a terminal."""
-    shown = ProgressDisplay(steps) if sys.stderr.isatty() else _Silent(steps)
+    """Show progress while the block runs: a bar if stderr is a terminal, else a line now and then."""
+    shown = ProgressDisplay(steps) if sys.stderr.isatty() else _LinesOfProgress(steps)
     try:
         yield shown
     finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from wavecore.cli.tables import amount, beside, facts, heading, share, table
+from wavecore.common.units import format_rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,6 +62,9 @@ def _step(run: Run) -> RenderableType:
     rows.append((heading(bound), amount(bound, _value(run, bound)), share(_value(run, bound), run.step_cycles)))
     peak = "global_buffer_bytes.peak"
     rows.append((heading(peak), amount(peak, _value(run, peak)), ""))
+    bandwidth = run.dram_bytes.total / run.step_seconds
+    peak_bandwidth = run.manifest.machine.get("memory", {}).get("bandwidth_bytes_per_second", 0.0)
+    rows.append(("achieved bandwidth", format_rate(bandwidth), share(bandwidth, peak_bandwidth)))
     return facts("step", rows)
 
 

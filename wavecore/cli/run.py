@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from wavecore.cli.inputs import (
     LoadedMachine,
     LoadedWorkload,
     check_schedule,
+    is_plan_file,
     load_case,
     load_machine,
     load_or_make_plan,
@@ -83,7 +85,7 @@ def run(
             result, plan = run_case(case, loaded, schedule, batch, engine, shown, watchers.probe())
         watchers.finish(result)
         if write is not None:
-            _say_folder(write(result, plan, _tables(case, loaded, plan, watchers)), out)
+            _say_folder(write(result, plan, _tables(case, loaded, plan, watchers), case.file), out)
     _print(result, json)
     if uncertainty:
         show(uncertainty_tables([result], loaded))
@@ -98,7 +100,10 @@ def run_case(
     shown: ProgressDisplay,
     probe: Probe | None = None,
 ) -> tuple[Run, Plan]:
-    """Plan and simulate one step; return the run, whose manifest has the options, and the plan."""
+    """Plan and simulate one step; return the run, whose manifest has the options, and the plan.
+
+    The run of a saved plan has the plan's path and the schedule that made it as its schedule.
+    """
     from wavecore.simulation import simulate
 
     share = shown.step(f"planning {case.info.name} {schedule}")
@@ -107,7 +112,7 @@ def run_case(
     settings = {
         "workload": case.info.name,
         "options": dict(case.options),
-        **({"file": dict(case.file)} if case.file else {}),
+        **({} if case.file is None else {"file": asdict(case.file)}),
         "schedule": schedule,
         "batch": batch,
         "choices": list(case.choices),
@@ -124,6 +129,8 @@ def run_case(
         settings=settings,
         probe=probe,
     )
+    if is_plan_file(schedule):
+        result = replace(result, schedule=f"{schedule} ({plan.schedule})")
     return result, plan
 
 

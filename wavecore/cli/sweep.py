@@ -183,14 +183,16 @@ def _draw(about: str, points: Path, files: list[Path]) -> None:
 
 def _report(spec: SweepSpec, running: SweepRun, found: Findings, folder: Path, json: bool) -> None:
     """Print the outcome, as a table or JSON; raise `InputError` if every point failed."""
-    from wavecore.cli.sweepreport import front_table, last_line
+    from wavecore.cli.sweepreport import failure_lines, front_table, last_line
     from wavecore.sweep.folder import POINTS, summary
 
     say(last_line(found, running.tally))
+    for line in failure_lines(found):
+        say(line)
     say(f"written to {folder / POINTS}")
     if found.points and found.failed == found.points:
         hint = f"{folder / POINTS}, which has all errors"
-        raise InputError(spec.label, f"every point failed; the first: {found.first_error}", hint)
+        raise InputError(spec.label, f"every point failed; the first: {next(iter(found.errors))}", hint)
     if json:
         from wavecore.results.folder import json_text
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wavecore.cli.progress import Lines
 from wavecore.cli.tables import amount, heading, table
 
 if TYPE_CHECKING:
@@ -17,13 +18,18 @@ if TYPE_CHECKING:
     from wavecore.sweep.spec import SweepSpec
 
 LONGEST = 20
+MOST_REASONS = 5
 
 
 @contextmanager
 def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
-    """Show a bar while the block runs if stderr is a terminal: points done and failed, best value, time left."""
+    """Show points done and failed, the best value and the time left while the block runs.
+
+    A bar if stderr is a terminal, else a line now and then.
+    """
     if not sys.stderr.isatty():
-        yield lambda tally: None
+        lines = Lines()
+        yield lambda tally: lines.say(_line(spec, tally))
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,6 +44,11 @@ def showing(spec: SweepSpec, points: int) -> Iterator[Watch]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task: Any = bar.add_task("", total=points)
         yield lambda tally: bar.update(task, total=tally.points, completed=tally.done, description=state(spec, tally))
+
+
+def _line(spec: SweepSpec, tally: Tally) -> str:
+    what = state(spec, tally)
+    return f"{spec.name}: {tally.done:,} of {tally.points:,} points{f' ({what})' if what else ''}"
 
 
 def state(spec: SweepSpec, tally: Tally) -> str:
@@ -55,7 +66,17 @@ def last_line(found: Findings, tally: Tally) -> str:
     known = found.points - tally.evaluated
     speed = f" in {tally.seconds:.1f} s, {tally.evaluated / tally.seconds:,.1f} a second" if tally.evaluated else ""
     stored = f", {known:,} were finished before" if known else ""
-    return f"{found.points:,} points: {kinds}; {tally.evaluated:,} evaluated{speed}{stored}"
+    damaged = f" ({tally.damaged:,} of them again: their rows in the store are damaged)" if tally.damaged else ""
+    return f"{found.points:,} points: {kinds}; {tally.evaluated:,} evaluated{damaged}{speed}{stored}"
+
+
+def failure_lines(found: Findings) -> Iterator[str]:
+    """Yield a line for each reason for which points failed, the most frequent first; at most `MOST_REASONS`."""
+    for error, count in found.errors.most_common(MOST_REASONS):
+        yield f"  {count:,} failed: {error}"
+    more = len(found.errors) - MOST_REASONS
+    if more > 0:
+        yield f"  and {more:,} more reasons: the column error of the table has them"
 
 
 def front_table(spec: SweepSpec, found: Findings) -> Iterator[RenderableType]:

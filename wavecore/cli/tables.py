@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common import units
+from wavecore.common.text import printable
 from wavecore.results.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def show(items: Iterable[RenderableType]) -> None:
     """Print tables and lines of text, each followed by an empty line."""
     out = console()
     for item in items:
-        out.print(item)
+        out.print(_safe(item) if isinstance(item, str) else item)
         out.print()
 
 
@@ -43,12 +44,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = Table(
+        title=_safe(title) or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for column in columns:
         aligned: Any = "right" if column in right else "left"
-        made.add_column(column, justify=aligned, overflow="fold")
+        made.add_column(_safe(column), justify=aligned, overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(_safe, row))
     return made
 
 
@@ -56,13 +59,19 @@ def facts(title: str, rows: Iterable[tuple[str, str, str]]) -> Table:
     """Make a small table of (name, value, note) without column titles."""
     from rich.table import Table
 
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    made = Table(
+        title=_safe(title), title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
+    )
     made.add_column(overflow="fold")
     made.add_column(justify="right", no_wrap=True)
     made.add_column(justify="right", style="dim", no_wrap=True)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(_safe, row))
     return made
+
+
+def _safe(text: str) -> str:
+    return printable(text, lines=True)
 
 
 def beside(items: Sequence[RenderableType]) -> RenderableType:

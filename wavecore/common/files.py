@@ -1,18 +1,21 @@
 """Files and folders that are written whole or not at all.
 
 Everything is written beside its place and moved there when it is complete, so that neither a failure nor Ctrl-C leaves
-a part of it behind.  What the operating system refuses becomes a `FileError` that names the path and the reason.
+a part of it behind; what a killed process leaves is removed by the next one that writes there (`common.staging`).
+What the operating system refuses becomes a `FileError` that names the path and the reason.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from wavecore.common.staging import hidden_path
 from wavecore.errors import FileError
 
 ANOTHER_PATH = "another path"
@@ -27,6 +30,38 @@ def file_errors(path: Path, *, hint: str = ANOTHER_PATH) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(str(path), f"cannot be written ({error.strerror or error})", hint) from error
+
+
+@contextmanager
+def reading(path: Path, *, hint: str = "") -> Iterator[None]:
+    """Raise what keeps a file from being read in the block as a `FileError` about ``path``, with ``hint`` as advice."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileError(str(path), "there is no such file", hint) from error
+    except OSError as error:
+        raise FileError(str(path), f"cannot be read ({error.strerror or error})", hint) from error
+    except ValueError as error:
+        if "\0" not in str(path):
+            raise
+        raise FileError(repr(str(path)), "cannot be the path of a file", hint) from error
+
+
+def check_readable(path: Path, *, hint: str = "", folder_hint: str = "") -> None:
+    """Raise `FileError` unless ``path`` is a regular file; nothing is opened, for a pipe would be waited for."""
+    with reading(path, hint=hint):
+        mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise FileError(str(path), "is a folder, not a file", folder_hint or hint)
+    if not stat.S_ISREG(mode):
+        raise FileError(str(path), "is not a regular file", hint)
+
+
+def read_file(path: Path, most_bytes: int = -1, *, hint: str = "", folder_hint: str = "") -> bytes:
+    """Return the content of a regular file, at most one byte more than ``most_bytes``; `FileError` if it has none."""
+    check_readable(path, hint=hint, folder_hint=folder_hint)
+    with reading(path, hint=hint), path.open("rb") as stream:
+        return stream.read(-1 if most_bytes < 0 else most_bytes + 1)
 
 
 @contextmanager
@@ -81,7 +116,7 @@ def staged_folder(
     them, or with ``replace`` to DIR itself, and returns that folder.  The last file is the sign of a whole folder.
     Raises `FileError` at once if nothing can be written there.  If the block fails, nothing is left behind.
     """
-    target = path.expanduser().absolute()
+    target = expanded(path)
     staging = _staging(target, path, names)
 
     def publish() -> Path:
@@ -102,10 +137,15 @@ def staged_folder(
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def expanded(path: Path) -> Path:
+    """Return an absolute path, with the home folder for ``~``; a user who is not known stays a name."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 (pathlib raises for an unknown user)
+
+
 def _beside(path: Path) -> Path:
     """Return the path of a hidden file of this process, of the same suffix, in the folder of the file that is meant."""
     target = Path(os.path.realpath(path))
-    return target.with_name(f".{os.getpid()}-{target.name}")
+    return hidden_path(target.parent, target.suffix)
 
 
 def _check_regular(path: Path, hint: str) -> None:
@@ -123,7 +163,7 @@ def _staging(target: Path, path: Path, names: Collection[str]) -> Path:
         home = next(each for each in (folder, *folder.parents) if each.exists())
         if not home.is_dir():
             raise FileError(str(path), f"{home} is a file, not a folder", ANY_FOLDER)
-        staging = home / f".wavecore-{os.getpid()}-{os.urandom(4).hex()}"
+        staging = hidden_path(home)
         staging.mkdir()
     return staging
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import read_file
 from wavecore.errors import ConfigError, FileError, InputError
 
 LARGEST_FILE_BYTES = 1 << 20
@@ -51,17 +52,7 @@ def read_document(path: str | Path) -> Document:
 
 def read_content(path: Path, suffix: str) -> bytes:
     """Read at most one byte more than is allowed of a user's file; `FileError` if it is missing or unreadable."""
-    try:
-        if path.is_dir():
-            raise FileError(str(path), "is a folder, not a file", f"the path of a {suffix} file in it")
-        if not path.exists():
-            raise FileError(str(path), "there is no such file")
-        if not path.is_file():
-            raise FileError(str(path), "is not a regular file")
-        with path.open("rb") as stream:
-            return stream.read(LARGEST_FILE_BYTES + 1)
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read ({error.strerror})") from error
+    return read_file(path, LARGEST_FILE_BYTES, folder_hint=f"the path of a {suffix} file in it")
 
 
 def parse_document(label: str, content: bytes, *, folder: Path, by_user: bool) -> Document:

@@ -53,7 +53,7 @@ def open_document(kind: PresetKind, name: str, where: str, folder: Path) -> Docu
     if name in names:
         label = f"presets/{kind}/{name}.toml"
         return parse_document(label, names[name].read_bytes(), folder=Path(), by_user=False)
-    if not (name.endswith(".toml") or "/" in name or os.sep in name):
+    if not (name.lower().endswith(".toml") or "/" in name or os.sep in name):
         raise unknown_name(where, _NOUNS[kind], name, names)
     return read_document(Path(os.path.normpath(folder / name)))
 

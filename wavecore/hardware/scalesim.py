@@ -23,7 +23,8 @@ What SCALE-Sim 3.0.0 (the release on PyPI) does, as measured; ``tests/crosscheck
 * a convolution with ``DP`` in its name is depthwise: run as one layer per channel, each with *all* the
   filters ("Num Filter" is 1 for the usual depthwise convolution).  Here it stays one layer: their sum;
 * its reader drops the first line unseen, and what follows the last comma of every line (so it fails on
-  a line without a trailing comma); this one reads both forms;
+  a line without a trailing comma); this one reads both forms.  Text there, such as a comment, counts for nothing;
+* a convolution may have a ninth column: its "Strides" is then that of the height, and this that of the width;
 * where the total is 0 (one element, one MAC, ``os``), it divides by it and writes no report.
 """
 
@@ -34,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
+from wavecore.common.files import read_file
 from wavecore.errors import ConfigError, FileError, GraphError, unknown_name
 
 ScalesimDataflow = Literal["ws", "os", "is"]
@@ -47,13 +49,14 @@ CONV_COLUMNS = (
 )  # fmt: skip
 GEMM_COLUMNS = ("Layer", "M", "N", "K")
 _COLUMNS: dict[TopologyKind, tuple[str, ...]] = {"conv": CONV_COLUMNS, "gemm": GEMM_COLUMNS}
+LARGEST_FILE_BYTES = 16 << 20  # a hundred thousand layers
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 _RATIO = re.compile(r"[1-9][0-9]{0,3}:[1-9][0-9]{0,3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyLayer:
-    """One line of a topology file: a convolution without padding, batch 1, with a square stride.
+    """One line of a topology file: a convolution without padding, batch 1; ``strides`` are of height and width.
 
     A GEMM of M x K times K x N stands as SCALE-Sim reads it: an M x K image of one channel under N filters
     of 1 x K.  ``sparsity`` is the optional ratio N:M of non-zero weights, which SCALE-Sim only uses when its
@@ -68,7 +71,7 @@ class TopologyLayer:
     filter_width: int
     channels: int
     filters: int
-    stride: int
+    strides: tuple[int, int]
     depthwise: bool = False
     sparsity: tuple[int, int] = (1, 1)
     line: int = 0
@@ -76,8 +79,9 @@ class TopologyLayer:
 
 def gemm_of(layer: TopologyLayer) -> tuple[int, int, int]:
     """Return SCALE-Sim's (M, N, K) of a layer; of one channel of a depthwise layer."""
-    height = -(-(layer.ifmap_height - layer.filter_height + layer.stride) // layer.stride)
-    width = -(-(layer.ifmap_width - layer.filter_width + layer.stride) // layer.stride)
+    down, across = layer.strides
+    height = -(-(layer.ifmap_height - layer.filter_height + down) // down)
+    width = -(-(layer.ifmap_width - layer.filter_width + across) // across)
     channels = 1 if layer.depthwise else layer.channels
     return height * width, layer.filters, layer.filter_height * layer.filter_width * channels
 
@@ -120,14 +124,15 @@ def _folds(down: int, across: int, rows: int, columns: int) -> int:
 def parse_topology(path: str | Path, text: str | None = None) -> tuple[TopologyLayer, ...]:
     """Read a topology file, or its ``text``, in SCALE-Sim's convolution or GEMM form, told apart by its header line.
 
-    Byte-order mark, CRLF, blank lines, spaces and trailing commas are immaterial.  Raises FileError for
-    a file that cannot be read as text or holds no layer, and GraphError, with the line, for a bad layer.
+    Byte-order mark, CRLF, blank lines, spaces, trailing commas and text behind the last comma are immaterial.  Raises
+    FileError for a file that cannot be read as text or holds no layer, and GraphError, with the line, for a bad layer.
     """
     text = read_topology(path) if text is None else text
     lines = [(number, cells) for number, line in enumerate(text.split("\n"), start=1) if any(cells := _cells(line))]
     if not lines:
         raise FileError(str(path), "the file is empty", "a header line, " + ", ".join(CONV_COLUMNS))
     (first, header), *rest = lines
+    _check_separator(f"{path}:{first}", header)
     kind = _kind(f"{path}:{first}", header)
     if not rest:
         raise FileError(str(path), "there is no layer after the header line", "one line for each layer")
@@ -137,11 +142,9 @@ def parse_topology(path: str | Path, text: str | None = None) -> tuple[TopologyL
 
 def read_topology(path: str | Path) -> str:
     """Return the text of a topology file, with LF at the end of its lines; FileError if it cannot be read as text."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileError(str(path), f"cannot be read ({reason})", "the path of a topology .csv file") from None
+    data = read_file(Path(path), LARGEST_FILE_BYTES, hint="the path of a topology .csv file")
+    if len(data) > LARGEST_FILE_BYTES:
+        raise FileError(str(path), f"is larger than {LARGEST_FILE_BYTES >> 20} MiB", "a topology .csv file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -152,11 +155,25 @@ def read_topology(path: str | Path) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """Split a line at its commas, without the empty cells at its end."""
+    """Split a line at its commas, without the empty cells at its end and text behind the last comma.
+
+    Where there is no comma at the end, what could be a column's value is one.
+    """
     cells = [cell.strip() for cell in line.split(",")]
+    if len(cells) > len(GEMM_COLUMNS) and not (_WHOLE_NUMBER.fullmatch(cells[-1]) or _RATIO.fullmatch(cells[-1])):
+        cells.pop()
     while cells and not cells[-1]:
         cells.pop()
     return cells
+
+
+def _check_separator(where: str, header: list[str]) -> None:
+    """Raise `GraphError` for a header line that is not split at commas."""
+    if len(header) > 1:
+        return
+    for separator, name in (("\t", "tabs"), (";", "semicolons"), ("|", "bars")):
+        if separator in header[0]:
+            raise GraphError(where, f"the columns are separated by {name}, not by commas", "a comma after every column")
 
 
 def _kind(where: str, header: list[str]) -> TopologyKind:
@@ -180,6 +197,11 @@ def _conv_layer(where: str, line: int, cells: list[str]) -> TopologyLayer:
     """Read one convolution and check that its filter fits its image."""
     values = _values(where, "conv", cells)
     height, width, filter_height, filter_width, channels, filters, stride = values
+    known = len(CONV_COLUMNS)
+    across = stride
+    if len(cells) > known and _WHOLE_NUMBER.fullmatch(cells[known]):
+        across = _positive(where, cells[0], "Stride Width", cells[known])
+        known += 1
     for what, size, image in (("height", filter_height, height), ("width", filter_width, width)):
         if size > image:
             message = f"layer {cells[0]!r}: filter {what} {size} is larger than the image's {image}"
@@ -193,9 +215,9 @@ def _conv_layer(where: str, line: int, cells: list[str]) -> TopologyLayer:
         filter_width=filter_width,
         channels=channels,
         filters=filters,
-        stride=stride,
+        strides=(stride, across),
         depthwise="DP" in cells[0],
-        sparsity=_sparsity(where, cells, len(CONV_COLUMNS)),
+        sparsity=_sparsity(where, cells, known),
         line=line,
     )
 
@@ -212,7 +234,7 @@ def _gemm_layer(where: str, line: int, cells: list[str]) -> TopologyLayer:
         filter_width=k,
         channels=1,
         filters=n,
-        stride=1,
+        strides=(1, 1),
         sparsity=_sparsity(where, cells, len(GEMM_COLUMNS)),
         line=line,
     )
@@ -227,8 +249,9 @@ def _values(where: str, kind: TopologyKind, cells: list[str]) -> list[int]:
         missing = columns[len(cells)]
         what = f"layer {cells[0]!r} has {len(cells)} columns of {len(columns)}: {missing!r} is missing"
         raise GraphError(where, what, ", ".join(columns))
-    if len(cells) > len(columns) + 1:
-        what = f"layer {cells[0]!r} has {len(cells)} columns, at most {len(columns) + 1} are known"
+    most = len(columns) + (2 if kind == "conv" else 1)
+    if len(cells) > most:
+        what = f"layer {cells[0]!r} has {len(cells)} columns, at most {most} are known"
         raise GraphError(where, what, ", ".join(columns) + ", and a sparsity ratio")
     return [_positive(where, cells[0], *pair) for pair in zip(columns[1:], cells[1:], strict=False)]
 
@@ -254,7 +277,7 @@ def _sparsity(where: str, cells: list[str], position: int) -> tuple[int, int]:
     text = cells[position]
     if not _RATIO.fullmatch(text):
         what = f"layer {cells[0]!r}: the last column is {text!r}, not a sparsity ratio"
-        raise GraphError(where, what, "2:4, 1:1, or nothing (a stride holds for both directions)")
+        raise GraphError(where, what, "2:4, 1:1, or nothing")
     kept, block = (int(part) for part in text.split(":"))
     if kept > block:
         raise GraphError(where, f"layer {cells[0]!r}: {text} keeps more weights than there are", "2:4")

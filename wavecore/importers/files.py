@@ -8,11 +8,11 @@ https://protobuf.dev/programming-guides/encoding.
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
+from wavecore.common.files import check_readable, reading
 from wavecore.errors import FileError
 
 LARGEST_FILE_BYTES = 2 << 30  # protobuf's own limit; larger models store their weights as external data
@@ -35,6 +35,7 @@ _MODEL: Fields = {7: _GRAPH}
 """The fields of onnx.proto that are kept, by field number.  Subgraphs, functions, comments and the types of inner
 values are skipped; a tensor's elements are kept if they have at most `LARGEST_CONSTANT_BYTES`."""
 
+_HINT = "the path of an .onnx file"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
 
@@ -47,21 +48,16 @@ def read_structure(path: str | Path) -> tuple[bytes, str]:
     """
     where = str(path)
     refuse_suffix(where)
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(where, "is not a regular file", "an .onnx file")
-        _check_size(where, status.st_size)
+    check_readable(Path(path), hint=_HINT)
+    with reading(Path(path), hint=_HINT):
+        size = Path(path).stat().st_size
+        _check_size(where, size)
         with Path(path).open("rb") as file:
             _check_magic(where, file.read(4))
             file.seek(0)
-            structure = _Stripper(where, file).message(0, status.st_size, _MODEL)
+            structure = _Stripper(where, file).message(0, size, _MODEL)
             file.seek(0)
             return structure, hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise FileError(where, "there is no such file", "the path of an .onnx file") from None
-    except OSError as error:
-        raise FileError(where, f"cannot be read: {error.strerror}", "a readable .onnx file") from None
 
 
 def refuse_suffix(where: str) -> None:

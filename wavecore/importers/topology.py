@@ -81,7 +81,9 @@ def _kind(layer: TopologyLayer, source: Shape) -> LayerKind:
     if source == _image(layer) and kernel == (source.height, source.width) and not layer.depthwise:
         return Linear(layer.filters, bias=False)
     groups = layer.channels if layer.depthwise else 1
-    return Conv(layer.filters * groups, kernel, layer.stride, _paddings(layer, source), groups)
+    down, across = layer.strides
+    stride = down if down == across else layer.strides
+    return Conv(layer.filters * groups, kernel, stride, _paddings(layer, source), groups)
 
 
 def _agrees(layer: TopologyLayer, output: Shape) -> bool:
@@ -95,10 +97,11 @@ def _agrees(layer: TopologyLayer, output: Shape) -> bool:
     if spare[0] >= layer.filter_height or spare[1] >= layer.filter_width:
         return False
     return all(
-        window(size, kernel, layer.stride, padding) == count
-        for size, kernel, padding, count in zip(
+        window(size, kernel, stride, padding) == count
+        for size, kernel, stride, padding, count in zip(
             (output.height, output.width),
             (layer.filter_height, layer.filter_width),
+            layer.strides,
             _paddings(layer, output),
             _windows(layer),
             strict=True,
@@ -108,8 +111,8 @@ def _agrees(layer: TopologyLayer, output: Shape) -> bool:
 
 def _windows(layer: TopologyLayer) -> tuple[int, int]:
     """Return the height and width of a layer's output; a partial window counts as a whole one."""
-    height = -(-(layer.ifmap_height - layer.filter_height) // layer.stride) + 1
-    width = -(-(layer.ifmap_width - layer.filter_width) // layer.stride) + 1
+    height = -(-(layer.ifmap_height - layer.filter_height) // layer.strides[0]) + 1
+    width = -(-(layer.ifmap_width - layer.filter_width) // layer.strides[1]) + 1
     return height, width
 
 
@@ -117,6 +120,6 @@ def _paddings(layer: TopologyLayer, source: Shape) -> tuple[int, int]:
     """Return the padding, vertical and horizontal, with which ``source`` reaches as far as the windows of a layer."""
     height, width = _windows(layer)
     return (
-        -(-((height - 1) * layer.stride + layer.filter_height - source.height) // 2),
-        -(-((width - 1) * layer.stride + layer.filter_width - source.width) // 2),
+        -(-((height - 1) * layer.strides[0] + layer.filter_height - source.height) // 2),
+        -(-((width - 1) * layer.strides[1] + layer.filter_width - source.width) // 2),
     )

@@ -87,8 +87,8 @@ def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
     else:
         what = f"the example is a {type(example_input).__name__}, not one tensor or its shape"
         raise InputError("from_torch", what, "torch.empty(1, 3, 224, 224) or (1, 3, 224, 224)")
-    if len(shape) < 2 or min(shape[1:]) < 1:
-        what = f"the example's shape ({', '.join(map(str, shape))}) is not samples followed by non-empty axes"
+    if len(shape) < 2 or min(shape) < 1:
+        what = f"the example's shape ({', '.join(map(str, shape))}) is not one or more samples of non-empty axes"
         raise InputError("from_torch", what, "(1, 3, 224, 224)")
     words = len(shape) == 2 and not dtype.is_floating_point
     if (words or len(shape) == 3) and max(
@@ -96,7 +96,7 @@ def _example(pytorch: Any, module: torch.nn.Module, example_input: Any) -> Any:
     ) > LARGEST_SIDE:  # tracing time grows with the length of the sequence
         what = f"the example's shape {'x'.join(map(str, shape))} has an axis above {LARGEST_SIDE}"
         raise InputError("from_torch", what, "a shorter sequence")
-    samples = max(1, shape[0]) if words or len(shape) == 3 else SAMPLES
+    samples = shape[0] if words or len(shape) == 3 else SAMPLES
     return pytorch.empty((samples, *shape[1:]), dtype=dtype, device=like.device)
 
 

@@ -72,7 +72,7 @@ class Recipe:
 
     def rate_at(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
-        return self.rate * math.pow(self.decay, min(self.steady - epoch, 0.0))
+        return self.rate * math.pow(self.decay, min(self.steady - 1 - epoch, 0.0))
 
 
 class Recurrent(nn.Module):

@@ -86,6 +86,9 @@ def settings_of(
     if chosen not in method.networks:
         raise unknown_name("--network", f"network that {method.name} trains", chosen, method.networks)
     budget = method.networks[chosen]
+    if finetune_epochs and not budget.finetune_epochs:
+        what = f"{method.name} prunes nothing, so there is nothing to fine-tune"
+        raise InputError("--finetune-epochs", what, "more --epochs")
     return Settings(
         method=method.name,
         network=chosen,

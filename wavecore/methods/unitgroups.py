@@ -87,16 +87,19 @@ def zero_small(tensors: Tensors, threshold: float) -> None:
 
 
 def kept_units(tensors: Tensors) -> list[Tensor]:
-    """Return the units whose group has a nonzero weight, shape (kept,) per layer; `InputError` if a layer has none."""
+    """Return the units whose group has a nonzero weight, shape (kept,) per layer; `InputError` if a layer has none.
+
+    Biases do not count, as in `wavecore.sparsity.measure.recurrent`: what nothing reads does not matter.
+    """
     layers = layer_count(tensors)
     found = []
     for layer in range(1, layers + 1):
         units = tensors[f"lstm{layer}.weight"].shape[1]
         used = torch.zeros(units, dtype=torch.bool)
         for part in parts(layer, layers):
-            nonzero = tensors[part.tensor].detach() != 0
-            if nonzero.ndim > 1:
-                nonzero = nonzero.any(1 - part.axis)
+            if part.tensor.endswith(".bias"):
+                continue
+            nonzero = (tensors[part.tensor].detach() != 0).any(1 - part.axis)
             used |= nonzero.view(part.blocks, units).any(0)
         if not used.any():
             raise InputError(
@@ -109,8 +112,8 @@ def kept_units(tensors: Tensors) -> list[Tensor]:
 def select_units(tensors: Tensors, kept: Sequence[Tensor]) -> dict[str, Tensor]:
     """Return the tensors with only the units ``kept``.
 
-    If the groups of the other units are zero, the network's results change by rounding only: the state of such a unit
-    starts at zero and stays zero, since the tanh of its candidate is zero.
+    If the weights of the other units' groups are zero, the network's results change by rounding only: nothing reads
+    the state of such a unit.
     """
     found = {name: values.detach() for name, values in tensors.items()}
     for layer, units in enumerate(kept, 1):

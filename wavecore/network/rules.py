@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from wavecore.common.memo import remembered
+from wavecore.common.text import printable
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.graph import Layer, LayerGraph, sizes_problem
@@ -22,6 +23,7 @@ class Violation:
     hint: str = ""
 
 
+LARGEST_ELEMENTS = 1 << 44  # of one layer and one sample
 LARGEST_BATCH = 1 << 16  # samples of one core
 
 
@@ -67,6 +69,15 @@ def layer_names_are_unique(graph: LayerGraph) -> Iterator[Violation]:
         yield Violation(_layer(graph, name), "another layer has this name already", "a name of its own")
 
 
+def layer_names_can_be_shown(graph: LayerGraph) -> Iterator[Violation]:
+    """Every layer has a name, on one line and without control characters."""
+    for layer in graph:
+        if not layer.name.strip() or printable(layer.name) != layer.name:
+            yield Violation(
+                f", layer {layer.name!r}", "is no name that can be shown", "letters, digits, dots and dashes"
+            )
+
+
 def layers_are_registered(graph: LayerGraph) -> Iterator[Violation]:
     """Every layer is of a kind that has rules."""
     for layer in graph:
@@ -99,7 +110,10 @@ def shapes_follow_from_inputs(graph: LayerGraph) -> Iterator[Violation]:
         except ValueError as problem:
             yield Violation(_layer(graph, layer.name), str(problem), "other sizes")
         else:
-            if inferred != layer.shape:
+            if inferred.elements > LARGEST_ELEMENTS:
+                what = f"its output is {inferred}, which no machine could hold"
+                yield Violation(_layer(graph, layer.name), what, f"at most {LARGEST_ELEMENTS} elements")
+            elif inferred != layer.shape:
                 what = f"its output is {layer.shape}, and follows as {inferred} from its inputs"
                 yield Violation(_layer(graph, layer.name), what, str(inferred))
 
@@ -137,6 +151,7 @@ GRAPH_RULES: tuple[Callable[[LayerGraph], Iterator[Violation]], ...] = (
     fields_have_their_types,
     mini_batch_is_in_range,
     layer_names_are_unique,
+    layer_names_can_be_shown,
     layers_are_registered,
     layers_follow_what_they_read,
     shapes_follow_from_inputs,

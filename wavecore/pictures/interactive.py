@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from wavecore.common.text import printable
 from wavecore.pictures.marks import (
     GRID,
     LIMIT_COLOUR,
@@ -39,8 +40,8 @@ PlotlySpec = dict[str, Any]
 
 
 def escaped(text: str) -> str:
-    """Return a text in which plotly finds no markup."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Return a text in which plotly finds no markup, and a browser no control characters."""
+    return printable(text, lines=True).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def panel_spec(panel: Panel, *, names_below: bool = True) -> PlotlySpec:

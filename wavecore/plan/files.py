@@ -5,15 +5,17 @@ What is wrong with a file is said at its FILE:LINE.  The rules themselves are in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from wavecore.common.files import ANOTHER_PATH, write_file
+from wavecore.common.origin import HINT, KEY, SourceFile, read_source_file
 from wavecore.common.toml import Document, as_path, read_document, toml_string
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError, nearest
@@ -27,6 +29,7 @@ from wavecore.training.rules import verify_training
 SCHEMA = "wavecore.plan/1"
 LINE_LENGTH = 100
 LARGEST_BITS = 63  # of a whole number in TOML
+EDITED = "edited "  # before the schedule of a plan that is not as it was written
 
 _HEADER = """\
 # How one training step runs on one core.  All cores run the same plan, each on its own samples.
@@ -36,6 +39,8 @@ _HEADER = """\
 # normalization_passes     how often a normalization that is not on chip reads its input in each direction:
 #                          2, once for each sweep, or 1, if each sample is held between the sweeps
 # order                    of the queues of array and vector unit: overlapped, or program (command by command)
+# digest                   of all keys below it as they were written: a plan that differs is called edited
+# workload_file            the file that the workload was read from, if it is not a registered one
 #
 # Each [[group]] runs its units, in the order of the network, sub-batch by sub-batch.  A layer that is fused
 # into a unit goes with it, and a view, such as a concatenation, is in no group.
@@ -58,6 +63,8 @@ _REWRITE_HEADER = """\
 
 _PLAN_KEYS = (
     "schema",
+    "digest",
+    KEY,
     "workload",
     "schedule",
     "batch_per_core",
@@ -68,18 +75,34 @@ _PLAN_KEYS = (
     "backward_group",
     "rewrite",
 )
-_OPTIONAL_PLAN_KEYS = ("order", "backward_group", "rewrite")
+_OPTIONAL_PLAN_KEYS = ("digest", KEY, "order", "backward_group", "rewrite")
 _GROUP_KEYS = ("units", "sub_batch", "forward", "backward", "held")
 _STRING = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
 
-def plan_text(plan: Plan) -> str:
-    """Return the plan as TOML; equal plans give equal texts.  Raises `PlanError` for a value that is no plan."""
+def plan_text(plan: Plan, source: SourceFile | None = None) -> str:
+    """Return the plan as TOML; equal plans give equal texts.  Raises `PlanError` for a value that is no plan.
+
+    ``source`` is the file that the workload was read from, named from the folder that the text is for.
+    """
     wrong = type_problem(plan, Plan)
     if wrong is not None:
         raise PlanError(f"plan{wrong.path}", wrong.what, "a value of that type")
+    body = _body(plan)
+    lines = [f"schema = {toml_string(SCHEMA)}", f"digest = {toml_string(_digest(body))}"]
+    lines += [] if source is None else [source.toml]
+    header = _HEADER + (_BACKWARD_HEADER if plan.backward_groups is not None else "")
+    header += _REWRITE_HEADER if plan.rewrites else ""
+    return header + "\n" + "\n".join([*lines, *body]) + "\n"
+
+
+def _digest(body: list[str]) -> str:
+    return hashlib.sha256("\n".join(body).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _body(plan: Plan) -> list[str]:
+    """Return the lines of a plan's keys."""
     lines = [
-        f"schema = {toml_string(SCHEMA)}",
         f"workload = {toml_string(plan.workload)}",
         f"schedule = {toml_string(plan.schedule)}",
         f"batch_per_core = {plan.batch_per_core}",
@@ -93,9 +116,7 @@ def plan_text(plan: Plan) -> str:
     for table, groups in ((GROUP, plan.groups), (BACKWARD_GROUP, plan.backward_groups or ())):
         for group in groups:
             lines += ["", f"[[{table}]]", *_group_lines(group)]
-    header = _HEADER + (_BACKWARD_HEADER if plan.backward_groups is not None else "")
-    header += _REWRITE_HEADER if plan.rewrites else ""
-    return header + "\n" + "\n".join(lines) + "\n"
+    return lines
 
 
 def _group_lines(group: Group) -> Iterator[str]:
@@ -137,16 +158,22 @@ def _listed(key: str, names: Iterable[str]) -> str:
     return "\n".join([*lines, line, "]"])
 
 
-def save_plan(plan: Plan, path: str | Path) -> None:
-    """Write the plan to a file, whole or not at all; `FileError` if it cannot be written."""
-    write_file(as_path(path), plan_text(plan), hint=ANOTHER_PATH)
+def save_plan(plan: Plan, path: str | Path, source: SourceFile | None = None) -> None:
+    """Write the plan to a file, whole or not at all; `FileError` if it cannot be written.
+
+    ``source`` is the file that the workload was read from, named from the working directory.
+    """
+    path = as_path(path)
+    source = None if source is None else source.moved(Path(), path.parent)
+    write_file(path, plan_text(plan, source), hint=ANOTHER_PATH)
 
 
 def load_plan(path: str | Path, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
     """Read a plan of ``training`` from a file.
 
-    With the ``graph`` that was unrolled, an error can tell a view from a name that does not exist.  Raises
-    the errors of `common.toml.read_document` and `parse_plan`.
+    A plan that is not as it was written has `EDITED` before its schedule's name.  With the ``graph`` that was unrolled,
+    an error can tell a view from a name that does not exist.  Raises the errors of `common.toml.read_document`
+    and `parse_plan`.
     """
     return parse_plan(read_document(path), training, graph=graph)
 
@@ -165,6 +192,8 @@ def parse_plan(document: Document, training: TrainingGraph, *, graph: LayerGraph
         reader.fail(PlanViolation(f"{error.where}: {error.what}", error.hint, key="rewrite"))
     for finding in violations(PlanContext(changed, plan, graph)):
         reader.fail(finding)
+    if document.data.get("digest") != _digest(_body(plan)) and not plan.schedule.startswith(EDITED):
+        return replace(plan, schedule=EDITED + plan.schedule)
     return plan
 
 
@@ -199,6 +228,8 @@ class _PlanReader:
         if schema != SCHEMA:
             self.fail(PlanViolation(f"{_shown(schema)} is not known", f'"{SCHEMA}"', key="schema"))
         self._check_keys(data, _PLAN_KEYS, None, "", optional=_OPTIONAL_PLAN_KEYS)
+        if KEY in data and read_source_file(data[KEY]) is None:
+            self.fail(PlanViolation(f"{_shown(data[KEY])} describes no file", HINT, key=KEY))
         groups, backward_groups = self._groups(data, GROUP), None
         if BACKWARD_GROUP in data:
             backward_groups = self._groups(data, BACKWARD_GROUP)

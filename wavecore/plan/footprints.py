@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from io import StringIO
 
+from wavecore.common.text import csv_cells, from_csv
 from wavecore.errors import InputError
 from wavecore.hardware.specs import Accelerator
 from wavecore.plan.blocking import block
@@ -94,7 +95,7 @@ def footprints_csv(rows: tuple[LayerFootprint, ...]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(asdict(row).values() for row in rows)
+    writer.writerows(csv_cells(asdict(row).values()) for row in rows)
     return text.getvalue()
 
 
@@ -113,6 +114,6 @@ def _row(cells: list[str], where: str) -> LayerFootprint:
     try:
         values = dict(zip(COLUMNS, cells, strict=True))
         numbers = {name: int(value) for name, value in values.items() if name not in ("layer", "direction")}
-        return LayerFootprint(layer=values["layer"], direction=Direction(values["direction"]), **numbers)
+        return LayerFootprint(layer=from_csv(values["layer"]), direction=Direction(values["direction"]), **numbers)
     except ValueError as error:
         raise InputError(where, f"{','.join(cells)!r} is no footprint", "making the run again") from error

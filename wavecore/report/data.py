@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from wavecore.common.files import read_file
 from wavecore.common.records import build
 from wavecore.errors import FileError, InputError
 from wavecore.hardware.specs import Accelerator
@@ -23,6 +24,8 @@ RUN, FOOTPRINTS, OCCUPANCY, SPEC = "run.json", "footprints.csv", "occupancy.csv"
 OCCUPANCY_COLUMNS = ["cycle", "core", "used_bytes"]
 HINT = "a folder of wavecore run --out, a file of wavecore run --json, or a folder of wavecore sweep --out"
 FOLDER = "it needs the folder that wavecore run --out writes."
+
+OWN_REFERENCE = "the run of baseline (or else the first run) on the same machine with the same engine"
 
 Occupancy = Mapping[int, tuple[tuple[int, int], ...]]
 """By core, from which cycle on how many bytes of its buffer are taken."""
@@ -64,12 +67,22 @@ class WorkloadRuns:
     key: str = ""
     compared_with: Shown | None = None
 
-    @property
-    def reference(self) -> Shown:
-        """The run that ratios are to: ``compared_with``, or the first run of `baseline`, or else the first of all."""
+    def reference(self, shown: Shown) -> Shown:
+        """Return the run that the ratios of ``shown`` are to.
+
+        It is ``compared_with``, or among the runs of the same machine and engine the first of `baseline`, or else the
+        first: figures of different machines or engines have no common reference.
+        """
         if self.compared_with is not None:
             return self.compared_with
-        return next((shown for shown in self.runs if shown.run.schedule == "baseline"), self.runs[0])
+        alike = [each for each in self.runs if _conditions(each) == _conditions(shown)]
+        return next((each for each in alike if each.run.schedule == "baseline"), alike[0])
+
+    @property
+    def reference_name(self) -> str:
+        """What ratios are to: the label of a run, or the rule if runs have several references."""
+        labels = {self.reference(shown).label for shown in self.runs}
+        return OWN_REFERENCE if len(labels) > 1 else labels.pop()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -83,6 +96,11 @@ class Report:
 
     cases: tuple[WorkloadRuns, ...]
     sweeps: tuple[SweepTable, ...] = ()
+
+
+def _conditions(shown: Shown) -> tuple[Accelerator, str]:
+    """Return what two runs must share so that a ratio of theirs is one of schedules."""
+    return shown.accelerator, shown.run.engine
 
 
 def left_out(case: WorkloadRuns, drawn: Sequence[Shown], reason: str) -> tuple[str, ...]:
@@ -255,9 +273,7 @@ def _of_run(run: Run, where: str) -> Shown:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read ({error.strerror})", HINT) from error
+        return read_file(path, hint=HINT).decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise FileError(str(path), f"is not a text file (byte {error.start} is not UTF-8)", HINT) from error
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from html import escape
 from importlib.resources import files
 from typing import Any
 
+from wavecore.common.text import markup
 from wavecore.errors import InputError
 from wavecore.pictures.interactive import PlotlySpec, panel_spec
 from wavecore.pictures.marks import LegendEntry, Picture, legend
@@ -34,13 +34,13 @@ def page(report: Report, version: str) -> str:
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{markup(title)}</title>
 <link rel="icon" href="data:,">
 <style>
 {_file("page.css")}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
+<h1>{markup(title)}</h1>
 <p>Every figure is of one training step of the whole chip. Hover over a figure for its values, drag to zoom,
 double-click to go back; click a name in a legend to hide it.</p>
 <noscript><p>The figures are drawn by a script in this page, which this browser does not run.</p></noscript>
@@ -100,7 +100,7 @@ def _store(drawn: Sequence[Picture]) -> dict[str, Any]:
 def _contents(drawn: Sequence[Picture]) -> str:
     entries = [("headline", "Headline figures"), *((picture.key, picture.title) for picture in drawn)]
     entries.append(("provenance", "Provenance"))
-    items = "\n".join(f'<li><a href="#{escape(key)}">{escape(title)}</a></li>' for key, title in entries)
+    items = "\n".join(f'<li><a href="#{markup(key)}">{markup(title)}</a></li>' for key, title in entries)
     return f'<nav aria-label="Contents">\n<ul>\n{items}\n</ul>\n</nav>'
 
 
@@ -123,20 +123,20 @@ RATIOS = (
 def _provenance(report: Report, version: str) -> Iterator[str]:
     yield '<h2 id="provenance">Provenance</h2>'
     yield (
-        f"<p>This page was made by wavecore {escape(version)}. What a figure means: "
+        f"<p>This page was made by wavecore {markup(version)}. What a figure means: "
         "<code>wavecore explain METRIC</code>. Sources: [P] the paper's abstract, [S] a later paper that follows its "
         "settings, [R] recalled from the paper and not checked against its text, [D] a design value of this project, "
         "derived where it is stated.</p>"
     )
     for table in provenance(report):
-        yield f"<details>\n<summary>{escape(table.title)}</summary>\n{_table(table, title=False)}\n</details>"
+        yield f"<details>\n<summary>{markup(table.title)}</summary>\n{_table(table, title=False)}\n</details>"
 
 
 def _table(table: Table, *, title: bool = True) -> str:
     def cells(texts: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}{_class(table, at, text)}>{escape(text)}</{tag}>" for at, text in enumerate(texts))
+        return "".join(f"<{tag}{_class(table, at, text)}>{markup(text)}</{tag}>" for at, text in enumerate(texts))
 
-    head = f"<h3>{escape(table.title)}</h3>\n" if title else ""
+    head = f"<h3>{markup(table.title)}</h3>\n" if title else ""
     rows = "\n".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
     return f'{head}<div class="scroll"><table>\n<tr>{cells(table.columns, "th")}</tr>\n{rows}\n</table></div>'
 
@@ -151,16 +151,16 @@ def _class(table: Table, at: int, text: str) -> str:
 def _figure(picture: Picture) -> str:
     entries = "\n".join(map(_entry, legend(picture)))
     panels = "\n".join(
-        f'<div class="cell"><p class="title">{escape(panel.title)}</p>\n'
-        f'<div class="panel" id="{escape(picture.key)}-{at}"></div></div>'
+        f'<div class="cell"><p class="title">{markup(panel.title)}</p>\n'
+        f'<div class="panel" id="{markup(picture.key)}-{at}"></div></div>'
         for at, panel in enumerate(picture.panels)
     )
-    notes = "\n".join(f'<p class="note">{escape(note)}</p>' for note in picture.notes)
-    key = escape(picture.key)
+    notes = "\n".join(f'<p class="note">{markup(note)}</p>' for note in picture.notes)
+    key = markup(picture.key)
     linked = ' data-linked="yes"' if picture.linked else ""
-    return f"""<h2 id="{key}">{escape(picture.title)}</h2>
+    return f"""<h2 id="{key}">{markup(picture.title)}</h2>
 <figure data-key="{key}"{linked}>
-<figcaption>{escape(picture.caption)}</figcaption>
+<figcaption>{markup(picture.caption)}</figcaption>
 {notes}
 <ul class="legend">
 {entries}
@@ -191,7 +191,7 @@ def _entry(entry: LegendEntry) -> str:
     fill = f'fill="{"none" if entry.hollow else entry.colour}" stroke="{entry.colour}"'
     drawing = _SWATCHES[entry.shape].format(c=entry.colour, fill=fill)
     width = 22 if entry.shape in ("line", "dashes") else 14
-    name = escape(entry.name)
+    name = markup(entry.name)
     return (
         f'<li data-name="{name}" role="button" tabindex="0" aria-pressed="true">'
         f'<svg width="{width}" height="12" aria-hidden="true">{drawing}</svg>{name}</li>'

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wavecore.common.records import AGAIN, build, types_of
+from wavecore.common.text import from_csv
 from wavecore.common.units import UNITS, format_quantity
 from wavecore.errors import InputError
 from wavecore.results.metrics import METRICS
@@ -184,7 +185,7 @@ def parse_points(text: str, summary: SweepSummary, where: str) -> tuple[TableRow
 def _row(header: list[str], cells: list[str], metrics: Sequence[str], where: str) -> TableRow:
     if len(cells) != len(header):
         raise InputError(where, f"has {len(cells)} cells, and the table {len(header)} columns", AGAIN)
-    row = dict(zip(header, cells, strict=True))
+    row = dict(zip(header, map(from_csv, cells), strict=True))
     wrong = [column for column in ("feasible", "pareto") if row[column] not in FLAGS]
     if not row["error"]:
         wrong += [column for column in metrics if as_number(row[column]) is None]

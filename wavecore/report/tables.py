@@ -32,9 +32,9 @@ def headline(case: WorkloadRuns) -> Table:
     """Return a row for each run, with its ratios to the reference."""
     columns = ("run", "step time", "speed-up", "samples/s", "DRAM traffic", "ratio", "energy", "ratio")
     return Table(
-        title=f"{case.title} (ratios to {case.reference.label})" if len(case.runs) > 1 else case.title,
+        title=f"{case.title} (ratios to {case.reference_name})" if len(case.runs) > 1 else case.title,
         columns=(*columns, "array utilization", "buffer peak"),
-        rows=tuple(_headline_row(shown, case.reference) for shown in case.runs),
+        rows=tuple(_headline_row(shown, case.reference(shown)) for shown in case.runs),
         numbers=1,
     )
 

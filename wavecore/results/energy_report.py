@@ -15,6 +15,7 @@ from math import fsum, isclose
 from typing import Any
 
 from wavecore.common import units
+from wavecore.common.text import csv_cells
 from wavecore.common.typecheck import require
 from wavecore.errors import InvariantError
 from wavecore.hardware.config import machine_keys
@@ -200,7 +201,7 @@ def energy_csv(runs: Iterable[Run]) -> str:
     writer.writerow((*CSV_CASE, *CSV_ROW))
     for run in runs:
         case = [getattr(run, column) for column in CSV_CASE]
-        writer.writerows([*case, *(getattr(row, column) for column in CSV_ROW)] for row in run.rows)
+        writer.writerows(csv_cells([*case, *(getattr(row, column) for column in CSV_ROW)]) for row in run.rows)
     return text.getvalue()
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from wavecore.errors import NameLookupError, nearest
 from wavecore.program.counters import COUNTERS
 
 
@@ -371,20 +370,3 @@ RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_AREA, *_
 
 METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_ENERGY_REPORT, *_PLAN, *_FOOTPRINTS, *_GEMM, *_SCALESIM))
 """Every metric, by name."""
-
-
-def explain(name: str) -> tuple[Metric, ...]:
-    """Return the metric called ``name``, or all metrics of a section (``dram_bytes``), or all whose last part it is.
-
-    Raises `NameLookupError`, which offers the nearest names, if there are none.
-    """
-    exact = METRICS.get(name)
-    if exact is not None:
-        return (exact,)
-    section = tuple(metric for key, metric in METRICS.items() if key.startswith(f"{name}."))
-    found = section or tuple(metric for key, metric in METRICS.items() if key.rpartition(".")[2] == name)
-    if not found:
-        parts = {part for key in METRICS for part in (key, *key.split("."))}
-        hint = " or ".join(nearest(name, sorted(parts))) or "wavecore list metrics"
-        raise NameLookupError("explain", f"there is no metric named {name!r}", hint)
-    return found

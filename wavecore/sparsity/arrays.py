@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from wavecore.common.files import staged_file
+from wavecore.common.files import check_readable, reading, staged_file
 from wavecore.errors import FileError
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.generic]
 
 LARGEST_BYTES = 4 << 30
+UNPACKED_BYTES = 256 << 20  # what any archive may unpack to; the largest masks, of 138 million weights, are half of it
+UNPACKED_RATIO = (
+    32  # times its size that an archive may unpack to beyond that; weights with 2 % nonzero ones shrink as far
+)
 LARGEST_HEADER_BYTES = 16 << 20
 MOST_ARRAYS = 1 << 16
 MOST_DIMENSIONS = 8
@@ -40,23 +44,18 @@ def read_arrays(path: Path) -> dict[str, Array]:
     Arrays of ``.npz`` have their own type; those of ``.safetensors`` are booleans, true for nonzero elements.  Raises
     `FileError` for a file that is missing, truncated, too large or inconsistent.
     """
-    if path.is_dir():
-        raise FileError(str(path), "is a folder, not a file")
-    if not path.is_file():
-        raise FileError(str(path), "there is no such file" if not path.exists() else "is not a regular file")
-    try:
+    check_readable(path)
+    with reading(path):
         size = path.stat().st_size
         if size > LARGEST_BYTES:
             raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
         if not size:
             raise FileError(str(path), "is empty")
-        reader = _READERS.get(path.suffix)
+        reader = _READERS.get(path.suffix.lower())
         if reader is None:
             raise FileError(str(path), "has no known suffix", " or ".join(_READERS))
         with path.open("rb") as stream:
             return dict(reader(path, stream, size))
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read ({error.strerror or error})") from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -76,6 +75,14 @@ def check_size(path: Path, name: str, shape: tuple[int, ...], item_bytes: int, h
         raise FileError(str(path), what, "the complete file: it may be truncated")
 
 
+def check_unpacked(path: Path, unpacked_bytes: int) -> None:
+    """Raise `FileError` if an archive declares to unpack to more than `UNPACKED_BYTES` and its own size explain."""
+    most = min(LARGEST_BYTES, UNPACKED_BYTES + UNPACKED_RATIO * path.stat().st_size)
+    if unpacked_bytes > most:
+        what = f"is {path.stat().st_size:,} bytes, and would unpack to {unpacked_bytes:,}; at most {most:,} are read"
+        raise FileError(str(path), what, "a file that is not compressed, of tensors that do not share their data")
+
+
 def _npz(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str, Array]]:
     import numpy as np
 
@@ -84,13 +91,14 @@ def _npz(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str, Array]
             entries = archive.infolist()
             if len(entries) > MOST_ARRAYS:
                 raise FileError(str(path), f"holds {len(entries)} arrays", f"at most {MOST_ARRAYS}")
-            if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
-                raise FileError(str(path), f"unpacks to more than {LARGEST_BYTES >> 30} GiB")
+            check_unpacked(path, sum(entry.file_size for entry in entries))
             for entry in entries:
                 name = entry.filename.removesuffix(".npy")
                 with archive.open(entry) as member:
                     shape, fortran, dtype = _npy_header(path, name, member)
-                    content = member.read()
+                    held = entry.file_size - member.tell()
+                    check_size(path, name, shape, dtype.itemsize, held)
+                    content = member.read(held)
                 check_size(path, name, shape, dtype.itemsize, len(content))
                 flat: Any = np.frombuffer(content, dtype=dtype)
                 yield name, flat.reshape(shape, order="F" if fortran else "C")
@@ -114,16 +122,25 @@ def _safetensors(path: Path, stream: IO[bytes], size: int) -> Iterator[tuple[str
     import numpy as np
 
     header, start = _safetensors_header(path, stream, size)
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        tensor = _safetensors_entry(path, name, entry, size - start)
-        bits, length = _BITS[tensor.kind], tensor.end - tensor.begin
-        check_size(path, name, tensor.shape, bits // 8, length)
+    header.pop("__metadata__", None)
+    tensors = {name: _safetensors_entry(path, name, entry, size - start) for name, entry in header.items()}
+    for name, tensor in tensors.items():
+        check_size(path, name, tensor.shape, _BITS[tensor.kind] // 8, tensor.end - tensor.begin)
+    _check_apart(path, tensors)
+    for name, tensor in tensors.items():
         stream.seek(start + tensor.begin)
-        flat: Any = np.frombuffer(stream.read(length), dtype=f"<u{bits // 8}")
+        flat: Any = np.frombuffer(stream.read(tensor.end - tensor.begin), dtype=f"<u{_BITS[tensor.kind] // 8}")
         signless = flat << 1 if tensor.kind.startswith(("F", "BF")) else flat  # shift the sign out: minus zero is zero
         yield name, (signless != 0).reshape(tensor.shape)
+
+
+def _check_apart(path: Path, tensors: Mapping[str, _TensorEntry]) -> None:
+    """Raise `FileError` if the data of two tensors overlap."""
+    end = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if tensor.begin < end:
+            raise FileError(str(path), f"the data of {name[:60]!r} overlap another tensor's", "the complete file")
+        end = tensor.end
 
 
 def _safetensors_header(path: Path, stream: IO[bytes], size: int) -> tuple[dict[str, Any], int]:

@@ -28,7 +28,7 @@ class _ChannelGroup:
     producer_specified: bool = False  # whether the profile has an entry for a producer
     readers: list[Channels] = field(default_factory=list)
     reader_unspecified: bool = False  # whether the profile has no entry for a reader
-    fixed: bool = False  # whether all channels are kept
+    fixed: str = ""  # the layer that needs all channels, if there is one
     lstm: str = ""  # the LSTM whose hidden units these are; only its own entry can remove them
     merged: _ChannelGroup | None = None
 
@@ -103,7 +103,30 @@ def kept_channels(graph: LayerGraph, profile: Profile) -> KeptChannels:
     for layer in graph:
         entry = profile.layers.get(layer.name, LayerSparsity())
         segments[layer.name] = _segments(layer, graph, entry, profile, segments)
-    return KeptChannels(graph, segments)
+    kept = KeptChannels(graph, segments)
+    for name, entry in profile.layers.items():
+        if name in segments:
+            _check_heard(profile, name, "kept_outputs", entry.kept_outputs, segments[name])
+            _check_heard(profile, name, "kept_inputs", entry.kept_inputs, _read_by(graph, name, segments))
+    return kept
+
+
+def _read_by(
+    graph: LayerGraph, name: str, segments: Mapping[str, tuple[_ChannelRange, ...]]
+) -> tuple[_ChannelRange, ...]:
+    inputs = graph.by_name[name].inputs
+    return segments[inputs[0]] if inputs else ()
+
+
+def _check_heard(
+    profile: Profile, name: str, key: str, kept: KeptCount | None, ranges: tuple[_ChannelRange, ...]
+) -> None:
+    """Raise `ConfigError` for a cut of channels that another layer needs all of, which would change nothing."""
+    fixed = next((each.group.root().fixed for each in ranges if each.group.root().fixed), "")
+    size = sum(each.group.root().size * each.pixels for each in ranges)
+    if kept is not None and fixed and (kept if isinstance(kept, int) else len(set(kept))) < size:
+        what = f"removes channels that {fixed!r} needs all of: its channels cannot be pruned"
+        raise ConfigError(profile.place(name, key), what, f"leaving {key} out")
 
 
 def _segments(
@@ -125,11 +148,11 @@ def _segments(
         return _weighted(layer, graph, entry, profile, inputs[0])
     if not inputs:
         pixels = isinstance(kind, Input) and _only_flattened(graph, layer)
-        return (_ChannelRange(_ChannelGroup(layer.shape.elements if pixels else layer.shape.channels, fixed=False)),)
+        return (_ChannelRange(_ChannelGroup(layer.shape.elements if pixels else layer.shape.channels)),)
     if isinstance(kind, Concat):
         return tuple(segment for each in inputs for segment in each)
     if isinstance(kind, Add):
-        return _added(inputs)
+        return _added(layer.name, inputs)
     if isinstance(kind, Flatten):
         pixels_each = graph.input_shapes(layer)[0].pixels
         if inputs[0][0].group.root().size == layer.shape.channels:  # its channels are single features already
@@ -158,19 +181,67 @@ def _weighted(
     groups = kind.groups if isinstance(kind, Conv) else 1
     if groups == 1:
         _record_reader(read, kept_inputs)
-    elif groups == inputs == layer.shape.channels:  # depthwise: each output channel reads one input channel
-        group = read[0].group.root()
-        if len(read) == 1:
-            group.producers.append(outputs)
-            group.producer_specified |= outputs is not None
-            return read
-    if groups > 1:
-        if outputs is not None or kept_inputs is not None:
-            what = f"its {groups} groups of channels cannot be pruned"
-            raise ConfigError(profile.place(layer.name), what, "no kept_outputs and kept_inputs for this layer")
-        for each in read:
-            each.group.root().fixed = True
-    return (_ChannelRange(_ChannelGroup(layer.shape.channels, [outputs], outputs is not None, fixed=groups > 1)),)
+        return (_ChannelRange(_ChannelGroup(layer.shape.channels, [outputs], outputs is not None)),)
+    if groups == inputs:  # depthwise: each input channel makes its own outputs, so that they come and go together
+        made = layer.shape.channels // inputs
+        own = tuple(_ChannelRange(each.group, each.pixels * made) for each in read)
+        if kept_inputs is not None:
+            _record_reader(read, kept_inputs)
+        if outputs is not None:
+            sole = _reads_alone(graph, layer)
+            _record_producer(profile.place(layer.name, "kept_outputs"), own, outputs, made, sole=sole)
+        return own
+    if outputs is not None or kept_inputs is not None:
+        what = f"its {groups} groups of channels cannot be pruned"
+        raise ConfigError(profile.place(layer.name), what, "no kept_outputs and kept_inputs for this layer")
+    for each in read:
+        each.group.root().fixed = layer.name
+    return (_ChannelRange(_ChannelGroup(layer.shape.channels, fixed=layer.name)),)
+
+
+def _reads_alone(graph: LayerGraph, layer: Layer) -> bool:
+    """Return whether the channels that a layer reads reach nothing else before it."""
+    for name in layer.inputs:
+        source = graph.by_name[name]
+        if graph.digraph.out_degree(name) > 1:
+            return False
+        makes = isinstance(source.kind, Linear | LSTM) or (isinstance(source.kind, Conv) and source.kind.groups == 1)
+        if not makes and not _reads_alone(graph, source):
+            return False
+    return True
+
+
+def _record_producer(
+    place: str, own: tuple[_ChannelRange, ...], kept: int | frozenset[int], made: int, *, sole: bool
+) -> None:
+    """Record what a depthwise layer keeps of the channels that it reads, each of which makes ``made`` outputs.
+
+    If it is the ``sole`` reader, channels that it drops need not be made.  Raises `ConfigError` for outputs of a
+    channel that are kept only in part, for a count of several values, and if other readers need what it drops.
+    """
+    if isinstance(kept, int):
+        if len(own) > 1:
+            raise ConfigError(place, "is a number, and the layer reads several values", "a list of indices")
+        whole = kept % made == 0
+    else:
+        whole = all(kept.issuperset(range(index - index % made, index - index % made + made)) for index in kept)
+    if not whole:
+        what = f"each input channel makes {made} outputs, which can only be removed together"
+        raise ConfigError(place, what, f"all {made} outputs of a channel, or none")
+    start = 0
+    for each in own:
+        group, end = each.group.root(), start + each.group.root().size * each.pixels
+        if sole:
+            group.producers = [known for known in group.producers if known is not None]
+        elif None in group.producers:
+            what = "drops channels that other layers read as well"
+            raise ConfigError(place, what, "kept_outputs of the layer that makes them")
+        if isinstance(kept, int):
+            group.producers.append(kept // each.pixels)
+        else:
+            group.producers.append(frozenset((index - start) // each.pixels for index in kept if start <= index < end))
+        group.producer_specified = True
+        start = end
 
 
 def _recurrent(
@@ -187,8 +258,8 @@ def _recurrent(
         raise ConfigError(profile.place(source, "kept_outputs"), what, f"hidden, for {layer.name!r}")
     if hidden is None:
         for each in read:
-            each.group.root().fixed = True
-        return (_ChannelRange(_ChannelGroup(layer.shape.channels, fixed=True, lstm=layer.name)),)
+            each.group.root().fixed = layer.name
+        return (_ChannelRange(_ChannelGroup(layer.shape.channels, fixed=layer.name, lstm=layer.name)),)
     if sums.size != GATES * layer.shape.channels or graph.digraph.out_degree(source) > 1:
         what = f"its gates' sums, {source!r}, are not of a Linear that only it reads"
         raise ConfigError(profile.place(layer.name, "hidden"), what, "a separate Linear before the LSTM")
@@ -213,14 +284,14 @@ def _record_reader(read: tuple[_ChannelRange, ...], kept: Channels) -> None:
         start += length
 
 
-def _added(inputs: list[tuple[_ChannelRange, ...]]) -> tuple[_ChannelRange, ...]:
+def _added(name: str, inputs: list[tuple[_ChannelRange, ...]]) -> tuple[_ChannelRange, ...]:
     """Merge the groups that an addition reads; if their ranges differ, all of them keep all channels."""
     first = inputs[0]
     sizes = [[(each.group.root().size, each.pixels) for each in part] for part in inputs]
     if any(each != sizes[0] for each in sizes):
         for part in inputs:
             for segment in part:
-                segment.group.root().fixed = True
+                segment.group.root().fixed = name
         return first
     for part in inputs[1:]:
         for mine, other in zip(first, part, strict=True):
@@ -236,7 +307,7 @@ def _merge(group: _ChannelGroup, other: _ChannelGroup) -> None:
     group.readers += other.readers
     group.producer_specified |= other.producer_specified
     group.reader_unspecified |= other.reader_unspecified
-    group.fixed |= other.fixed
+    group.fixed = group.fixed or other.fixed
     group.lstm = group.lstm if group.lstm == other.lstm else ""
     other.merged = group
 

@@ -2,7 +2,7 @@
 
 Zeros of different tensors are assumed to be independent.  So with densities d_w of weights, d_a of activations and d_g
 of gradients, the share of multiplications without a zero operand is d_w d_a in a forward pass, d_w d_g in a data
-gradient and d_a d_g in a weight gradient.  A gradient has the zeros of the value whose ReLU masks it.  The output of a
+gradient and d_a d_g in a weight gradient.  `sparsity.gradients` says where gradients have zeros.  The output of a
 max-pooling or a dropout has the density of its input, unless a profile gives its own.
 """
 
@@ -18,6 +18,7 @@ from wavecore.hardware.dataflows.base import GemmMatrix
 from wavecore.hardware.specs import Accelerator, SparsitySpec
 from wavecore.network.sparsity import Sparsity, WeightFacts
 from wavecore.sparsity.encodings import DENSE, best, of_density, of_mask
+from wavecore.sparsity.gradients import gradient_densities
 from wavecore.sparsity.tiles import empty_tiles
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import EmptyTiles, Operation, Phase, Tensor, TensorClass
@@ -77,9 +78,7 @@ def _zeros(training: TrainingGraph, sparsity: Sparsity) -> _Zeros:
             source = unit.inputs[0][0]
             if source in densities:
                 densities[unit.name] = densities[source]
-    for name in list(densities):
-        if f"{name}.mask" in training.tensors:
-            densities[f"{name}.gradient"] = densities[name]
+    densities |= gradient_densities(training, densities)
     return _Zeros(dict(sparsity.weights), densities)
 
 

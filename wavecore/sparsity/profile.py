@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from wavecore.common.hashing import content_hash
+from wavecore.common.origin import SourceFile
 from wavecore.common.toml import place
 from wavecore.network.sparsity import Mask
 
@@ -49,8 +50,9 @@ class LayerSparsity:
 class Profile:
     """A profile; an empty ``workload`` means any network that has layers of these names.
 
-    ``masks`` are the layers' masks of nonzero weights, in PyTorch's order of dimensions.  ``document`` is the file from
-    which the profile was read, if any.
+    ``masks`` are the layers' masks of nonzero weights, in PyTorch's order of dimensions.  ``source_file`` is the file
+    that the workload was read from, if it is not a registered one, and ``document`` the file from which the profile was
+    read, if any.
     """
 
     name: str
@@ -59,11 +61,12 @@ class Profile:
     options: Mapping[str, int | float | str] = field(default_factory=dict)
     layers: Mapping[str, LayerSparsity] = field(default_factory=dict)
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    source_file: SourceFile | None = None
     document: Document | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def digest(self) -> str:
-        """Return the content hash of everything but ``document``."""
+        """Return the content hash of everything but the files."""
         return content_hash((self.name, self.source, self.workload, self.options, self.layers, self.masks))
 
     def place(self, layer: str = "", key: str = "") -> str:

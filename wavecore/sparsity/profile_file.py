@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn, get_args
 
 from wavecore.common.files import ANOTHER_PATH, write_file
+from wavecore.common.origin import HINT, KEY, SourceFile, read_source_file
 from wavecore.common.toml import Document, as_path, place, read_document, toml_string
 from wavecore.common.typecheck import require
 from wavecore.errors import ConfigError, FileError, nearest
@@ -19,7 +20,7 @@ from wavecore.sparsity.profile import SCHEMA, Decomposition, LayerSparsity, Prof
 LARGEST = 1 << 24  # of an index, a rank or a count
 MASK_SUFFIXES = (".npz", ".safetensors")
 
-_TOP = ("schema", "name", "workload", "options", "source", "masks", "layers")
+_TOP = ("schema", "name", "workload", KEY, "options", "source", "masks", "layers")
 _LAYER = tuple(each.name for each in fields(LayerSparsity))
 _HEADER = """\
 # What is left of a pruned network.  All shares are of non-zero elements, 0 to 1.
@@ -51,6 +52,8 @@ def profile_text(profile: Profile, masks: str = "") -> str:
     lines = [f"schema = {toml_string(SCHEMA)}", f"name = {toml_string(profile.name)}"]
     if profile.workload:
         lines.append(f"workload = {toml_string(profile.workload)}")
+    if profile.source_file is not None:
+        lines.append(profile.source_file.toml)
     if profile.options:
         options = ", ".join(f"{key} = {_value(value)}" for key, value in profile.options.items())
         lines.append(f"options = {{ {options} }}")
@@ -69,13 +72,16 @@ def profile_text(profile: Profile, masks: str = "") -> str:
 def save_profile(profile: Profile, path: str | Path) -> None:
     """Write a profile and its masks (``STEM.masks.npz`` in the same folder), each file completely or not at all.
 
-    Raises `FileError` if one cannot be written.
+    The path of its ``source_file`` is taken as one from the working directory.  Raises `FileError` if one cannot be
+    written.
     """
     require(profile, Profile, "profile", "wavecore.load_profile(PATH)")
     path = as_path(path)
     masks = f"{path.stem}.masks.npz" if profile.masks else ""
     if masks:
         write_npz(path.with_name(masks), {name: mask.array for name, mask in profile.masks.items()})
+    if profile.source_file is not None:
+        profile = replace(profile, source_file=profile.source_file.moved(Path(), path.parent))
     write_file(path, profile_text(profile, masks), hint=ANOTHER_PATH)
 
 
@@ -125,8 +131,15 @@ class _ProfileReader:
             options=self.options(data.get("options", {})),
             layers=layers,
             masks=masks,
+            source_file=self.source_file(data.get(KEY)),
             document=self.document,
         )
+
+    def source_file(self, value: object) -> SourceFile | None:
+        found = read_source_file(value)
+        if value is not None and found is None:
+            self.fail(KEY, f"{_shown(value)} describes no file", HINT)
+        return None if found is None else found.moved(self.document.folder, Path())
 
     def check_keys(self, table: Mapping[str, Any], allowed: tuple[str, ...], prefix: str) -> None:
         for key in table:
@@ -204,7 +217,7 @@ class _ProfileReader:
         self.fail(path, f"{_shown(value)} is not known", " or ".join(get_args(Decomposition)))
 
     def masks(self, value: object) -> dict[str, Mask]:
-        if not isinstance(value, str) or not value.endswith(MASK_SUFFIXES):
+        if not isinstance(value, str) or not value.lower().endswith(MASK_SUFFIXES):
             self.fail("masks", f"{_shown(value)} is not a {' or '.join(MASK_SUFFIXES)} file", 'masks = "masks.npz"')
         parts = PurePosixPath(value)
         if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(value).drive or "\\" in value:

@@ -1,10 +1,11 @@
 """Apply a profile to a network: change its shapes (channels, ranks, branches) and attach densities and masks.
 
 Values that must have the same channels form a *group*: the operands of an addition, and the input and output of a
-normalization, a pooling or a flattening.  A group keeps the union of the channels that its producers keep (PruneTrain's
-channel union, arXiv 1901.09290) and that its readers keep according to the profile.  If the profile has no entry for
-any producer, the group keeps the union over its readers, provided that each of them has an entry.  The union of counts
-is their maximum, since which channels they are is not known.
+normalization, a pooling, a flattening or a depthwise convolution.  A group keeps the union of the channels that its
+producers keep (PruneTrain's channel union, arXiv 1901.09290) and that its readers keep according to the profile.  If
+the profile has no entry for any producer, the group keeps the union over its readers, provided that each of them has
+an entry.  The union of counts is their maximum, since which channels they are is not known.  A cut of channels that a
+grouped convolution needs all of is refused.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ def _narrowed(layer: Layer, graph: LayerGraph, kept: KeptChannels) -> LayerKind:
     kind, outputs = layer.kind, kept.count(layer.name)
     if isinstance(kind, Conv):
         depthwise = kind.groups > 1 and kind.groups == graph.input_shapes(layer)[0].channels
-        return replace(kind, out_channels=outputs, groups=outputs if depthwise else kind.groups)
+        groups = outputs * kind.groups // kind.out_channels if depthwise else kind.groups
+        return replace(kind, out_channels=outputs, groups=groups)
     if isinstance(kind, Linear):
         return replace(kind, out_features=outputs)
     if isinstance(kind, GroupNorm):

@@ -13,7 +13,7 @@ from wavecore.simulation import parse_choices
 from wavecore.sweep.expressions import ExpressionValue
 from wavecore.sweep.parameters import SweepValue, is_machine_field, path_from
 from wavecore.sweep.spec import SweepSpec
-from wavecore.sweep.task import Task, make_task
+from wavecore.sweep.task import DENSE, Task, make_task
 
 
 class UnbuildableError(Exception):
@@ -74,6 +74,7 @@ class Assignment(dict[str, SweepValue]):
             choices=parse_choices([f"{key}={str(value).lower()}" for key, value in choices.items()]),
             batch=None if batch is None else int(batch),
             engine=str(self["engine"]),
+            sparsity=self._path("sparsity") if "sparsity" in self._names() else DENSE,
         )
 
     def _names(self) -> list[str]:

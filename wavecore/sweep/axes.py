@@ -13,10 +13,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import chain
 
 from wavecore.errors import ConfigError, nearest
 from wavecore.sweep.expressions import Expression
@@ -91,6 +92,16 @@ def read_values(parameter: SweepParameter, listed: list[object], where: str) -> 
 
 def read_range(parameter: SweepParameter, table: Mapping[str, object], where: str) -> AxisSpec:
     """Return an axis from one value to another.  Raises `ConfigError` or `UnitError` for a range that is wrong."""
+    return described_range(parameter, table, where)[1]()
+
+
+def described_range(
+    parameter: SweepParameter, table: Mapping[str, object], where: str
+) -> tuple[int, Callable[[], AxisSpec]]:
+    """Return how many values a range has, 1 if it has no steps, and the function that makes its axis.
+
+    Raises what `read_range` does.
+    """
     if not parameter.numeric:
         raise ConfigError(where, f"{parameter.name} has no ranges", "a list of values")
     for key in table:
@@ -109,9 +120,13 @@ def read_range(parameter: SweepParameter, table: Mapping[str, object], where: st
     if low == 0 and (span.log or spacing == "factor"):
         raise ConfigError(f"{where}.from", "nothing multiplied makes a way from zero", "a positive value, or a step")
     if not spacing:
-        return AxisSpec(parameter=parameter, where=where, span=span)
-    amounts = _STEPS[spacing](parameter, span, table[spacing], f"{where}.{spacing}")
-    return AxisSpec(parameter=parameter, where=where, values=tuple(dict.fromkeys(map(parameter.near, amounts))))
+        return 1, lambda: AxisSpec(parameter=parameter, where=where, span=span)
+    count, amounts = _STEPS[spacing](parameter, span, table[spacing], f"{where}.{spacing}")
+
+    def made() -> AxisSpec:
+        return AxisSpec(parameter=parameter, where=where, values=tuple(dict.fromkeys(map(parameter.near, amounts))))
+
+    return count, made
 
 
 def _spacing(table: Mapping[str, object], where: str) -> str:
@@ -134,34 +149,42 @@ def _numeric(parameter: SweepParameter, value: object, where: str) -> int | floa
     return read
 
 
-def _linear(parameter: SweepParameter, span: ValueRange, step: object, where: str) -> Iterator[Fraction]:
+_Steps = tuple[int, Iterator[Fraction]]
+"""How many values there are, and the values."""
+
+
+def _linear(parameter: SweepParameter, span: ValueRange, step: object, where: str) -> _Steps:
     width = positive(parameter, step, where)
-    count = (span.high - span.low) // width + 1
+    count = int((span.high - span.low) // width) + 1
     _limit(count, where)
-    return (span.low + index * width for index in range(count))
+    return count, (span.low + index * width for index in range(count))
 
 
-def _geometric(parameter: SweepParameter, span: ValueRange, factor: object, where: str) -> Iterator[Fraction]:
+def _geometric(parameter: SweepParameter, span: ValueRange, factor: object, where: str) -> _Steps:
     ratio = plain_number(factor, where)
     if ratio <= 1:
         raise ConfigError(where, f"{factor} is not above 1", "2")
-    values: list[Fraction] = []
     with localcontext(prec=50):  # far more digits than any unit needs; exact fractions would grow without bound
-        value, high, by = (Decimal(each.numerator) / Decimal(each.denominator) for each in (span.low, span.high, ratio))
+        low, high, by = (Decimal(each.numerator) / Decimal(each.denominator) for each in (span.low, span.high, ratio))
+        count = int((high / low).ln() / by.ln()) + 1
+    _limit(count, where)
+    return count, _multiples(low, high, by)
+
+
+def _multiples(value: Decimal, high: Decimal, by: Decimal) -> Iterator[Fraction]:
+    with localcontext(prec=50):
         while value <= high:
-            _limit(len(values) + 1, where)
-            values.append(Fraction(value))
+            yield Fraction(value)
             value *= by
-    return iter(values)
 
 
-def _points(parameter: SweepParameter, span: ValueRange, points: object, where: str) -> Iterator[Fraction]:
+def _points(parameter: SweepParameter, span: ValueRange, points: object, where: str) -> _Steps:
     count = plain_number(points, where)
     if count.denominator != 1 or count < 2:
         raise ConfigError(where, f"{points} is no number of points", "2 or more")
     _limit(int(count), where)
     between = (span.at(index / (int(count) - 1)) for index in range(1, int(count) - 1))
-    return iter((span.low, *between, span.high))
+    return int(count), chain((span.low,), between, (span.high,))
 
 
 def _limit(count: int, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,5 +47,7 @@ def explore(
         opened = stack.enter_context(open_store(folder / "store.sqlite" if store is None else Path(store)))
         run = SweepRun(described, points, opened)
         run.run(executor or stack.enter_context(local_pool(jobs)))
+        if run.tally.damaged:
+            warnings.warn(f"{store}: {run.tally.damaged} damaged points were evaluated again", stacklevel=2)
         write_csv(described, run.results(), folder / "points.csv")
         return read_csv(folder / "points.csv")

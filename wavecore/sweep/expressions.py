@@ -119,9 +119,9 @@ _BASES: Mapping[str, Dimension] = {
     "frequency": {"cycles": _ONE, "time": -_ONE},
 }
 
-# Strings are passed over; a number before a letter must be a quantity.
+# Strings are passed over; a number, whole with its exponent, before a letter must be a quantity.
 _QUANTITY = re.compile(
-    r"""(?P<string>"[^"]*"|'[^']*')|(?<![\w.])(?P<number>\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)"""
+    r"""(?P<string>"[^"]*"|'[^']*')|(?<![\w.])(?P<number>\d[\d_]*+(?:\.\d*+)?+(?:[eE][+-]?\d{1,3})?+)"""
     r"""\s*(?!(?:and|or|not|in|is|if|else)\b)(?P<unit>[A-Za-zµ]+2?(?:/[A-Za-z]+2?)*)"""
 )
 _PLACEHOLDER = "_quantity_"

@@ -11,6 +11,7 @@ summary.json      what was swept, how many points there are, the best of them; w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,13 +38,13 @@ SPEC, STORE, POINTS, PARQUET, FIGURE, SUMMARY = (
 
 @dataclass(slots=True)
 class Findings:
-    """Counts of the results of each kind, the ``front`` as rows of the table, and the first error."""
+    """Counts of the results of each kind, the ``front`` as rows of the table, and the ``errors`` with their numbers."""
 
     points: int = 0
     failed: int = 0
     feasible: int = 0
     front: list[Record] = field(default_factory=list)
-    first_error: str = ""
+    errors: Counter[str] = field(default_factory=Counter)
 
     def noting(self, spec: SweepSpec, results: Iterable[Result]) -> Iterator[Result]:
         """Yield results unchanged, and count them."""
@@ -51,7 +52,8 @@ class Findings:
             self.points += 1
             self.failed += bool(result.judgement.error)
             self.feasible += result.judgement.feasible
-            self.first_error = self.first_error or result.judgement.error
+            if result.judgement.error:
+                self.errors[result.judgement.error] += 1
             if result.pareto:
                 self.front.append(record(spec, result))
             yield result

@@ -1,7 +1,8 @@
 """What a sweep can vary: any field of the machine, the network and its options, the schedule and its choices.
 
 A parameter's name is what ``--set`` calls it (``core.global_buffer``), or ``workload``, ``schedule``, ``accelerator``,
-``memory``, ``energy``, ``engine``, ``batch``, ``option.NAME`` (of the workload) and ``choice.NAME`` (of the schedules).
+``memory``, ``energy``, ``engine``, ``sparsity`` (a profile, or "none"), ``batch``, ``option.NAME`` (of the workload)
+and ``choice.NAME`` (of the schedules).
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ def find_parameter(name: str, where: str, workloads: Sequence[str], folder: Path
         "workload": partial(_workload, folder=folder),
         "schedule": _schedule,
         "engine": _engine,
+        "sparsity": partial(_sparsity, folder=folder),
         **{part: partial(_part, part=part, folder=folder) for part in _PARTS},
     }
     if name in readers:
@@ -168,7 +170,7 @@ def is_of_machine(name: str) -> bool:
 
 def is_file(value: str) -> bool:
     """Whether a text names a file and not something registered."""
-    return value.endswith((".toml", ".csv")) or "/" in value
+    return value.lower().endswith((".toml", ".csv", ".onnx")) or "/" in value
 
 
 def path_from(folder: Path, value: str) -> str:
@@ -213,13 +215,18 @@ def _workload(value: object, where: str, *, folder: Path) -> str:
     if not is_file(name):
         with located(where):
             workload_info(name)
-    elif name.endswith(".csv"):
+    elif name.lower().endswith(".csv"):
         from wavecore.hardware.scalesim import parse_topology
 
         with located(where, "nowhere"):
             parse_topology(Path(path_from(folder, name)))
+    elif name.lower().endswith(".onnx"):
+        from wavecore.importers.onnx import import_onnx
+
+        with located(where, "nowhere"):
+            import_onnx(path_from(folder, name))
     else:
-        hint = "a registered name (wavecore list workloads) or a SCALE-Sim topology .csv"
+        hint = "a registered name (wavecore list workloads), an ONNX model or a SCALE-Sim topology .csv"
         raise ConfigError(where, f"workloads are not read from {Path(name).suffix or 'such'} files", hint)
     return name
 
@@ -230,6 +237,19 @@ def _schedule(value: object, where: str) -> str:
         raise ConfigError(where, "a saved plan is made for one machine", "one of " + ", ".join(schedule_names()))
     with located(where):
         find_schedule(name)
+    return name
+
+
+def _sparsity(value: object, where: str, *, folder: Path) -> str:
+    """Check a profile; whether it fits its network is seen when the point is evaluated."""
+    name = _text(value, where, "profile.toml")
+    if name != "none":
+        from wavecore.sparsity.profile_file import load_profile
+
+        if not is_file(name):
+            raise ConfigError(where, f"{name!r} is no profile", '"none", or the path of a .toml file')
+        with located(where, "nowhere"):
+            load_profile(path_from(folder, name))
     return name
 
 

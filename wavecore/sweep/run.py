@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wavecore.errors import InputError, InvariantError
+from wavecore.errors import FileError, InputError
 from wavecore.sweep.dispatch import Executor
 from wavecore.sweep.judgement import Judgement, judge, on_fronts
 from wavecore.sweep.search import bred_points
@@ -23,6 +23,7 @@ from wavecore.sweep.task import Outcome, Task
 
 POINTS_A_LOOKUP = 32
 POINTS_A_READING = 500
+POLL_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -30,13 +31,15 @@ class Tally:
     """Progress of a sweep, in points.
 
     ``points`` are all there will be (optuna may find fewer), ``evaluated`` those that were not in the store, and
-    ``best`` is the best value of the first objective so far.
+    ``best`` is the best value of the first objective so far.  ``damaged`` were in the store and had to be evaluated
+    again.
     """
 
     points: int
     done: int = 0
     failed: int = 0
     evaluated: int = 0
+    damaged: int = 0
     seconds: float = 0.0
     best: float | None = None
 
@@ -66,16 +69,20 @@ class SweepRun:
         self._seen: set[str] = set()
         self._indescribable: dict[Point, Outcome] = {}
         self._under_way: dict[str, list[Point]] = {}
+        self._elsewhere: dict[str, tuple[Task, list[Point]]] = {}
         self._started = time.perf_counter()
 
     def run(self, executor: Executor) -> None:
-        """Evaluate what the store lacks.  After an interruption all that was finished is in the store."""
-        with closing(_generator(executor(self._tasks()))) as outcomes:
+        """Evaluate what the store lacks and no other sweep is evaluating, and wait for what others are at.
+
+        After an interruption all that was finished is in the store.
+        """
+        with self._store.at_work(), closing(_generator(executor(self._tasks()))) as outcomes:
             for outcome in outcomes:
                 self._store.put(outcome)
                 for point in self._under_way.pop(outcome.key):
                     self._count(point, outcome, evaluated=True)
-        self.tally.points = len(self._keys)
+        self.tally.points, self.tally.damaged = len(self._keys), len(self._store.damaged)
 
     def results(self) -> Iterator[Result]:
         """Yield all results in the order of the points."""
@@ -95,9 +102,29 @@ class SweepRun:
                     continue
             yield from self._missing(waiting)
             waiting = []
-            if point is None and self._under_way:
-                yield None
+            if point is None:
+                yield from self._awaited()
         yield from self._missing(waiting)
+        while self._elsewhere:
+            yield from self._awaited()
+
+    def _awaited(self) -> Iterator[Task | None]:
+        """Wait for an outcome, of this sweep or of another; yield the tasks of points that others have given up."""
+        stored = self._store.get(self._elsewhere)
+        for key, (task, points) in list(self._elsewhere.items()):
+            if key not in stored and self._store.claim(key) != "mine":
+                continue
+            del self._elsewhere[key]
+            if key in stored:
+                for point in points:
+                    self._count(point, stored[key])
+            else:
+                self._under_way[key] = points
+                yield task
+        if self._under_way:
+            yield None
+        elif self._elsewhere:
+            time.sleep(POLL_SECONDS)
 
     def _missing(self, listed: Sequence[Point]) -> Iterator[Task]:
         """Yield the tasks of points that the store lacks, each task once; count the other points as done."""
@@ -112,9 +139,13 @@ class SweepRun:
                 self._count(point, outcome)
             elif key in self._under_way:
                 self._under_way[key].append(point)
-            else:
+            elif key in self._elsewhere:
+                self._elsewhere[key][1].append(point)
+            elif self._store.claim(key) == "mine":
                 self._under_way[key] = [point]
                 yield by_key[key]
+            else:
+                self._elsewhere[key] = by_key[key], [point]
 
     def _forget_some(self, keys: Sequence[str]) -> None:
         """Remove from the store what ``forget`` says, but never what this run has added."""
@@ -149,7 +180,8 @@ class SweepRun:
 
     def _judged(self, listed: Sequence[Point]) -> list[Judgement] | None:
         """Return the judgements of points; None as long as one of them is not finished."""
-        if any(point not in self._keys or self._keys[point] in self._under_way for point in listed):
+        open_keys = self._under_way.keys() | self._elsewhere.keys()
+        if any(point not in self._keys or self._keys[point] in open_keys for point in listed):
             return None
         return [judge(self.spec, point, outcome) for point, outcome in self._outcomes(listed)]
 
@@ -161,7 +193,8 @@ class SweepRun:
             for point in some:
                 outcome = self._indescribable.get(point) or stored.get(self._keys[point])
                 if outcome is None:
-                    raise InvariantError(str(self._store.path), "has lost a point that was finished")
+                    what = "was damaged, or changed by another process, while the sweep ran"
+                    raise FileError(str(self._store.path), what, "the same command again")
                 yield point, outcome
 
 

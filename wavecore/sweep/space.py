@@ -34,13 +34,9 @@ def grid_size(axes: Iterable[AxisSpec]) -> float:
 def listed_points(spec: SweepSpec) -> list[Point]:
     """Return the points in the order of the table: the whole grid, or the wanted number of random ones, each once.
 
-    For optuna, which chooses its own points, the list is empty.  Raises `ConfigError` if there are too many points; if
-    there are none, naming the first constraint that no point meets; and for a derived value that is not allowed.
+    For optuna, which chooses its own points, the list is empty.  Raises `ConfigError` if there are no points, naming
+    the first constraint that none meets, and for a derived value that is not allowed.
     """
-    size = grid_size(spec.free)
-    if spec.search.method == "grid" and size > MOST_POINTS:
-        what = f"the grid has {size:,} points, more than {MOST_POINTS:,}"
-        raise ConfigError(spec.label, what, '[search] with method = "random" and points = 1000')
     for constraint in spec.point_constraints:
         _check_possible(spec, constraint)
     if spec.search.method == "grid":

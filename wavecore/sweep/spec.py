@@ -3,7 +3,7 @@
 ::
 
     name = "buffer-memory"                      # also the folder: buffer-memory-sweep/
-    workload = "resnet50"                       # or a list of them; a registered network or a topology .csv
+    workload = "resnet50"                       # or a list, also in [axes]; or an .onnx or topology .csv file
     constraints = [                             # every point, or every result, must satisfy each
       "core.global_buffer <= 20 MiB",           # points that do not are no part of the sweep
       "energy_joules.total < 4 J",              # results that do not are marked infeasible
@@ -41,8 +41,9 @@ from the file's folder.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,10 +51,20 @@ from pathlib import Path
 from wavecore.common.toml import Document, place, read_document
 from wavecore.errors import ConfigError, NameLookupError, nearest
 from wavecore.results.metrics import METRICS
-from wavecore.sweep.axes import AxisSpec, is_range, read_range, read_values
+from wavecore.sweep.axes import AxisSpec, described_range, is_range, read_values
 from wavecore.sweep.expressions import Expression, Type, parse_expression, quantity_type
 from wavecore.sweep.parameters import SweepParameter, SweepValue, find_parameter, is_machine_field
-from wavecore.sweep.sections import FIGURES, Figure, Objective, Search, names, read_figure, read_objectives, read_search
+from wavecore.sweep.sections import (
+    FIGURES,
+    MOST_POINTS,
+    Figure,
+    Objective,
+    Search,
+    names,
+    read_figure,
+    read_objectives,
+    read_search,
+)
 
 KEYS = ("name", "workload", "constraints", "base", "axes", "objectives", "search", "figure")
 DEFAULTS: Mapping[str, SweepValue] = {"accelerator": "wavecore", "schedule": "mbs2", "engine": "analytic"}
@@ -105,7 +116,7 @@ def parse_spec(document: Document) -> SweepSpec:
         if key not in KEYS:
             hint = " or ".join(nearest(key, KEYS)) or "one of " + ", ".join(KEYS)
             raise ConfigError(place(document, key), "unknown key", hint)
-    workload = _workload(document)
+    workload, listed = _workload(document)
     find = partial(find_parameter, workloads=[str(value) for value in workload.values], folder=document.folder)
     fixed, varied = (_entries(document, section, find) for section in ("base", "axes"))
     for name in varied:
@@ -113,16 +124,28 @@ def parse_spec(document: Document) -> SweepSpec:
             raise ConfigError(varied[name].where, f"stands in [base] too ({fixed[name].where})", "one of them")
     parameters = {"workload": workload.parameter, **{name: find(name, name) for name in DEFAULTS}}
     parameters |= {name: entry.parameter for name, entry in (fixed | varied).items()}
-    axes = tuple(_axis(entry, parameters) for entry in varied.values())
+    axes = _axes(document, varied.values(), parameters, len(workload.values))
     base = {name: value for name, value in DEFAULTS.items() if name not in varied}
     base |= {name: _fixed(entry) for name, entry in fixed.items()}
-    if isinstance(document.data["workload"], list):
+    if listed:
         axes = (workload, *axes)
     else:
         base = {"workload": workload.values[0], **base}
     if not axes:
         raise ConfigError(place(document, "axes"), "nothing varies", '[axes] with schedule = ["baseline", "mbs2"]')
     return _put_together(document, base, axes, parameters, find)
+
+
+def _axes(
+    document: Document, entries: Iterable[_KeyEntry], parameters: Mapping[str, SweepParameter], workloads: int
+) -> tuple[AxisSpec, ...]:
+    """Return the axes; `ConfigError` for a grid of more than `MOST_POINTS`, before any of its values is made."""
+    described = [_axis(entry, parameters) for entry in entries]
+    points = workloads * math.prod(count for count, _ in described)
+    if points > MOST_POINTS and read_search(document).method == "grid":
+        what = f"the grid has {points:,} points, more than {MOST_POINTS:,}"
+        raise ConfigError(document.label, what, '[search] with method = "random" and points = 1000')
+    return tuple(made() for _, made in described)
 
 
 def _put_together(
@@ -198,14 +221,19 @@ def _name(document: Document) -> str:
     return value
 
 
-def _workload(document: Document) -> AxisSpec:
-    """Return the workloads."""
-    where = place(document, "workload")
-    if "workload" not in document.data:
+def _workload(document: Document) -> tuple[AxisSpec, bool]:
+    """Return the workloads, which stand at the top or in [axes], and whether they are an axis."""
+    axes = document.data.get("axes")
+    inside = isinstance(axes, dict) and "workload" in axes
+    where = place(document, "axes.workload" if inside else "workload")
+    if inside and "workload" in document.data:
+        raise ConfigError(where, "stands at the top too", "one of them")
+    if not inside and "workload" not in document.data:
         raise ConfigError(document.label, "there is no workload", 'workload = "resnet50" at the top')
-    value = document.data["workload"]
+    value = axes["workload"] if isinstance(axes, dict) and inside else document.data["workload"]
     parameter = find_parameter("workload", where, (), document.folder)
-    return read_values(parameter, value if isinstance(value, list) else [value], where)
+    listed = inside or isinstance(value, list)
+    return read_values(parameter, value if isinstance(value, list) else [value], where), listed
 
 
 def _entries(document: Document, section: str, find: Find) -> dict[str, _KeyEntry]:
@@ -215,6 +243,8 @@ def _entries(document: Document, section: str, find: Find) -> dict[str, _KeyEntr
         raise ConfigError(place(document, section), "expected a section", f"[{section}]")
     found: dict[str, _KeyEntry] = {}
     for name, value in _flattened(table):
+        if section == "axes" and name == "workload":  # `_workload` has read it
+            continue
         where = place(document, f"{section}.{name}")
         if name in KEYS:
             raise ConfigError(where, f"is no parameter of [{section}]", "moving it above the first [section]")
@@ -238,12 +268,14 @@ def _fixed(entry: _KeyEntry) -> SweepValue:
     return entry.parameter.read(entry.value, entry.where)
 
 
-def _axis(entry: _KeyEntry, parameters: Mapping[str, SweepParameter]) -> AxisSpec:
+def _axis(entry: _KeyEntry, parameters: Mapping[str, SweepParameter]) -> tuple[int, Callable[[], AxisSpec]]:
+    """Return how many values an axis adds to a grid, 1 if it is derived, and the function that makes it."""
     parameter, value, where = entry.parameter, entry.value, entry.where
     if isinstance(value, list):
-        return read_values(parameter, value, where)
+        listed = read_values(parameter, value, where)
+        return len(listed.values), lambda: listed
     if isinstance(value, dict):
-        return read_range(parameter, value, where)
+        return described_range(parameter, value, where)
     formula = isinstance(value, str) and parameter.kind != "text"
     expression = parse_expression(str(value), where, partial(_type_in_axes, parameters, where)) if formula else None
     if expression is None or not expression.names:
@@ -252,7 +284,8 @@ def _axis(entry: _KeyEntry, parameters: Mapping[str, SweepParameter]) -> AxisSpe
     wanted, given = type_of(parameter), expression.type
     if (wanted.form, wanted.dimension) != (given.form, given.dimension):
         raise ConfigError(where, f"{value} is {given}, not {wanted}", "an expression of that kind")
-    return AxisSpec(parameter=parameter, where=where, expression=expression)
+    derived = AxisSpec(parameter=parameter, where=where, expression=expression)
+    return 1, lambda: derived
 
 
 def _type_in_axes(parameters: Mapping[str, SweepParameter], where: str, name: str) -> Type:

@@ -2,7 +2,8 @@
 
 Two marks in sqlite's header say that a file is a store of ours (``application_id``) and of which layout
 (``user_version``).  A row is an outcome; its metrics and its error are strict JSON, in which a float has all digits
-that it takes to read the same number back.  Any number of processes may use a store at once.
+that it takes to read the same number back.  A row carries a digest of its content: one that disk or copy has changed
+is removed when it is met, and counts as not finished.  Any number of processes may use a store at once.
 
 Commits are appended to a write-ahead log, which takes microseconds.  Its writers share memory, and between machines
 there is none: on a network file system, or where a log is refused, the store keeps a rollback journal, in which a
@@ -11,23 +12,26 @@ commit takes milliseconds.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wavecore.common.files import WRITABLE_FOLDER, file_errors
+from wavecore.common.files import WRITABLE_FOLDER, expanded, file_errors
 from wavecore.errors import FileError
+from wavecore.sweep.claims import TABLES, Claim, Claims, beating
 from wavecore.sweep.task import Outcome, Scalar
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x57435357  # "WCSW"
 BUSY_SECONDS = 60.0
+DIGEST_BYTES = 16
 KEYS_A_QUERY = 500  # sqlite may be built to take no more than 999 parameters
 
 _TABLE = """
@@ -36,13 +40,15 @@ CREATE TABLE outcomes (
     metrics TEXT,
     error TEXT,
     seconds REAL NOT NULL,
+    digest BLOB NOT NULL,
     CHECK ((metrics IS NULL) <> (error IS NULL))
 ) WITHOUT ROWID
 """
 # A failure gives way to whatever comes later; a result stays.
 _PUT = """
-INSERT INTO outcomes VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
-SET metrics = excluded.metrics, error = excluded.error, seconds = excluded.seconds WHERE error IS NOT NULL
+INSERT INTO outcomes VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+SET metrics = excluded.metrics, error = excluded.error, seconds = excluded.seconds, digest = excluded.digest
+WHERE error IS NOT NULL
 """
 
 _NETWORKS = (
@@ -66,29 +72,60 @@ _REASONS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ResultStore:
-    """An open store: outcomes by the key of their task.  Its methods raise `FileError` and leave the file whole."""
+    """An open store: outcomes by the key of their task.  Its methods raise `FileError` and leave the file whole.
+
+    ``damaged`` are the keys of the rows that were found changed, and removed, while it was open.
+    """
 
     path: Path
     connection: sqlite3.Connection
     identity: tuple[int, int]
+    claims: Claims
+    damaged: set[str] = field(default_factory=set)
 
     def get(self, keys: Iterable[str]) -> dict[str, Outcome]:
-        """Return the outcomes of those of the ``keys`` that have one."""
-        found = {}
+        """Return the outcomes of those of the ``keys`` that have a sound one; remove the damaged ones."""
+        found, damaged = {}, []
         with _explained(self.path):
             for some in _slices(list(keys)):
-                query = f"SELECT * FROM outcomes WHERE key IN ({_marks(some)})"
-                for key, metrics, error, seconds in self.connection.execute(query, some):
-                    found[key] = Outcome(key=key, metrics=_read(metrics), error=_read(error), seconds=seconds)
+                query = f"SELECT key, metrics, error, seconds, digest FROM outcomes WHERE key IN ({_marks(some)})"
+                for *content, digest in self.connection.execute(query, some):
+                    key, metrics, error, seconds = content
+                    if digest == _digest(*content):
+                        found[key] = Outcome(key=key, metrics=_read(metrics), error=_read(error), seconds=seconds)
+                    else:
+                        damaged.append(key)
+        if damaged:
+            self.forget(damaged)
+            self.damaged.update(damaged)
         return found
 
     def put(self, *outcomes: Outcome) -> None:
         """Commit the ``outcomes``, all or none.  A result that is there already stays; a failure is replaced."""
-        rows = [(one.key, _json(one.metrics), _json(one.error), one.seconds) for one in outcomes]
+        contents = [(one.key, _json(one.metrics), _json(one.error), float(one.seconds)) for one in outcomes]
+        rows = [(*content, _digest(*content)) for content in contents]
         with _explained(self.path):
             self._check_place()
             with _transaction(self.connection):
                 self.connection.executemany(_PUT, rows)
+                self.claims.release(*(one.key for one in outcomes))
+
+    def claim(self, key: str) -> Claim:
+        """Take the point of a key, unless it is finished or a sweep elsewhere is at work on it."""
+        with _explained(self.path), _transaction(self.connection):
+            return self.claims.claim(key)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hold what is claimed as long as the block runs, and give it up then."""
+        with ExitStack() as working:
+            with _explained(self.path):
+                working.enter_context(beating(expanded(self.path), self.claims, BUSY_SECONDS))
+            try:
+                yield
+            finally:
+                with suppress(sqlite3.Error), _transaction(self.connection):
+                    self.claims.leave()
 
     def forget(self, keys: Iterable[str]) -> int:
         """Remove the outcomes of these ``keys``; return how many there were."""
@@ -118,7 +155,7 @@ def open_store(path: Path) -> Iterator[ResultStore]:
 
     Raises `FileError` for a file that is something else, damaged, read-only, or made by a newer version.
     """
-    target = path.expanduser().absolute()
+    target = expanded(path)
     _make_folder(target.parent, path)
     if target.is_dir():
         raise FileError(str(path), "is a folder, not a file", "the path of a file in it")
@@ -127,11 +164,12 @@ def open_store(path: Path) -> Iterator[ResultStore]:
         raise FileError(str(path), *_REASONS["SQLITE_READONLY"])
     with _explained(path):
         connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.text_factory = lambda content: content.decode(errors="replace")  # a damaged text fails its digest
     with closing(connection):
         with _explained(path):
             _check_or_create(connection, path)
             _choose_journal(connection, target)
-        yield ResultStore(path, connection, _identity(target))
+        yield ResultStore(path, connection, _identity(target), Claims(connection))
 
 
 def _make_folder(folder: Path, path: Path) -> None:
@@ -162,14 +200,16 @@ def _check_or_create(connection: sqlite3.Connection, path: Path) -> None:
             for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
         if not (application or version or items):
-            connection.execute(_TABLE)
+            for table in (_TABLE, *TABLES):
+                connection.execute(table)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         elif application != APPLICATION_ID:
             raise FileError(str(path), "is a database of something else, no store of a sweep", "another file")
         elif version != VERSION:
-            what = f"is a store of layout {version}, made by a newer wavecore; this one knows layout {VERSION}"
-            raise FileError(str(path), what, "a newer wavecore, or another file")
+            age = "a newer" if version > VERSION else "an older"
+            what = f"is a store of layout {version}, made by {age} wavecore; this one knows layout {VERSION}"
+            raise FileError(str(path), what, f"{age} wavecore, or another file")
         connection.execute("DELETE FROM outcomes WHERE 0")  # which a store that is read-only refuses
 
 
@@ -215,8 +255,6 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn what sqlite says of the store at ``path`` into a `FileError`."""
     try:
         yield
-    except json.JSONDecodeError as error:
-        raise FileError(str(path), *_REASONS["SQLITE_CORRUPT"]) from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         primary = next((known for known in _REASONS if name.startswith(known)), "")
@@ -230,6 +268,11 @@ def _identity(path: Path) -> tuple[int, int]:
         status = path.stat()
         return status.st_dev, status.st_ino
     return 0, 0
+
+
+def _digest(*content: object) -> bytes:
+    """Return the digest of a row's other columns."""
+    return hashlib.sha256(repr(content).encode("utf-8", "backslashreplace")).digest()[:DIGEST_BYTES]
 
 
 def _json(value: Mapping[str, Scalar] | str | None) -> str | None:

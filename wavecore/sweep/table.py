@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavecore.common.files import staged_file, staged_text
+from wavecore.common.text import csv_cells, from_csv
 from wavecore.errors import InputError
 from wavecore.sweep.judgement import Judgement
 from wavecore.sweep.parameters import IDENTITY
@@ -80,7 +81,7 @@ def write_csv(spec: SweepSpec, results: Iterator[Result], path: Path) -> None:
         writer.writerow(names)
         for result in results:
             cells = record(spec, result)
-            writer.writerow([_text(cells[name]) for name in names])
+            writer.writerow(csv_cells([_text(cells[name]) for name in names]))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -88,7 +89,10 @@ def read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     texts = {name: "string" for name in (*IDENTITY, "error") if name != "batch"}
-    return pd.read_csv(path, dtype=texts)
+    table = pd.read_csv(path, dtype=texts)
+    for name in table.columns.intersection([*texts]):
+        table[name] = table[name].map(from_csv, na_action="ignore")
+    return table
 
 
 def check_parquet() -> None:

@@ -20,7 +20,10 @@ from wavecore.sweep.task import Task
 def main() -> None:
     """Work until standard input ends."""
     requests, replies = sys.stdin.buffer, _replies()
-    work = pickle.load(requests)
+    try:
+        work = pickle.load(requests)
+    except (EOFError, OSError, pickle.UnpicklingError):  # the main process has gone before it could ask for anything
+        os._exit(0)
     inbox: SimpleQueue[list[Task]] = SimpleQueue()
     threading.Thread(target=_receive, args=(requests, inbox), daemon=True).start()
     _send(replies, None)

@@ -20,10 +20,10 @@ ENDINGS = (*PERFETTO, *CHROME)
 
 def check_timeline_path(path: Path, where: str = "--trace") -> None:
     """Raise `InputError` if no timeline can be written under that name, or what its format needs is missing."""
-    if not path.name.endswith(ENDINGS):
-        what = f"{path.name} does not say which format a timeline is to have"
+    if not path.name.lower().endswith(ENDINGS):
+        what = f"{path} does not say which format a timeline is to have"
         raise InputError(where, what, f"a name that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
-    if path.name.endswith(PERFETTO):
+    if path.name.lower().endswith(PERFETTO):
         perfetto_classes(where)
 
 
@@ -32,9 +32,9 @@ def write_timeline(path: Path, timeline: Timeline, title: str, about: Args) -> N
     check_timeline_path(path)
     groups = draw(timeline, title, about)
     with staged_file(path) as staged, staged.open("wb") as file:
-        if path.name.endswith(PERFETTO):
+        if path.name.lower().endswith(PERFETTO):
             write_perfetto(file, groups, timeline.clock_hz)
-        elif path.name.endswith(".gz"):
+        elif path.name.lower().endswith(".gz"):
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed, io.TextIOWrapper(packed, "utf-8") as text:
                 write_chrome(text, groups, timeline.clock_hz)
         else:

@@ -15,7 +15,7 @@ from wavecore.common.entry_points import find
 from wavecore.common.memo import remembered
 from wavecore.common.records import build
 from wavecore.common.typecheck import type_problem
-from wavecore.errors import GraphError, InputError
+from wavecore.errors import GraphError, InputError, WavecoreError
 from wavecore.training.graph import Rewrite, TrainingGraph
 from wavecore.training.rules import verify_training
 
@@ -64,7 +64,13 @@ def _is_hashable(value: object) -> bool:
 
 
 def _apply(training: TrainingGraph, rewrite: Rewrite) -> TrainingGraph:
-    changed = rewrite.apply(training)
+    try:
+        changed = rewrite.apply(training)
+    except WavecoreError:
+        raise
+    except Exception as error:  # the code of another package may raise anything
+        what = f"failed: {type(error).__name__}: {error}"
+        raise GraphError(f"rewrite {rewrite.name}", what, "mending the rewrite: --debug shows where") from error
     if not isinstance(changed, TrainingGraph):
         what = f"returned a {type(changed).__name__}, not a TrainingGraph"
         raise GraphError(f"rewrite {rewrite.name}", what, "the graph itself where there is nothing to change")

@@ -16,6 +16,8 @@ from wavecore.network.rules import Violation, repeated
 from wavecore.training.graph import ROWS, TrainingGraph
 from wavecore.training.operations import OperandRole, Operation, Phase, Tensor, TensorClass
 
+LARGEST_SIZE = 1 << 56  # of a GEMM, a sweep, a read or a number of time steps
+
 
 def verify_training(training: TrainingGraph) -> None:
     """Raise `GraphError` at the first operation or tensor of the step that breaks a rule.
@@ -79,13 +81,19 @@ def operations_are_in_their_phase(training: TrainingGraph) -> Iterator[Violation
 
 def sizes_are_positive(training: TrainingGraph) -> Iterator[Violation]:
     """Every GEMM, sweep and read has positive sizes, a lookahead is of some rows, and a share is from 0 to 1."""
+    if training.parameter_count < 0:
+        yield Violation(".parameter_count", f"is {training.parameter_count}", "0 or more")
     for op in step(training):
         sizes = [size for gemm in op.gemms for size in (gemm.m, gemm.k, gemm.n, gemm.count)]
         sizes += [each.elements for each in op.passes] + [use.passes for use in op.reads]
         sizes += [use.part_bytes for use in op.reads if use.part_bytes is not None]
         if min(sizes, default=1) < 1 or min(op.time_steps, op.state_bytes, *op.lookahead[:1]) < 0:
             yield Violation(f", operation {op.name}", "has a size that is zero or negative")
-        if op.lookahead[1] < 1:
+        if max(*sizes, op.time_steps, op.state_bytes) > LARGEST_SIZE:
+            yield Violation(
+                f", operation {op.name}", "has a size that no machine could hold", f"at most {LARGEST_SIZE}"
+            )
+        if not 0 <= op.lookahead[0] <= op.lookahead[1] or op.lookahead[1] < 1:
             yield Violation(f", operation {op.name}", f"looks ahead {op.lookahead[0]} of {op.lookahead[1]} rows")
         if not 0 <= op.effectual_share <= 1:
             yield Violation(f", operation {op.name}", f"has an effectual_share of {op.effectual_share}", "0 to 1")

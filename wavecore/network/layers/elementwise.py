@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,10 @@ class Dropout(LayerKind):
 
 
 def _infer(layer: ReLU | Dropout, inputs: tuple[Shape, ...]) -> Shape:
+    if isinstance(layer, Dropout) and not 0 <= layer.rate <= 1:
+        raise ValueError(f"a rate of {layer.rate} is no share from 0 to 1")
+    if isinstance(layer, ReLU) and layer.ceiling is not None and not 0 < layer.ceiling < math.inf:
+        raise ValueError(f"a ceiling of {layer.ceiling} is no positive number")
     return only(inputs)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from wavecore.pictures.marks import Bars, DisplayScale, Panel, Picture, PlotAxis, plain, scale
 from wavecore.pictures.palette import colours
-from wavecore.report.data import Shown, WorkloadRuns
+from wavecore.report.data import OWN_REFERENCE, Shown, WorkloadRuns
 from wavecore.results.run import Run
 
 ROW = 24  # pixels
@@ -54,7 +54,7 @@ def grouped(cases: Sequence[WorkloadRuns]) -> Picture:
 
     Every network has the same runs by label, in the same order.
     """
-    reference = cases[0].reference.label
+    reference = cases[0].reference_name
     return Picture(
         key="comparison",
         title="Schedules compared",
@@ -77,7 +77,7 @@ def _grouped_panel(cases: Sequence[WorkloadRuns], quantity: Quantity) -> Panel:
     marks = []
     for place, label in enumerate(labels):
         runs = [case.runs[place].run for case in cases]
-        ratios = [ratio(quantity.value, run, case.reference.run) for run, case in zip(runs, cases, strict=True)]
+        ratios = [ratio(quantity.value, case.runs[place].run, case.reference(case.runs[place]).run) for case in cases]
         heights = each.of(map(quantity.value, runs))
         marks.append(
             Bars(
@@ -129,8 +129,8 @@ def _panel(case: WorkloadRuns, named: bool, quantity: Quantity) -> Panel:
 
 def behind_a_bar(cases: Sequence[WorkloadRuns]) -> str:
     """Return the sentence that says what stands behind a bar."""
-    references = {case.reference.label for case in cases}
-    several = "the first run of baseline of its network (or else to the first run)"
+    references = {case.reference_name for case in cases}
+    several = f"{OWN_REFERENCE}, of its network"
     return (
         f"Behind it are its value and its ratio, per sample, to {several if len(references) > 1 else references.pop()}."
     )
@@ -138,7 +138,7 @@ def behind_a_bar(cases: Sequence[WorkloadRuns]) -> str:
 
 def behind(case: WorkloadRuns, shown: Shown, value: Callable[[Run], float], each: DisplayScale) -> str:
     """Return the text behind a bar: its value, and the ratio to the reference."""
-    return f"{plain(value(shown.run) / each.size)} ({ratio(value, shown.run, case.reference.run):.2f}x)"
+    return f"{plain(value(shown.run) / each.size)} ({ratio(value, shown.run, case.reference(shown).run):.2f}x)"
 
 
 def run_names(cases: Sequence[WorkloadRuns]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from wavecore.network.graph import Layer, LayerGraph
 from wavecore.network.layers import Add, AvgPool, Concat, Conv, Dropout, Flatten, GlobalAvgPool, Linear, MaxPool, ReLU
 from wavecore.network.layers.base import pair
 from wavecore.sparsity.arrays import read_arrays
+from wavecore.sparsity.measure.state import pruned_weights, torch_state
 
 BATCH = 64
 MOST_SAMPLES = 1 << 14
@@ -80,13 +81,12 @@ def _parameters(graph: LayerGraph, path: Path) -> Mapping[str, Any]:
     import torch
 
     if path.suffix.lower() in (".pt", ".pth"):
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        loaded = next((loaded[key] for key in ("state_dict", "model_state_dict", "model") if key in loaded), loaded)
-        found = {name: value.float() for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-    elif path.suffix == ".npz":
+        found = {name: value.float() for name, value in torch_state(path).items()}
+    elif path.suffix.lower() == ".npz":
         found = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in read_arrays(path).items()}
     else:
         raise InputError("--data", f"cannot be used with {path.suffix} files", "a .pt or an .npz checkpoint")
+    found = pruned_weights(path, found)
     for layer in graph:
         if isinstance(layer.kind, Conv | Linear):
             wanted = ["weight", "bias"] if layer.kind.bias else ["weight"]

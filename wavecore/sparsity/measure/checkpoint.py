@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavecore.common.files import check_readable
 from wavecore.errors import FileError
-from wavecore.sparsity.arrays import LARGEST_BYTES, MOST_ARRAYS, read_arrays
+from wavecore.sparsity.arrays import LARGEST_BYTES, MOST_ARRAYS, check_unpacked, read_arrays
+from wavecore.sparsity.measure.state import pruned_weights, torch_state
 
 if TYPE_CHECKING:
     from wavecore.network.sparsity import Booleans
 
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".onnx")
-_STATES = ("state_dict", "model_state_dict", "model")  # keys of the weights in a checkpoint that has other entries too
-_TORCH = 'pip install "wavecore[torch]"'
 _ONNX = 'pip install "wavecore[onnx]"'
 
 
 def read_checkpoint(path: Path) -> dict[str, Booleans]:
     """Return the nonzero elements of every tensor of two or more dimensions, as booleans, by the tensor's name.
+
+    A weight that pruning has split into original and mask (`wavecore.sparsity.measure.state`) is one tensor.
 
     Raises `FileError` for a file that is missing, damaged, too large, or that could only be read by executing code.
     """
@@ -31,39 +31,27 @@ def read_checkpoint(path: Path) -> dict[str, Booleans]:
     if suffix in (".safetensors", ".npz"):
         found = {name: array != 0 for name, array in read_arrays(path).items()}
     else:
-        if not path.is_file():
-            raise FileError(str(path), "is a folder, not a file" if path.is_dir() else "there is no such file")
+        check_readable(path)
         if path.stat().st_size > LARGEST_BYTES:
             raise FileError(str(path), f"is larger than {LARGEST_BYTES >> 30} GiB")
         found = _onnx(path) if suffix == ".onnx" else _torch(path)
-    weights = {name: array for name, array in found.items() if array.ndim > 1}
+    weights = {name: array for name, array in pruned_weights(path, found).items() if array.ndim > 1}
     if not weights:
         raise FileError(str(path), "holds no weights: no tensor has two or more dimensions", "a state dict")
     return weights
 
 
 def _torch(path: Path) -> dict[str, Booleans]:
-    try:
-        import torch
-    except ImportError as error:
-        raise FileError(str(path), "can only be read with PyTorch", _TORCH) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about formats that the reader refuses afterwards
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file may raise anything
-        what = "is damaged, or holds objects other than tensors, which cannot be read safely"
-        raise FileError(str(path), what, "torch.save(module.state_dict(), ...) or a .safetensors file") from error
-    state = next((loaded[key] for key in _STATES if isinstance(loaded, dict) and key in loaded), loaded)
-    if not isinstance(state, Mapping):
-        raise FileError(str(path), f"holds a {type(state).__name__}, not a state dict", "module.state_dict()")
-    tensors = {str(name): value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    _check_count(path, len(tensors))
-    return {name: _elements(path, name, value) for name, value in tensors.items()}
+    """Return the nonzero elements of a state dict's tensors; `FileError` if many of them share a file's few bytes."""
+    tensors = torch_state(path)
+    for name, tensor in tensors.items():
+        _check_dense(path, name, tensor)
+    check_unpacked(path, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+    return {name: (tensor != 0).numpy() for name, tensor in tensors.items()}
 
 
-def _elements(path: Path, name: str, tensor: Any) -> Booleans:
-    """Return the nonzero elements of a tensor; `FileError` if it is not dense or larger than its storage."""
+def _check_dense(path: Path, name: str, tensor: Any) -> None:
+    """Raise `FileError` for a tensor that is not dense or larger than its storage."""
     import torch
 
     if tensor.layout is not torch.strided or tensor.is_quantized:
@@ -72,8 +60,6 @@ def _elements(path: Path, name: str, tensor: Any) -> Booleans:
     if tensor.numel() * tensor.element_size() > held:
         what = f"{name[:60]!r} is declared with {tensor.numel()} elements, but holds {held} bytes"
         raise FileError(str(path), what, "tensor.contiguous() before it is saved")
-    nonzero: Booleans = (tensor != 0).numpy()
-    return nonzero
 
 
 def _onnx(path: Path) -> dict[str, Booleans]:

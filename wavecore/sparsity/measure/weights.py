@@ -10,6 +10,7 @@ from wavecore.errors import InputError, nearest
 from wavecore.network.graph import LayerGraph
 from wavecore.network.layers import LSTM, Conv, Embedding, Linear
 from wavecore.network.sparsity import mask_of
+from wavecore.sparsity.measure.channels import without_zero_channels
 from wavecore.sparsity.measure.recurrent import candidates, reads_units, without_zero_units
 from wavecore.sparsity.profile import LayerSparsity, Profile
 from wavecore.sparsity.structure import weight_shape
@@ -151,7 +152,8 @@ def measured_profile(
 ) -> Profile:
     """Return the profile of measured weights.
 
-    It holds densities or, if ``masks``, masks, and counts of channels where they are fewer than the graph's.  The
+    It holds densities or, if ``masks``, masks, counts of channels where they are fewer than the graph's, and the
+    indices of the filters that are not zero where some are.  The
     hidden units of an LSTM also determine the channels of its gates' sums and of its readers, so that these have no
     counts.
     """
@@ -163,7 +165,7 @@ def measured_profile(
         density = _density(array) if not masks and _has_mask(graph, layer) else None
         layers[layer] = replace(entry, weight_density=density, activation_density=densities.pop(layer, None))
     layers |= {layer: LayerSparsity(activation_density=density) for layer, density in densities.items()}
-    return Profile(
+    found = Profile(
         name=name,
         source=source,
         workload=graph.name if graph is not None else "",
@@ -171,6 +173,7 @@ def measured_profile(
         layers={layer: entry for layer, entry in layers.items() if entry != LayerSparsity()},
         masks={layer: mask_of(array) for layer, array in weights.items() if _has_mask(graph, layer)} if masks else {},
     )
+    return found if graph is None else without_zero_channels(graph, found, weights)
 
 
 def _has_mask(graph: LayerGraph | None, name: str) -> bool:
