@@ -42,6 +42,7 @@ memories = st.builds(
         controller_seconds=20e-9,
         energy_joules_per_bit=0.0,
         background_watts=0.0,
+        channel_interface_mm2=0.0,
     ),
     st.integers(1, 8),
     st.sampled_from([32 * 10**9, 64 * 10**9, 256 * 10**9]),

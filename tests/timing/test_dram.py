@@ -51,6 +51,7 @@ ROUND = MemorySpec(
     controller_seconds=20e-9,
     energy_joules_per_bit=0.0,
     background_watts=0.0,
+    channel_interface_mm2=0.0,
 )
 QUIET = replace(ROUND, trefi_seconds=1.0)
 ROW = row_set_bytes(QUIET)
