@@ -217,6 +217,8 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_a_memory_file_lacks_a_field(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('name = "m"\nchannels = 1\n')
-    with pytest.raises(ConfigError, match="memory lacks bandwidth, interleave, burst, row, banks, trcd") as caught:
+    with pytest.raises(
+        ConfigError, match="memory lacks bandwidth, interleave, burst, row, banks, bank_groups, trcd"
+    ) as caught:
         config.load_accelerator(memory=str(tmp_path / "m.toml"))
     assert caught.value.where == f"{tmp_path}/m.toml"

@@ -108,12 +108,14 @@ def test_a_stream_is_bound_by_dram() -> None:
 
 
 def test_a_stream_in_and_out_shares_the_bus() -> None:
-    """Turns of 64 KiB: every pair pays tCL + tRTW and tWTR."""
+    """Turns of 64 KiB: every pair pays tCL + tRTW and tWTR, and at most waits for a row of a bank just written."""
     copied = command(steps=512, loads=(load(32 * MIB),), stores=(store(32 * MIB),))
     memory = FAST_PORT.memory
     turns = 32 * MIB / REQUEST_BYTES * (memory.tcl_seconds + memory.trtw_seconds + memory.twtr_seconds) * CLOCK_HZ
     found = run(copied, accelerator=FAST_PORT).step_cycles
-    assert found == pytest.approx(dram_cycles(FAST_PORT, 64 * MIB) + turns, rel=0.03)
+    least = dram_cycles(FAST_PORT, 64 * MIB) + turns
+    row = (memory.twr_seconds + memory.trp_seconds + memory.trcd_seconds) * CLOCK_HZ
+    assert 0.97 * least < found < 1.03 * (least + 32 * MIB / REQUEST_BYTES * row)
 
 
 @pytest.mark.parametrize("port", [512, 256, 128])
@@ -129,17 +131,18 @@ def test_one_core_is_bound_by_its_memory_port(port: int) -> None:
 
 
 def test_refresh_is_visible() -> None:
-    """The time lost is that around a refresh: 378 of 3900 ns by default, 29 with a tRFC of one."""
+    """The time lost is that around a refresh: 291 of 3900 ns by default, 32 with a tRFC of one."""
     rare = machine("core.memory_port=64 KiB/cycle", "memory.trfc=1 ns")
     streams = [
         run(command(steps=64, loads=(load(64 * MIB),)), accelerator=each).step_cycles for each in (FAST_PORT, rare)
     ]
-    assert streams[0] / streams[1] == pytest.approx((1 - 29 / 3900) / (1 - 378 / 3900), rel=0.01)
+    assert streams[0] / streams[1] == pytest.approx((1 - 32 / 3900) / (1 - 291 / 3900), rel=0.01)
 
 
 def test_two_cores_share_dram_evenly() -> None:
     both = run(command(steps=64, loads=(load(32 * MIB),)), cores=2)
-    assert both.step_cycles == pytest.approx(dram_cycles(DEFAULT, 64 * MIB), rel=0.01)
+    least = dram_cycles(DEFAULT, 64 * MIB)  # and rows of one bank that both want
+    assert 0.99 * least < both.step_cycles < 1.08 * least
     assert sum(both.dram_bytes.values()) == 64 * MIB
 
 
@@ -150,7 +153,7 @@ def test_two_cores_end_within_a_request_of_each_other() -> None:
     )
     both = run(command(steps=64, loads=(load(32 * MIB),)), cores=2)
     request = REQUEST_BYTES / DEFAULT.memory.bandwidth_bytes_per_second * CLOCK_HZ
-    assert both.step_cycles == pytest.approx(alone.step_cycles, rel=0.005, abs=2 * request)
+    assert alone.step_cycles - 2 * request < both.step_cycles < 1.08 * alone.step_cycles
 
 
 def test_data_arrive_after_latency() -> None:

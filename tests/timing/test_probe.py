@@ -64,7 +64,7 @@ class Log(Probe):
     def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
         self.posts.append((queue, cycle, signal))
 
-    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
+    def requested(self, queue: int, start: int, end: int, address: int, nbytes: int, write: bool) -> None:
         self.requests.append((queue, start, end, nbytes, write))
 
     def occupied(self, core: int, cycle: int, used_bytes: int) -> None:
@@ -142,7 +142,7 @@ def test_loads_and_stores_name_what_they_move() -> None:
         (1, MIB // 2, "result"),
     ]
     assert sum(nbytes for *_, nbytes, write in log.requests if write) == MIB
-    assert all(first[2] <= second[1] for first, second in pairwise(log.requests))  # the bus serves one at a time
+    assert all(first[2] <= second[1] for first, second in pairwise(log.requests))  # the controller takes one at a time
 
 
 def test_a_full_buffer_is_waited_for_and_never_overfull() -> None:

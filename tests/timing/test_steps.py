@@ -91,7 +91,7 @@ def test_stores_take_space_as_they_are_made_and_are_seen_when_complete() -> None
     staged = replace(store(40), visible=P.AT_END)
     kept = replace(store(20, name="kept"), staged=False)
     table = step_table(command(steps=2, stores=(staged, kept)))
-    assert table.stores == [[(0, 20, 20, 0), (1, 10, 0, 10)], [(0, 20, 20, 40), (1, 10, 0, 10)]]
+    assert table.stores == [[(0, 20, 20, 20, 0), (1, 10, 10, 0, 10)], [(0, 20, 40, 20, 40), (1, 10, 20, 0, 10)]]
     assert (table.takes, table.gives) == ([20, 20], [0, 0])  # the store queue gives staged space back
 
 

@@ -104,9 +104,13 @@ def program(
     network: NetworkOptions,
     schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
+    addresses: Annotated[
+        bool, typer.Option("--addresses", help="Print instead where every tensor lies in DRAM, on all cores.")
+    ] = False,
 ) -> None:
     """Print the program of core 0: its commands, with all loads, waits, posts and stores, and the queues' order."""
     from wavecore.common.text import printable
+    from wavecore.program.addresses import allocate
     from wavecore.program.commands import program_lines
     from wavecore.program.lower import lower
     from wavecore.program.queue_order import order_lines
@@ -115,6 +119,9 @@ def program(
     case, loaded, made = _plan(workload, machine, network, schedule, batch)
     training = planned_graph(case.training, made, loaded.accelerator)
     lowered = lower(training, made, loaded.accelerator)
+    if addresses:
+        print(printable(str(allocate(lowered, loaded.accelerator.memory))))
+        return
     for line in (*program_lines(lowered), *order_lines(lowered)):
         print(printable(line))
 

@@ -57,6 +57,15 @@ class TraceOptions:
         str,
         typer.Option("--dram-trace-format", metavar="ramulator2|dramsim3", help="Simulator that reads the DRAM trace."),
     ] = "ramulator2"
+    dram_trace_clock: Annotated[
+        str | None,
+        typer.Option(
+            "--dram-trace-clock",
+            metavar="HZ",
+            help='Clock of the cycles in the DRAM trace, such as "1.25 GHz".  [default: the chip\'s]',
+            show_default=False,
+        ),
+    ] = None
 
 
 @dataclass(slots=True)
@@ -115,8 +124,10 @@ def watching(
             raise InputError("--trace-window", "there is no trace to take a part of", "--trace FILE")
         if options.dram_trace is not None:
             _require_events(engine, "--dram-trace")
-            watchers.dram = files.enter_context(_dram(options.dram_trace, options.dram_trace_format, force))
+            watchers.dram = files.enter_context(_dram(options, accelerator.chip.clock_hz, force))
             watchers.probes.append(watchers.dram)
+        elif options.dram_trace_clock is not None:
+            raise InputError("--dram-trace-clock", "there is no DRAM trace to time", "--dram-trace FILE")
         if occupancy and engine == "event":
             from wavecore.engines.occupancy import OccupancyRecorder
 
@@ -174,14 +185,17 @@ def _cycles(text: str, clock_hz: int, where: str) -> int:
         return round(units.parse(text, "seconds", where=where, allow_zero=True) * clock_hz)
 
 
-def _dram(path: Path, trace_format: str, force: bool) -> AbstractContextManager[DramTrace]:
-    """Open a DRAM trace at ``path``; raise InputError if the format is unknown or the file cannot be written."""
+def _dram(options: TraceOptions, chip_hz: int, force: bool) -> AbstractContextManager[DramTrace]:
+    """Open a DRAM trace; raise InputError if format or clock is wrong or the file cannot be written."""
+    from wavecore.common import units
     from wavecore.common.files import writable_file
-    from wavecore.engines.trace import dram_trace
-    from wavecore.hardware.dram import TRACE_FORMATS
+    from wavecore.engines.trace import TRACE_FORMATS, dram_trace
 
     known = {name: name for name in TRACE_FORMATS}
-    if trace_format not in known:
-        raise unknown_name("--dram-trace-format", "trace format", trace_format, known)
-    writable_file(path, replace=force)
-    return dram_trace(path, known[trace_format])
+    if options.dram_trace_format not in known:
+        raise unknown_name("--dram-trace-format", "trace format", options.dram_trace_format, known)
+    clock, where = options.dram_trace_clock, "--dram-trace-clock"
+    clock_hz = chip_hz if clock is None else round(units.parse(clock, "hz", where=where))
+    assert options.dram_trace is not None
+    writable_file(options.dram_trace, replace=force)
+    return dram_trace(options.dram_trace, known[options.dram_trace_format], chip_hz, clock_hz)

@@ -124,7 +124,7 @@ class _CoreTimes:
         unit = self.units[stage.unit]
         other, ready_last = _latest(self.on_chip, cost.awaited) if cost.awaited else (0, 0)
         if len(cost.stages) > 1:  # results wait in the slots until the next stage's unit is free
-            other = max(other, self.units[cost.stages[1].unit].free - unit.result_slots * stage.step)
+            other = max(other, self.units[cost.stages[1].unit].free - unit.result_slots * cost.slot_steps * stage.step)
         start = max(unit.free, arrived_first, other)
         if start > unit.free:
             unit.stall(arrived_first >= other, start - unit.free)
@@ -144,7 +144,7 @@ class _CoreTimes:
             begun = max(unit.free, start + (end - start) // cost.steps)
             last = max(begun + stage.ticks, end + stage.step) + before.drain
             unit.free = begun + stage.work if self.overlapped else last
-            held = unit_before.result_slots * stage.step  # results that wait in the slots
+            held = unit_before.result_slots * cost.slot_steps * stage.step  # results that wait in the slots
             unit_before.free = max(unit_before.free, unit.free - before.drain - held)
             before, start, end = stage, begun, last
         return end
@@ -290,7 +290,7 @@ def run_analytic(
 def _core(program: Program, accelerator: Accelerator) -> _CoreTimes:
     """Return a core that has its share of what DRAM sustains."""
     cores, clock, memory = len(program.cores), accelerator.chip.clock_hz, accelerator.memory
-    sustained = sustained_bytes_per_second(memory, REQUEST_BYTES, run_requests=cores)
+    sustained = sustained_bytes_per_second(memory, cores * REQUEST_BYTES)
     port = float(accelerator.core.memory_port_bytes_per_cycle)
     rate = float(sustained) / clock / cores
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock

@@ -126,6 +126,7 @@ class CommandTicks:
     lead: Share  # of the time between start and last result, after which the first result is there
     at_end: bool  # all results are there together
     steps: int
+    slot_steps: int  # that fill an accumulator
     needs: int
     frees: int
     streamed: int  # bytes of loads whose space is freed as the command works
@@ -152,6 +153,7 @@ def command_ticks(command: Command) -> CommandTicks:
         lead=lead,
         at_end=bool(command.time_steps),
         steps=command.steps,
+        slot_steps=command.work.slot_steps(command.steps),
         needs=command.stage_bytes + sum(size for _, size in command.reserves) + staged_bytes,
         frees=command.stage_bytes + sum(size for _, size in command.releases) + staged_bytes,
         streamed=sum(load.flow.total for load in command.loads if load.freed not in (None, StepProfile.AT_END)),

@@ -22,6 +22,7 @@ from wavecore.engines.timing import ProgressCallback, RowTiming, Timing, UnitTim
 from wavecore.engines.tokens import Counter, Space, TensorCounters
 from wavecore.errors import InvariantError
 from wavecore.hardware.specs import DRAM_KINDS, Accelerator, UnitKind, UnitSpec
+from wavecore.program.addresses import allocate
 from wavecore.program.commands import After, Load, Program, RowKey, Store
 from wavecore.program.step_tables import StepMove
 from wavecore.training.operations import TensorClass
@@ -54,18 +55,26 @@ class _Stage(NamedTuple):
 class _ComputingUnit:
     """One computing unit of a core.
 
-    ``done`` counts the steps that it has finished.  ``held`` are the latest of those whose results go on to another
-    unit, one for each slot, which is free again when the other unit has reached the threshold.
+    ``done`` counts the steps that it has finished.  ``held`` are those whose results go on to another unit and fill
+    the slots until the other unit has reached the threshold.
     """
 
     def __init__(self, env: simpy.Environment, core: int, spec: UnitSpec) -> None:
         self.name = spec.name
         self.done = Counter(env, Signal(core, DONE_CAUSES[spec.kind], unit=spec.name))
-        self.held: deque[_Threshold] = deque(maxlen=spec.result_slots)
+        self.slots = spec.result_slots
+        self.held: deque[_Threshold] = deque()
         self.free_at = -1
         self.busy_cycles = 0
         self.dram_stall_cycles = 0
         self.unit_stall_cycles = 0
+
+    def taken_before(self, room: int) -> _Threshold | None:
+        """Return what must be reached before one of ``room`` steps' results is taken, None if there is room now."""
+        held = self.held
+        while held and held[0].done.value >= held[0].steps:
+            held.popleft()
+        return held[-room] if len(held) >= room else None
 
 
 def run_events(
@@ -98,6 +107,7 @@ class _EventMachine:
         self.probe = probe
         count = len(program.cores)
         self.memory = SharedMemory(env, accelerator, 2 * count, probe)
+        self.addresses = allocate(program, accelerator.memory)
         self.moved: Tally[tuple[TensorClass, bool]] = Tally()
         self.instances = CommandInstances(program)
         self.cores = [_CoreQueues(self, index) for index in range(count)]
@@ -220,7 +230,7 @@ class _CoreQueues:
                         continue
                     if load.after is not After.NOTHING:
                         yield from self._await_store(queue, instance, load, due)
-                    done = yield from self._transfer(queue, instance, step, nbytes, index, load)
+                    done = yield from self._transfer(queue, instance, step, due - nbytes, nbytes, index, load)
                     last_done = max(last_done, done)
                     if load.posts:
                         self._later(queue, last_done, self.on_chip[load.posts], nbytes)
@@ -260,7 +270,14 @@ class _CoreQueues:
             yield counter.reached(needed, queue, self.emitter)
 
     def _transfer(
-        self, name: Queue, instance: CommandInstance, step: int, nbytes: int, index: int, move: Load | Store
+        self,
+        name: Queue,
+        instance: CommandInstance,
+        step: int,
+        offset: int,
+        nbytes: int,
+        index: int,
+        move: Load | Store,
     ) -> Generator[simpy.Event, Any, int]:
         """Move bytes in requests of `REQUEST_BYTES`; return the cycle at which the last of them is there.
 
@@ -273,16 +290,19 @@ class _CoreQueues:
         self.machine.moved[transfer.traffic_class, write] += packed
         queue = self.index + write * len(self.machine.cores)
         begun = now = done = int(env.now)
+        place, command = self.machine.addresses.place, instance.command
         left = packed
         while left:
-            part = min(left, REQUEST_BYTES)
+            address, contiguous = place(transfer, self.index, instance.first_sample, command.samples, offset)
+            part = min(left, REQUEST_BYTES, contiguous)
             port_free = now - (-part * nbytes // (self.port * packed))
-            done = yield memory.request(queue, part, write)
+            done = yield memory.request(queue, address, part, write)
             now = int(env.now)
             if now < port_free:
                 yield env.timeout(port_free - now)
                 now = port_free
             left -= part
+            offset += part
         if self.emitter is not None:
             self.emitter.moved(name, begun, instance, step, nbytes, transfer.tensor.name)
         return max(done, now)
@@ -300,6 +320,7 @@ class _CoreQueues:
         instance, number, first, end = work
         env, command, cycles, held = self.env, instance.command, instance.table.cycles[number], unit.held
         before, after = self._neighbour(instance, number - 1), self._neighbour(instance, number + 1)
+        room = unit.slots * command.work.slot_steps(command.steps)
         awaits_more = bool(command.waits or command.overwrites or command.time_steps)
         for step in range(first, end):
             if before is not None:
@@ -307,8 +328,8 @@ class _CoreQueues:
                     yield from self._await_results(unit, instance, number, step)
             elif awaits_more or self.loaded.value <= instance.steps_before + step:
                 yield from self._await_operands(unit, instance, step)
-            if after is not None and len(held) == held.maxlen and held[0].done.value < held[0].steps:
-                yield from self._await_slot(unit)
+            if after is not None and (taken := unit.taken_before(room)) is not None:
+                yield from self._await_slot(unit, taken)
             if env.now > unit.free_at:
                 yield from self._fill(unit, command.work.stages[number].fill_cycles)
             if cycles[step]:
@@ -363,10 +384,10 @@ class _CoreQueues:
             if self.emitter is not None:
                 self.emitter.drained(unit.name, before.drain_cycles)
 
-    def _await_slot(self, unit: _ComputingUnit) -> Process:
-        """Wait until the results of the earliest step that the unit holds have been taken."""
+    def _await_slot(self, unit: _ComputingUnit, held: _Threshold) -> Process:
+        """Wait until the results of a step that the unit holds have been taken."""
         idle_from = int(self.env.now)
-        yield unit.held[0].done.reached(unit.held[0].steps, unit.name, self.emitter)
+        yield held.done.reached(held.steps, unit.name, self.emitter)
         unit.unit_stall_cycles += int(self.env.now) - idle_from
 
     def _fill(self, unit: _ComputingUnit, cycles: int) -> Process:
@@ -447,10 +468,10 @@ class _CoreQueues:
 
     def _store(self, queue: Queue, instance: CommandInstance, step: int) -> Process:
         """Write the results of one step to DRAM."""
-        for index, nbytes, staged, visible in instance.table.stores[step]:
+        for index, nbytes, sent, staged, visible in instance.table.stores[step]:
             store = instance.command.stores[index]
             if instance.happens(store):
-                yield from self._transfer(queue, instance, step, nbytes, index, store)
+                yield from self._transfer(queue, instance, step, sent - nbytes, nbytes, index, store)
                 self.in_dram[store.transfer.tensor.name].add(visible)
                 if self.emitter is not None:
                     self.emitter.posted(queue, self.in_dram[store.transfer.tensor.name].signal)

@@ -17,6 +17,7 @@ class _Request(NamedTuple):
     """A request that waits to be served."""
 
     arrived_ps: int
+    address: int
     nbytes: int
     write: bool
     done: simpy.Event
@@ -37,35 +38,23 @@ class SharedMemory:
         self._clock_hz = accelerator.chip.clock_hz
         self._waiting: list[_Request | None] = [None] * queues
         self._last = queues - 1
-        memory = accelerator.memory
-        self._stripe = memory.interleave_bytes * memory.channels
-        self._offset = [0] * queues
-        self._done_ps = [0] * queues
+        self._accepted_ps = 0  # when the controller had taken the last request
         self._busy = False
         self._probe = probe
         self.requests = 0
 
-    def request(self, queue: int, nbytes: int, write: bool) -> simpy.Event:
-        """Ask for a transfer.
+    def request(self, queue: int, address: int, nbytes: int, write: bool) -> simpy.Event:
+        """Ask for a transfer of contiguous bytes.
 
-        Return an event that fires when the bus is free again; its value is the cycle of the last data.
+        Return an event that fires when the controller has taken all of it, so that the next request may come; its
+        value is the cycle of the last data.
         """
         event = self._env.event()
         arrived_ps = int(self._env.now) * PS_PER_SECOND // self._clock_hz
-        self._waiting[queue] = _Request(arrived_ps, nbytes, write, event)
+        self._waiting[queue] = _Request(arrived_ps, address, nbytes, write, event)
         if not self._busy:
             self._serve()
         return event
-
-    def _slots(self, queue: int, nbytes: int) -> int:
-        """Return the bytes of whole stripes that a request adds to its queue's stream.
-
-        Requests of a queue continue where the last one ended: a stripe that two of them share counts for the first.
-        """
-        stripe, start = self._stripe, self._offset[queue]
-        end = start + nbytes
-        self._offset[queue] = end % stripe
-        return (-(-end // stripe) + (-start // stripe)) * stripe
 
     def _cycles(self, picoseconds: int) -> int:
         return -(-picoseconds * self._clock_hz // PS_PER_SECOND)
@@ -84,22 +73,20 @@ class SharedMemory:
         self._busy = True
         self._last = queue
         waiting[queue] = None
-        arrived_ps, nbytes, write, event = entry
-        slots = self._slots(queue, nbytes)
-        free_ps = arrived_ps
-        if slots:
-            free_ps, self._done_ps[queue] = self._dram.serve(arrived_ps, slots, write, queue)
-        self.requests += 1
-        done = self._cycles(self._done_ps[queue])
+        arrived_ps, address, nbytes, write, event = entry
         now = int(self._env.now)
-        free = max(now, self._cycles(free_ps))
+        arrived_ps = max(arrived_ps, self._accepted_ps)
+        self._accepted_ps, done_ps = self._dram.serve(arrived_ps, address, nbytes, write)
+        self.requests += 1
+        done = self._cycles(done_ps)
+        accepted = max(now, self._cycles(self._accepted_ps))
         if self._probe is not None:
-            self._probe.requested(queue, now, free, nbytes, write)
-        release = self._env.timeout(free - now)
+            self._probe.requested(queue, now, accepted, address, nbytes, write)
+        release = self._env.timeout(accepted - now)
         assert release.callbacks is not None
 
-        def freed(_: simpy.Event) -> None:
+        def taken(_: simpy.Event) -> None:
             event.succeed(done)
             self._serve()
 
-        release.callbacks.append(freed)
+        release.callbacks.append(taken)

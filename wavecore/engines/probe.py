@@ -70,8 +70,8 @@ class Probe:
     def posted(self, core: int, queue: Queue, cycle: int, signal: Signal) -> None:
         """What a queue did last ends the waits for ``signal`` at ``cycle``, which is now or later."""
 
-    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
-        """DRAM serves a request of ``nbytes``; its bus is occupied from ``start`` to ``end``.
+    def requested(self, queue: int, start: int, end: int, address: int, nbytes: int, write: bool) -> None:
+        """DRAM's controller takes a request of ``nbytes`` from ``address`` on, from cycle ``start`` to ``end``.
 
         Queues are numbered over the chip: the load queues of all cores, then their store queues.
         """

@@ -78,8 +78,8 @@ DRAM_KINDS = (UnitKind.LOAD, UnitKind.STORE)
 class UnitSpec:
     """One unit of a core: it works through a queue of commands in order, beside the other units.
 
-    ``result_slots`` is the number of finished steps whose results the unit can hold until the unit of the next stage
-    has taken them; 0 for a unit whose results go to the global buffer or to DRAM.  ``layer_kinds`` names the kinds of
+    ``result_slots`` is the number of output tiles that the unit can hold until the unit of the next stage has taken
+    them; 0 for a unit whose results go to the global buffer or to DRAM.  ``layer_kinds`` names the kinds of
     layers whose sweeps run on this vector unit; the first vector unit without any takes everything else.
     """
 
@@ -91,7 +91,7 @@ class UnitSpec:
 
 CORE_UNITS = (
     UnitSpec(name="load", kind=UnitKind.LOAD),
-    # of two steps in the accumulators one is drained while the other is filled
+    # the C buffer is double: one output tile is drained while the other is filled
     UnitSpec(name="array", kind=UnitKind.ARRAY, result_slots=2),
     UnitSpec(name="vector", kind=UnitKind.VECTOR),
     UnitSpec(name="store", kind=UnitKind.STORE),
@@ -109,12 +109,19 @@ class MemorySpec:
 
     ``bandwidth_bytes_per_second`` is the peak over all ``channels`` together.  Consecutive addresses are striped over
     the channels in pieces of ``interleave_bytes``; a channel transfers at least ``burst_bytes``; ``row_bytes`` is the
-    size of the page that one of a channel's ``banks`` has open.  The times are JEDEC's: ``trcd`` from activating a row
-    to its first column command, ``trp`` to precharge (close) a row, ``tcl`` from a read command to its data, ``trfc``
-    the length of a refresh and ``trefi`` the time from one refresh to the next, ``twtr`` and ``trtw`` the turnaround
-    of the bus from writing to reading and back.  ``controller_seconds`` is added to every read.
-    ``energy_joules_per_bit`` is per bit transferred, ``background_watts`` is drawn all the time by all channels, and
-    ``channel_interface_mm2`` is the area of a channel's physical interface on the chip.
+    size of the page that one of a channel's ``banks``, which form ``bank_groups``, has open.
+
+    The times are JEDEC's: ``trcd`` from activating a row to its first column command, ``tras`` at least to its
+    precharge (closing), ``trp`` from there to the next activation; ``trtp`` and ``twr`` from a read command and from
+    written data to the precharge; ``trrd`` from one activation to the next, ``tfaw`` for any four; ``tccd_l`` between
+    columns of one bank group; ``tcl`` and ``tcwl`` from a read or write command to its data; ``twtr`` and ``trtw`` the
+    turnaround of the bus from writing to reading (in another bank group) and back; ``trfc`` the length of a refresh
+    and ``trefi`` the time from one to the next.
+
+    The controller sees ``queue_bursts`` of a channel's requests before they are served, and keeps up to
+    ``write_queue_bursts`` back to write them together.  ``controller_seconds`` is added to every read.
+    ``energy_joules_per_bit`` is per bit transferred, ``background_watts`` is drawn all the time by all
+    channels, and ``channel_interface_mm2`` is the area of a channel's physical interface on the chip.
     """
 
     name: str
@@ -124,13 +131,23 @@ class MemorySpec:
     burst_bytes: int
     row_bytes: int
     banks: int
+    bank_groups: int
     trcd_seconds: float
+    tras_seconds: float
     trp_seconds: float
+    trtp_seconds: float
+    twr_seconds: float
+    trrd_seconds: float
+    tfaw_seconds: float
+    tccd_l_seconds: float
     tcl_seconds: float
-    trfc_seconds: float
-    trefi_seconds: float
+    tcwl_seconds: float
     twtr_seconds: float
     trtw_seconds: float
+    trfc_seconds: float
+    trefi_seconds: float
+    queue_bursts: int
+    write_queue_bursts: int
     controller_seconds: float
     energy_joules_per_bit: float
     background_watts: float

@@ -136,6 +136,13 @@ class CommandCost(Counters):
     stages: tuple[StageCost, ...] = ()
     output_tiles: int = 0
 
+    def slot_steps(self, steps: int) -> int:
+        """Return how many of ``steps`` steps make one output tile, which fills an accumulator; at least one.
+
+        The results of a step of several output tiles leave the accumulators as they come.
+        """
+        return max(1, steps // self.output_tiles) if self.output_tiles else 1
+
     @property
     def chained(self) -> bool:
         """Whether one unit hands results on to another, as in a GEMM."""
@@ -159,7 +166,8 @@ class Command:
     written over; ``takes_over`` are the tokens of those whose space its results take.  ``reserves`` and ``releases``
     are resident tensors, with their bytes, whose space is taken before the command and given back after it;
     ``stage_bytes`` is other space that it has from beginning to end.  The ``time_steps`` of a recurrent layer are equal
-    runs of steps; each begins when the last stage of the one before it is done.
+    runs of steps; each begins when the last stage of the one before it is done.  The DRAM bytes of ``move_steps``
+    steps move together: loads with the first, stores with the last of them.
     """
 
     name: str
@@ -181,6 +189,11 @@ class Command:
     work: CommandCost
     time_steps: int = 0
     takes_over: tuple[str, ...] = ()
+    move_steps: int = 1
+
+    def moves_with(self, step: int) -> int:
+        """Return the last of the steps whose DRAM bytes move together with those of ``step``."""
+        return step - step % self.move_steps + self.move_steps - 1
 
     @property
     def row(self) -> RowKey:

@@ -16,6 +16,7 @@ from wavecore.program.commands import CommandCost, StepProfile
 from wavecore.training.operations import OperandRole, Phase, TensorClass
 
 STEP_BYTES = 128 * 1024  # DRAM bytes of a step, unless the buffer has room only for less
+MOVE_BYTES = 128 * 1024  # DRAM bytes of a command that move together, unless the buffer has room only for less
 STEP_CYCLES = 4096  # array or vector cycles of a step
 MOST_BLOCKS = 16
 LEAST_STEPS = 8  # so that a consumer can follow its producer closely even through a short operation
@@ -146,10 +147,14 @@ def outer_blocks(gemms: tuple[Gemm, ...], blocking: Blocking, samples: int, arra
 
 
 class StepCounts(NamedTuple):
-    """Steps of a command, and steps of one sweep over one sample (0 unless every sample is swept twice)."""
+    """Steps of a command, of one sweep over one sample (0 unless every sample is swept twice), and of one move.
+
+    The DRAM bytes of ``move_steps`` steps move together.
+    """
 
     steps: int
     sweep_steps: int
+    move_steps: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,8 @@ class StepLimits:
 
     ``wanted`` steps let the queues overlap; ``most`` make sense however little room there is.  ``streams`` are (bytes
     in all, most bytes in one step without spare room) of each transfer.  The steps are a multiple of ``parts``: of the
-    outer blocks, or of the sweeps if the command ``sweeps`` twice over each sample.
+    outer blocks, or of the sweeps if the command ``sweeps`` twice over each sample.  DRAM is accessed ``moves`` times
+    at least.
     """
 
     wanted: int
@@ -166,6 +172,7 @@ class StepLimits:
     streams: tuple[tuple[int, int], ...]
     parts: int = 1
     sweeps: bool = False
+    moves: int = 1
 
 
 def step_counts(limits: StepLimits, spare_bytes: int) -> StepCounts:
@@ -178,7 +185,10 @@ def step_counts(limits: StepLimits, spare_bytes: int) -> StepCounts:
     fitting = max((-(-nbytes // max(1, piece + share)) for nbytes, piece in limits.streams), default=1)
     steps = max(1, min(max(limits.wanted, fitting), max(limits.most, fitting)))
     per_part = -(-steps // limits.parts)
-    return StepCounts(per_part * limits.parts, per_part if limits.sweeps else 0)
+    moves = max(limits.moves, fitting)
+    together = max(1, min(per_part, per_part * limits.parts // moves))
+    per_part = -(-per_part // together) * together
+    return StepCounts(per_part * limits.parts, per_part if limits.sweeps else 0, together)
 
 
 def step_limits(
@@ -196,15 +206,21 @@ def step_limits(
     wanted = _wanted_steps(cost, moves)
     most = max(cost.output_tiles, _dram_steps(moves)) if placed.operation.gemms else wanted
     streams = tuple((move.nbytes, _piece_bytes(placed, move, array)) for move in moves)
+    least = wanted if placed.operation.time_steps else _least_moves(moves)
     if two_sweeps(placed):
-        return StepLimits(wanted, most, streams, 2 if placed.operation.whole_batch else 2 * samples, True)
-    return StepLimits(wanted, most, streams, blocks)
+        return StepLimits(wanted, most, streams, 2 if placed.operation.whole_batch else 2 * samples, True, least)
+    return StepLimits(wanted, most, streams, blocks, False, least)
 
 
 def update_step_limits(cost: CommandCost, moves: tuple[Transfer, ...]) -> StepLimits:
     """Return what bounds the steps of an update: all of the buffer is spare room."""
     wanted = _wanted_steps(cost, moves)
-    return StepLimits(wanted, wanted, tuple((move.nbytes, 0) for move in moves))
+    return StepLimits(wanted, wanted, tuple((move.nbytes, 0) for move in moves), moves=_least_moves(moves))
+
+
+def _least_moves(moves: tuple[Transfer, ...]) -> int:
+    """Return how often a command accesses DRAM, so that each access is long enough to be efficient."""
+    return max(LEAST_STEPS, -(-sum(move.nbytes for move in moves) // MOVE_BYTES))
 
 
 def _dram_steps(moves: tuple[Transfer, ...]) -> int:

@@ -197,7 +197,7 @@ def _draft(training: TrainingGraph, site: Site, blocking: Blocking, blocks: int)
 
 @remembered(limit=1 << 15)
 def _in_steps(training: TrainingGraph, costed: _CostedCommand, counts: StepCounts) -> Command:
-    return replace(costed.draft, work=costed.cost, steps=counts.steps, sweep_steps=counts.sweep_steps)
+    return replace(costed.draft, work=costed.cost, **counts._asdict())
 
 
 def _update_segment(training: TrainingGraph, plan: Plan, core: int, space_bytes: int, machine: _Machine) -> Segment:

@@ -32,11 +32,12 @@ class StepPost(NamedTuple):
 
 
 class StepStore(NamedTuple):
-    """A step's part of a store: which store of the command, its bytes, those that free their space in the buffer when
-    they have left, and those of samples that are now complete in DRAM."""
+    """A step's part of a store: which store of the command, its bytes, those of this and all earlier steps, those that
+    free their space in the buffer when they have left, and those of samples that are now complete in DRAM."""
 
     number: int
     nbytes: int
+    sent_bytes: int
     staged_bytes: int
     visible_bytes: int
 
@@ -109,6 +110,19 @@ def step_table(command: Command) -> StepTable:
     )
 
 
+def _due(flow: Flow, command: Command, step: int) -> int:
+    """Return the bytes that have been loaded before a step runs."""
+    return due(flow, command, command.moves_with(step))
+
+
+def _sent(flow: Flow, command: Command, step: int) -> int:
+    """Return the bytes that have been stored when a step's results have."""
+    last = command.moves_with(step)
+    if step == last:
+        return progress(flow, command, step)
+    return progress(flow, command, last - command.move_steps) if last >= command.move_steps else 0
+
+
 def _packed(command: Command) -> dict[StepMove, int]:
     """Return the DRAM bytes of the steps of compressed transfers: even shares, which add up to the whole."""
     packed = {}
@@ -116,7 +130,7 @@ def _packed(command: Command) -> dict[StepMove, int]:
     for index, move in moves:
         whole = move.transfer.packed_bytes
         if whole is not None:
-            moved = due if isinstance(move, Load) else progress
+            moved = _due if isinstance(move, Load) else _sent
             dense = [moved(move.flow, command, step) for step in range(command.steps)]
             for step, nbytes in enumerate(_deltas([each * whole // move.flow.total for each in dense])):
                 packed[StepMove(isinstance(move, Store), index, step)] = nbytes
@@ -128,7 +142,7 @@ def _loads(command: Command, takes: list[int], gives: list[int]) -> list[list[St
     steps = range(command.steps)
     loads: list[list[StepLoad]] = [[] for _ in steps]
     for index, load in enumerate(command.loads):
-        dues = [due(load.flow, command, step) for step in steps]
+        dues = [_due(load.flow, command, step) for step in steps]
         news = _deltas(dues)
         for step in steps:
             if news[step]:
@@ -146,14 +160,15 @@ def _stores(command: Command, takes: list[int]) -> list[list[StepStore]]:
     steps = range(command.steps)
     stores: list[list[StepStore]] = [[] for _ in steps]
     for index, store in enumerate(command.stores):
-        sent = _deltas([progress(store.flow, command, step) for step in steps])
+        dues = [_sent(store.flow, command, step) for step in steps]
+        sent, made = _deltas(dues), _deltas([progress(store.flow, command, step) for step in steps])
         visible = Flow(store.flow.total, store.visible)
-        seen = _deltas([progress(visible, command, step) for step in steps])
+        seen = _deltas([_sent(visible, command, step) for step in steps])
         for step in steps:
             staged = sent[step] if store.staged else 0
-            takes[step] += staged
+            takes[step] += made[step] if store.staged else 0
             if sent[step] or seen[step]:
-                stores[step].append(StepStore(index, sent[step], staged, seen[step]))
+                stores[step].append(StepStore(index, sent[step], dues[step], staged, seen[step]))
     return stores
 
 

@@ -108,7 +108,7 @@ class TimelineProbe(Probe):
             posts.pop()
         posts.append(_Post(cycle, self._latest.get((core, queue))))
 
-    def requested(self, queue: int, start: int, end: int, nbytes: int, write: bool) -> None:
+    def requested(self, queue: int, start: int, end: int, address: int, nbytes: int, write: bool) -> None:
         """Keep a request until its load or store is reported, and count its bytes over the time that it takes."""
         self._requests[queue].append(_ServedRequest(start, end, nbytes))
         _spread(self._moved[REQUESTS[write]], self._window, start, end, nbytes)
