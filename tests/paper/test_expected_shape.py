@@ -1,4 +1,8 @@
-"""Does what a count by hand expects of the paper's machine come out, with nothing fitted?  (Analytic engine.)"""
+"""Does what a count by hand expects of the paper's machine come out, with nothing fitted?  (Analytic engine.)
+
+The counts by hand of `baseline` and of its ratio to `mbs2` are of a machine that writes every gradient of a branch and
+adds it in a sweep of its own, and so are the ranges expected of the means; those tests make that choice.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ import pytest
 from builders import ORDER, machine
 
 from wavecore.network.catalog import workload, workload_info, workload_names
+from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices
 from wavecore.results.run import Run
 from wavecore.simulation import simulate
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.unroll import training_graph
 
 GIB = 1 << 30
+SWEEP = Choices(branch_gradients=BranchGradients.SWEEP)
 DEEP = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "googlenet")
 PAPER = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "alexnet")
 RESNETS = ("resnet50", "resnet101", "resnet152")
@@ -27,19 +33,19 @@ def training(name: str) -> TrainingGraph:
 
 
 @cache
-def run(name: str, schedule: str, *overrides: str) -> Run:
+def run(name: str, schedule: str, *overrides: str, choices: Choices = DEFAULT_CHOICES) -> Run:
     accelerator = machine(*overrides)
     batch = workload_info(name).batch_per_core * accelerator.chip.cores
-    return simulate(training(name), schedule, accelerator, batch=batch, engine="analytic")
+    return simulate(training(name), schedule, accelerator, batch=batch, choices=choices, engine="analytic")
 
 
 def total(name: str, schedule: str, *overrides: str) -> int:
     return run(name, schedule, *overrides).dram_bytes.total
 
 
-def moved(name: str, schedule: str, *overrides: str) -> int:
+def moved(name: str, schedule: str, choices: Choices = DEFAULT_CHOICES) -> int:
     """DRAM bytes of a step without the weight update, which no schedule changes."""
-    dram = run(name, schedule, *overrides).dram_bytes
+    dram = run(name, schedule, choices=choices).dram_bytes
     return dram.total - dram.optimizer
 
 
@@ -60,12 +66,20 @@ def test_traffic_never_rises_along_the_schedules(name: str) -> None:
 
 @pytest.mark.parametrize("name", DEEP)
 def test_mbs2_moves_a_quarter_to_a_third(name: str) -> None:
-    assert 0.22 <= moved(name, "mbs2") / moved(name, "baseline") <= 0.36
+    assert 0.22 <= moved(name, "mbs2", SWEEP) / moved(name, "baseline", SWEEP) <= 0.36
 
 
 @pytest.mark.parametrize(("name", "gib"), [("resnet50", 11.5), ("resnet101", 17.2), ("resnet152", 24.1)])
 def test_baseline_moves_what_the_back_of_an_envelope_says(name: str, gib: float) -> None:
-    assert moved(name, "baseline") / 2 / GIB == pytest.approx(gib, rel=0.03)
+    assert moved(name, "baseline", SWEEP) / 2 / GIB == pytest.approx(gib, rel=0.03)
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_sums_of_branches_in_drains_save_more_without_reuse_than_with_it(name: str) -> None:
+    """`baseline` moves every part through DRAM, 5 to 12 % of its bytes; `mbs2` has most of them on chip anyway."""
+    saved = {schedule: 1 - moved(name, schedule) / moved(name, schedule, SWEEP) for schedule in ("baseline", "mbs2")}
+    assert 0.05 <= saved["baseline"] <= 0.12
+    assert 0 <= saved["mbs2"] <= 0.05
 
 
 @pytest.mark.parametrize("name", RESNETS)
@@ -108,9 +122,9 @@ def test_a_larger_buffer_never_moves_more(name: str) -> None:
 
 def test_mbs2_is_faster_and_saves_energy_as_the_abstract_says_in_kind() -> None:
     """The abstract: 45 to 53% faster, 24 to 26% less energy; the checks of this project: +35..+70%, -18..-32%."""
-    pairs = [(run(name, "baseline"), run(name, "mbs2")) for name in PAPER]
+    pairs = [tuple(run(name, schedule, choices=SWEEP) for schedule in ("baseline", "mbs2")) for name in PAPER]
     assert 1.35 <= fmean(before.step_seconds / after.step_seconds for before, after in pairs) <= 1.70
     energy = fmean(after.energy_joules.total / before.energy_joules.total for before, after in pairs)
     assert 0.68 <= energy <= 0.82
-    traffic = fmean(moved(name, "mbs2") / moved(name, "baseline") for name in PAPER)
+    traffic = fmean(moved(name, "mbs2", SWEEP) / moved(name, "baseline", SWEEP) for name in PAPER)
     assert 0.20 <= traffic <= 0.40

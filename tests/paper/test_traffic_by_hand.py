@@ -14,6 +14,7 @@ from math import gcd
 
 import pytest
 
+from wavecore.plan.model import BranchGradients, Choices
 from wavecore.simulation import evaluate
 
 CORES, SAMPLES = 2, 32
@@ -45,12 +46,12 @@ def elements(image: Image) -> int:
 
 
 class Hand:
-    """Bytes by class: of one sample, and of one core whatever its samples."""
+    """The bytes of a network by class, ``sample`` and ``core``: of one sample, and of one core whatever its samples."""
 
     def __init__(self, side: int) -> None:
         self.sample: Counter[str] = Counter()
         self.core: Counter[str] = Counter()
-        self.optimizer = 0
+        self.optimizer = 0  # of all cores
         self.values: list[Value] = []
         self.image: Image = (Value(3, side, trained=False),)
 
@@ -68,10 +69,8 @@ class Hand:
         self.core["weight_gradient"] += 4 * count
         self.optimizer += count * (4 * CORES + 8 + 8 + 2)  # every core's gradient; master, momentum and weights
 
-    def conv(
-        self, image: Image, channels: int, kernel: tuple[int, int], side: int, bias: int = 0, on: int = 1
-    ) -> Image:
-        """A convolution, or (``on`` = 1) a linear layer: reads its input twice, its gradient once a product."""
+    def conv(self, image: Image, channels: int, kernel: tuple[int, int], side: int, bias: int = 0) -> Image:
+        """A convolution or a linear layer: it reads its input twice, its gradient once for each of two products."""
         inputs, trained = sum(value.channels for value in image), image[0].trained
         made = self._made(channels, side)
         self.sample["activation"] += 2 * (2 * elements(image) + elements(made))
@@ -95,7 +94,8 @@ class Hand:
         """A convolution and its normalization, mostly with a ReLU."""
         return self.norm(self.conv(image, channels, kernel, side), relu)
 
-    def pool(self, image: Image, side: int, index_bits: int, channels: int = 0) -> Image:
+    def pool(self, image: Image, side: int, index_bits: int) -> Image:
+        """A pooling, which saves so many bits for each output."""
         made = self._made(sum(value.channels for value in image), side)
         self.sample["activation"] += 2 * (elements(image) + elements(made))
         self.sample["gradient"] += 2 * elements(made)
@@ -110,7 +110,11 @@ class Hand:
         self._reads(other, passes_on=True)
         return made
 
-    def finish(self, image: Image, dropout: bool = False) -> dict[str, int]:
+    def summed(self) -> int:
+        """Bytes of the gradients that are added to others, of all samples."""
+        return CORES * SAMPLES * sum(2 * value.elements * (value.readers - 1) for value in self.values)
+
+    def finish(self, image: Image, dropout: bool) -> dict[str, int]:
         """The mean of each channel, a linear layer to 1000 classes, the loss; then the sums of all gradients."""
         pooled = self.pool(image, 1, 0)
         pooled[0].relu = dropout  # a bit for each element as well
@@ -118,8 +122,8 @@ class Hand:
         self.sample["activation"] += 2 * scores.elements * 3  # read; probabilities written and read
         self._reads((scores,))
         for value in self.values:
-            self.sample["gradient"] += 2 * value.elements * (value.readers - value.passed_on)
-            self.sample["gradient"] += 2 * value.elements * (value.readers - 1)
+            self.sample["gradient"] += 2 * value.elements * (value.readers - value.passed_on)  # written
+            self.sample["gradient"] += 2 * value.elements * (value.readers - 1)  # added
             self.sample["mask"] += 2 * -(-value.elements // 8) * value.relu
         total = {name: CORES * (SAMPLES * self.sample[name] + self.core[name]) for name in CLASSES}
         return total | {"optimizer": self.optimizer}
@@ -181,6 +185,7 @@ def inception_v3() -> Hand:
 
 
 HANDS = {"resnet50": (resnet50, False), "inception_v3": (inception_v3, True)}
+GIGABYTES = {"resnet50": 23.986, "inception_v3": 22.045}
 
 
 @pytest.mark.parametrize("network", HANDS)
@@ -190,3 +195,17 @@ def test_every_class_of_bytes_follows_from_the_shapes(network: str) -> None:
     expected = hand.finish(hand.image, dropout)
     found = evaluate(network, "baseline", batch=CORES * SAMPLES).dram_bytes
     assert {name: getattr(found, name) for name in CLASSES} == expected
+    assert round(sum(expected.values()) / 1e9, 3) == GIGABYTES[network]
+
+
+@pytest.mark.parametrize("network", HANDS)
+def test_a_sweep_reads_and_writes_each_gradient_that_is_added_once_more(network: str) -> None:
+    build, dropout = HANDS[network]
+    hand = build()
+    expected = hand.finish(hand.image, dropout)
+    choices = Choices(branch_gradients=BranchGradients.SWEEP)
+    found = evaluate(network, "baseline", batch=CORES * SAMPLES, choices=choices).dram_bytes
+    assert {name: getattr(found, name) for name in CLASSES} == {
+        **expected,
+        "gradient": expected["gradient"] + 2 * hand.summed(),
+    }
