@@ -47,8 +47,10 @@ class Counters:
             Reported(
                 "macs",
                 "MACs",
-                "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; without "
-                "those on padding or on inserted zeros.",
+                "Multiply-accumulates that the step needs, all cores.  Forward and weight gradient of a convolution: "
+                "one for each output, channel of its group and tap of the kernel, Ho Wo Co (Ci / groups) R S a sample, "
+                "as published counts have it, so that taps on padding count.  Data gradient: no more than that, none on "
+                "zeros that a stride inserts, and outside of the output no more than forward has on padding.",
             ),
             Reported("macs", "MACs", "Multiply-accumulates of this row, all cores."),
         ),
