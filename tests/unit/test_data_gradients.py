@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import astuple
 from itertools import product
 
@@ -11,7 +12,7 @@ from builders import machine
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from wavecore.network.compute import Gemm
+from wavecore.network.compute import Gemm, TrimmedProduct
 from wavecore.network.graph import LayerGraph, Network
 from wavecore.network.layers import KINDS, Conv, CrossEntropy, Flatten, LayerKind, Linear, ReLU
 from wavecore.network.layers.base import Expansion, pair
@@ -131,6 +132,105 @@ def test_the_products_are_the_gradient(case: tuple[Conv, Shape], seed: int) -> N
 
 def sizes(gemm: Gemm) -> tuple[int, int, int]:
     return gemm.m, gemm.k, gemm.n
+
+
+# -- waves that leave out rows -----------------------------------------------------------------------------------------
+
+
+def reaching(size: int, outputs: int, kernel: int, stride: int, padding: int) -> list[dict[int, int]]:
+    """Return for each position of an axis its taps, and the output that each reaches, by trying all outputs."""
+    found: list[dict[int, int]] = [{} for _ in range(size)]
+    for output, tap in product(range(outputs), range(kernel)):
+        if 0 <= (position := output * stride - padding + tap) < size:
+            found[position][tap] = output
+    return found
+
+
+@st.composite
+def unpadded(draw: st.DrawFn) -> tuple[Conv, Shape]:
+    """Unpadded convolutions with rows that only some taps reach."""
+    tall, wide = draw(st.integers(2, 4)), draw(st.integers(1, 4))
+    down, across = draw(st.integers(1, tall - 1)), draw(st.integers(1, 3))
+    height, width = tall + down + draw(st.integers(0, 4)), wide + draw(st.integers(0, 6))
+    conv = Conv(draw(st.integers(1, 4)), (tall, wide), (down, across))
+    return conv, Shape(draw(st.integers(1, 3)), height, width)
+
+
+@settings(deadline=None)
+@given(unpadded(), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_trimmed_waves_are_the_gradient(case: tuple[Conv, Shape], wave_rows: int, seed: int) -> None:
+    """A wave of some rows of the right operand streams as many rows as its taps reach, and the others are zeros."""
+    conv, shape = case
+    work = expand(conv, shape).data_gradient
+    output, numbers = KINDS[Conv].infer(conv, (shape,)), np.random.default_rng(seed)
+    kernel, stride, padding = pair(conv.kernel), pair(conv.stride), pair(conv.padding)
+    assert work is not None and work.trimmed
+    weight = numbers.integers(-4, 5, (conv.out_channels, shape.channels, *kernel))
+    gradient = numbers.integers(-4, 5, (conv.out_channels, output.height, output.width))
+    rows, columns = (
+        reaching(size, count, kernel[i], stride[i], padding[i])
+        for i, (size, count) in enumerate(zip((shape.height, shape.width), (output.height, output.width), strict=True))
+    )
+    result = np.zeros(astuple(shape))
+    parities = {
+        (y % stride[0], x % stride[1]): None
+        for y, x in product(range(shape.height), range(shape.width))
+        if rows[y] and columns[x]
+    }
+    left = list(work.trimmed)
+    for down, across in parities:
+        positions = [
+            (y, x)
+            for y, x in product(range(down, shape.height, stride[0]), range(across, shape.width, stride[1]))
+            if rows[y] and columns[x]
+        ]
+        taps = sorted({tap for y, x in positions for tap in product(rows[y], columns[x])})
+        a = np.array(
+            [
+                [
+                    gradient[:, rows[y][i], columns[x][j]]
+                    if i in rows[y] and j in columns[x]
+                    else 0 * gradient[:, 0, 0]
+                    for i, j in taps
+                ]
+                for y, x in positions
+            ]
+        ).reshape(len(positions), -1)
+        b = np.array([weight[:, :, i, j] for i, j in taps]).reshape(-1, shape.channels)
+        whole = [[i in rows[y] and j in columns[x] for i, j in taps] for y, x in positions]
+        mine = next(each for each in left if matches(each, np.array(whole)))
+        left.remove(mine)
+        made = np.zeros((len(positions), shape.channels), dtype=int)
+        for start in range(0, len(b), wave_rows):
+            end = min(start + wave_rows, len(b))
+            first, last = start // conv.out_channels, (end - 1) // conv.out_channels
+            reached = np.array(whole)[:, first : last + 1].any(axis=1)
+            assert mine.rows(first, last) == reached.sum()
+            assert not a[~reached, start:end].any()
+            made[reached] += a[reached, start:end] @ b[start:end]
+        for at, (y, x) in enumerate(positions):
+            result[:, y, x] = made[at]
+    exact = torch.nn.grad.conv2d_input(
+        (1, *astuple(shape)),
+        torch.tensor(weight, dtype=torch.float64),
+        torch.tensor(gradient[None], dtype=torch.float64),
+        conv.stride,
+        conv.padding,
+    )
+    assert not left
+    assert np.array_equal(result, exact.numpy()[0])
+    assert sum(
+        rows * len(taps) * each.depth * each.n * each.count for each in work.trimmed for rows, taps in each.reached
+    ) == sum(gemm.macs for gemm in work.gemms)
+
+
+def matches(found: TrimmedProduct, whole: np.ndarray) -> bool:
+    """Whether a product has the taps of these positions."""
+    wanted = Counter(frozenset(np.flatnonzero(row).tolist()) for row in whole)
+    mine: Counter[frozenset[int]] = Counter()
+    for rows, taps in found.reached:
+        mine[taps] += rows
+    return mine == wanted and found.taps == whole.shape[1]
 
 
 # -- the forms that have names -----------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ def step_limits(
     Where results depend on the whole mini-batch, a sweep goes over all samples.
     """
     wanted = _wanted_steps(cost, moves)
-    most = max(cost.output_tiles, _dram_steps(moves)) if placed.operation.gemms else wanted
+    most = max(cost.output_tiles, _dram_steps(moves)) if cost.chained else wanted
     streams = tuple((move.nbytes, _piece_bytes(placed, move, array)) for move in moves)
     if two_sweeps(placed):
         return StepLimits(wanted, most, streams, 2 if placed.operation.whole_batch else 2 * samples, True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, product
 from operator import itemgetter
 from typing import ClassVar
 
-from wavecore.network.compute import BatchedDimension, Gemm, VectorPass
+from wavecore.network.compute import BatchedDimension, Gemm, TrimmedProduct, VectorPass
 from wavecore.network.layers.base import (
     Expansion,
     LayerKind,
@@ -161,6 +162,35 @@ def _data_gradient_gemms(conv: Conv, shape: Shape) -> tuple[Gemm, ...]:
     return tuple(sorted(gemms, key=lambda gemm: gemm.m * gemm.k * gemm.n))
 
 
+def _trimmed(conv: Conv, shape: Shape) -> tuple[TrimmedProduct, ...]:
+    """Return the data gradient parity by parity, each position with the taps of its class, if any edges are apart.
+
+    These are the multiply-accumulates of the classes, with every weight met once.
+    """
+    classes = gradient_classes(conv, shape)
+    down, across = pair(conv.stride)
+    parities: dict[tuple[int, int], list[tuple[int, Member, Member]]] = defaultdict(list)
+    for rows, columns in classes:
+        for y, x in product(rows.members, columns.members):
+            parities[y.first % down, x.first % across].append((rows.count * columns.count, y, x))
+    if len(parities) == sum(len(rows.members) * len(columns.members) for rows, columns in classes):
+        return ()
+    return tuple(_trimmed_product(conv, shape, found) for found in parities.values())
+
+
+def _trimmed_product(conv: Conv, shape: Shape, found: list[tuple[int, Member, Member]]) -> TrimmedProduct:
+    """Return the product of one parity, of which positions, each with their number, are reached by the given taps."""
+    reached = [(count, frozenset(product(y.taps, x.taps))) for count, y, x in found]
+    number = {tap: at for at, tap in enumerate(sorted(frozenset().union(*(taps for _, taps in reached))))}
+    return TrimmedProduct(
+        len(number),
+        conv.out_channels // conv.groups,
+        shape.channels // conv.groups,
+        conv.groups,
+        tuple((count, frozenset(number[tap] for tap in taps)) for count, taps in reached),
+    )
+
+
 def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
     shape = only(inputs)
     height, width = pair(conv.kernel)
@@ -176,6 +206,7 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             reads_input=1,
             reads_weight=True,
             lookahead=ahead,
+            groups=conv.groups,
         ),
         weight_gradient=PhaseSpec(
             gemms=(Gemm(depth, output.pixels, columns, BatchedDimension.K, conv.groups),),
@@ -184,6 +215,7 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             reads_gradient=1,
             writes_weight_gradient=True,
             lookahead=ahead,
+            groups=conv.groups,
         ),
         data_gradient=PhaseSpec(
             gemms=_data_gradient_gemms(conv, shape),
@@ -191,6 +223,8 @@ def _expand(conv: Conv, inputs: tuple[Shape, ...], output: Shape) -> Expansion:
             reads_gradient=1,
             reads_weight=True,
             lookahead=backward_lookahead(shape, output, stride, padding),
+            groups=conv.groups,
+            trimmed=_trimmed(conv, shape),
         ),
     )
 
