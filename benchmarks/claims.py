@@ -30,6 +30,25 @@ EXACT = (
         ),
     ),
     Claim(
+        "Groups of a convolution side by side in the array give PyTorch's results, in the cycles and register writes "
+        "that are counted, in numpy and in Verilog",
+        (
+            "unit/test_packing.py::test_every_layout_computes_its_products_in_its_cycles",
+            "unit/test_packing.py::test_packed_products_are_a_grouped_convolution",
+            "rtl/test_rtl_array.py::test_verilog_on_groups_side_by_side",
+        ),
+    ),
+    Claim(
+        "The products of a data gradient are PyTorch's gradient, and no phase of a convolution takes more than PyTorch "
+        "counts; one over the whole image equals the linear layer in every figure",
+        (
+            "unit/test_data_gradients.py::test_the_products_are_the_gradient",
+            "unit/test_data_gradients.py::test_trimmed_waves_are_the_gradient",
+            "unit/test_data_gradients.py::test_no_phase_takes_more_macs_than_pytorch_counts",
+            "unit/test_data_gradients.py::test_a_convolution_over_the_whole_image_is_a_linear_layer_in_every_figure",
+        ),
+    ),
+    Claim(
         "DRAM bytes of every tensor: counted by hand on small networks, and the same in plan, program and both engines",
         (
             "unit/test_traffic.py::test_the_chain_through_dram",

@@ -17,7 +17,7 @@ from wavecore.training.unroll import training_graph
 SIZES: dict[str, tuple[dict[str, Any], int]] = {
     "resnet18": ({}, 64),
     "alexnet": ({}, 64),
-    "mobilenet_v2": ({"image": 96}, 16),
+    "mobilenet_v2": ({}, 16),
     "resnet50": ({}, 64),
     "lstm_ptb": ({"vocabulary": 1000, "layers": 1, "steps": 5}, 20),
     "bidaf": ({"steps": 50}, 60),

@@ -188,6 +188,8 @@ def test_file(text: str | bytes, message: str, tmp_path: Path) -> None:
             "--set local_buffer.a=1 KiB: 1024 B is too small:"
             ' array.tile_rows x array.rows x 2 bytes = 65536 B; try: "65536 B"',
         ),
+        ("mapping.packed=0", "--set mapping.packed=0: '0' is not true or false; try: true or false, without quotes"),
+        ("mapping.pack=true", "--set mapping.pack=true: unknown key 'pack' of mapping; try: packed"),
         ("memory=hbm3", "--set memory=hbm3: there is no memory named 'hbm3'; try: hbm2 or hbm2x2"),
     ],
 )

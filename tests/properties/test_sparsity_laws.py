@@ -66,8 +66,15 @@ def test_with_options_off_scattered_zeros_change_nothing() -> None:
     assert figures(run()) == figures(run(profile=None))
 
 
-def test_without_a_profile_options_change_nothing() -> None:
-    assert figures(run(*OPTIONS, profile=None)) == figures(run(profile=None))
+def test_without_a_profile_only_zeros_that_a_mapping_makes_rest() -> None:
+    on, off = run(*OPTIONS, profile=None), run(profile=None)
+    assert off.surplus_macs > on.surplus_macs == 0
+    saved = off.energy_joules.array - on.energy_joules.array
+    assert saved == pytest.approx(off.surplus_macs * MACHINE.energy.mac_joules)
+    assert replace(on.energy_joules, array=0) == replace(off.energy_joules, array=0)
+    follow = ("surplus_macs", "energy_joules", "average_watts", "energy_delay_joule_seconds", "samples_per_joule")
+    same = {name: getattr(off, name) for name in follow}
+    assert figures(replace(on, **same)) == figures(off)
 
 
 @pytest.mark.parametrize("schedule", ["baseline", "mbs2"])
@@ -75,7 +82,8 @@ def test_each_option_saves_what_it_says(schedule: str) -> None:
     off = run(schedule=schedule)
     gated, skipping, packed = (run(option, schedule=schedule) for option in OPTIONS)
     saved = off.energy_joules.array - gated.energy_joules.array
-    assert saved == pytest.approx((off.macs - off.effectual_macs) * MACHINE.energy.mac_joules)
+    resting = off.macs - off.effectual_macs + off.surplus_macs - gated.surplus_macs
+    assert saved == pytest.approx(resting * MACHINE.energy.mac_joules)
     assert gated.step_cycles == off.step_cycles
     assert skipping.step_cycles < off.step_cycles
     assert skipping.dram_bytes == off.dram_bytes

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packed import kept_products, packed_operands
 
 from wavecore.golden.array import Wave, cut_waves, run_waves
 from wavecore.hardware.dataflows.weight_stationary import WEIGHT_STATIONARY as WS
+from wavecore.hardware.packing import layouts
 from wavecore.hardware.specs import ArraySpec
 
 HERE = Path(__file__).parent
@@ -85,6 +87,12 @@ def accumulate(outputs: Outputs, waves: list[Wave], shape: tuple[int, int]) -> n
 def compare(compiled, folder: Path, array: ArraySpec, m: int, k: int, n: int) -> None:
     numbers = np.random.default_rng([m, k, n, array.rows, array.columns])
     a, b = numbers.integers(-(2**15), 2**15, (m, k)), numbers.integers(-(2**15), 2**15, (k, n))
+    compare_operands(compiled, folder, array, a, b)
+
+
+def compare_operands(compiled, folder: Path, array: ArraySpec, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Multiply in Verilog and in numpy, and compare the cycles with the closed form, too.  Return the product."""
+    (m, k), n = a.shape, b.shape[1]
     waves = cut_waves(a, b, array)
     program = compiled(array.rows, array.columns, array.weight_double_buffering)
     outputs = simulate(program, folder, waves, array)
@@ -97,6 +105,7 @@ def compare(compiled, folder: Path, array: ArraySpec, m: int, k: int, n: int) ->
     assert outputs[0][first_tile][0] == model.first_output_cycle
     assert max(cycles) == model.last_output_cycle
     assert max(cycles) + 1 == WS.gemm_cycles(array, m, k, n).cycles
+    return model.product
 
 
 SHAPES = [(1, 1, 1), (9, 4, 4), (3, 9, 5), (20, 17, 18), (2, 33, 3), (33, 3, 20), (5, 40, 17), (17, 16, 16)]
@@ -128,3 +137,26 @@ def test_verilog_equals_the_numpy_model_on_random_gemms(compiled, tmp_path, seed
 def test_verilog_on_degenerate_arrays(compiled, tmp_path, rows, columns, double):
     array = ArraySpec(rows=rows, columns=columns, tile_rows=3, weight_double_buffering=double, weight_load="skewed")
     compare(compiled, tmp_path, array, 5, 7, 8)
+
+
+@pytest.mark.parametrize("double", [True, False], ids=["double", "single"])
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((20, 9, 1), 6), ((9, 20, 1), 6), ((12, 4, 2), 4), ((5, 18, 3), 5), ((7, 40, 2), 3)],
+    ids=["depthwise", "depthwise weight gradient", "grouped", "deep", "deeper"],
+)
+def test_verilog_on_groups_side_by_side(compiled, tmp_path, shape, groups, double):
+    """Every layout of packed products, on the diagonal and crosswise."""
+    array = ArraySpec(rows=16, columns=16, tile_rows=8, weight_double_buffering=double, weight_load="skewed")
+    (m, k, n), numbers = shape, np.random.default_rng([*shape, groups])
+    found = list(layouts(array, shape, groups))
+    assert {layout.crosswise for layout in found} == {False, True}
+    for at, layout in enumerate(found):
+        lefts = [numbers.integers(-(2**15), 2**15, (m, k)) for _ in range(layout.together)]
+        rights = [numbers.integers(-(2**15), 2**15, (k, n)) for _ in range(layout.together)]
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        operands = packed_operands(lefts, rights, layout)
+        product = compare_operands(compiled, folder, array, *operands)
+        for made, left, right in zip(kept_products(product, layout, m, n), lefts, rights, strict=True):
+            assert np.array_equal(made, left @ right)

@@ -53,6 +53,23 @@ def test_run_prints_a_report(prints: Prints) -> None:
     assert "of layers" in text and "rows that take longest" in text
 
 
+def test_run_says_what_depthwise_layers_cost(prints: Prints) -> None:
+    small = ("run", "mobilenet_v2", "--schedule", "mbs2", "--engine", "analytic", "--image", "32")
+    said = {
+        way: " ".join(prints(*small, *options).split())
+        for way, options in {
+            "on the vector unit": (),
+            "side by side on the array": ("--set", "mapping.vector=false"),
+            "group by group": ("--set", "mapping.vector=false", "--set", "mapping.packed=false"),
+        }.items()
+    }
+    for way, text in said.items():
+        note = text[text.index("grouped convolutions take") :]
+        assert "since one group fills little of the array; of 51 rows" in note
+        assert way in note
+    assert "grouped convolutions" not in prints(*RUN)
+
+
 def test_run_prints_one_json_object(prints: Prints) -> None:
     run = json.loads(prints(*RUN, "--json", "--schedule", "baseline", "--memory", "lpddr4"))
     assert (run["schema"], run["schedule"], run["memory"]) == ("wavecore.run/1", "baseline", "lpddr4")

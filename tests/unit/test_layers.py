@@ -28,7 +28,6 @@ from wavecore.network.layers import (
     ReLU,
 )
 from wavecore.network.layers.base import Expansion, LayerKind, LayerRole
-from wavecore.network.layers.convolution import parity_taps
 from wavecore.network.shapes import Shape
 
 sizes = st.integers(1, 9)
@@ -87,34 +86,22 @@ def test_forward_and_weight_gradient_macs_are_those_of_the_loops(case: tuple[Con
 
 
 @given(convolutions())
-def test_data_gradient_macs_are_those_of_the_scatter(case: tuple[Conv, Shape]) -> None:
-    """Scatter every tap of an output that reaches beyond the image on all sides: no inserted zero is counted."""
+def test_data_gradient_macs_are_between_those_that_meet_and_those_of_forward(case: tuple[Conv, Shape]) -> None:
+    """What meets is counted by scattering every tap of every output."""
     conv, shape = case
-    expansion = expand(conv, shape)
+    expansion, output = expand(conv, shape), infer(conv, shape)
     assert expansion.data_gradient is not None
     (kernel_y, kernel_x), (stride_y, stride_x) = np.atleast_1d(conv.kernel), np.atleast_1d(conv.stride)
     pad_y, pad_x = np.atleast_1d(conv.padding)
     hits = np.zeros((shape.height, shape.width), dtype=int)
-    for y, x, tap_y, tap_x in product(range(-9, 19), range(-9, 19), range(kernel_y), range(kernel_x)):
+    for y, x, tap_y, tap_x in product(range(output.height), range(output.width), range(kernel_y), range(kernel_x)):
         row, column = y * stride_y - pad_y + tap_y, x * stride_x - pad_x + tap_x
         if 0 <= row < shape.height and 0 <= column < shape.width:
             hits[row, column] += 1
     each = shape.channels * conv.out_channels // conv.groups
-    assert macs(expansion.data_gradient.gemms) == hits.sum() * each
-
-
-@given(size=sizes, kernel=st.integers(1, 5), stride=st.integers(1, 4), padding=st.integers(0, 4))
-def test_parity_taps(size: int, kernel: int, stride: int, padding: int) -> None:
-    reached: dict[int, set[int]] = {position: set() for position in range(size)}
-    for output, tap in product(range(-20, 40), range(kernel)):
-        position = output * stride - padding + tap
-        if position in reached:
-            reached[position].add(tap)
-    expected = [
-        (len(range(residue, size, stride)), len(reached[residue])) for residue in range(stride) if residue < size
-    ]
-    assert parity_taps(size, kernel, stride, padding) == expected
-    assert sum(positions * taps for positions, taps in expected) == sum(map(len, reached.values()))
+    assert hits.sum() * each <= macs(expansion.data_gradient.gemms) <= macs(expansion.forward.gemms)
+    if not pad_y and not pad_x:
+        assert macs(expansion.data_gradient.gemms) == hits.sum() * each
 
 
 def test_gemms_of_a_convolution() -> None:

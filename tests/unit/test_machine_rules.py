@@ -10,7 +10,7 @@ from builders import chain, machine
 from wavecore.errors import ConfigError
 from wavecore.hardware.config import available, load_accelerator
 from wavecore.hardware.rules import RULES, verify_accelerator
-from wavecore.hardware.specs import CORE_UNITS, Accelerator, UnitKind, UnitSpec
+from wavecore.hardware.specs import CORE_UNITS, Accelerator, MappingSpec, UnitKind, UnitSpec
 from wavecore.simulation import simulate
 
 GOOD = machine()
@@ -59,6 +59,10 @@ MISTAKES: list[tuple[Accelerator, str]] = [
     (
         with_units(LOAD, ARRAY, VECTOR, NORMS, replace(NORMS, name="more"), STORE),
         "units: has 2 vector units for layers of kind 'norm'; try: one of them",
+    ),
+    (
+        replace(GOOD, mapping=MappingSpec(by_group=False, packed=False, vector=False)),
+        "mapping: forbids every mapping of grouped convolutions; try: by_group, packed or vector = true",
     ),
 ]
 

@@ -269,7 +269,7 @@ TRAINING_MISTAKES = [
     ),
     (
         with_backward("conv2", "data_gradient", gemms=DATA_GRADIENT.gemms * 2),
-        ", unit conv2: its data gradient multiplies 128 weights, its forward 64",
+        ", operation conv2.data_gradient: takes 2048 MACs, its unit's forward 1024",
     ),
     (
         replace(TRAINING, forward_macs=1),

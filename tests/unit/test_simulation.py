@@ -67,7 +67,7 @@ def test_a_plan_for_another_batch() -> None:
 def test_figures_of_a_run() -> None:
     run = simulate(chain(), "mbs2", machine(), batch=8)
     assert (run.workload, run.schedule, run.accelerator, run.memory) == ("chain", "mbs2", "wavecore", "hbm2x2")
-    assert run.macs == 8 * 47616
+    assert run.macs == 8 * 15360
     assert run.step_seconds == run.step_cycles / 0.7e9
     assert run.samples_per_second == pytest.approx(8 / run.step_seconds)
     assert run.array_utilization == run.macs / (run.step_cycles * 128 * 128 * CORES)

@@ -201,6 +201,12 @@ def test_the_front_is_filled_and_the_rest_hollow(grid: Path, table: pd.DataFrame
     assert sum(len(mark.x) for mark in panel.of(Points) if mark.large and not mark.hollow) == table["pareto"].sum()
 
 
+def test_a_front_of_one_point_has_no_edge(tmp_path: Path) -> None:
+    rows = invented(tmp_path, batch=[2, 4], pareto=["true", "false"])
+    (panel,) = made(rows, PARETO.replace('"schedule"', '"batch"'), "[axes]\nbatch = [2, 4]\n").panels
+    assert not panel.of(LineMark)
+
+
 def test_the_edge_of_a_front_begins_at_its_best_point(tmp_path: Path) -> None:
     """Each y holds until the next point on the way to worse x: to larger ones, or to smaller ones if large is good."""
     goals = '[objectives]\nmaximize = ["macs"]\nminimize = ["step_cycles"]\n'

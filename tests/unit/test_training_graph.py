@@ -53,8 +53,8 @@ def fused(training: TrainingGraph) -> dict[str, tuple[str, ...]]:
 
 def test_the_chain_operation_by_operation() -> None:
     assert str(training_graph(chain())).splitlines() == [
-        # forward 108*64 + 512, weight gradients the same; the data gradient has 64*2 taps at each of 4*64 positions
-        "training step of chain: 3 units, 47616 MACs per sample",
+        # forward 108*64 + 512, weight gradients the same; the data gradient of ``two`` is 2 x 4*64
+        "training step of chain: 3 units, 15360 MACs per sample",
         "one (conv) + relu1",
         "  forward: input, one.weight -> one, one.mask",
         "  weight_gradient: input, one.gradient -> one.weight_gradient",

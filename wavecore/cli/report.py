@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ def run_report(run: Run) -> Iterator[RenderableType]:
     if run.backward_groups:
         yield _groups(run.backward_groups, " in backward")
     yield _longest(run)
+    yield from _grouped_note(run)
     yield (
         f"{heading('manifest.seconds_to_simulate')} {run.manifest.seconds_to_simulate:.2f} s; "
         f"what a figure means: wavecore explain METRIC"
@@ -136,6 +138,26 @@ def _longest(run: Run) -> RenderableType:
         cells.append(line)
     columns.insert(LAYER_COLUMNS.index("layers.cycles") + 1, "share")
     return table(f"the {len(rows)} rows that take longest", columns, cells, right=columns[2:])
+
+
+GROUPED = {"by_group": "group by group", "packed": "side by side on the array", "vector": "on the vector unit"}
+
+
+def _grouped_note(run: Run) -> Iterator[str]:
+    """Yield what grouped and depthwise convolutions cost and why; nothing without them."""
+    rows = [row for row in run.rows if any(each in GROUPED for each in row.mapping.split("+"))]
+    if not rows:
+        return
+    counts = Counter(row.mapping for row in rows)
+    ways = ", ".join(
+        f"{count} {' or '.join(GROUPED.get(each, each) for each in mapping.split('+'))}"
+        for mapping, count in counts.items()
+    )
+    cycles, macs = sum(row.cycles for row in rows), sum(row.macs for row in rows)
+    yield (
+        f"grouped convolutions take {share(cycles, run.step_cycles)} of the cycles for {share(macs, run.macs)} of the "
+        f"MACs, since one group fills little of the array; of {len(rows)} rows {ways} (wavecore explain layers.mapping)"
+    )
 
 
 def _value(run: Run, name: str) -> Any:

@@ -142,7 +142,7 @@ def command_ticks(command: Command) -> CommandTicks:
     compressed = any(each.packed_bytes is not None for each in transfers_of(command))
     stages, lead, staged_bytes = _stages(command), _lead(command), _stage_bytes(command)
     tail = lead if command.sweep_steps else Share(1, command.steps)
-    outer = Share(command.blocks - 1, command.blocks) if command.work.chained else Share(0, 1)
+    outer = Share(command.blocks - 1, command.blocks)
     return CommandTicks(
         row=command.row,
         moved=_bytes(command, _dense),
@@ -174,7 +174,7 @@ def _lead(command: Command) -> Share:
     if command.sweep_steps:
         sweeps = steps // command.sweep_steps
         return Share(steps + sweeps, sweeps * steps)
-    if command.order == LoopOrder.LEFT_STAYS and command.work.chained:
+    if command.order == LoopOrder.LEFT_STAYS:
         return Share(steps * (command.blocks - 1) + command.blocks, steps * command.blocks)
     return Share(1, steps)
 

@@ -4,9 +4,10 @@ A key is a field's name without its unit (``global_buffer_bytes`` -> ``core.glob
 A value is plain, or ``{ value = "10 MiB", source = "...", low = "...", high = "..." }``, where ``low`` and ``high`` are
 the ends of its uncertainty and may be left out.  An accelerator file has ``name``, ``memory`` and
 ``energy`` (each the name of a registered one, a path from the file's folder, or a table of fields), and the sections
-``[chip] [core] [array] [local_buffer] [vector]``.  ``[sparsity]`` is optional, and so is ``base``: the name or path of
-an accelerator of which the file states only the differences.  An energy table may have a ``[technology]``, from which
-the constants are derived that it does not state; without one, that of the ``32nm`` table is used.
+``[chip] [core] [array] [local_buffer] [vector]``.  ``[sparsity]`` and ``[mapping]`` are optional, and so is ``base``:
+the name or path of an accelerator of which the file states only the differences.  An energy table may have a
+``[technology]``, from which the constants are derived that it does not state; without one, that of the ``32nm`` table
+is used.
 
 Settings come in layers, of which a later one replaces an earlier one: base, file, ``memory=``, overrides.
 
@@ -258,6 +259,8 @@ def _check(machine: specs.Accelerator, collected: SettingLayers) -> None:
         if held[key] < need.nbytes:
             what = f"{held[key]} B is too small: {need.formula} = {need.nbytes} B"
             fail(f"local_buffer.{key}", what, f'"{need.nbytes} B"')
+    if not any(asdict(machine.mapping).values()):
+        fail("mapping.by_group", "no mapping of grouped convolutions is allowed", "by_group, packed or vector = true")
     memory = machine.memory
     if memory.interleave_bytes % memory.burst_bytes:
         what = f"{memory.interleave_bytes} B is not a multiple of memory.burst = {memory.burst_bytes} B"

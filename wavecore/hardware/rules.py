@@ -17,6 +17,7 @@ from wavecore.errors import ConfigError
 from wavecore.hardware.config import largest
 from wavecore.hardware.dataflows import DATAFLOWS
 from wavecore.hardware.dram import verify_memory
+from wavecore.hardware.packing import holds_right
 from wavecore.hardware.specs import Accelerator, UnitKind
 
 MAY_BE_ZERO = ("startup_cycles", "result_slots")
@@ -110,6 +111,17 @@ def every_sweep_has_a_unit(accelerator: Accelerator) -> Iterator[MachineViolatio
             yield MachineViolation("units", f"has {count} vector units for layers of kind {kind!r}", "one of them")
 
 
+def grouped_products_can_run(accelerator: Accelerator) -> Iterator[MachineViolation]:
+    """At least one mapping of grouped convolutions is allowed, and not only one that the dataflow does not have."""
+    mapping = accelerator.mapping
+    if not (mapping.by_group or mapping.packed or mapping.vector):
+        what = "forbids every mapping of grouped convolutions"
+        yield MachineViolation("mapping", what, "by_group, packed or vector = true")
+    elif not (mapping.by_group or mapping.vector) and not holds_right(accelerator.array):
+        what = f"allows only packed, which the dataflow {accelerator.array.dataflow} does not have"
+        yield MachineViolation("mapping", what, "by_group or vector = true")
+
+
 RULES: tuple[Callable[[Accelerator], Iterator[MachineViolation]], ...] = (
     numbers_are_in_range,
     the_dataflow_is_registered,
@@ -117,4 +129,5 @@ RULES: tuple[Callable[[Accelerator], Iterator[MachineViolation]], ...] = (
     a_core_has_what_commands_need,
     results_of_the_array_have_room,
     every_sweep_has_a_unit,
+    grouped_products_can_run,
 )

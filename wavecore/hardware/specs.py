@@ -242,8 +242,22 @@ class SparsitySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MappingSpec:
+    """How the machine may run the products of a grouped or depthwise convolution; the fastest is taken.
+
+    ``by_group``: on the array, one group after the other.  ``packed``: on the array, several groups side by side.
+    ``vector``: as lane operations of the vector unit.
+    """
+
+    by_group: bool = True
+    packed: bool = True
+    vector: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """The whole machine: the chip, its ``cores`` with the same ``units`` each, memory, technology, energies, zeros.
+    """The whole machine: the chip, its ``cores`` with the same ``units`` each, the memory, technology, energies,
+    zeros and mappings.
 
     `hardware.config.load_accelerator` derives ports and energies from the other fields; `dataclasses.replace` does not.
     """
@@ -258,4 +272,5 @@ class Accelerator:
     technology: TechnologySpec
     energy: EnergySpec
     sparsity: SparsitySpec = SparsitySpec()
+    mapping: MappingSpec = MappingSpec()
     units: tuple[UnitSpec, ...] = CORE_UNITS

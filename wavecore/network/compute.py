@@ -53,6 +53,26 @@ class Gemm:
 
 
 @dataclass(frozen=True, slots=True)
+class TrimmedProduct:
+    """``count`` products over windows of ``taps`` taps, of which waves leave out rows that none of their taps reaches.
+
+    The inner dimension is ``taps`` times ``depth``, tap by tap.  ``reached`` are the rows per sample that the same taps
+    reach, as (rows, taps), which are numbered from 0.
+    """
+
+    taps: int
+    depth: int
+    n: int
+    count: int
+    reached: tuple[tuple[int, frozenset[int]], ...]
+
+    def rows(self, first: int, last: int) -> int:
+        """Return the rows per sample that any of the taps from ``first`` to ``last`` reaches."""
+        wave = range(first, last + 1)
+        return sum(rows for rows, taps in self.reached if not taps.isdisjoint(wave))
+
+
+@dataclass(frozen=True, slots=True)
 class VectorPass:
     """One sweep of the vector unit: ``lane_operations`` fp32 multiply-adds on each of ``elements``."""
 

@@ -345,11 +345,11 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
     parts, tile = operands(placed, array), largest_tile(array)
     left, right = parts.left * samples, parts.right
     choices = []
-    row_tiles = sum(-(-gemm.m * samples // tile.m) for gemm in placed.operation.gemms)
+    row_tiles, passes = _row_tiles(placed.operation, parts, samples, tile.m)
     fewest = min(2 * tile.k * tile.n * ELEMENT_BYTES, right) + parts.base + parts.window
     if free >= fewest:
-        by_tiles = Blocking(LoopOrder.ROW_BLOCKS, fewest, 1, row_tiles, row_tiles)
-        choices.append(_Choice(left + right * row_tiles, by_tiles))
+        by_tiles = Blocking(LoopOrder.ROW_BLOCKS, fewest, 1, passes, row_tiles)
+        choices.append(_Choice(left + right * passes, by_tiles))
     room = free - parts.base - parts.panel
     if left and room >= parts.window:
         blocks = -(-left // room)
@@ -359,6 +359,18 @@ def _many_passes(placed: PlacedOperation, array: ArraySpec, samples: int, free: 
         blocks = -(-right // room)
         choices.append(_Choice(left * blocks + right, Blocking(LoopOrder.COLUMN_BLOCKS, free, blocks, 1, blocks)))
     return choices
+
+
+def _row_tiles(op: Operation, parts: OperandBytes, samples: int, height: int) -> tuple[int, int]:
+    """Return the row tiles of all products, and how often they read the weights if each reads those of its product.
+
+    The products of a data gradient may each have a part of the weights, or some of them in common.
+    """
+    tiles = [-(-gemm.m * samples // height) for gemm in op.gemms]
+    weights = [gemm.k * gemm.n * gemm.count for gemm in op.gemms]
+    read = sum(count * size for count, size in zip(tiles, weights, strict=True))
+    whole = min(sum(weights), max(1, parts.right // ELEMENT_BYTES))
+    return sum(tiles), -(-read // whole)
 
 
 def least_bytes(placed: PlacedOperation, array: ArraySpec, samples: int) -> int:

@@ -40,6 +40,16 @@ class StepProfile(Name):
     SECOND_SWEEP = "second_sweep"  # sample by sample, in the second sweep over each
 
 
+class Mapping(Name):
+    """Where and how the products of a command run."""
+
+    PLAIN = "plain"  # on the array, one after the other: a dense layer
+    BY_GROUP = "by_group"  # the same, of a grouped convolution: group by group
+    TRIMMED = "trimmed"  # on the array; waves leave out positions that none of their taps reaches: a data gradient
+    PACKED = "packed"  # on the array, several groups side by side
+    VECTOR = "vector"  # on the vector unit, as lane operations
+
+
 class After(Name):
     """The stores of a tensor that must be done before it can be read from DRAM."""
 
@@ -129,10 +139,11 @@ class StageCost:
 class CommandCost(Counters):
     """What a command computes: its stages in the order of the data, and what it counts.
 
-    A GEMM has a stage on the array and one on the vector unit, a sweep only the latter.  ``output_tiles`` are those
-    of a GEMM.
+    Products on the array have a stage there and one on the vector unit, everything else only the latter.  ``mapping``
+    is that of the products, None for a sweep.  ``output_tiles`` are those of the array.
     """
 
+    mapping: Mapping | None = None
     stages: tuple[StageCost, ...] = ()
     output_tiles: int = 0
 
@@ -145,7 +156,7 @@ class CommandCost(Counters):
 
     @property
     def chained(self) -> bool:
-        """Whether one unit hands results on to another, as in a GEMM."""
+        """Whether one unit hands results on to another, as the array does."""
         return len(self.stages) > 1
 
     @property
@@ -323,7 +334,8 @@ def _command_lines(command: Command) -> Iterator[str]:
     work = command.work
     times = f" in {command.time_steps} time steps" if command.time_steps else ""
     stages = ", ".join(f"{stage.unit} {stage.cycles}" for stage in work.stages)
-    yield f"    {command.name}: {command.steps} steps{times}, {command.order}, {stages} cycles"
+    mapping = "" if work.mapping in (None, Mapping.PLAIN) else f"{work.mapping}, "
+    yield f"    {command.name}: {command.steps} steps{times}, {command.order}, {mapping}{stages} cycles"
     for name, size in command.reserves:
         yield f"      reserve {name} {size} B"
     if command.stage_bytes:

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from dataclasses import dataclass
 
-from wavecore.hardware.dataflows import dataflow_of
-from wavecore.hardware.dataflows.base import GemmCost
-from wavecore.hardware.specs import Accelerator, ArraySpec, UnitKind, UnitSpec
+from wavecore.hardware.specs import Accelerator, UnitKind, UnitSpec
 from wavecore.network.compute import VectorPass
 from wavecore.plan.blocking import Blocking, LoopOrder
 from wavecore.plan.placement import PlacedOperation
 from wavecore.plan.traffic import Transfer
-from wavecore.program.commands import CommandCost, StageCost
+from wavecore.program.commands import CommandCost, Mapping, StageCost
+from wavecore.program.mappings import ArrayProducts, array_products
 from wavecore.training.operations import Operation
-
-
-@lru_cache(maxsize=65536)
-def _gemm(array: ArraySpec, m: int, k: int, n: int) -> GemmCost:
-    """Return the cost of one whole GEMM."""
-    return dataflow_of(array).gemm_cost(array, m, k, n)
-
-
-@lru_cache(maxsize=65536)
-def _empty_tile(array: ArraySpec, sizes: tuple[int, int, int], rows: int, columns: int) -> GemmCost:
-    """Return what one skipped ``rows x columns`` tile of a GEMM of these ``sizes`` (m, k, n) saves."""
-    return dataflow_of(array).empty_tile_cost(array, *sizes, rows, columns)
-
-
-def _gemms(op: Operation, samples: int, array: ArraySpec) -> tuple[GemmCost, int]:
-    """Return the cost of all GEMMs of an operation, without the tiles that it skips, and the MACs of those."""
-    total = saved = GemmCost()
-    for gemm in op.gemms:
-        total = total.plus(_gemm(array, *gemm.at(samples)), gemm.count_at(samples))
-    for empty in op.empty_tiles:
-        sizes = op.gemms[empty.gemm].at(samples)
-        saved = saved.plus(_empty_tile(array, sizes, empty.rows, empty.columns), empty.count)
-    return total.plus(saved, -1), saved.macs
 
 
 def vector_unit(units: Iterable[UnitSpec], layer_kind: str) -> str:
@@ -50,53 +26,94 @@ def command_work(
     placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator, layer_kind: str
 ) -> CommandCost:
     """Return the cycles and counts of one operation, of a layer of that kind, over ``samples`` samples."""
-    reads = sum(
-        read.nbytes * (samples if read.tensor.batched else 1) * use.passes
-        for use, read in zip(placed.operation.reads, placed.reads, strict=True)
-    )
-    writes = sum(write.tensor.nbytes * (samples if write.tensor.batched else 1) for write in placed.writes)
-    if placed.operation.gemms:
-        return _gemm_work(placed, blocking, samples, accelerator, writes)
-    operations, cycles = _vector(placed.operation.passes, samples, reads + writes, accelerator)
+    job = _Job(placed, samples, accelerator, layer_kind)
+    return _products(job, blocking) if placed.operation.gemms else _sweeps(job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One operation, of a layer of that kind, over ``samples`` samples on an accelerator."""
+
+    placed: PlacedOperation
+    samples: int
+    accelerator: Accelerator
+    layer_kind: str
+
+    @property
+    def op(self) -> Operation:
+        """The operation."""
+        return self.placed.operation
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes that go from the buffer through the vector unit if it reads all."""
+        return sum(
+            read.nbytes * (self.samples if read.tensor.batched else 1) * use.passes
+            for use, read in zip(self.op.reads, self.placed.reads, strict=True)
+        )
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes of all results."""
+        return sum(write.tensor.nbytes * (self.samples if write.tensor.batched else 1) for write in self.placed.writes)
+
+
+def _sweeps(job: _Job) -> CommandCost:
+    """Return the cost of an operation without products."""
+    reads, writes = job.read_bytes, job.write_bytes
+    operations, cycles = _vector(job.op.passes, job.samples, reads + writes, job.accelerator)
     return CommandCost(
-        stages=(StageCost(vector_unit(accelerator.units, layer_kind), cycles),),
+        stages=(StageCost(vector_unit(job.accelerator.units, job.layer_kind), cycles),),
         vector_operations=operations,
         buffer_read_bytes=reads,
         buffer_write_bytes=writes,
     )
 
 
-def _gemm_work(
-    placed: PlacedOperation, blocking: Blocking, samples: int, accelerator: Accelerator, writes: int
-) -> CommandCost:
-    """Return the cost of an operation's GEMMs and of their results' way through the vector unit.
+def _products(job: _Job, blocking: Blocking) -> CommandCost:
+    """Return the cost of an operation with products, in the mapping of which the busiest unit is done first.
+
+    Every round of the order `OUTPUT_STAYS` adds its products to the gradient in the buffer, so results pass the vector
+    unit once in each.
+    """
+    rounds = blocking.blocks if blocking.order == LoopOrder.OUTPUT_STAYS else 1
+    costs = [_on_array(job, products, rounds) for products in array_products(job.op, job.samples, job.accelerator)]
+    if job.op.groups > 1 and job.accelerator.mapping.vector:
+        costs.append(_on_vector_unit(job, rounds))
+    return min(costs, key=lambda cost: cost.longest_stage_cycles)
+
+
+def _on_array(job: _Job, products: ArrayProducts, rounds: int) -> CommandCost:
+    """Return the cost of products on the array and of their results' way through the vector unit.
 
     The array takes the longer of its issue cycles and the time that its operands take through the buffer's array port.
-    Every round of the order `OUTPUT_STAYS` adds its products to the gradient in the buffer, so results pass the vector
-    unit once in each.  Where the operation accumulates, the fp32 partial sums of a weight gradient are read from the
-    buffer and written back with every result.
+    Where the operation accumulates, the fp32 partial sums of a weight gradient are read from the buffer and written
+    back with every result.
     """
-    op, array = placed.operation, accelerator.array
-    rounds = blocking.blocks if blocking.order == LoopOrder.OUTPUT_STAYS else 1
-    cost, skipped = _gemms(op, samples, array)
-    macs = op.macs * samples
+    op, samples, accelerator, cost = job.op, job.samples, job.accelerator, products.cost
+    macs, skipped = op.macs * samples, products.skipped_macs
     effectual = min(round(macs * op.effectual_share), macs - skipped)
-    side = sum(read.nbytes * samples for read in placed.reads if read.role in ("side", "drain") and read.tensor.batched)
-    drained = side + writes * rounds + (writes * rounds if op.accumulates else 0)
+    beside = ("side", "drain")
+    side = sum(read.nbytes * samples for read in job.placed.reads if read.role in beside and read.tensor.batched)
+    written = job.write_bytes * rounds
+    sums = written if op.accumulates else 0
     state = 2 * op.state_bytes * samples * op.time_steps  # written, and read in the next step
-    operations, cycles = _vector(op.passes * rounds, samples, drained + state, accelerator, max(1, op.time_steps))
-    dataflow, last = dataflow_of(array), op.gemms[-1].at(samples)
+    operations, cycles = _vector(
+        op.passes * rounds, samples, side + written + sums + state, accelerator, max(1, op.time_steps)
+    )
     return CommandCost(
+        mapping=products.mapping,
         macs=macs,
         effectual_macs=effectual,
         gated_macs=macs - skipped - effectual if op.gated else 0,
         skipped_macs=skipped,
+        surplus_macs=products.surplus_macs,
         stages=(
             StageCost(
                 next(unit.name for unit in accelerator.units if unit.kind is UnitKind.ARRAY),
                 cycles=max(cost.issue_cycles, 1, -(-cost.fetch_bytes // accelerator.core.array_port_bytes_per_cycle)),
-                fill_cycles=dataflow.fill_cycles(array, *last),
-                drain_cycles=dataflow.drain_cycles(array, *last),
+                fill_cycles=products.fill_cycles,
+                drain_cycles=products.drain_cycles,
             ),
             StageCost(vector_unit(accelerator.units, ""), cycles),
         ),
@@ -104,8 +121,31 @@ def _gemm_work(
         vector_operations=operations,
         register_bytes=cost.register_bytes,
         local_buffer_bytes=cost.local_buffer_bytes,
-        buffer_read_bytes=cost.fetch_bytes + side + state // 2 + (writes * rounds if op.accumulates else 0),
-        buffer_write_bytes=writes * rounds + state // 2,
+        buffer_read_bytes=cost.fetch_bytes + side + state // 2 + sums,
+        buffer_write_bytes=written + state // 2,
+    )
+
+
+def _on_vector_unit(job: _Job, rounds: int) -> CommandCost:
+    """Return the cost of products as lane operations, one for each multiply-accumulate, beside those of the drain.
+
+    As in a pooling layer, operands pass the port once: neighbouring windows find what they share in the lanes.
+    """
+    op, samples = job.op, job.samples
+    macs, reads = op.macs * samples, job.read_bytes
+    written = job.write_bytes * rounds
+    sums = written if op.accumulates else 0
+    taps = VectorPass(macs, 1, batched=False)
+    operations, cycles = _vector((taps, *op.passes * rounds), samples, reads + written + sums, job.accelerator)
+    return CommandCost(
+        mapping=Mapping.VECTOR,
+        macs=macs,
+        effectual_macs=round(macs * op.effectual_share),
+        vector_macs=macs,
+        stages=(StageCost(vector_unit(job.accelerator.units, job.layer_kind), cycles),),
+        vector_operations=operations,
+        buffer_read_bytes=reads + sums,
+        buffer_write_bytes=written,
     )
 
 

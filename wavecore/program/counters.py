@@ -47,8 +47,10 @@ class Counters:
             Reported(
                 "macs",
                 "MACs",
-                "Multiply-accumulates that the step needs, all cores: forward, data and weight gradients; without "
-                "those on padding or on inserted zeros.",
+                "Multiply-accumulates that the step needs, all cores.  Forward and weight gradient of a convolution: "
+                "one for each output, channel of its group and tap of the kernel, Ho Wo Co (Ci / groups) R S a sample, "
+                "as published counts have it, so that taps on padding count.  Data gradient: at most as many, none on "
+                "zeros that a stride inserts, and outside of the output no more than forward has on padding.",
             ),
             Reported("macs", "MACs", "Multiply-accumulates of this row, all cores."),
         ),
@@ -98,6 +100,34 @@ class Counters:
                 "skipped MACs",
                 "Those of this row's macs that are left out because their tile of weights is all zero.",
             ),
+        ),
+    )
+    vector_macs: int = field(
+        default=0,
+        metadata=_reported(
+            "MACs",
+            Reported(
+                "vector_macs",
+                "MACs on the vector unit",
+                "Those of macs that are lane operations of the vector unit, counted among them in energy and time: of "
+                "grouped convolutions that run faster there than on the array (layers.mapping).",
+            ),
+            Reported("vector_macs", "MACs on the vector unit", "Those of this row's macs that run on the vector unit."),
+        ),
+    )
+    surplus_macs: int = field(
+        default=0,
+        metadata=_reported(
+            "MACs",
+            Reported(
+                "surplus_macs",
+                "surplus MACs",
+                "Multiplications of the array beyond macs (layers.mapping): with zeros between the blocks of packed "
+                "groups and in the rows of trimmed waves, unless multipliers with a zero operand rest "
+                "(sparsity.gating), and those of packed groups whose products are thrown away.  They take the energy "
+                "of others.",
+            ),
+            Reported("surplus_macs", "surplus MACs", "Multiplications of the array for this row beyond its macs."),
         ),
     )
     vector_operations: int = field(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as MappingType
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
 
 from wavecore.plan.traffic import Moved
-from wavecore.program.commands import Command, Program, RowKey, transfers_of
+from wavecore.program.commands import Command, Mapping, Program, RowKey, transfers_of
 from wavecore.program.counters import COUNTERS, Counters
 
 _counters = attrgetter(*COUNTERS)  # the values of all counters, in order
@@ -20,10 +22,12 @@ _NOTHING = (0,) * len(COUNTERS)
 class RowCounts(Counters):
     """Counts of one layer and phase, or of a whole step, all cores together.
 
-    ``dram_bytes`` are by class and whether they are written.
+    ``dram_bytes`` are by class and whether they are written.  ``mappings`` are those of the products, in the order of
+    `Mapping`: several where sub-batches of different sizes have different ones.
     """
 
     dram_bytes: Moved = field(default_factory=Counter)
+    mappings: tuple[Mapping, ...] = ()
 
     @property
     def dram_read_bytes(self) -> int:
@@ -41,7 +45,7 @@ def _sum_counters(values: Iterable[Iterable[int]]) -> dict[str, int]:
     return dict(zip(COUNTERS, map(sum, zip(_NOTHING, *values, strict=True)), strict=True))
 
 
-def _count_commands(counted: Iterable[tuple[Command, Mapping[str, int]]]) -> RowCounts:
+def _count_commands(counted: Iterable[tuple[Command, MappingType[str, int]]]) -> RowCounts:
     """Count commands, each with how often its transfers of every `When` take place.
 
     The global buffer is read and written by the array and the vector unit, and by DRAM transfers: a load writes it
@@ -49,9 +53,11 @@ def _count_commands(counted: Iterable[tuple[Command, Mapping[str, int]]]) -> Row
     """
     values: list[tuple[int, ...]] = []
     moved: Moved = Counter()
+    used: set[Mapping | None] = set()
     loaded_bytes = stored_bytes = 0
     for command, runs in counted:
         times = runs["always"]
+        used.add(command.work.mapping)
         values.append(tuple(value * times for value in _counters(command.work)))
         for transfer in transfers_of(command):
             moved[transfer.traffic_class, transfer.write] += transfer.dram_bytes * runs[transfer.when]
@@ -62,7 +68,11 @@ def _count_commands(counted: Iterable[tuple[Command, Mapping[str, int]]]) -> Row
     sums = _sum_counters(values)
     sums["buffer_read_bytes"] += stored_bytes
     sums["buffer_write_bytes"] += loaded_bytes
-    return RowCounts(**sums, dram_bytes=moved)
+    return RowCounts(**sums, dram_bytes=moved, mappings=_in_order(used))
+
+
+def _in_order(used: AbstractSet[Mapping | None]) -> tuple[Mapping, ...]:
+    return tuple(each for each in Mapping if each in used)
 
 
 Runs = tuple[tuple[str, int], ...]
@@ -81,7 +91,7 @@ def _bodies(program: Program) -> Iterator[tuple[tuple[Command, ...], Runs, int]]
 
 def count(program: Program) -> dict[RowKey, RowCounts]:
     """Count everything that ``program`` does, by row, in the order in which the rows first run."""
-    counted: dict[RowKey, list[tuple[Command, Mapping[str, int]]]] = defaultdict(list)
+    counted: dict[RowKey, list[tuple[Command, MappingType[str, int]]]] = defaultdict(list)
     for body, runs, cores in _bodies(program):
         times = {when: often * cores for when, often in runs}
         for command in body:
@@ -104,4 +114,5 @@ def count_totals(program: Program) -> RowCounts:
     for part in parts:
         for key, nbytes in part.dram_bytes.items():
             moved[key] += nbytes
-    return RowCounts(**_sum_counters(map(_counters, parts)), dram_bytes=moved)
+    used = {mapping for part in parts for mapping in part.mappings}
+    return RowCounts(**_sum_counters(map(_counters, parts)), dram_bytes=moved, mappings=_in_order(used))

@@ -204,7 +204,7 @@ def step_limits(
     Where results depend on the whole mini-batch, a sweep goes over all samples.
     """
     wanted = _wanted_steps(cost, moves)
-    most = max(cost.output_tiles, _dram_steps(moves)) if placed.operation.gemms else wanted
+    most = max(cost.output_tiles, _dram_steps(moves)) if cost.chained else wanted
     streams = tuple((move.nbytes, _piece_bytes(placed, move, array)) for move in moves)
     least = wanted if placed.operation.time_steps else _least_moves(moves)
     if two_sweeps(placed):

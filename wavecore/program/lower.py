@@ -35,7 +35,8 @@ def _cost_key(accelerator: Accelerator) -> Hashable:
     """Return what the cost of a command depends on."""
     core = accelerator.core
     ports = core.array_port_bytes_per_cycle, core.vector_port_bytes_per_cycle
-    return accelerator.array, accelerator.vector, accelerator.units, ports, accelerator.chip.cores
+    choices = accelerator.mapping, accelerator.sparsity.gating
+    return accelerator.array, accelerator.vector, accelerator.units, ports, accelerator.chip.cores, choices
 
 
 def lower(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Program:

@@ -58,7 +58,7 @@ def total_values(
         "step_seconds": seconds,
         "samples_per_second": batch / seconds,
         **{name: getattr(counts, name) for name in _COUNTED_IN_TOTALS},
-        "array_utilization": (counts.macs - counts.skipped_macs)
+        "array_utilization": (counts.macs - counts.skipped_macs - counts.vector_macs)
         / (timing.step_cycles * array.rows * array.columns * cores),
         "array_occupancy": arrays.busy_cycles / timing.step_cycles,
         "dram_bytes": _dram(timing),
@@ -107,6 +107,7 @@ def layer_rows(
                 kind=unit.kind,
                 fused=unit.fused,
                 phase=key.phase,
+                mapping="+".join(row.mappings),
                 cycles=timed.cycles,
                 array_busy_cycles=sum(timed.busy_cycles[name] for name in arrays),
                 vector_busy_cycles=sum(timed.busy_cycles[name] for name in vectors),

@@ -47,7 +47,8 @@ def energy(counts: RowCounts, cycles: int, accelerator: Accelerator) -> EnergyJo
     seconds = cycles / accelerator.chip.clock_hz
     dram_bytes = counts.dram_read_bytes + counts.dram_write_bytes
     return EnergyJoules(
-        array=(counts.macs - counts.gated_macs - counts.skipped_macs) * table.mac_joules
+        array=(counts.macs - counts.gated_macs - counts.skipped_macs - counts.vector_macs + counts.surplus_macs)
+        * table.mac_joules
         + counts.register_bytes * table.register_joules_per_byte,
         local_buffer=counts.local_buffer_bytes * table.local_buffer_joules_per_byte,
         global_buffer=(counts.buffer_read_bytes + counts.buffer_write_bytes) * table.global_buffer_joules_per_byte,

@@ -34,7 +34,8 @@ def _shares_lie_between_0_and_1(totals: Totals, accelerator: Accelerator, planne
 
 def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     array = accelerator.array
-    compute = (totals.macs - totals.skipped_macs) / (array.rows * array.columns * accelerator.chip.cores)
+    multiplied = totals.macs - totals.skipped_macs - totals.vector_macs
+    compute = multiplied / (array.rows * array.columns * accelerator.chip.cores)
     seconds = totals.dram_bytes.total / accelerator.memory.bandwidth_bytes_per_second
     bound = max(compute, seconds * accelerator.chip.clock_hz)
     return f"{totals.step_cycles} cycles, and the roofline is {bound:.0f}" if totals.step_cycles < bound else None
@@ -48,9 +49,10 @@ def _buffer_holds_its_peak(totals: Totals, accelerator: Accelerator, planned: Tr
 
 def _every_component_has_energy(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     energy, table = totals.energy_joules, accelerator.energy
+    multiplied = totals.macs > totals.vector_macs
     constants = {
-        "array": table.mac_joules,
-        "local_buffer": table.local_buffer_joules_per_byte,
+        "array": table.mac_joules if multiplied else 0.0,
+        "local_buffer": table.local_buffer_joules_per_byte if multiplied else 0.0,
         "global_buffer": table.global_buffer_joules_per_byte,
         "vector": table.vector_operation_joules,
         "dram": accelerator.memory.energy_joules_per_bit,

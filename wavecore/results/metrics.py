@@ -46,7 +46,7 @@ def _row_metrics(*counters: str) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-_MACS = ("macs", "effectual_macs", "gated_macs", "skipped_macs")
+_MACS = ("macs", "effectual_macs", "gated_macs", "skipped_macs", "vector_macs", "surplus_macs")
 _BUFFER = ("buffer_read_bytes", "buffer_write_bytes")
 
 _RUN = (
@@ -65,9 +65,9 @@ _RUN = (
     *_total_metrics(*_MACS),
     Metric("group_count", "groups", "", "Number of layer groups of the plan."),
     Metric("array_utilization", "array utilization", "share",
-           "Multiply-accumulates done (macs without skipped_macs) over those that all arrays could have done in the "
-           "cycles of the step.",
-           "(macs - skipped_macs) / (step_cycles * array.rows * array.columns * chip.cores)"),
+           "Multiply-accumulates that the arrays do (macs without skipped_macs and vector_macs) over those that they "
+           "could have done in the cycles of the step.",
+           "(macs - skipped_macs - vector_macs) / (step_cycles * array.rows * array.columns * chip.cores)"),
     Metric("array_occupancy", "array occupancy", "share",
            "Share of the step in which the array is busy: it loads weights, streams operands or drains results; "
            "mean over cores."),
@@ -205,6 +205,13 @@ _LAYERS = (
     Metric("layers.kind", "kind", "", "What the layer computes."),
     Metric("layers.fused", "fused", "", "Elementwise layers that run in the same pass."),
     Metric("layers.phase", "phase", "", "Phase of the row: forward, data_gradient, weight_gradient or update."),
+    Metric("layers.mapping", "mapping", "",
+           "How the products of this row run: plain (on the array, one after the other); for the data gradient of an "
+           "unpadded convolution perhaps trimmed (on the array, where waves leave out the positions that none of their "
+           "taps reaches); for a grouped or depthwise convolution by_group (on the array, group by group), packed (on "
+           "the array, several groups side by side) or vector (taps as lane operations of the vector unit).  Of those "
+           "that the accelerator's section mapping allows, the one is taken that keeps its busiest unit for the fewest "
+           "cycles.  Joined by + where sub-batches differ; empty without products."),
     Metric("layers.cycles", "cycles", "cycles",
            "Cycles by which the completion of this layer and phase moved the end of the step, so that overlapped "
            "work counts once."),

@@ -117,6 +117,7 @@ class LayerRow:
     kind: str
     fused: tuple[str, ...]
     phase: Phase
+    mapping: str
     cycles: int
     array_busy_cycles: int
     vector_busy_cycles: int
@@ -124,6 +125,8 @@ class LayerRow:
     effectual_macs: int = 0
     gated_macs: int = 0
     skipped_macs: int = 0
+    vector_macs: int = 0
+    surplus_macs: int = 0
     vector_operations: int
     dram_read_bytes: int
     dram_write_bytes: int
@@ -178,6 +181,8 @@ class Totals:
     effectual_macs: int = 0
     gated_macs: int = 0
     skipped_macs: int = 0
+    vector_macs: int = 0
+    surplus_macs: int = 0
     array_utilization: float
     array_occupancy: float
     dram_bytes: DramBytes

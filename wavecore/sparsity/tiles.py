@@ -2,7 +2,7 @@
 
 Weights are the right operand (k x n) of the products that read them.  In a forward pass that is a matrix with a row for
 each input and tap and a column for each output.  In a data gradient it has a row for each output and tap and a column
-for each input; with a stride, there is one such matrix for every parity of an input position.  Rows are in the order of
+for each input; positions that different taps reach have such matrices of their own.  Rows are in the order of
 PyTorch's weights.  A weight gradient reads no weights, and the zeros of its operands are not known beforehand.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import product
 from typing import TYPE_CHECKING
 
 from wavecore.network.compute import Gemm
 from wavecore.network.layers import Conv
-from wavecore.network.layers.base import LayerKind, pair
+from wavecore.network.layers.base import LayerKind
+from wavecore.network.layers.convolution import TapClass, gradient_classes
 from wavecore.network.shapes import Shape
 from wavecore.network.sparsity import WeightFacts
 from wavecore.training.operations import EmptyTiles, Phase
@@ -71,27 +71,16 @@ def _weight_matrices(weights: Booleans, kind: LayerKind, shape: Shape, phase: Ph
         if phase is Phase.FORWARD:
             yield 0, own.reshape(outputs, -1).T
             continue
-        for pixels, taps_y, taps_x in _parities(kind, shape):
-            reached = own[:, :, taps_y][:, :, :, taps_x]  # (outputs, inputs, taps, taps)
-            yield pixels, reached.transpose(0, 2, 3, 1).reshape(-1, own.shape[1])
+        for rows, columns in gradient_classes(kind, shape):
+            yield rows.count * columns.count, _gradient_matrix(own, rows, columns)
 
 
-def _parities(kind: Conv, shape: Shape) -> Iterator[tuple[int, list[int], list[int]]]:
-    """Yield, for each parity of an input position, the number of such positions and the taps that reach them."""
-    kernel, stride, padding = pair(kind.kernel), pair(kind.stride), pair(kind.padding)
-    axes = [
-        [
-            (
-                len(range(residue, size, stride[axis])),
-                [tap for tap in range(kernel[axis]) if (residue + padding[axis] - tap) % stride[axis] == 0],
-            )
-            for residue in range(min(stride[axis], size))
-        ]
-        for axis, size in enumerate((shape.height, shape.width))
-    ]
-    for (height, taps_y), (width, taps_x) in product(*axes):
-        if taps_y and taps_x:
-            yield height * width, taps_y, taps_x
+def _gradient_matrix(own: Booleans, rows: TapClass, columns: TapClass) -> Booleans:
+    """Return the right operand of a product of a data gradient from ``own``, a group's weights in PyTorch's shape."""
+    down = own[:, :, [member.taps for member in rows.members]]  # (outputs, inputs, members, taps, taps)
+    reached = down[:, :, :, :, [member.taps for member in columns.members]]
+    outputs, inputs, below, taps_y, beside, taps_x = reached.shape
+    return reached.transpose(0, 3, 5, 1, 2, 4).reshape(outputs * taps_y * taps_x, inputs * below * beside)
 
 
 def _expected(facts: WeightFacts, gemms: tuple[Gemm, ...], size: tuple[int, int], times: int) -> Iterator[EmptyTiles]:

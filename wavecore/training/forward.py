@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypedDict
 
 from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
-from wavecore.network.compute import VectorPass
+from wavecore.network.compute import TrimmedProduct, VectorPass
 from wavecore.network.layers import KINDS
 from wavecore.network.layers.base import GRADIENT, PhaseSpec
 from wavecore.training.fusion import FusedNetwork, Fusion
@@ -108,13 +108,20 @@ class Manner(TypedDict):
     whole_batch: bool
     time_steps: int
     state_bytes: int
+    groups: int
+    trimmed: tuple[TrimmedProduct, ...]
 
 
 def manner(work: PhaseSpec) -> Manner:
     """Return how a phase runs over its samples and its time steps."""
     lookahead = (0, 1) if work.time_steps else work.lookahead  # steps follow each other, not samples
     return Manner(
-        lookahead=lookahead, whole_batch=work.whole_batch, time_steps=work.time_steps, state_bytes=work.state_bytes
+        lookahead=lookahead,
+        whole_batch=work.whole_batch,
+        time_steps=work.time_steps,
+        state_bytes=work.state_bytes,
+        groups=work.groups,
+        trimmed=work.trimmed,
     )
 
 

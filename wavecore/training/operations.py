@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wavecore.common.names import Name
-from wavecore.network.compute import Gemm, VectorPass
+from wavecore.network.compute import Gemm, TrimmedProduct, VectorPass
 
 
 class Phase(Name):
@@ -101,6 +101,9 @@ class Operation:
     The products of a recurrent layer are divided evenly among its ``time_steps``; each step begins with the results of
     the one before, of which ``state_bytes`` per sample are carried on.
 
+    The products are of ``groups`` that have nothing in common, so that several may run side by side.  ``trimmed`` are
+    other products with the same results, which an array may run in their place.
+
     A share of ``effectual_share`` of its products has two operands that are not zero.  The multipliers of the other
     products rest if they are ``gated``, and waves over ``empty_tiles`` are skipped.
     """
@@ -119,6 +122,8 @@ class Operation:
     whole_batch: bool = False
     time_steps: int = 0
     state_bytes: int = 0
+    groups: int = 1
+    trimmed: tuple[TrimmedProduct, ...] = ()
     effectual_share: float = 1.0
     gated: bool = False
     empty_tiles: tuple[EmptyTiles, ...] = ()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
-from wavecore.network.compute import BatchedDimension
 from wavecore.network.rules import Violation, repeated
 from wavecore.training.graph import ROWS, TrainingGraph
 from wavecore.training.operations import OperandRole, Operation, Phase, Tensor, TensorClass
@@ -198,9 +197,9 @@ def every_weight_is_updated(training: TrainingGraph) -> Iterator[Violation]:
 def macs_are_conserved(training: TrainingGraph) -> Iterator[Violation]:
     """A unit's weight gradient takes the multiply-accumulates of its forward pass, and all forward adds up.
 
-    Operations of backward that recompute a forward result do not count.  The data gradient
-    multiplies with each weight in at most one of its GEMMs (in none where the image is smaller than the stride), so
-    that their operands together are no larger than the forward's.
+    Operations of backward that recompute a forward result do not count.  The data gradient of each input takes at most
+    the multiply-accumulates of forward: fewer where some of those are on padding, or where the image is smaller than
+    the stride.
     """
     for unit in training.units:
         forward = _macs(unit.forward, Phase.FORWARD)
@@ -208,10 +207,9 @@ def macs_are_conserved(training: TrainingGraph) -> Iterator[Violation]:
         if backward not in (0, forward):
             what = f"its weight gradient takes {backward} MACs, its forward {forward}"
             yield Violation(f", unit {unit.name}", what)
-        weights, used = _weights(unit.forward, Phase.FORWARD), _weights(unit.backward, Phase.DATA_GRADIENT)
-        if used > weights:
-            what = f"its data gradient multiplies {used} weights, its forward {weights}"
-            yield Violation(f", unit {unit.name}", what)
+        for op in unit.backward:
+            if op.phase is Phase.DATA_GRADIENT and op.macs > forward:
+                yield Violation(f", operation {op.name}", f"takes {op.macs} MACs, its unit's forward {forward}")
     total = sum(_macs(unit.forward, Phase.FORWARD) for unit in training.units)
     if total != training.forward_macs:
         yield Violation(", forward", f"its operations take {total} MACs, its network {training.forward_macs}")
@@ -219,12 +217,6 @@ def macs_are_conserved(training: TrainingGraph) -> Iterator[Violation]:
 
 def _macs(operations: Iterable[Operation], phase: Phase) -> int:
     return sum(op.macs for op in operations if op.phase is phase)
-
-
-def _weights(operations: Iterable[Operation], phase: Phase) -> int:
-    """Return the elements of all right operands that are weights: samples share them."""
-    gemms = (gemm for op in operations if op.phase is phase for gemm in op.gemms)
-    return sum(gemm.k * gemm.n * gemm.count for gemm in gemms if gemm.batched is not BatchedDimension.COUNT)
 
 
 TRAINING_RULES: tuple[Callable[[TrainingGraph], Iterator[Violation]], ...] = (

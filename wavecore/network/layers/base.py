@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from wavecore.network.compute import Gemm, VectorPass
+from wavecore.network.compute import Gemm, TrimmedProduct, VectorPass
 from wavecore.network.shapes import Shape
 
 GRADIENT = -1  # in `PhaseSpec.operands`: the gradient of the layer's output
@@ -57,7 +57,7 @@ class PhaseSpec:
     sample instead of all.  A phase that ``writes_weight_gradient`` makes the gradients of the weights beside its own
     result.  A weight gradient ``of_itself`` multiplies the layer's own output with its input's gradient, so it runs
     after the data gradient.  ``in_place``: a result may take over the space of what was read, element by element.
-    See `Operation` for ``lookahead``, ``whole_batch``, ``time_steps`` and ``state_bytes``.
+    See `Operation` for ``lookahead``, ``whole_batch``, ``time_steps``, ``state_bytes``, ``groups`` and ``trimmed``.
 
     Products of two activations have ``operands``: which input of the layer is the left one and which the right one,
     counted from 0, or `GRADIENT` for the gradient of its output.
@@ -77,6 +77,8 @@ class PhaseSpec:
     whole_batch: bool = False
     time_steps: int = 0
     state_bytes: int = 0
+    groups: int = 1
+    trimmed: tuple[TrimmedProduct, ...] = ()
     operands: tuple[int, int] | None = None
 
 

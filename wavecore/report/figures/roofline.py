@@ -26,8 +26,9 @@ def peak_macs(shown: Shown) -> float:
 
 
 def achieved_macs(shown: Shown, row: LayerRow) -> float:
-    """Return multiply-accumulates per second of a row, over its time or its arrays' busy time, whichever is longer."""
-    cycles = max(row.cycles, row.array_busy_cycles, 1)
+    """Return multiply-accumulates per second of a row, over its time or the time that it keeps its unit busy."""
+    busy = row.vector_busy_cycles if row.vector_macs else row.array_busy_cycles
+    cycles = max(row.cycles, busy, 1)
     return row.macs * shown.accelerator.chip.clock_hz / cycles
 
 
