@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from wavecore.common.precision import ELEMENT_BYTES
-from wavecore.training.gradients import Result, drained, sum_sweep
+from wavecore.training.gradients import GradientResult, drained, sum_sweep
 from wavecore.training.graph import FusedLayer, TrainingGraph
 from wavecore.training.operations import OperandRole, Operation, Tensor, TensorClass, Use
 
@@ -45,11 +45,11 @@ def _is_added(use: Use) -> bool:
     return bool(use.added_to)
 
 
-def _result(op: Operation, name: str, tensor: Tensor) -> Result:
+def _result(op: Operation, name: str, tensor: Tensor) -> GradientResult:
     """Return a gradient that an operation makes, with the gradients and the mask that it meets as it leaves."""
     mask = f"{name.removesuffix('.gradient')}.mask"
     reads = (use for use in op.reads if use.added_to == name or (use.tensor == mask and use.role is OperandRole.DRAIN))
-    return Result(name, tensor.nbytes // ELEMENT_BYTES, tuple(reads))
+    return GradientResult(name, tensor.nbytes // ELEMENT_BYTES, tuple(reads))
 
 
 def _part(op: Operation, total: str) -> str:
@@ -58,7 +58,7 @@ def _part(op: Operation, total: str) -> str:
     return f"{total.rpartition('.gradient')[0]}.gradient@{op.unit}{index}"
 
 
-def _without_sums(op: Operation, results: list[Result], sums: Mapping[str, str]) -> Operation:
+def _without_sums(op: Operation, results: list[GradientResult], sums: Mapping[str, str]) -> Operation:
     """Return an operation that makes its own gradients alone, under the names that ``sums`` gives to them."""
     left = [result for result in results if result.name not in sums]
     gone = [use for result in results if result.name in sums for use in result.reads]
@@ -71,7 +71,7 @@ def _without_sums(op: Operation, results: list[Result], sums: Mapping[str, str])
     )
 
 
-def _sweep(op: Operation, result: Result, part: str, tensors: Mapping[str, Tensor]) -> Operation:
+def _sweep(op: Operation, result: GradientResult, part: str, tensors: Mapping[str, Tensor]) -> Operation:
     """Return the sweep that makes a sum of an operation's gradient and those that it added."""
     parts = [Use(use.tensor, part_bytes=use.part_bytes) for use in result.reads if use.added_to]
     mask = "".join(use.tensor for use in result.reads if not use.added_to)

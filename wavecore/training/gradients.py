@@ -26,7 +26,7 @@ class Contribution(NamedTuple):
     owned: bool
 
 
-class Result(NamedTuple):
+class GradientResult(NamedTuple):
     """A gradient of ``elements`` that an operation makes, and the gradients and the mask that it meets as it leaves."""
 
     name: str
@@ -56,7 +56,7 @@ class GradientSums:
         """Let a gradient wait to be added to the others of ``tensor``."""
         self._waiting.setdefault(tensor, []).append(Contribution(part, owned))
 
-    def result(self, tensor: str, reader: Fusion, index: int | None = None) -> Result:
+    def result(self, tensor: str, reader: Fusion, index: int | None = None) -> GradientResult:
         """Declare the gradient that an operation of ``reader`` makes for one of its inputs, with all that wait added.
 
         ``index`` is that of the input where each has an operation of its own.
@@ -66,7 +66,7 @@ class GradientSums:
             self._declare(tensor, own)
             if self.net.trained(tensor):
                 self.contribute(tensor, own, owned=own == f"{tensor}.gradient")
-            return Result(own, elements)
+            return GradientResult(own, elements)
         again = index is not None and any(tensor in part for part in reader.parts[index + 1 :])
         last = self.net.consumers[tensor][0] == reader.name and not again
         waiting = self._waiting.pop(tensor, [])
@@ -78,7 +78,7 @@ class GradientSums:
         masked = self.net.masked(tensor)
         reads += [Use(f"{tensor}.mask", OperandRole.DRAIN)] if last and masked else []
         self.contribute(tensor, name, owned=last or not masked)
-        return Result(name, elements, tuple(reads))
+        return GradientResult(name, elements, tuple(reads))
 
     def own_part(self, tensor: str, reader: Fusion) -> str:
         """Return the name of the gradient that a layer gives to its input where it needs that by itself.
@@ -139,7 +139,7 @@ def sum_sweep(total: Tensor, unit: str, parts: Sequence[Use], terms: int, mask: 
     )
 
 
-def drained(results: Iterable[Result]) -> tuple[VectorPass, ...]:
+def drained(results: Iterable[GradientResult]) -> tuple[VectorPass, ...]:
     """Return the work of the vector unit on results as they leave: one lane operation for each gradient or mask."""
     elements: Counter[int] = Counter()
     for result in results:
