@@ -23,13 +23,13 @@ def check_sums(each: Command, table: StepTable) -> None:
         assert [due for _, due in parts] == sorted(due for _, due in parts)
     for index, store_ in enumerate(each.stores):
         rows = [row for step in table.stores for row in step if row[0] == index]
-        assert sum(row[1] for row in rows) == sum(row[3] for row in rows) == store_.flow.total
-        assert sum(row[2] for row in rows) == store_.flow.total * store_.staged
+        assert sum(row[1] for row in rows) == sum(row.visible_bytes for row in rows) == store_.flow.total
+        assert sum(row.staged_bytes for row in rows) == store_.flow.total * store_.staged
     for token in each.posts:
         posted = sum(nbytes for step in table.posts for name, nbytes in step if name == token.tensor)
         assert posted == sum(other.flow.total for other in each.posts if other.tensor == token.tensor)
     assert [sum(cycles) for cycles in table.cycles] == [stage.cycles for stage in each.work.stages]
-    staged = sum(row[2] for step in table.stores for row in step)
+    staged = sum(row.staged_bytes for step in table.stores for row in step)
     assert sum(table.takes) == sum(table.gives) + staged
 
 
@@ -67,7 +67,7 @@ def test_a_load_into_reserved_space_takes_none() -> None:
 def test_a_staged_store_takes_space_with_the_step_that_makes_it() -> None:
     table = step_table(command(steps=2, stores=(store(10, StepProfile.AT_END),)))
     assert table.takes == [0, 10]
-    assert table.stores == [[], [(0, 10, 10, 10)]]
+    assert table.stores == [[], [(0, 10, 10, 10, 10)]]
 
 
 def test_waits_run_ahead_of_the_results() -> None:

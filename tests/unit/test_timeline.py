@@ -73,7 +73,8 @@ def test_dram_moves_what_the_run_says() -> None:
     assert {name: sum(value for _, value in curve.points) for name, curve in timeline.moved.items()} == moved
     for name, nbytes in moved.items():
         drawn = sum(item.nbytes for core in range(2) for item in timeline.tracks[Track(core, name)])
-        assert 0.99 * nbytes < drawn <= nbytes  # a request inside the last one's stripe takes no time, so no slice
+        # what the controller's queues take at once has no time, so no slice
+        assert 0.9 * nbytes < drawn <= nbytes
 
 
 def test_occupancy_peaks_where_the_run_says() -> None:
