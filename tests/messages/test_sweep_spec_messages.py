@@ -61,7 +61,7 @@ def check(fails: Fails, text: str, message: str) -> None:
         (
             "choice.normalisation_passes = [1]",
             ":4: axes.choice.normalisation_passes: there is no parameter named 'choice.normalisation_passes'; "
-            "try: choice.normalization_passes or choice.branch_gradients or choice.order",
+            "try: choice.normalization_passes or choice.statistics or choice.branch_gradients",
         ),
         (
             "schedule = []",
