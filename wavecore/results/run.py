@@ -52,11 +52,17 @@ class BufferBytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallCycles:
-    """Cycles in which an array waited, mean over the cores, by what it waited for."""
+    """Cycles in which an array did not work, mean over the cores, by what it finally waited for.
+
+    With the cycles in which it worked they add up to the step.
+    """
 
     dram: int
     vector: int
-    dependency: int
+    array: int
+    space: int
+    core: int
+    update: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
