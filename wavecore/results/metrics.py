@@ -114,7 +114,8 @@ _BUFFER_AND_STALLS = (
            "Cycles in which the array fills, or drains what the vector unit needs before the array can go on; mean "
            "over cores."),
     Metric("stall_cycles.space", "waits for buffer space", "cycles",
-           "Cycles in which the array finally waits for loads that have no room in the global buffer, mean over cores."),
+           "Cycles in which the array finally waits for loads that have no room in the global buffer, though nothing "
+           "that takes the room is on its way to DRAM; mean over cores."),
     Metric("stall_cycles.core", "waits for another core", "cycles",
            "Cycles in which the array finally waits for gradients of another core, or for the end of its step; mean "
            "over cores; 0 in the analytic engine, where all cores do the same."),
