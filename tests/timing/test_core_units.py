@@ -96,7 +96,7 @@ def test_a_unit_drains_the_array_beside_a_sweep_of_the_other(engine: str) -> Non
     ],
 )
 def test_the_slots_behind_the_array_are_an_entry_of_the_list(slots: int, step_cycles: int, stall_cycles: int) -> None:
-    """A step takes the array 100 cycles, and 128 to fill after a wait; its drain takes 1000.  The last drains count, too."""
+    """A step takes the array 100 cycles, and 128 to fill after a wait; its drain takes 1000; the last ones count."""
     accelerator = with_units(CORE_UNITS[0], replace(CORE_UNITS[1], result_slots=slots), *CORE_UNITS[2:])
     timing = run("event", gemm("gemm", 800, 8000), accelerator=accelerator)
     assert (timing.step_cycles, timing.units["array"].stall_cycles[Stall.VECTOR]) == (step_cycles, stall_cycles)
