@@ -28,6 +28,8 @@ from wavecore.training.unroll import training_graph
 
 NETWORKS = ("resnet50", "resnet101", "resnet152", "inception_v3", "inception_v4", "alexnet")
 SCHEDULES = ("baseline", "archopt", "il", "mbs-fs", "mbs1", "mbs2")
+DEEP = tuple(network for network in NETWORKS if network != "alexnet")
+FLOOR = ("weight", "weight_gradient", "optimizer")  # classes of DRAM bytes
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -134,6 +136,21 @@ def means_table(runs: dict[tuple[str, str], Run], networks: Sequence[str]) -> li
     return lines
 
 
+def floor(runs: dict[tuple[str, str], Run]) -> str:
+    """Return sentences about the bytes that no schedule saves: what share of `baseline` they are in AlexNet."""
+    shares = {}
+    for network in NETWORKS:
+        moved = runs[network, "baseline"].dram_bytes
+        shares[network] = 100 * sum(getattr(moved, part) for part in FLOOR) / moved.total
+    deep = [shares[network] for network in DEEP]
+    fall = percent(runs["alexnet", "mbs2"].dram_bytes.total / runs["alexnet", "baseline"].dram_bytes.total - 1)
+    return f"""\
+AlexNet is left out of this table, because its traffic has a floor: weights, their gradients and the optimizer's state,
+nearly all of three fully-connected layers, are {shares["alexnet"]:.0f} % of its bytes under `baseline` (in the deep
+networks {min(deep):.0f} to {max(deep):.0f} %).  No schedule moves them less often than `baseline` does.  AlexNet's
+traffic changes by {fall} under `mbs2`."""
+
+
 def bytes_saved(runs: dict[tuple[str, str], Run]) -> str:
     """Return a sentence with the change of the networks' total bytes, which weighs networks by their traffic."""
     first = sum(without_optimizer(runs[n, "baseline"]) for n in NETWORKS)
@@ -167,7 +184,7 @@ group normalization, and all constants are in `wavecore/hardware/presets`, with 
 The paper's abstract claims, for mini-batch serialization compared with the conventional baseline, on average:
 DRAM traffic -73 % (version 1) or -75 % (version 4), performance +45 % or +53 %, energy -24 % or -26 %.
 
-## Means of the six networks against `baseline`
+## Means of the five deep networks against `baseline`
 """
 
 READING = """\
@@ -176,9 +193,8 @@ READING = """\
 
 * *w/o optimizer* leaves out the DRAM bytes of the weight update (fp32 master weights, momentum, the gradients that it
   adds up, the new fp16 weights), which every schedule moves once per step.
-* Speed and energy are near the paper's.  The mean traffic saving is smaller than the paper's 73 %, mainly because of
-  AlexNet: most of its traffic is the weights of three fully-connected layers, which any schedule reads once for each
-  GEMM, and their gradients, which it writes once, so that a schedule can save little.
+* The mean of the deep networks is the one to compare with the paper's: the mean of all six has AlexNet's floor in it.
+  Speed and energy are near the paper's.
 * In the deep networks the remaining difference is weights and partial sums of weight gradients, which a group moves in
   every iteration.  The partial sums are fp32 and are both read and written.
 * Most of the speed-up comes from `archopt`'s second weight register.  `mbs2` needs little of the DRAM's bandwidth, so
@@ -205,9 +221,8 @@ def main() -> None:
         tasks = [(n, s, DEFAULT, options.engine) for n in NETWORKS for s in SCHEDULES]
         runs = {(n, s): run for (n, s, _, _), run in zip(tasks, pool.map(run_one, tasks), strict=True)}
         choices = sensitivity(pool, NETWORKS)
-    deep = [network for network in NETWORKS if network != "alexnet"]
-    lines = [INTRODUCTION.format(engine=options.engine), *means_table(runs, NETWORKS)]
-    lines += ["", bytes_saved(runs), "", "Without AlexNet:", "", *means_table(runs, deep), READING]
+    lines = [INTRODUCTION.format(engine=options.engine), *means_table(runs, DEEP), "", floor(runs), ""]
+    lines += ["With AlexNet, all six:", "", *means_table(runs, NETWORKS), "", bytes_saved(runs), READING]
     lines += ["![traffic, time and energy](headline.png)", "", "## Every network", ""]
     for network in NETWORKS:
         lines += network_table([runs[network, schedule] for schedule in SCHEDULES])

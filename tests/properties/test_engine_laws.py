@@ -17,7 +17,7 @@ from strategies import machine as buffer_of
 from wavecore.engines.analytic import run_analytic
 from wavecore.engines.event import run_events
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.engines.timing import Timing
+from wavecore.engines.timing import Stall, Timing
 from wavecore.errors import PlanError, SpaceError
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.graph import LayerGraph, Network
@@ -135,7 +135,8 @@ def check(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> None
         assert sum(row.cycles for row in timing.rows.values()) == timing.step_cycles
         array = timing.units["array"].busy_cycles
         assert array == sum(row.busy_cycles["array"] for row in timing.rows.values())
-        assert all(min(asdict(unit).values()) >= 0 for unit in timing.units.values())
+        assert all(min(unit.busy_cycles, *unit.stall_cycles.values(), 0) == 0 for unit in timing.units.values())
+        assert array + sum(timing.units["array"].stall_cycles.values()) == timing.step_cycles
 
 
 @law(max_examples=60)
@@ -235,6 +236,22 @@ def test_faster_hardware_is_never_slower(
     training, plan = planned(network, schedule, before, batch)
     slow, fast = (events(training, plan, accelerator).step_cycles for accelerator in (before, after))
     assert fast * before.chip.clock_hz / after.chip.clock_hz <= allowed(slow, before)
+
+
+@law(max_examples=20)
+@given(small_networks, schedules, st.sampled_from([192, 512, 2048, 10240]), batches)
+def test_slower_memory_is_waited_for_longer(network: LayerGraph, schedule: str, buffer: int, batch: int) -> None:
+    """At a hundredth of the bandwidth the array waits longer for DRAM and the update; its other waits grow by less."""
+    fast, slow = (machine(f"core.global_buffer={buffer} KiB", f"memory.bandwidth={rate} GiB/s") for rate in (600, 6))
+    training, plan = planned(network, schedule, fast, batch)
+    for run in (run_events, run_analytic):
+        before, after = (
+            run(lower(training, plan, each), each, None).units["array"].stall_cycles for each in (fast, slow)
+        )
+        assert after[Stall.UPDATE] >= before[Stall.UPDATE] > 0
+        assert after[Stall.DRAM] >= before[Stall.DRAM] > 0
+        more = {cause: after[cause] - before[cause] for cause in Stall}
+        assert sum(more.values()) <= 2 * (more[Stall.DRAM] + more[Stall.UPDATE]) + 1
 
 
 @law(max_examples=20)

@@ -22,7 +22,7 @@ CONTRACT = {
     " manifest",
     "dram_bytes": "total read write weight activation gradient weight_gradient mask optimizer",
     "global_buffer_bytes": "read write peak",
-    "stall_cycles": "dram vector dependency",
+    "stall_cycles": "dram vector array space core update",
     "energy_joules": "total array local_buffer global_buffer vector dram interconnect static",
     "manifest": "version hashes sources seconds_to_simulate",
 }

@@ -13,7 +13,7 @@ import pytest
 from builders import command, load, machine, program, store
 
 from wavecore.engines.analytic import run_analytic
-from wavecore.engines.timing import Timing
+from wavecore.engines.timing import Stall, Timing
 from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.placement import Direction
 from wavecore.plan.traffic import When
@@ -141,7 +141,8 @@ def test_they_wait_for_space_where_there_is_none() -> None:
     """One of 4 MiB fits in 7: every command begins when the one before has drained."""
     timing = run(*[held(10000)] * 5, buffer=7 * MIB)
     assert timing.step_cycles == 5 * 18607 + 3  # 8192 + 33.6 + 128 + 10,000 + 254 = 18,607.6
-    assert timing.units["array"].dram_stall_cycles == pytest.approx(8225.6 + 4 * (DRAIN + 8225.6), abs=1)
+    stalls = timing.units["array"].stall_cycles
+    assert (stalls[Stall.DRAM], stalls[Stall.SPACE]) == pytest.approx((5 * 8225.6, 4 * DRAIN), abs=1)
     assert timing.buffer_peak_bytes == 4 * MIB
 
 
@@ -161,7 +162,7 @@ def test_iterations_that_repeat_add_the_same_each(repeat: bool) -> None:
     timing = run(held(), iterations=20, repeat=repeat)
     assert timing.step_cycles == ceil(20 * 8192 + LATENCY + FILL + 1000 + DRAIN)
     assert timing.units["array"].busy_cycles == 20_000
-    assert timing.units["array"].dram_stall_cycles == int(8192 + LATENCY + 19 * 7064)
+    assert timing.units["array"].stall_cycles[Stall.DRAM] == ceil(8192 + LATENCY + 19 * 7064)
     assert timing.rows["held", "forward"].cycles == timing.step_cycles
     assert (timing.events < 20) is repeat  # commands that were played
 

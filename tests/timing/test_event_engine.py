@@ -7,7 +7,7 @@ from builders import command, load, machine, program, store
 
 from wavecore.engines.event import run_events
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.engines.timing import Timing
+from wavecore.engines.timing import Stall, Timing
 from wavecore.errors import InvariantError
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload
@@ -66,8 +66,9 @@ def test_the_vector_unit_may_be_the_slower() -> None:
     """Fill, the first step, all drains back to back, the array's drain before the last."""
     timing = run(gemm(array=800, vector=8000))
     assert timing.step_cycles == 128 + 100 + 8000 + 254
-    # accumulators hold two steps: the third waits 900 cycles for the first one's drain, each later one 1000 - 128 - 100
-    assert timing.units["array"].unit_stall_cycles == 900 + 5 * 772
+    # accumulators hold two steps: the third waits 900 cycles for the first one's drain, each later one
+    # 1000 - 128 - 100; the last drain but the array's own ends 1772 cycles behind the last step
+    assert timing.units["array"].stall_cycles[Stall.VECTOR] == 900 + 5 * 772 + 1772
 
 
 def test_a_sweep_takes_its_vector_cycles() -> None:

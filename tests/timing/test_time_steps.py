@@ -10,7 +10,7 @@ from builders import command, machine, program
 
 from wavecore.engines.analytic import run_analytic
 from wavecore.engines.event import run_events
-from wavecore.engines.timing import Timing
+from wavecore.engines.timing import Stall, Timing
 from wavecore.golden.array import multiply
 from wavecore.hardware.dataflows import dataflow_of
 from wavecore.hardware.specs import Accelerator
@@ -50,11 +50,13 @@ def test_a_slow_sweep_is_waited_for(engine: Engine, saved: int) -> None:
     assert timing.step_cycles == 4 * (128 + 100 + 2 * 1000 + 254) - saved
 
 
-def test_waiting_for_the_step_before_is_waiting_for_results() -> None:
-    timing = run_events(program(recurrent(8, 4)), machine())
-    array = timing.units["array"]
-    assert (array.dram_stall_cycles, array.unit_stall_cycles) == (0, 0)
-    assert array.dependency_stall_cycles == timing.step_cycles - 8000
+def test_a_time_step_waits_for_skew_and_sweep_of_the_one_before() -> None:
+    """Each of 4 time steps fills, drains, and sweeps the last of its products in 100 cycles."""
+    stalls = run_events(program(recurrent(8, 4)), machine()).units["array"].stall_cycles
+    assert {cause: cycles for cause, cycles in stalls.items() if cycles} == {
+        Stall.ARRAY: 4 * (128 + 254),
+        Stall.VECTOR: 4 * 100,
+    }
 
 
 def test_work_without_time_steps_overlaps_more() -> None:

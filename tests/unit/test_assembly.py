@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import SCHEDULES, chain, machine
 
-from wavecore.engines.timing import RowTiming, Timing, UnitTiming
+from wavecore.engines.timing import RowTiming, Stall, Timing, UnitTiming
 from wavecore.plan.model import Plan
 from wavecore.program.commands import RowKey
 from wavecore.program.counts import RowCounts
@@ -37,8 +37,8 @@ TIMING = Timing(
         RowKey("two", Phase.UPDATE): RowTiming(400, {"array": 0, "vector": 100}),
     },
     units={
-        "array": UnitTiming(busy_cycles=400, dram_stall_cycles=300, unit_stall_cycles=200, dependency_stall_cycles=100),
-        "vector": UnitTiming(busy_cycles=1, dram_stall_cycles=2, unit_stall_cycles=3, dependency_stall_cycles=994),
+        "array": UnitTiming(busy_cycles=400, stall_cycles=dict(zip(Stall, (300, 150, 80, 40, 20, 10), strict=True))),
+        "vector": UnitTiming(busy_cycles=1, stall_cycles={}),
     },
     dram_bytes=MOVED,
     buffer_peak_bytes=77,
@@ -66,7 +66,8 @@ def test_every_total_is_of_its_count_or_time() -> None:
     assert {name: getattr(found, name) for name in list(COUNTS)[:4]} == dict(list(COUNTS.items())[:4])
     assert (found.array_utilization, found.array_occupancy) == (0.25, 0.4)
     stalls, buffer = found.stall_cycles, found.global_buffer_bytes
-    assert (stalls.dram, stalls.vector, stalls.dependency) == (300, 200, 100)
+    assert (stalls.dram, stalls.vector, stalls.array) == (300, 150, 80)
+    assert (stalls.space, stalls.core, stalls.update) == (40, 20, 10)
     assert (buffer.read, buffer.write, buffer.peak) == (17, 19, 77)
 
 

@@ -141,7 +141,10 @@ def test_explain_by_name_section_and_last_part() -> None:
     assert [metric.name for metric in explain("stall_cycles")] == [
         "stall_cycles.dram",
         "stall_cycles.vector",
-        "stall_cycles.dependency",
+        "stall_cycles.array",
+        "stall_cycles.space",
+        "stall_cycles.core",
+        "stall_cycles.update",
     ]
     assert [metric.name for metric in explain("speedup")] == ["compare.speedup"]
 

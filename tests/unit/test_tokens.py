@@ -3,9 +3,12 @@
 import simpy
 
 from wavecore.engines.probe import Cause, Signal
+from wavecore.engines.stalls import QueueState
+from wavecore.engines.timing import Stall
 from wavecore.engines.tokens import Counter, Space
 
 LOADS, SPACE = (Signal(0, cause) for cause in (Cause.LOADS, Cause.SPACE))
+OWNER = QueueState("load", Stall.DRAM)
 
 
 def waiter(env: simpy.Environment, event: simpy.Event, log: list[tuple[str, float]], name: str) -> None:
@@ -18,7 +21,7 @@ def waiter(env: simpy.Environment, event: simpy.Event, log: list[tuple[str, floa
 
 def test_a_counter_wakes_everyone_it_has_reached() -> None:
     env = simpy.Environment()
-    counter, log = Counter(env, LOADS), []  # type: ignore[var-annotated]
+    counter, log = Counter(env, LOADS, OWNER), []  # type: ignore[var-annotated]
     for name, threshold in (("far", 10), ("near", 3), ("exact", 5)):
         waiter(env, counter.reached(threshold), log, name)
 
@@ -35,7 +38,7 @@ def test_a_counter_wakes_everyone_it_has_reached() -> None:
 
 def test_what_is_reached_already_fires_at_once() -> None:
     env = simpy.Environment()
-    counter = Counter(env, LOADS)
+    counter = Counter(env, LOADS, OWNER)
     counter.add(5)
     assert counter.reached(5).triggered
     assert not counter.reached(6).triggered

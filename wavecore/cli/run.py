@@ -87,6 +87,10 @@ def run(
         if write is not None:
             _say_folder(write(result, plan, _tables(case, loaded, plan, watchers), case.file), out)
     _print(result, json)
+    if not json:
+        from wavecore.cli.bottleneck import bottleneck
+
+        show([bottleneck(result, case, loaded, schedule, plan)])
     if uncertainty:
         show(uncertainty_tables([result], loaded))
 

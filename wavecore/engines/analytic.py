@@ -26,42 +26,27 @@ from wavecore.engines.command_ticks import (
     transfer_ticks,
 )
 from wavecore.engines.memory import REQUEST_BYTES
-from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Timing, UnitTiming
+from wavecore.engines.timing import LazyRows, ProgressCallback, RowTiming, Stall, Timing
+from wavecore.engines.unit_ticks import CROWDED, LOADED, SWEPT, Arrival, Late, UnitTicks
 from wavecore.hardware.dram import sustained_bytes_per_second
-from wavecore.hardware.specs import DRAM_KINDS, Accelerator
+from wavecore.hardware.specs import DRAM_KINDS, Accelerator, UnitKind
 from wavecore.plan.model import QueueOrder
+from wavecore.plan.placement import Direction
 from wavecore.program.commands import Program, RowKey, Segment
 from wavecore.program.counts import count_totals
-
-
-@dataclass(slots=True)
-class _UnitTimes:
-    """One computing unit: the tick at which it is free, and the ticks for which it has waited."""
-
-    result_slots: int
-    free: int = 0
-    dram_stall: int = 0
-    unit_stall: int = 0
-
-    def stall(self, for_dram: bool, ticks: int) -> None:
-        """Add a wait, for operands from DRAM or for another unit."""
-        if for_dram:
-            self.dram_stall += ticks
-        else:
-            self.unit_stall += ticks
 
 
 class _CoreTimes:
     """One core, which represents all of them: the times at which its units are free, and what is available when."""
 
     __slots__ = (
-        "cycles", "dram", "frontier", "latency", "on_chip", "overlapped", "peak", "port_ticks_per_byte", "releases",
-        "size", "stored", "ticks_per_byte", "units", "used",
+        "cycles", "drained", "dram", "frontier", "late", "latency", "on_chip", "overlapped", "peak",
+        "port_ticks_per_byte", "releases", "size", "stored", "ticks_per_byte", "units", "used",
     )  # fmt: skip
 
     def __init__(
         self,
-        units: dict[str, _UnitTimes],
+        units: dict[str, UnitTicks],
         buffer_bytes: int,
         ticks_per_byte: float,
         port_ticks_per_byte: float,
@@ -74,25 +59,26 @@ class _CoreTimes:
         self.ticks_per_byte = ticks_per_byte  # to or from DRAM
         self.port_ticks_per_byte = port_ticks_per_byte  # through the buffer's port, each way
         self.latency = latency  # ticks until the first data of a transfer arrive
-        self.dram = self.frontier = 0
+        self.dram = self.frontier = self.drained = 0
         self.used = self.peak = 0
         self.releases: deque[tuple[int, int]] = deque()
         self.on_chip: dict[str, Span] = {}
+        self.late: dict[str, Late] = {}  # of what is on chip
         self.stored: dict[str, Span] = {}
         self.cycles: dict[RowKey, int] = defaultdict(int)
 
     def run(self, cost: CommandTicks, again: bool) -> None:
         """Advance every unit by one command, the first time or ``again``."""
         first_in, early_in, load, store = self._transfers(cost, again)
-        begin = max(self._space(cost), self.dram)
-        stored_last = 0
+        room, asked, stored_last = self._space(cost), self.dram, 0
         if cost.stored:
             stored_first, stored_last = _latest(self.stored, cost.stored)
-            begin = max(begin, stored_first)
+            asked = max(asked, stored_first)
+        begin = max(room, asked)
         loaded = max(begin + load, stored_last)
         latency = self.latency if load else 0
-        arrived = (begin + first_in + latency, begin + early_in, loaded + latency)
-        start, end = self._first_stage(cost, *arrived)
+        arrival = (begin + first_in + latency, begin + early_in, loaded + latency, asked, room)
+        start, end, late = self._first_stage(cost, arrival)
         last = self._later_stages(cost, start, end) if len(cost.stages) > 1 else end
         first = start + (last - start) * cost.lead.part // cost.lead.whole
         ahead = max(0, self.size - self._used_at(start))
@@ -101,6 +87,10 @@ class _CoreTimes:
         self.dram = loaded + store
         done = max(last, self.dram, first + store if store else last)
         self._settle(cost, last if cost.at_end else first, last, done)
+        if cost.posts:
+            skew = cost.stages[0].drain
+            swept = last - end - skew if len(cost.stages) > 1 else cost.stages[0].ticks
+            self.late.update(dict.fromkeys(cost.posts, (skew, swept, late[2])))
 
     def _transfers(self, cost: CommandTicks, again: bool) -> TransferTicks:
         """Return the ticks of a command's transfers; those of stores follow the loads.
@@ -115,37 +105,67 @@ class _CoreTimes:
         load = max(dram.load, port.load)
         return TransferTicks(max(dram.first, port.first), max(dram.early, port.early), load, both - load)
 
-    def _first_stage(self, cost: CommandTicks, arrived_first: int, arrived_early: int, arrived_last: int) -> Span:
-        """Return when the unit that takes the operands begins and ends a command.
+    def _first_stage(self, cost: CommandTicks, arrival: Arrival) -> tuple[int, int, Late]:
+        """Return when the unit that takes the operands begins and ends a command, and why not earlier.
 
         It begins with the first operands when its results have room, and cannot end before it has worked on the last.
         """
         stage = cost.stages[0]
         unit = self.units[stage.unit]
+        arrived_first, arrived_early, arrived_last, asked, room = arrival
         other, ready_last = _latest(self.on_chip, cost.awaited) if cost.awaited else (0, 0)
+        late = SWEPT
         if len(cost.stages) > 1:  # results wait in the slots until the next stage's unit is free
             other = max(other, self.units[cost.stages[1].unit].free - unit.result_slots * cost.slot_steps * stage.step)
         start = max(unit.free, arrived_first, other)
         if start > unit.free:
-            unit.stall(arrived_first >= other, start - unit.free)
-            start += stage.fill
+            if arrived_first >= other:
+                unit.waits_for_operands(start, asked, room)
+                late = CROWDED if room > asked else LOADED
+            else:
+                late = self._late(cost.awaited, other)
+                unit.waits_for_results(start - unit.free, late)
+            if stage.fill:
+                unit.waits(Stall.ARRAY, stage.fill)
+                start += stage.fill
         loaded = max(arrived_last + cost.after_operands, arrived_early + cost.after_early)
         end = max(start + stage.ticks, loaded, ready_last + cost.after_operands)
+        if self.overlapped:
+            unit.free = start + stage.work
+            if loaded > unit.free:
+                unit.waits(Stall.DRAM, loaded - unit.free)
+                unit.free = loaded
+        else:
+            unit.free = end
+            if stage.ticks > stage.work:
+                unit.waits_for_results(stage.ticks - stage.work, (stage.skew, 0, Stall.VECTOR))
         if end > start + stage.ticks:
-            unit.stall(arrived_last >= ready_last, end - start - stage.ticks)
-        unit.free = max(start + stage.work, loaded) if self.overlapped else end
-        return start, end
+            late = LOADED if loaded == end else self._late(cost.awaited, ready_last)
+            if not self.overlapped:
+                unit.waits_for_results(end - start - stage.ticks, late)
+        return start, end, late
+
+    def _late(self, awaited: tuple[Wanted, ...], tick: int) -> Late:
+        """Return why one of the tensors that a command waits for is there only at a tick."""
+        for name, _ in awaited:
+            if tick in self.on_chip.get(name, ()):
+                return self.late.get(name, SWEPT)
+        return SWEPT
 
     def _later_stages(self, cost: CommandTicks, start: int, end: int) -> int:
         """Let results pass through the other stages, step by step; return when the last one leaves."""
         before = cost.stages[0]
+        self.drained = before.drain
         for stage in cost.stages[1:]:
             unit, unit_before = self.units[stage.unit], self.units[before.unit]
             begun = max(unit.free, start + (end - start) // cost.steps)
             last = max(begun + stage.ticks, end + stage.step) + before.drain
             unit.free = begun + stage.work if self.overlapped else last
             held = unit_before.result_slots * cost.slot_steps * stage.step  # results that wait in the slots
-            unit_before.free = max(unit_before.free, unit.free - before.drain - held)
+            taken = unit.free - before.drain - held
+            if taken > unit_before.free:
+                unit_before.waits(Stall.VECTOR, taken - unit_before.free)
+                unit_before.free = taken
             before, start, end = stage, begun, last
         return end
 
@@ -199,11 +219,14 @@ class _IterationState:
     queues: tuple[int, ...]
     releases: tuple[tuple[int, int], ...]
     made: list[Span]
+    late: list[Late | None]
 
     def follows(self, other: _IterationState) -> bool:
         """Return whether this state equals the other one, except that all times are later by the same amount."""
         later = self.queues[-1] - other.queues[-1]
-        if self.used != other.used or any(a != b + later for a, b in zip(self.queues, other.queues, strict=True)):
+        if (self.used, self.late) != (other.used, other.late) or any(
+            a != b + later for a, b in zip(self.queues, other.queues, strict=True)
+        ):
             return False
         return (
             len(self.releases) == len(other.releases)
@@ -239,7 +262,7 @@ class _Repetition:
         self._counted = self._counts()
 
     def _counts(self) -> tuple[int, ...]:
-        stalls = [ticks for unit in self._units for ticks in (unit.dram_stall, unit.unit_stall)]
+        stalls = [ticks for unit in self._units for ticks in unit.stalls.values()]
         return (*stalls, *(self.core.cycles[key] for key in self.keys))
 
     def repeats(self) -> bool:
@@ -247,7 +270,9 @@ class _Repetition:
         core, before = self.core, self._state
         made = [core.on_chip[name] for name in self.posts] + [core.stored[name] for name in self.stores]
         queues = (core.dram, *(unit.free for unit in self._units), core.frontier)
-        self._state = state = _IterationState(core.used, queues, tuple(core.releases), made)
+        self._state = state = _IterationState(
+            core.used, queues, tuple(core.releases), made, [core.late.get(name) for name in self.posts]
+        )
         if before is None or not state.follows(before):
             return False
         old = (times[name][1] for name in self.outside for times in (core.on_chip, core.stored) if name in times)
@@ -258,8 +283,8 @@ class _Repetition:
         core, later = self.core, (self.core.frontier - self._frontier) * times
         gained = iter([(after - before) * times for before, after in zip(self._counted, self._counts(), strict=True)])
         for unit in self._units:
-            unit.dram_stall += next(gained)
-            unit.unit_stall += next(gained)
+            for cause in unit.stalls:
+                unit.stalls[cause] += next(gained)
             unit.free += later
         for key in self.keys:
             core.cycles[key] += next(gained)
@@ -278,13 +303,26 @@ def run_analytic(
     core = _core(program, accelerator)
     segments = program.cores[0]
     commands = 0
+    before_update: tuple[int, Late] | None = None
     for number, segment in enumerate(segments):
+        if segment.direction is Direction.UPDATE and before_update is None:
+            before_update = core.frontier, _late_end(core)
         core.used += segment.held_bytes
         commands += _run_segment(core, segment, repeat)
         core.releases.append((core.frontier, segment.held_bytes))
         if progress is not None:
             progress((number + 1) / len(segments))
+    for unit in core.units.values():
+        end, late = before_update or (core.frontier, _late_end(core))
+        left = max(0, end - unit.free)
+        unit.waits_for_results(left, late)
+        unit.waits(Stall.UPDATE, core.frontier - unit.free - left)
     return _timing(program, core, commands)
+
+
+def _late_end(core: _CoreTimes) -> Late:
+    """Return why all that was computed is not done earlier: the last results are drained, swept and stored."""
+    return (core.drained, 0, Stall.DRAM if core.dram == core.frontier else Stall.VECTOR)
 
 
 def _core(program: Program, accelerator: Accelerator) -> _CoreTimes:
@@ -294,7 +332,11 @@ def _core(program: Program, accelerator: Accelerator) -> _CoreTimes:
     port = float(accelerator.core.memory_port_bytes_per_cycle)
     rate = float(sustained) / clock / cores
     latency = (memory.trcd_seconds + memory.tcl_seconds + memory.controller_seconds) * clock
-    units = {unit.name: _UnitTimes(unit.result_slots) for unit in accelerator.units if unit.kind not in DRAM_KINDS}
+    units = {
+        unit.name: UnitTicks(unit.result_slots, dict.fromkeys(Stall, 0) if unit.kind is UnitKind.ARRAY else {})
+        for unit in accelerator.units
+        if unit.kind not in DRAM_KINDS
+    }
     return _CoreTimes(
         units,
         program.buffer_bytes,
@@ -347,22 +389,10 @@ def _timing(program: Program, core: _CoreTimes, commands: int) -> Timing:
     return Timing(
         step_cycles=step,
         rows=LazyRows(lambda: _rows(program, core, step)),
-        units={name: _unit_timing(unit, busy[name], step) for name, unit in core.units.items()},
+        units={name: unit.timing(busy[name], step) for name, unit in core.units.items()},
         dram_bytes=count_totals(program).dram_bytes,
         buffer_peak_bytes=core.peak,
         events=commands,
-    )
-
-
-def _unit_timing(unit: _UnitTimes, busy: int, step: int) -> UnitTiming:
-    """Return a unit's part in the step; stalls are cut to what its work leaves of it."""
-    dram = min(unit.dram_stall // TICKS_PER_CYCLE, step - busy)
-    other = min(unit.unit_stall // TICKS_PER_CYCLE, step - busy - dram)
-    return UnitTiming(
-        busy_cycles=busy,
-        dram_stall_cycles=dram,
-        unit_stall_cycles=other,
-        dependency_stall_cycles=step - busy - dram - other,
     )
 
 

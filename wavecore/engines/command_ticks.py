@@ -102,12 +102,13 @@ def _stage_bytes(command: Command) -> int:
 class StageTicks:
     """A command's stage on one unit, in ticks: its work, and how long it takes at least.
 
-    Time steps that wait for each other take longer than their work.
+    Time steps that wait for each other take longer than their work: of what is more, ``skew`` is fill and drain.
     """
 
     unit: str
     work: int
     ticks: int
+    skew: int
     step: int  # of one step
     fill: int
     drain: int
@@ -195,20 +196,27 @@ def _stages(command: Command) -> tuple[StageTicks, ...]:
     """Return a command's stages in ticks; with time steps, the first has the ticks of the whole chain."""
     steps = command.steps
     work = [stage.cycles * TICKS_PER_CYCLE for stage in command.work.stages]
-    ticks = list(work)
+    ticks, skew = list(work), [0] * len(work)
     if command.time_steps:
         ticks[0] = _serial(command, ticks)
+        skew[0] = (command.time_steps - 1) * _skew(command)
     return tuple(
         StageTicks(
             stage.unit,
             worked,
             whole,
+            skewed,
             whole // steps,
             stage.fill_cycles * TICKS_PER_CYCLE,
             stage.drain_cycles * TICKS_PER_CYCLE,
         )
-        for stage, worked, whole in zip(command.work.stages, work, ticks, strict=True)
+        for stage, worked, whole, skewed in zip(command.work.stages, work, ticks, skew, strict=True)
     )
+
+
+def _skew(command: Command) -> int:
+    """Return the ticks that a command's stages fill and drain."""
+    return sum(stage.fill_cycles + stage.drain_cycles for stage in command.work.stages) * TICKS_PER_CYCLE
 
 
 def _serial(command: Command, ticks: list[int]) -> int:
@@ -218,8 +226,7 @@ def _serial(command: Command, ticks: list[int]) -> int:
     slowest stage counts in full and every other stage with one step.  The fill of the first time step, and the drain
     and the later stages' last step of the last one, are left out: they are added for every command.
     """
-    times, steps = command.time_steps, command.steps
-    ends = sum(stage.fill_cycles + stage.drain_cycles for stage in command.work.stages) * TICKS_PER_CYCLE
+    times, steps, ends = command.time_steps, command.steps, _skew(command)
     parts = [each // steps for each in ticks]
     overlapped = max(each // times + sum(parts) - part for each, part in zip(ticks, parts, strict=True))
     return times * (ends + overlapped) - ends - sum(parts[1:])

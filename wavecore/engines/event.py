@@ -18,16 +18,25 @@ from wavecore.engines.emitter import ProbeEmitter
 from wavecore.engines.instances import CommandInstance, CommandInstances, StagePlace, StageWork
 from wavecore.engines.memory import REQUEST_BYTES, SharedMemory
 from wavecore.engines.probe import DONE_CAUSES, Cause, Probe, Queue, Signal
-from wavecore.engines.timing import ProgressCallback, RowTiming, Timing, UnitTiming
+from wavecore.engines.stalls import Posted, QueueState, StallAccount
+from wavecore.engines.timing import ProgressCallback, RowTiming, Stall, Timing, UnitTiming, mean_timing
 from wavecore.engines.tokens import Counter, Space, TensorCounters
 from wavecore.errors import InvariantError
 from wavecore.hardware.specs import DRAM_KINDS, Accelerator, UnitKind, UnitSpec
 from wavecore.program.addresses import allocate
-from wavecore.program.commands import After, Load, Program, RowKey, Store
+from wavecore.program.commands import After, Command, Load, Program, RowKey, Store
 from wavecore.program.step_tables import StepMove
-from wavecore.training.operations import TensorClass
+from wavecore.training.operations import Phase, TensorClass
 
 Process = Generator[simpy.Event, Any, None]
+
+WORK = {
+    UnitKind.LOAD: Stall.DRAM,
+    UnitKind.ARRAY: Stall.ARRAY,
+    UnitKind.VECTOR: Stall.VECTOR,
+    UnitKind.STORE: Stall.DRAM,
+}
+"""What the time of an array counts for that waits for the work of a unit of that kind."""
 
 
 @dataclass
@@ -61,13 +70,19 @@ class _ComputingUnit:
 
     def __init__(self, env: simpy.Environment, core: int, spec: UnitSpec) -> None:
         self.name = spec.name
-        self.done = Counter(env, Signal(core, DONE_CAUSES[spec.kind], unit=spec.name))
+        self.state = QueueState(spec.name, WORK[spec.kind], counted=spec.kind is UnitKind.ARRAY)
+        self.done = Counter(env, Signal(core, DONE_CAUSES[spec.kind], unit=spec.name), self.state)
         self.slots = spec.result_slots
         self.held: deque[_Threshold] = deque()
         self.free_at = -1
         self.busy_cycles = 0
-        self.dram_stall_cycles = 0
-        self.unit_stall_cycles = 0
+
+    def timing(self, after: int) -> UnitTiming:
+        """Return what the unit did, and its waits for the ``after`` cycles that other cores go on for."""
+        stalls = self.state.stalls or {}
+        if stalls:
+            stalls = {**stalls, Stall.CORE: stalls[Stall.CORE] + after}
+        return UnitTiming(busy_cycles=self.busy_cycles, stall_cycles=stalls)
 
     def taken_before(self, room: int) -> _Threshold | None:
         """Return what must be reached before one of ``room`` steps' results is taken, None if there is room now."""
@@ -149,22 +164,13 @@ class _EventMachine:
         return Timing(
             step_cycles=slowest.end,
             rows=rows,
-            units={name: self._unit_timing(name, slowest.end) for name in names},
+            units={
+                name: mean_timing([core.units[name].timing(slowest.end - core.end) for core in self.cores])
+                for name in names
+            },
             dram_bytes=self.moved,
             buffer_peak_bytes=max(core.space.peak for core in self.cores),
             events=self.memory.requests + sum(core.finished_steps for core in self.cores),
-        )
-
-    def _unit_timing(self, name: str, step_cycles: int) -> UnitTiming:
-        usage = [core.units[name] for core in self.cores]
-        busy = self._mean([each.busy_cycles for each in usage])
-        dram = self._mean([each.dram_stall_cycles for each in usage])
-        other = self._mean([each.unit_stall_cycles for each in usage])
-        return UnitTiming(
-            busy_cycles=busy,
-            dram_stall_cycles=dram,
-            unit_stall_cycles=other,
-            dependency_stall_cycles=step_cycles - busy - dram - other,
         )
 
     def _mean(self, values: list[int]) -> int:
@@ -182,14 +188,23 @@ class _CoreQueues:
         self.index = index
         self.emitter = None if machine.probe is None else ProbeEmitter(machine.probe, env, index)
         self.space = Space(env, machine.program.buffer_bytes, Signal(index, Cause.SPACE), self.emitter)
-        self.loaded = Counter(env, Signal(index, Cause.LOADS))  # steps whose loads have arrived
+        self.load, self.store = (
+            QueueState(unit.name, WORK[kind])
+            for kind in DRAM_KINDS
+            for unit in machine.accelerator.units
+            if unit.kind is kind
+        )
+        self.stalls = StallAccount(env, self.store)
+        self.loaded = Counter(env, Signal(index, Cause.LOADS), self.load)  # steps whose loads have arrived
         self.units = {
             unit.name: _ComputingUnit(env, index, unit)
             for unit in machine.accelerator.units
             if unit.kind not in DRAM_KINDS
         }
-        self.on_chip = TensorCounters(env, index, Cause.ON_CHIP)
-        self.in_dram = TensorCounters(env, index, Cause.IN_DRAM)
+        makers = {token: self.units[unit].state for token, unit in machine.instances.makers(index).items()}
+        self.on_chip = TensorCounters(env, index, Cause.ON_CHIP, self.load, makers)
+        self.in_dram = TensorCounters(env, index, Cause.IN_DRAM, self.store)
+        self.whole_step = Posted(self.store)
         self.rows: dict[RowKey, _RowUsage] = defaultdict(_RowUsage)
         self.finished_steps = 0
         self.end = 0
@@ -200,52 +215,66 @@ class _CoreQueues:
     def process(self, unit: UnitSpec) -> Process:
         """Return the process that is a unit of this core."""
         if unit.kind is UnitKind.LOAD:
-            return self.load_queue(unit.name)
+            return self.load_queue()
         if unit.kind is UnitKind.STORE:
-            return self.store_queue(unit.name)
+            return self.store_queue()
         return self.compute_queue(self.units[unit.name])
 
     def position(self) -> str:
         """Return the command that each queue is in, for the message of a halt."""
         return ", ".join(f"{queue} queue in {command}" for queue, command in self._at.items())
 
+    def _begin(self, queue: QueueState, command: Command, work: Stall) -> None:
+        """Record that a queue begins a command; its work counts as ``work``, or as the update."""
+        self._at[queue.name] = command.name
+        self.stalls.begins(queue, Stall.UPDATE if command.phase is Phase.UPDATE else work)
+
+    def _wait(self, queue: QueueState, counter: Counter, needed: int) -> Process:
+        """Wait until a counter, of this core or of another, is at ``needed``."""
+        self.stalls.waits(queue, counter if counter.signal.core == self.index else Stall.CORE, needed)
+        yield counter.reached(needed, queue.name, self.emitter)
+        self.stalls.works(queue)
+
     # -- load queue ------------------------------------------------------------------------------------
 
-    def load_queue(self, queue: Queue) -> Process:
+    def load_queue(self) -> Process:
         """Take space and read DRAM, step by step, as far ahead as there is room."""
-        last_done = 0
+        queue, last_done = self.load, 0
         for instance in self.machine.instances.of(self.index):
             command, table = instance.command, instance.table
-            self._at[queue] = command.name
+            self._begin(queue, command, Stall.DRAM)
             reserved = command.stage_bytes + sum(size for _, size in command.reserves)
             if instance.opens:
                 reserved += instance.segment.held_bytes
-            yield from self._take(queue, reserved)
+            yield from self._take(reserved)
             for step in range(command.steps):
                 if table.takes[step]:
-                    yield from self._take(queue, table.takes[step])
+                    yield from self._take(table.takes[step])
                 for index, nbytes, due in table.loads[step]:
                     load = command.loads[index]
                     if not instance.happens(load):
                         continue
                     if load.after is not After.NOTHING:
-                        yield from self._await_store(queue, instance, load, due)
-                    done = yield from self._transfer(queue, instance, step, due - nbytes, nbytes, index, load)
+                        yield from self._await_store(instance, load, due)
+                    done = yield from self._transfer(queue.name, instance, step, due - nbytes, nbytes, index, load)
                     last_done = max(last_done, done)
                     if load.posts:
-                        self._later(queue, last_done, self.on_chip[load.posts], nbytes)
-                self._later(queue, last_done, self.loaded, 1)
+                        self._later(last_done, self.on_chip[load.posts], nbytes)
+                self._later(last_done, self.loaded, 1)
 
-    def _take(self, queue: Queue, nbytes: int) -> Process:
+    def _take(self, nbytes: int) -> Process:
         if nbytes:
             if not self.space.fits(nbytes):
-                yield self.space.room(nbytes, queue)
+                self.stalls.waits(self.load, Stall.SPACE)
+                yield self.space.room(nbytes, self.load.name)
+                self.stalls.works(self.load)
             self.space.take(nbytes)
 
-    def _later(self, queue: Queue, cycle: int, counter: Counter, amount: int) -> None:
-        """Add to a counter at a cycle, or now if that has passed."""
+    def _later(self, cycle: int, counter: Counter, amount: int) -> None:
+        """Add to a counter of loads at a cycle, or now if that has passed."""
         if self.emitter is not None:
-            self.emitter.posted(queue, counter.signal, cycle)
+            self.emitter.posted(self.load.name, counter.signal, cycle)
+        counter.coming += amount
         delay = cycle - int(self.env.now)
         if delay <= 0:
             counter.add(amount)
@@ -254,7 +283,7 @@ class _CoreQueues:
         assert timeout.callbacks is not None
         timeout.callbacks.append(lambda _: counter.add(amount))
 
-    def _await_store(self, queue: Queue, instance: CommandInstance, load: Load, due: int) -> Process:
+    def _await_store(self, instance: CommandInstance, load: Load, due: int) -> Process:
         """Wait until the data of a load are in DRAM: this core's samples so far, or the gradients of all cores."""
         tensor = load.transfer.tensor
         if load.after is After.ALL:
@@ -262,12 +291,12 @@ class _CoreQueues:
                 whole = core.in_dram[tensor.name]
                 needed = self.machine.instances.stores(core.index)[tensor.name] * tensor.nbytes
                 if whole.value < needed:
-                    yield whole.reached(needed, queue, self.emitter)
+                    yield from self._wait(self.load, whole, needed)
             return
         needed = instance.stored_before(load, due)
         counter = self.in_dram[tensor.name]
         if counter.value < needed:
-            yield counter.reached(needed, queue, self.emitter)
+            yield from self._wait(self.load, counter, needed)
 
     def _transfer(
         self,
@@ -311,9 +340,12 @@ class _CoreQueues:
 
     def compute_queue(self, unit: _ComputingUnit) -> Process:
         """StageWork on the unit's queue."""
+        own = unit.state.work
         for work in self.machine.instances.queue(self.index, unit.name):
-            self._at[unit.name] = work.instance.command.name
+            self._begin(unit.state, work.instance.command, own)
             yield from self._run_stage(unit, work)
+        if unit.state.stalls is not None:
+            self.stalls.waits(unit.state, self.whole_step, 1)
 
     def _run_stage(self, unit: _ComputingUnit, work: StageWork) -> Process:
         """Work on steps of one stage: each begins when its inputs are there and its results have room."""
@@ -329,7 +361,7 @@ class _CoreQueues:
             elif awaits_more or self.loaded.value <= instance.steps_before + step:
                 yield from self._await_operands(unit, instance, step)
             if after is not None and (taken := unit.taken_before(room)) is not None:
-                yield from self._await_slot(unit, taken)
+                yield from self._wait(unit.state, taken.done, taken.steps)
             if env.now > unit.free_at:
                 yield from self._fill(unit, command.work.stages[number].fill_cycles)
             if cycles[step]:
@@ -355,45 +387,37 @@ class _CoreQueues:
 
     def _await_operands(self, unit: _ComputingUnit, instance: CommandInstance, step: int) -> Process:
         """Wait for all that the first stage of a step reads."""
-        command, env = instance.command, self.env
+        command = instance.command
         needed = instance.steps_before + step + 1
         if self.loaded.value < needed:
-            idle_from = int(env.now)
-            yield self.loaded.reached(needed, unit.name, self.emitter)
-            unit.dram_stall_cycles += int(env.now) - idle_from
+            yield from self._wait(unit.state, self.loaded, needed)
         if command.begins_time_step(step):  # it needs what the time step before hands on
             last = self._last_stage(instance)
             needed = last.place.done(step - 1)
             if last.unit.done.value < needed:
-                yield last.unit.done.reached(needed, unit.name, self.emitter)
+                yield from self._wait(unit.state, last.unit.done, needed)
         if command.waits or command.overwrites:
-            idle_from = int(env.now)
             yield from self._await_tokens(unit, instance, step)
-            unit.unit_stall_cycles += int(env.now) - idle_from
 
     def _await_results(self, unit: _ComputingUnit, instance: CommandInstance, number: int, step: int) -> Process:
         """Wait for the results of the stage before; at the end of every time step they come with the drain."""
         before = instance.command.work.stages[number - 1]
         done, needed = self.units[before.unit].done, instance.places[number - 1].done(step)
         if done.value < needed:
-            idle_from = int(self.env.now)
-            yield done.reached(needed, unit.name, self.emitter)
-            unit.unit_stall_cycles += int(self.env.now) - idle_from
+            yield from self._wait(unit.state, done, needed)
         if before.drain_cycles and instance.command.ends_time_step(step):
+            self.stalls.waits(unit.state, Stall.ARRAY)
             yield self.env.timeout(before.drain_cycles)
+            self.stalls.works(unit.state)
             if self.emitter is not None:
                 self.emitter.drained(unit.name, before.drain_cycles)
-
-    def _await_slot(self, unit: _ComputingUnit, held: _Threshold) -> Process:
-        """Wait until the results of a step that the unit holds have been taken."""
-        idle_from = int(self.env.now)
-        yield held.done.reached(held.steps, unit.name, self.emitter)
-        unit.unit_stall_cycles += int(self.env.now) - idle_from
 
     def _fill(self, unit: _ComputingUnit, cycles: int) -> Process:
         """Fill a unit that was idle."""
         if cycles:
+            self.stalls.waits(unit.state, unit.state.work)
             yield self.env.timeout(cycles)
+            self.stalls.works(unit.state)
             if self.emitter is not None:
                 self.emitter.filled(unit.name, cycles)
 
@@ -407,7 +431,7 @@ class _CoreQueues:
                 counter = counters[name]
                 threshold = nbytes + sample_bytes * instance.first_sample
                 if counter.value < threshold:
-                    yield counter.reached(threshold, unit.name, self.emitter)
+                    yield from self._wait(unit.state, counter, threshold)
 
     def _finish(self, instance: CommandInstance, step: int) -> None:
         """Post what a step has made, and give back what it has used."""
@@ -436,46 +460,48 @@ class _CoreQueues:
 
     # -- store queue -----------------------------------------------------------------------------------
 
-    def store_queue(self, queue: Queue) -> Process:
+    def store_queue(self) -> Process:
         """Write DRAM and give resident space back, in program order."""
-        frontier = 0
+        queue, frontier = self.store, 0
         for instance in self.machine.instances.of(self.index):
             command, table = instance.command, instance.table
-            self._at[queue] = command.name
+            self._begin(queue, command, Stall.DRAM)
             last = self._last_stage(instance)
             computed = last.unit.done
             for step in range(command.steps):
                 if not table.stores[step]:
                     continue
                 if computed.value < last.place.done(step):
-                    yield computed.reached(last.place.done(step), queue, self.emitter)
-                yield from self._store(queue, instance, step)
+                    yield from self._wait(queue, computed, last.place.done(step))
+                yield from self._store(instance, step)
             if computed.value < last.place.done(command.steps - 1):
-                yield computed.reached(last.place.done(command.steps - 1), queue, self.emitter)
+                yield from self._wait(queue, computed, last.place.done(command.steps - 1))
             released = command.stage_bytes + sum(size for _, size in command.releases)
             if instance.closes:
                 released += instance.segment.held_bytes
             if released:
                 self.space.give(released)
                 if self.emitter is not None:
-                    self.emitter.posted(queue, self.space.signal)
+                    self.emitter.posted(queue.name, self.space.signal)
             row = self.rows[command.row]
             row.cycles += int(self.env.now) - frontier
             frontier = int(self.env.now)
             self.machine.command_done()
+        self.stalls.end()
         self.end = frontier
         self.finished = True
 
-    def _store(self, queue: Queue, instance: CommandInstance, step: int) -> Process:
+    def _store(self, instance: CommandInstance, step: int) -> Process:
         """Write the results of one step to DRAM."""
+        queue = self.store
         for index, nbytes, sent, staged, visible in instance.table.stores[step]:
             store = instance.command.stores[index]
             if instance.happens(store):
-                yield from self._transfer(queue, instance, step, sent - nbytes, nbytes, index, store)
+                yield from self._transfer(queue.name, instance, step, sent - nbytes, nbytes, index, store)
                 self.in_dram[store.transfer.tensor.name].add(visible)
                 if self.emitter is not None:
-                    self.emitter.posted(queue, self.in_dram[store.transfer.tensor.name].signal)
+                    self.emitter.posted(queue.name, self.in_dram[store.transfer.tensor.name].signal)
             if staged:
                 self.space.give(staged)
                 if self.emitter is not None:
-                    self.emitter.posted(queue, self.space.signal)
+                    self.emitter.posted(queue.name, self.space.signal)

@@ -162,6 +162,16 @@ class CommandInstances:
             self._tables[key] = step_table(command)
         return self._tables[key]
 
+    def makers(self, core: int) -> Mapping[str, str]:
+        """Return the unit that makes each of the tensors that a core's commands make on chip, by token."""
+        return {
+            token.tensor: command.work.stages[-1].unit
+            for segment in self._program.cores[core]
+            for body, _ in segment.bodies
+            for command in body
+            for token in command.posts
+        }
+
     def stores(self, core: int) -> Counter[str]:
         """Return how many times a core stores each tensor in a step."""
         if core not in self._stores:

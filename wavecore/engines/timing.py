@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from wavecore.common.names import Name
 from wavecore.hardware.specs import Accelerator
 from wavecore.program.commands import Program, RowKey
 from wavecore.training.operations import TensorClass
@@ -22,18 +23,44 @@ class RowTiming:
     busy_cycles: Mapping[str, int]
 
 
+class Stall(Name):
+    """What an array finally waits for in a cycle in which it does not work."""
+
+    DRAM = "dram"  # data on their way to or from DRAM
+    VECTOR = "vector"  # the vector unit, which works
+    ARRAY = "array"  # the array's own skew: fill, and drain of what a vector unit needs next
+    SPACE = "space"  # room in the global buffer
+    CORE = "core"  # another core: its gradients, or the end of its step
+    UPDATE = "update"  # the update of the weights, which an array has no part in
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitTiming:
     """What one unit of a core did in the cycles of a step, mean over the cores.
 
-    It worked, or waited for loads from DRAM, or for another unit: results, room for its own, or a tensor on chip.
-    What is left is ``dependency_stall_cycles``.
+    An array worked or waited: its busy cycles and its stalls add up to the step.  Of other units only the work is
+    counted.
     """
 
     busy_cycles: int
-    dram_stall_cycles: int
-    unit_stall_cycles: int
-    dependency_stall_cycles: int
+    stall_cycles: Mapping[Stall, int]
+
+
+def mean_timing(units: Sequence[UnitTiming]) -> UnitTiming:
+    """Return the mean of units that are timed alike.
+
+    Its parts are rounded so that they add up to the mean of the sums, rounded down.
+    """
+    means, running, given = [], 0, 0
+    labels = list(units[0].stall_cycles)
+    for part in (
+        [unit.busy_cycles for unit in units],
+        *([unit.stall_cycles[name] for unit in units] for name in labels),
+    ):
+        running += sum(part)
+        means.append(running // len(units) - given)
+        given += means[-1]
+    return UnitTiming(busy_cycles=means[0], stall_cycles=dict(zip(labels, means[1:], strict=True)))
 
 
 class LazyRows(Mapping[RowKey, RowTiming]):

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import simpy
 
 from wavecore.engines.emitter import ProbeEmitter
 from wavecore.engines.probe import Cause, Queue, Signal
+from wavecore.engines.stalls import Posted, QueueState
 
 Event = simpy.Event
 
 
-class Counter:
-    """A number that only grows; processes wait until it has reached what they need.
+class Counter(Posted):
+    """A number that only grows, because of what its owner posts; processes wait until it has reached what they need.
 
     ``signal`` is what it stands for in the reports of waits to a probe.
     """
 
     __slots__ = ("_env", "_waiters", "signal", "value")
 
-    def __init__(self, env: simpy.Environment, signal: Signal) -> None:
+    def __init__(self, env: simpy.Environment, signal: Signal, owner: QueueState) -> None:
+        super().__init__(owner)
         self._env = env
         self.signal = signal
         self._waiters: list[tuple[int, Event]] = []
@@ -52,16 +56,26 @@ class Counter:
 
 
 class TensorCounters(dict[str, Counter]):
-    """Counters by tensor, each made when it is first read."""
+    """Counters by tensor, each made when it is first read; ``owners`` post those that ``owner`` does not."""
 
-    def __init__(self, env: simpy.Environment, core: int, cause: Cause) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        core: int,
+        cause: Cause,
+        owner: QueueState,
+        owners: Mapping[str, QueueState] | None = None,
+    ) -> None:
         super().__init__()
         self._env = env
         self._core = core
         self._cause = cause
+        self._owner = owner
+        self._owners = owners or {}
 
     def __missing__(self, tensor: str) -> Counter:
-        counter = self[tensor] = Counter(self._env, Signal(self._core, self._cause, tensor))
+        owner = self._owners.get(tensor, self._owner)
+        counter = self[tensor] = Counter(self._env, Signal(self._core, self._cause, tensor), owner)
         return counter
 
 

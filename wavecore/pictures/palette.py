@@ -31,7 +31,10 @@ STALL_COLOURS: Mapping[str, str] = {
     "partial": "#A9C3DD",  # a tint of it: busy, but not with useful work
     "dram": COMPONENT_COLOURS["dram"],
     "vector": COMPONENT_COLOURS["vector"],
-    "dependency": COMPONENT_COLOURS["static"],
+    "array": COMPONENT_COLOURS["local_buffer"],
+    "space": COMPONENT_COLOURS["global_buffer"],
+    "core": COMPONENT_COLOURS["interconnect"],
+    "update": COMPONENT_COLOURS["static"],
 }
 # Paul Tol's "muted" scheme: what moves to and from DRAM.
 CLASS_COLOURS: Mapping[str, str] = {

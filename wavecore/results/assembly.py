@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
-from wavecore.engines.timing import Timing, UnitTiming
+from wavecore.engines.timing import Timing, UnitTiming, mean_timing
 from wavecore.hardware.area import area_mm2
 from wavecore.hardware.specs import Accelerator, UnitKind
 from wavecore.plan.model import Group, Plan
@@ -65,11 +65,7 @@ def total_values(
         "global_buffer_bytes": BufferBytes(
             read=counts.buffer_read_bytes, write=counts.buffer_write_bytes, peak=timing.buffer_peak_bytes
         ),
-        "stall_cycles": StallCycles(
-            dram=arrays.dram_stall_cycles,
-            vector=arrays.unit_stall_cycles,
-            dependency=arrays.dependency_stall_cycles,
-        ),
+        "stall_cycles": StallCycles(**{str(name): cycles for name, cycles in arrays.stall_cycles.items()}),
         "bound_cycles": BoundCycles(
             array=arrays.busy_cycles,
             vector=max(timing.units[name].busy_cycles for name in _names(accelerator, UnitKind.VECTOR)),
@@ -128,11 +124,8 @@ def _names(accelerator: Accelerator, kind: UnitKind) -> list[str]:
 
 
 def _mean_array(timing: Timing, accelerator: Accelerator) -> UnitTiming:
-    """Return the timing of a core's array; of several arrays, the mean, rounded down."""
-    arrays = [timing.units[name] for name in _names(accelerator, UnitKind.ARRAY)]
-    return UnitTiming(
-        **{part.name: sum(getattr(array, part.name) for array in arrays) // len(arrays) for part in fields(UnitTiming)}
-    )
+    """Return the timing of a core's array; of several arrays, the mean."""
+    return mean_timing([timing.units[name] for name in _names(accelerator, UnitKind.ARRAY)])
 
 
 def group_summaries(groups: tuple[Group, ...], batch_per_core: int) -> tuple[GroupSummary, ...]:

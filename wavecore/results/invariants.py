@@ -41,6 +41,11 @@ def _not_faster_than_the_roofline(totals: Totals, accelerator: Accelerator, plan
     return f"{totals.step_cycles} cycles, and the roofline is {bound:.0f}" if totals.step_cycles < bound else None
 
 
+def _work_and_waits_are_the_step(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
+    cycles = totals.bound_cycles.array + totals.stall_cycles.total
+    return None if cycles == totals.step_cycles else f"{cycles} of {totals.step_cycles} cycles"
+
+
 def _buffer_holds_its_peak(totals: Totals, accelerator: Accelerator, planned: Traffic) -> str | None:
     size = accelerator.core.global_buffer_bytes
     peak = totals.global_buffer_bytes.peak
@@ -93,6 +98,7 @@ TOTALS_INVARIANTS: dict[str, Callable[[Totals, Accelerator, Traffic], str | None
     "DRAM bytes equal the plan's": _dram_bytes_match_the_plan,
     "shares lie between 0 and 1": _shares_lie_between_0_and_1,
     "nothing is faster than its roofline": _not_faster_than_the_roofline,
+    "an array's work and waits are the step": _work_and_waits_are_the_step,
     "the global buffer holds what is in it": _buffer_holds_its_peak,
     "every component of energy is counted": _every_component_has_energy,
 }

@@ -106,12 +106,22 @@ _BUFFER_AND_STALLS = (
            "Largest occupancy of any core's global buffer at any time of the step; at most "
            "core.global_buffer."),
     Metric("stall_cycles.dram", "waits for DRAM", "cycles",
-           "Cycles in which the array waits for data from DRAM, mean over cores."),
+           "Cycles in which the array finally waits for data on their way to or from DRAM, mean over cores. An array "
+           "that waits for a queue which waits itself is counted for what the last of them waits for."),
     Metric("stall_cycles.vector", "waits for vector unit", "cycles",
-           "Cycles in which the array waits for the vector unit, mean over cores."),
-    Metric("stall_cycles.dependency", "waits for results", "cycles",
-           "Cycles in which the array waits for anything else: results of other commands, buffer space, the end of "
-           "the step; mean over cores."),
+           "Cycles in which the array finally waits for work of the vector unit, mean over cores."),
+    Metric("stall_cycles.array", "waits for its own skew", "cycles",
+           "Cycles in which the array fills, or drains what the vector unit needs before the array can go on; mean "
+           "over cores."),
+    Metric("stall_cycles.space", "waits for buffer space", "cycles",
+           "Cycles in which the array finally waits for loads that have no room in the global buffer, though nothing "
+           "that takes the room is on its way to DRAM; mean over cores."),
+    Metric("stall_cycles.core", "waits for another core", "cycles",
+           "Cycles in which the array finally waits for gradients of another core, or for the end of its step; mean "
+           "over cores; 0 in the analytic engine, where all cores do the same."),
+    Metric("stall_cycles.update", "waits for the update", "cycles",
+           "Cycles after the last work of the array in which weights are updated, mean over cores. With the other "
+           "waits and the cycles in which the array works they add up to step_cycles."),
     Metric("bound_cycles.array", "bound of the array", "cycles",
            "Cycles in which the array works, mean over cores: a lower bound of cycles for any order."),
     Metric("bound_cycles.vector", "bound of the vector unit", "cycles",

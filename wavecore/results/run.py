@@ -52,11 +52,22 @@ class BufferBytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallCycles:
-    """Cycles in which an array waited, mean over the cores, by what it waited for."""
+    """Cycles in which an array did not work, mean over the cores, by what it finally waited for.
+
+    With the cycles in which it worked they add up to the step.
+    """
 
     dram: int
     vector: int
-    dependency: int
+    array: int
+    space: int
+    core: int
+    update: int
+
+    @property
+    def total(self) -> int:
+        """All cycles in which the array did not work."""
+        return sum(asdict(self).values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +312,7 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
     sums = {
         "group_count": (run.group_count, len(run.groups)),
         "step_cycles": (run.step_cycles, sum(row.cycles for row in run.rows)),
+        "stall_cycles": (run.stall_cycles.total, run.step_cycles - run.bound_cycles.array),
         "macs": (run.macs, sum(row.macs for row in run.rows)),
         "dram_bytes.total": (value["dram_bytes"].get("total"), run.dram_bytes.total),
         "dram_bytes.read": (run.dram_bytes.read, sum(row.dram_read_bytes for row in run.rows)),

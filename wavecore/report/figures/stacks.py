@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 
 from wavecore.pictures.marks import Bars, Panel, Picture, PlotAxis, plain, scale, stacked
 from wavecore.pictures.palette import COMPONENT_COLOURS, STALL_COLOURS
 from wavecore.report.data import WorkloadRuns
 from wavecore.report.figures.comparison import LONGEST_BESIDE, ROW, all_runs, behind, behind_a_bar, run_names
 from wavecore.results.metrics import METRICS
-from wavecore.results.run import Run
+from wavecore.results.run import Run, StallCycles
 
 LEAST_LABELLED = 0.045  # of the longest bar: a shorter part has no room for its share
 
@@ -30,18 +31,22 @@ def utilization(cases: Sequence[WorkloadRuns]) -> Picture:
     )
 
 
+def _waited(cause: str, run: Run) -> float:
+    """Return the share of a step in which the array waits for a cause."""
+    cycles: int = getattr(run.stall_cycles, cause)
+    return cycles / run.step_cycles
+
+
 USES: dict[str, tuple[str, Callable[[Run], float]]] = {
     "useful multiply-accumulates": (STALL_COLOURS["busy"], lambda run: run.array_utilization),
     "busy beyond them (fill, drain, partly filled tiles)": (
         STALL_COLOURS["partial"],
         lambda run: run.array_occupancy - run.array_utilization,
     ),
-    "waits for DRAM": (STALL_COLOURS["dram"], lambda run: run.stall_cycles.dram / run.step_cycles),
-    "waits for the vector unit": (STALL_COLOURS["vector"], lambda run: run.stall_cycles.vector / run.step_cycles),
-    "waits for anything else": (
-        STALL_COLOURS["dependency"],
-        lambda run: run.stall_cycles.dependency / run.step_cycles,
-    ),
+    **{
+        METRICS[f"stall_cycles.{cause.name}"].title: (STALL_COLOURS[cause.name], partial(_waited, cause.name))
+        for cause in fields(StallCycles)
+    },
 }
 
 
