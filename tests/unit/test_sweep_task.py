@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -123,6 +125,24 @@ def test_the_whole_model_is_hashed_and_the_command_line_is_not() -> None:
     assert {"wavecore/sweep/task.py", "wavecore/workloads/resnet.py", "wavecore/schedules/mbs.py"} <= names
     for immaterial in ("/cli/", "/pictures/", "sweep/store.py", "common/files.py"):
         assert not [name for name in names if immaterial in name]
+
+
+def test_an_installed_package_has_the_version_of_its_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel has workloads and schedules inside wavecore's folder, a checkout beside it."""
+    names = {name for name, _ in module._sources("wavecore")}
+    shutil.copytree(Path(module.__file__).parent.parent, tmp_path / "wavecore")
+    for inner in ("workloads", "schedules"):
+        spec = find_spec(f"wavecore.{inner}")
+        assert spec is not None and spec.submodule_search_locations
+        shutil.copytree(spec.submodule_search_locations[0], tmp_path / "wavecore" / inner, dirs_exist_ok=True)
+
+    def installed(name: str) -> SimpleNamespace:
+        return SimpleNamespace(submodule_search_locations=[str(tmp_path.joinpath(*name.split(".")))])
+
+    monkeypatch.setattr(module, "find_spec", installed)
+    found = list(module._sources("wavecore"))
+    assert {name for name, _ in found} == names
+    assert len(found) == len(names) and all(path.is_relative_to(tmp_path) for _, path in found)
 
 
 def test_a_workload_from_elsewhere_counts_with_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:

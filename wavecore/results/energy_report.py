@@ -20,7 +20,7 @@ from wavecore.common.typecheck import require
 from wavecore.errors import InvariantError
 from wavecore.hardware.config import machine_keys
 from wavecore.results.energy import EnergyJoules
-from wavecore.results.run import LayerRow, Run
+from wavecore.results.run import ROUNDING, LayerRow, Run
 from wavecore.training.operations import Phase
 
 SCHEMA = "wavecore.energy/1"
@@ -29,7 +29,6 @@ COMPONENTS = tuple(part.name for part in fields(EnergyJoules))
 # The constants of the energy besides those of the energy table: DRAM's, and the factors of leakage.
 OTHER_CONSTANTS = ("memory.energy", "memory.background", "chip.cores", "chip.clock", "core.global_buffer")
 UNKNOWN_SOURCE = "not recorded in the run"
-ROUNDING = 1e-12
 
 CSV_CASE = ("workload", "schedule", "accelerator", "memory", "engine", "batch")
 CSV_ROW = ("name", "kind", "phase", "cycles", "energy_joules", *(f"energy_{part}_joules" for part in COMPONENTS))

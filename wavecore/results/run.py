@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common.records import AGAIN, build, check_keys, types_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "wavecore.run/1"
+ROUNDING = 1e-12
+"""The largest relative difference, from rounding alone, between two sums of the same numbers of joules or seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,10 +312,17 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
         "area_mm2.total": (value["area_mm2"].get("total"), run.area_mm2.total),
     }
     for name, (given, parts) in sums.items():
-        if given != parts:
+        if not _same(given, parts):
             raise InputError(f"{where}: {name}", f"is {given}, and its parts add up to {parts}", AGAIN)
     if not run.step_cycles:
         raise InputError(f"{where}: step_cycles", "is 0: a step takes time", AGAIN)
+
+
+def _same(given: object, parts: float) -> bool:
+    """Whether a total is the sum of its parts: whole numbers exactly, others within `ROUNDING`."""
+    if isinstance(given, float) and isinstance(parts, float):
+        return isclose(given, parts, rel_tol=ROUNDING, abs_tol=0.0)
+    return given == parts
 
 
 _KEYS = {"rows": "layers"}

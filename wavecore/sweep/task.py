@@ -54,6 +54,8 @@ FILES = (".csv", ".onnx")
 
 # What cannot change a result, whatever is edited there; every other source counts.
 _IMMATERIAL = ("cli/", "common/files.py", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
+_BESIDE = ("workloads/", "schedules/")
+"""Packages that an installed wavecore has inside its folder, and a checkout beside it."""
 _MATERIAL = ("sweep/task.py",)
 
 _PARTS = ("schema", "groups.", "layers.", "packed.", "manifest.")
@@ -221,6 +223,8 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
     for folder in map(Path, spec.submodule_search_locations):
         for path in folder.rglob("*.py"):
             name = path.relative_to(folder).as_posix()
+            if package == "wavecore" and name.startswith(_BESIDE):
+                continue  # they come below, under their own names
             if package != "wavecore" or name in _MATERIAL or not name.startswith(_IMMATERIAL):
                 yield f"{root}/{name}", path
     if package == "wavecore":
