@@ -95,7 +95,7 @@ def test_deleted(tmp_path: Path) -> None:
 def test_no_jobs() -> None:
     with pytest.raises(InputError) as caught, local_pool(0):
         pass
-    assert str(caught.value) == "--jobs: 0 is less than one process; try: 1 or more"
+    assert str(caught.value) == "jobs: 0 is less than one process; try: 1 or more"
 
 
 def test_no_dask(monkeypatch: pytest.MonkeyPatch) -> None:

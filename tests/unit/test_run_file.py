@@ -83,7 +83,7 @@ def test_energy_may_differ_by_rounding_alone(factor: float, readable: bool) -> N
     if readable:
         assert from_dict(edited) == run("mbs2")
         return
-    with pytest.raises(InputError, match="energy_joules.total: is .*, and its parts add up to"):
+    with pytest.raises(InputError, match=r"energy_joules\.total: is .*, and its parts add up to"):
         from_dict(edited)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,11 @@ def test_the_whole_model_is_hashed_and_the_command_line_is_not() -> None:
         assert not [name for name in names if immaterial in name]
 
 
+def test_the_package_of_a_partial_is_that_of_its_function() -> None:
+    """Not functools, whose source differs from Python to Python."""
+    assert module._package(partial(partial(machine, 1), 2)) == machine.__module__.partition(".")[0]
+
+
 def test_an_installed_package_has_the_version_of_its_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wheel has workloads and schedules inside wavecore's folder, a checkout beside it."""
     names = {name for name, _ in module._sources("wavecore")}
@@ -160,7 +166,7 @@ def test_failures_are_recorded() -> None:
         simulate(module.workload("resnet18"), "mbs2", tiny, engine="analytic")
     assert (outcome.metrics, outcome.error) == (None, caught.value.message)
     uneven = evaluate(small(batch=63))
-    assert uneven.error == "--batch: 63 samples do not split evenly over 2 cores; try: 62 or 64"
+    assert uneven.error == "batch: 63 samples do not split evenly over 2 cores; try: 62 or 64"
 
 
 def test_bugs_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

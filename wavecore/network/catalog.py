@@ -78,7 +78,7 @@ def broken_workloads() -> tuple[ConfigError, ...]:
 def workload(name: str, /, **options: OptionValue) -> LayerGraph:
     """Build the registered workload ``name``: ``workload("resnet50", image=256, width=0.5)``.
 
-    The graph carries the workload's own mini-batch.  Raises `NameLookupError` for a name or an option that does not
+    ``options`` are the workload's own, which `workload_options` lists with their defaults.  The graph carries the workload's own mini-batch.  Raises `NameLookupError` for a name or an option that does not
     exist, `InputError` for a value of another type than the option's, and `GraphError` for sizes that make no network.
     """
     info = workload_info(name)

@@ -66,7 +66,7 @@ class Schedule:
             raise InputError("batch_per_core", f"is {batch_per_core}", "a whole number from 1")
         wrong = type_problem(choices, Choices)
         if wrong is not None:
-            raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.plan.model.Choices()")
+            raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.Choices()")
         plan = self.policy(_as_chosen(training, choices), accelerator, batch_per_core, choices)
         where = f"schedule {self.name}"
         if not isinstance(plan, Plan):

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from wavecore.common.names import Name
+from wavecore.common.notebook import table_html
 from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.model import QueueOrder
 from wavecore.plan.placement import Direction
@@ -232,6 +233,9 @@ class Segment:
     iterations: tuple[tuple[int, tuple[Command, ...]], ...]
     held_bytes: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Segment {self.name} {self.direction}: {len(self.iterations)} iterations>"
+
     @cached_property
     def bodies(self) -> tuple[tuple[tuple[Command, ...], int], ...]:
         """Return the distinct command lists, each with the number of its iterations."""
@@ -258,6 +262,18 @@ class Program:
     order: QueueOrder = QueueOrder.PROGRAM
     dram_bytes_per_cycle: float = 1.0
     result_slots: tuple[tuple[str, int], ...] = ()
+
+    def __repr__(self) -> str:
+        segments = len(self.cores[0]) if self.cores else 0
+        return f"<Program {self.workload} {self.schedule}: {len(self.cores)} cores, {segments} segments each>"
+
+    def _repr_html_(self) -> str:
+        """Show the program in a notebook: the segments of core 0."""
+        rows = [
+            (part.name, part.direction, len(part.iterations), sum(len(body) for _, body in part.iterations))
+            for part in (self.cores[0] if self.cores else ())
+        ]
+        return table_html(repr(self)[1:-1], ("segment", "direction", "iterations", "commands"), rows, "print(program)")
 
     def __str__(self) -> str:
         return "\n".join(program_lines(self))

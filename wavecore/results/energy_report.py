@@ -91,6 +91,9 @@ class EnergyReport:
     constants: tuple[Constant, ...]
     manifest: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<EnergyReport {self.workload} {self.schedule} on {self.accelerator}: {self.joules_per_step:.3f} J>"
+
     @property
     def joules_per_step(self) -> float:
         """Energy of one training step, all cores and DRAM."""
@@ -118,7 +121,7 @@ class EnergyReport:
 
 
 def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
-    """Make the energy report of a run; ``epoch`` gives the samples for ``joules_per_epoch``.
+    """Make the energy report of ``run``, of `simulate`; ``epoch`` gives the samples for ``joules_per_epoch``.
 
     Raises `InvariantError` if a breakdown does not add up to the run's energy.
     """

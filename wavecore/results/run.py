@@ -199,13 +199,20 @@ class Totals:
     area_mm2: AreaMm2
     group_count: int
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.workload} {self.schedule} on {self.accelerator}: "
+            f"{self.step_seconds * 1e3:.3f} ms, {self.dram_bytes.total / 2**30:.2f} GiB DRAM, "
+            f"{self.energy_joules.total:.3f} J>"
+        )
+
     def _repr_html_(self) -> str:
         """Show the totals in a notebook."""
         shown: str = table([self]).T.to_html(header=False)
         return shown
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Run(Totals):
     """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase.
 
@@ -225,15 +232,9 @@ class Run(Totals):
 
         return pd.DataFrame([asdict(row) for row in self.rows])
 
-    def __repr__(self) -> str:
-        return (
-            f"<Run {self.workload} {self.schedule} on {self.accelerator}: {self.step_seconds * 1e3:.3f} ms, "
-            f"{self.dram_bytes.total / 2**30:.2f} GiB DRAM, {self.energy_joules.total:.3f} J>"
-        )
-
 
 def table(runs: Iterable[Totals]) -> pd.DataFrame:
-    """Return a DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
+    """Return a DataFrame of ``runs``, one row each; columns are named as in ``wavecore list metrics``."""
     import pandas as pd
 
     require(runs, Iterable, "runs", "a list of runs")
@@ -256,7 +257,7 @@ def _flat(totals: Totals) -> dict[str, Any]:
 
 
 def to_dict(run: Run) -> dict[str, Any]:
-    """Return the JSON contract: plain values under the keys that docs/results.md documents."""
+    """Return the JSON contract of ``run``: plain values under the keys that docs/results.md documents."""
     require(run, Run, "run", "wavecore.simulate(...)")
     plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
     return {

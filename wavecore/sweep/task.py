@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
@@ -233,7 +233,9 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def _package(function: object) -> str:
-    """Return the outermost package that a function was defined in."""
+    """Return the outermost package that a function, or the function of a `functools.partial`, was defined in."""
+    while isinstance(function, partial):
+        function = function.func
     return str(getattr(function, "__module__", None) or "wavecore").partition(".")[0]
 
 
