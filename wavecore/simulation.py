@@ -15,7 +15,7 @@ from wavecore.common.files import is_plan
 from wavecore.common.memo import remembered
 from wavecore.common.typecheck import require
 from wavecore.engines.timing import Engine, ProgressCallback
-from wavecore.errors import InputError, SpaceError, unknown_name
+from wavecore.errors import ConfigError, InputError, SpaceError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
 from wavecore.hardware.config import sources as config_sources
 from wavecore.hardware.rules import verify_accelerator
@@ -27,7 +27,7 @@ from wavecore.network.rules import verify_graph
 from wavecore.plan.files import load_plan
 from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder, Statistics
 from wavecore.plan.rules import verify_plan, verify_structure
-from wavecore.plan.schedule import Schedule
+from wavecore.plan.schedule import ATTRIBUTE, GROUP, Schedule
 from wavecore.plan.traffic import plan_traffic
 from wavecore.program.bounds import critical_path_cycles
 from wavecore.program.commands import Program
@@ -57,14 +57,19 @@ ENGINES = {
 
 def schedule_names() -> tuple[str, ...]:
     """Return the names of all registered schedules."""
-    return tuple(entry_points.collect("wavecore.schedules", "SCHEDULES", Schedule))
+    return tuple(entry_points.collect(GROUP, ATTRIBUTE, Schedule))
+
+
+def broken_schedules() -> tuple[ConfigError, ...]:
+    """Return an error for each registered module of schedules that cannot be used."""
+    return entry_points.broken(GROUP, ATTRIBUTE, Schedule)
 
 
 def find_schedule(name: str) -> Schedule:
     """Return the registered schedule called ``name``; `NameLookupError` if there is none."""
     if not isinstance(name, str):
         raise InputError("schedule", f"is {_described(name)}, not a name or a plan", '"mbs2"')
-    schedule: Schedule = entry_points.find("schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule)
+    schedule: Schedule = entry_points.find("schedule", "schedule", name, GROUP, ATTRIBUTE, Schedule)
     return schedule
 
 
