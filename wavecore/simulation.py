@@ -24,7 +24,7 @@ from wavecore.importers.named import named_network
 from wavecore.network.graph import LayerGraph
 from wavecore.network.layers import KINDS
 from wavecore.network.rules import verify_graph
-from wavecore.plan.files import load_plan
+from wavecore.plan.files import load_plan, named_plan
 from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder, Statistics
 from wavecore.plan.rules import verify_plan, verify_structure
 from wavecore.plan.schedule import ATTRIBUTE, GROUP, Schedule
@@ -180,7 +180,8 @@ def simulate(
     """Simulate one training step.
 
     * ``workload``: a graph, a registered name, or the path of an ONNX model or a SCALE-Sim topology.
-    * ``schedule``: a registered name, a plan, or the path of one (a text that ends in ``.toml`` or has a ``/``).
+    * ``schedule``: a registered name, a plan, or the path of one (a text that ends in ``.toml`` or has a ``/``), which
+      names the run.
     * ``accelerator``: an accelerator, a registered name, or the path of a description.
     * ``batch``: the mini-batch of the whole chip; by default the plan's, or the workload's own on every core.
     * ``choices``: the schedule's modelling choices (`wavecore.Choices`); a plan has made its own.
@@ -344,7 +345,7 @@ def _plan(
     """Return the plan that is given, or in a file, verified, or that of a registered schedule."""
     cores = machine.chip.cores
     if isinstance(schedule, Path) or (isinstance(schedule, str) and is_plan(schedule)):
-        schedule = load_plan(schedule, whole)
+        schedule = named_plan(schedule, load_plan(schedule, whole))
     if not isinstance(schedule, Plan):
         samples = whole.batch_per_core if batch is None else batch_per_core(batch, cores)
         return make_plan(whole, schedule, machine, samples, choices)

@@ -8,7 +8,7 @@ import sys
 from wavecore.common.text import printable, shortened
 from wavecore.errors import WavecoreError
 
-ARGUMENTS = ("batch", "engine", "jobs", "schedule")
+ARGUMENTS = ("batch", "engine", "jobs", "layer", "queue", "schedule")
 """Arguments of functions, named in their errors, that are options of the same name here."""
 
 

@@ -186,6 +186,11 @@ def load_plan(
     return parse_plan(document, training_graph(graph), graph=graph)
 
 
+def named_plan(path: str | Path, plan: Plan) -> Plan:
+    """Return a plan that was read from a file under the name of the file and of the schedule that made it."""
+    return replace(plan, schedule=f"{path} ({plan.schedule})")
+
+
 def parse_plan(document: Document, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
     """Return the plan in a document; `PlanError` at the line that is wrong or does not fit ``training``.
 

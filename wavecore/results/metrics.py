@@ -106,9 +106,10 @@ _BUFFER_AND_STALLS = (
            "Largest occupancy of any core's global buffer at any time of the step; at most "
            "core.global_buffer."),
     Metric("stall_cycles.dram", "waits for DRAM", "cycles",
-           "Cycles in which the array waits for data from DRAM, mean over cores."),
+           "Cycles in which the array waits for data from DRAM, mean over cores; in a trace, waits for DRAM."),
     Metric("stall_cycles.vector", "waits for vector unit", "cycles",
-           "Cycles in which the array waits for the vector unit, mean over cores."),
+           "Cycles in which the array waits for the vector unit, or for what it makes of earlier products, mean over "
+           "cores; in a trace, waits for vector unit, waits for data on chip and waits for data in DRAM."),
     Metric("stall_cycles.dependency", "waits for results", "cycles",
            "Cycles in which the array waits for anything else: results of other commands, buffer space, the end of "
            "the step; mean over cores."),
