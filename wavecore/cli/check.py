@@ -120,8 +120,7 @@ def _location(document: Document) -> str:
 
 
 def _accelerator(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    options = MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides)
-    say_starved(load_machine(options))
+    say_starved(load_machine(replace(machine, accelerator=_location(document))))
 
 
 def _memory(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -167,15 +167,15 @@ def load_machine(options: MachineOptions) -> LoadedMachine:
     """Load the accelerator that the options describe; raise `InputError` for a wrong name, file or value."""
     from wavecore.hardware.config import load_accelerator, sources
 
-    chosen: dict[str, Any] = {"memory": options.memory, "overrides": options.overrides}
+    table = [] if options.energy is None else [f"energy={options.energy}"]
+    chosen: dict[str, Any] = {"memory": options.memory, "overrides": [*table, *options.overrides]}
     with hinting("wavecore list accelerators, or memories, or a TOML file of your own"):
         try:
             accelerator = load_accelerator(options.accelerator, **chosen)
         except NameLookupError as error:
-            if error.where in ("accelerator", "memory"):
-                raise NameLookupError(f"--{error.where}", error.what, error.hint) from error
-            raise
-    settings = {"accelerator": options.accelerator, "memory": options.memory, "set": options.overrides}
+            given = {"accelerator": "--accelerator", "memory": "--memory", f"--set energy={options.energy}": "--energy"}
+            raise NameLookupError(given.get(error.where, error.where), error.what, error.hint) from error
+    settings = {"accelerator": options.accelerator, "memory": options.memory, "set": chosen["overrides"]}
     return LoadedMachine(accelerator, sources(options.accelerator, **chosen), settings)
 
 
