@@ -18,6 +18,8 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 def _extras() -> dict[str, str]:
     """Return the extra that brings each optional top-level module; those of users before ``dev``."""
+    if not PYPROJECT.exists():  # the folder has been copied
+        return {}
     extras = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     found: dict[str, str] = {}
     for extra, requirements in extras.items():

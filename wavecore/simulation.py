@@ -87,7 +87,7 @@ def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe")
         engine: Engine = getattr(import_module(module), function)
         return engine
     if name != "event":
-        raise InputError(wanted_by, f"the {name} engine has no events to watch", "the event engine")
+        raise InputError(wanted_by, f"the {name} engine has no events to watch", "--engine event")
     from wavecore.engines.event import run_events
     from wavecore.engines.probe import Probe as EngineProbe
 

@@ -72,7 +72,7 @@ def blame(where: str, origin: str) -> str:
     return f"{where} ({origin})" if origin else where
 
 
-class Table(dict[K, V]):
+class OpenTable(dict[K, V]):
     """A table of this package that other packages add to, by the tables called ``attribute`` under ``group``.
 
     Their modules are loaded when a key is asked for that this package does not have.

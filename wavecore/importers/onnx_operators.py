@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from wavecore.common.entry_points import Table
+from wavecore.common.entry_points import OpenTable
 from wavecore.importers import operators, sequences
 from wavecore.importers.axes import permuted
 from wavecore.importers.builder import ModelBuilder, OperatorReader
@@ -225,5 +225,5 @@ _TABLE: Mapping[str, OperatorReader] = {
     "Identity": operators.same,
     "Cast": operators.same,
 }
-TABLE = Table(_TABLE, "wavecore.onnx_operators", "OPERATORS", Callable)
+TABLE = OpenTable(_TABLE, "wavecore.onnx_operators", "OPERATORS", Callable)
 """What reads each operator: the table above, and those that other packages register."""

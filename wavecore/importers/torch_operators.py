@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wavecore.common.entry_points import Table
+from wavecore.common.entry_points import OpenTable
 from wavecore.importers import operators, sequences
 from wavecore.importers.axes import permuted
 from wavecore.importers.builder import ModelBuilder, OperatorReader
@@ -198,5 +198,5 @@ _TABLE: Mapping[str, OperatorReader] = {
     **dict.fromkeys(("aten.softmax", "aten.log_softmax"), operators.softmax),
     **dict.fromkeys((f"aten.{name}" for name in ("clone", "contiguous", "detach", "alias", "to")), operators.same),
 }
-TABLE = Table(_TABLE, "wavecore.torch_operators", "OPERATORS", Callable)
+TABLE = OpenTable(_TABLE, "wavecore.torch_operators", "OPERATORS", Callable)
 """What reads each operator: the table above, and those that other packages register."""

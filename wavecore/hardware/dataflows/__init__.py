@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wavecore.common.entry_points import Table
+from wavecore.common.entry_points import OpenTable
 from wavecore.errors import unknown_name
 from wavecore.hardware.dataflows.base import Dataflow, TileShape
 from wavecore.hardware.dataflows.weight_stationary import WEIGHT_STATIONARY
 from wavecore.hardware.specs import ArraySpec
 
-DATAFLOWS: Table[str, Dataflow] = Table(
+DATAFLOWS: OpenTable[str, Dataflow] = OpenTable(
     {each.name: each for each in (WEIGHT_STATIONARY,)}, "wavecore.dataflows", "DATAFLOWS", Dataflow
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavecore.common.entry_points import Table
+from wavecore.common.entry_points import OpenTable
 from wavecore.network.layers import (
     adaptive,
     batch,
@@ -52,7 +52,7 @@ _KINDS: dict[type[LayerKind], LayerRules] = {
     Inlet: boundary.INLET_RULES,
     Outlet: boundary.OUTLET_RULES,
 }
-KINDS = Table(_KINDS, "wavecore.layers", "KINDS", LayerRules)
+KINDS = OpenTable(_KINDS, "wavecore.layers", "KINDS", LayerRules)
 """The rules of every layer kind: those above, and those that other packages register."""
 
 __all__ = [
