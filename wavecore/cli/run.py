@@ -14,7 +14,6 @@ from wavecore.cli.inputs import (
     LoadedMachine,
     LoadedWorkload,
     check_schedule,
-
     load_case,
     load_machine,
     load_or_make_plan,
