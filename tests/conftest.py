@@ -4,11 +4,15 @@ CI tries the same examples in every run (hypothesis sees the variable ``CI``).  
 draws a new seed, whatever ``CI`` says, and prints it; ``--hypothesis-seed=NUMBER`` repeats that run.
 """
 
+import builtins
 import random
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import missing_extras
 import pytest
 from hypothesis import settings
 
@@ -29,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed of ``--hypothesis-seed=random`` before hypothesis and the workers of xdist read the option."""
+    missing_extras.install(config)
     if config.option.hypothesis_seed == "random":
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(10**9))
     if config.option.hypothesis_seed is not None:
@@ -39,6 +44,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say how to repeat the run, also under ``-q``."""
     if config.option.hypothesis_seed is not None:
         terminalreporter.write_line(f"repeat these examples: --hypothesis-seed={config.option.hypothesis_seed}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sums_of_floats_are_exact() -> Iterator[None]:
+    """Let no module of wavecore add up floats with `sum`, which rounds otherwise from Python 3.12 on; `math.fsum` does.
+
+    So every Python gives the same last digit.
+    """
+    built_in = builtins.sum
+
+    def checked(*arguments: Any, **named: Any) -> Any:
+        total = built_in(*arguments, **named)
+        if isinstance(total, float):
+            caller = sys._getframe(1).f_globals.get("__name__", "")
+            assert caller.partition(".")[0] != "wavecore", f"{caller} adds up floats with sum, not with math.fsum"
+        return total
+
+    builtins.sum = checked
+    yield
+    builtins.sum = built_in
 
 
 @pytest.fixture

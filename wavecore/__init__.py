@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wavecore.network.catalog import Workload, workload, workload_names
     from wavecore.network.graph import LayerGraph, Network
     from wavecore.plan.files import load_plan, plan_text, save_plan
-    from wavecore.plan.model import Group, Plan, Residency
+    from wavecore.plan.model import Choices, Group, Plan, Residency
     from wavecore.plan.schedule import Schedule
     from wavecore.results.energy_report import energy_report
     from wavecore.results.run import Run, Totals, table, to_dict
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accelerator",
+    "Choices",
     "Group",
     "InputError",
     "InvariantError",
@@ -89,7 +90,7 @@ _HOMES = {
     "network.catalog": ("Workload", "workload", "workload_names"),
     "network.graph": ("LayerGraph", "Network"),
     "plan.files": ("load_plan", "plan_text", "save_plan"),
-    "plan.model": ("Group", "Plan", "Residency"),
+    "plan.model": ("Choices", "Group", "Plan", "Residency"),
     "plan.schedule": ("Schedule",),
     "results.energy_report": ("energy_report",),
     "results.run": ("Run", "Totals", "table", "to_dict"),
@@ -104,13 +105,15 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("wavecore.simulation").package_version()
-    if name in _HOME:
-        return getattr(import_module(f"wavecore.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'wavecore' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return import_module("wavecore.simulation").package_version()
+        if name in _HOME:
+            return getattr(import_module(f"wavecore.{_HOME[name]}"), name)
+        raise AttributeError(f"module 'wavecore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

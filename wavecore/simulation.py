@@ -7,24 +7,27 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common import entry_points
+from wavecore.common.files import is_plan
 from wavecore.common.memo import remembered
 from wavecore.common.typecheck import require
 from wavecore.engines.timing import Engine, ProgressCallback
-from wavecore.errors import InputError, SpaceError, unknown_name
+from wavecore.errors import ConfigError, InputError, SpaceError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
 from wavecore.hardware.config import sources as config_sources
 from wavecore.hardware.rules import verify_accelerator
 from wavecore.hardware.specs import Accelerator
-from wavecore.network.catalog import workload as named_workload
+from wavecore.importers.named import named_network
 from wavecore.network.graph import LayerGraph
 from wavecore.network.layers import KINDS
 from wavecore.network.rules import verify_graph
+from wavecore.plan.files import load_plan, named_plan
 from wavecore.plan.model import DEFAULT_CHOICES, BranchGradients, Choices, Plan, QueueOrder, Statistics
 from wavecore.plan.rules import verify_plan, verify_structure
-from wavecore.plan.schedule import Schedule
+from wavecore.plan.schedule import ATTRIBUTE, GROUP, Schedule
 from wavecore.plan.traffic import plan_traffic
 from wavecore.program.bounds import critical_path_cycles
 from wavecore.program.commands import Program
@@ -35,6 +38,7 @@ from wavecore.results.invariants import check_run, check_totals
 from wavecore.results.run import Manifest, Run, Totals
 from wavecore.sparsity.machine import for_machine
 from wavecore.sparsity.profile import Profile
+from wavecore.sparsity.profile_file import load_profile
 from wavecore.sparsity.structure import apply_profile
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.rewrites import rewritten
@@ -53,14 +57,19 @@ ENGINES = {
 
 def schedule_names() -> tuple[str, ...]:
     """Return the names of all registered schedules."""
-    return tuple(entry_points.collect("wavecore.schedules", "SCHEDULES", Schedule))
+    return tuple(entry_points.collect(GROUP, ATTRIBUTE, Schedule))
+
+
+def broken_schedules() -> tuple[ConfigError, ...]:
+    """Return an error for each registered module of schedules that cannot be used."""
+    return entry_points.broken(GROUP, ATTRIBUTE, Schedule)
 
 
 def find_schedule(name: str) -> Schedule:
     """Return the registered schedule called ``name``; `NameLookupError` if there is none."""
     if not isinstance(name, str):
-        raise InputError("--schedule", f"is {_described(name)}, not a name or a plan", '"mbs2"')
-    schedule: Schedule = entry_points.find("--schedule", "schedule", name, "wavecore.schedules", "SCHEDULES", Schedule)
+        raise InputError("schedule", f"is {_described(name)}, not a name or a plan", '"mbs2"')
+    schedule: Schedule = entry_points.find("schedule", "schedule", name, GROUP, ATTRIBUTE, Schedule)
     return schedule
 
 
@@ -70,9 +79,9 @@ def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe")
     Raises `NameLookupError` if there is none, `InputError` at ``wanted_by`` if it has nothing to tell a probe.
     """
     if not isinstance(name, str):
-        raise InputError("--engine", f"is {_described(name)}, not a name", " or ".join(ENGINES))
+        raise InputError("engine", f"is {_described(name)}, not a name", " or ".join(ENGINES))
     if name not in ENGINES:
-        raise unknown_name("--engine", "engine", name, ENGINES)
+        raise unknown_name("engine", "engine", name, ENGINES)
     module, function = ENGINES[name]
     if probe is None:
         engine: Engine = getattr(import_module(module), function)
@@ -89,13 +98,13 @@ def find_engine(name: str, probe: Probe | None = None, wanted_by: str = "probe")
 def batch_per_core(batch: int, cores: int) -> int:
     """Split the chip's mini-batch evenly over its cores; InputError if that cannot be done."""
     if isinstance(batch, bool) or not isinstance(batch, int):
-        raise InputError("--batch", f"is {_described(batch)}, not a whole number", f"{32 * cores}")
+        raise InputError("batch", f"is {_described(batch)}, not a whole number", f"{32 * cores}")
     if batch < 1:
-        raise InputError("--batch", f"a mini-batch of {batch} samples is empty", f"{32 * cores}")
+        raise InputError("batch", f"a mini-batch of {batch} samples is empty", f"{32 * cores}")
     if batch % cores:
         below = batch - batch % cores
         hint = f"{below + cores}" if not below else f"{below} or {below + cores}"
-        raise InputError("--batch", f"{batch} samples do not split evenly over {cores} cores", hint)
+        raise InputError("batch", f"{batch} samples do not split evenly over {cores} cores", hint)
     return batch // cores
 
 
@@ -106,8 +115,10 @@ def make_plan(
     samples_per_core: int,
     choices: Choices = DEFAULT_CHOICES,
 ) -> Plan:
-    """Ask a registered schedule for its plan, under its modelling choices.
+    """Ask a registered schedule for its plan.
 
+    ``training`` is the step of a network (`training_graph`), ``schedule`` a registered name, ``accelerator`` a machine
+    or its name or path, ``samples_per_core`` the mini-batch of one core, and ``choices`` are modelling choices.
     Raises what `Schedule.make` does, and `InputError` for an argument of a wrong type.
     """
     verify_training(training)
@@ -153,14 +164,14 @@ def parse_choices(texts: Sequence[str]) -> Choices:
 
 
 def simulate(
-    workload: str | LayerGraph | TrainingGraph,
-    schedule: str | Plan = "mbs2",
+    workload: str | Path | LayerGraph | TrainingGraph,
+    schedule: str | Path | Plan = "mbs2",
     accelerator: Accelerator | str = "wavecore",
     *,
     batch: int | None = None,
     choices: Choices = DEFAULT_CHOICES,
     engine: str = "event",
-    sparsity: Profile | None = None,
+    sparsity: str | Path | Profile | None = None,
     progress: ProgressCallback | None = None,
     sources: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -168,13 +179,21 @@ def simulate(
 ) -> Run:
     """Simulate one training step.
 
-    ``workload`` is a graph or the name of a registered one; ``schedule`` is a registered name or a plan; ``batch`` is
-    the mini-batch of the whole chip (by default the plan's, or the workload's own on every core); ``choices`` are the
-    schedule's modelling choices; ``sparsity`` is a profile to apply; ``progress`` is called with the share that is
-    done, ``probe`` (event engine only) is told what happens when.
+    * ``workload``: a graph, a registered name, or the path of an ONNX model or a SCALE-Sim topology.
+    * ``schedule``: a registered name, a plan, or the path of one (a text that ends in ``.toml`` or has a ``/``), which
+      names the run.
+    * ``accelerator``: an accelerator, a registered name, or the path of a description.
+    * ``batch``: the mini-batch of the whole chip; by default the plan's, or the workload's own on every core.
+    * ``choices``: the schedule's modelling choices (`wavecore.Choices`); a plan has made its own.
+    * ``engine``: ``"event"``, step by step, or ``"analytic"``, command by command.
+    * ``sparsity``: the profile of a pruned model, or the path of one, that is applied to the layers.
+    * ``progress``: a function that is called with the share of the work that is done, from 0 to 1.
+    * ``sources``: where the machine's values come from, by dotted key; known where it is given by name.
+    * ``settings``: what the caller was given, to be kept in the manifest.
+    * ``probe``: an observer of the event engine (`wavecore.engines.probe.Probe`), told what happens when.
 
-    Raises an `InputError` for a graph or a plan that is wrong and for what does not fit together, `InvariantError` if
-    the result breaks a law.
+    Raises an `InputError` at an argument that has a wrong type, for a name or a file that does not exist, for a graph
+    or a plan that is wrong, and for what does not fit together; `InvariantError` if the result breaks an invariant.
     """
     started = time.perf_counter()
     _check_options(progress, sources, settings)
@@ -212,8 +231,8 @@ def simulate(
 
 
 def evaluate(
-    workload: str | LayerGraph | TrainingGraph,
-    schedule: str | Plan = "mbs2",
+    workload: str | Path | LayerGraph | TrainingGraph,
+    schedule: str | Path | Plan = "mbs2",
     accelerator: Accelerator | str = "wavecore",
     *,
     batch: int | None = None,
@@ -222,7 +241,8 @@ def evaluate(
 ) -> Totals:
     """Return what one design point costs: `simulate` without rows, groups and manifest, for thousands of points.
 
-    Raises what `simulate` does; the totals are equal to its.
+    ``workload``, ``schedule``, ``accelerator``, ``batch`` and ``choices`` are as in `simulate`; ``engine`` is
+    ``"analytic"`` unless another is asked for.  Raises what `simulate` does; the totals are equal to its.
     """
     run_engine, machine = find_engine(engine), _machine(accelerator)
     training, plan, program = _lowered(_unrolled(workload, None), schedule, machine, batch, choices)
@@ -267,19 +287,22 @@ def _graph_hash(training: TrainingGraph) -> str:
     return content_hash(training)
 
 
-def _unrolled(workload: str | LayerGraph | TrainingGraph, sparsity: Profile | None) -> TrainingGraph:
+def _unrolled(
+    workload: str | Path | LayerGraph | TrainingGraph, sparsity: str | Path | Profile | None
+) -> TrainingGraph:
     """Return one training step of what a profile leaves of the workload."""
+    if isinstance(sparsity, str | Path):
+        sparsity = load_profile(sparsity)
     if sparsity is not None and not isinstance(sparsity, Profile):
-        raise InputError("sparsity", f"is {_described(sparsity)}, not a Profile", "wavecore.load_profile(PATH)")
+        raise InputError(
+            "sparsity", f"is {_described(sparsity)}, not a Profile or the path of one", "wavecore.load_profile(PATH)"
+        )
     if isinstance(workload, TrainingGraph):
         if sparsity is not None:
             raise InputError("sparsity", "a profile is of layers, and this graph is unrolled", "the LayerGraph")
         verify_training(workload)
         return workload
-    if not isinstance(workload, str | LayerGraph):
-        what = f"is {_described(workload)}, not a name, a LayerGraph or a TrainingGraph"
-        raise InputError("workload", what, '"resnet50"')
-    graph = named_workload(workload) if isinstance(workload, str) else workload
+    graph = named_network(workload)
     verify_graph(graph)
     return training_graph(graph if sparsity is None else apply_profile(graph, sparsity))
 
@@ -298,7 +321,7 @@ def package_version() -> str:
 
 
 def _lowered(
-    whole: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None, choices: Choices
+    whole: TrainingGraph, schedule: str | Path | Plan, machine: Accelerator, batch: int | None, choices: Choices
 ) -> tuple[TrainingGraph, Plan, Program]:
     """Return the graph that runs, its plan and the program of both.
 
@@ -317,15 +340,17 @@ def _lowered(
 
 
 def _plan(
-    whole: TrainingGraph, schedule: str | Plan, machine: Accelerator, batch: int | None, choices: Choices
+    whole: TrainingGraph, schedule: str | Path | Plan, machine: Accelerator, batch: int | None, choices: Choices
 ) -> Plan:
-    """Return the plan that is given, verified, or that of a registered schedule."""
+    """Return the plan that is given, or in a file, verified, or that of a registered schedule."""
     cores = machine.chip.cores
+    if isinstance(schedule, Path) or (isinstance(schedule, str) and is_plan(schedule)):
+        schedule = named_plan(schedule, load_plan(schedule, whole))
     if not isinstance(schedule, Plan):
         samples = whole.batch_per_core if batch is None else batch_per_core(batch, cores)
         return make_plan(whole, schedule, machine, samples, choices)
     verify_structure(planned_graph(whole, schedule, machine), schedule)
     if batch is not None and batch_per_core(batch, cores) != schedule.batch_per_core:
         planned = schedule.batch_per_core * cores
-        raise InputError("--batch", f"is {batch}, and the plan is made for {planned} samples", str(planned))
+        raise InputError("batch", f"is {batch}, and the plan is made for {planned} samples", str(planned))
     return schedule

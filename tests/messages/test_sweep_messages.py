@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wavecore.cli import main
 from wavecore.errors import FileError, InputError
 from wavecore.sweep import store as module
 from wavecore.sweep.cluster import dask_cluster
@@ -95,7 +96,7 @@ def test_deleted(tmp_path: Path) -> None:
 def test_no_jobs() -> None:
     with pytest.raises(InputError) as caught, local_pool(0):
         pass
-    assert str(caught.value) == "--jobs: 0 is less than one process; try: 1 or more"
+    assert str(caught.value) == "jobs: 0 is less than one process; try: 1 or more"
 
 
 def test_no_dask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +106,15 @@ def test_no_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == (
         '--cluster tcp://127.0.0.1:8786: dask and distributed are not installed; try: pip install "wavecore[cluster]"'
     )
+
+
+def test_a_cluster_that_is_not_there_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    Path("s.toml").write_text('name = "s"\nworkload = "lenet5"\n[axes]\nmemory = ["hbm2"]\n', encoding="utf-8")
+    for _ in range(2):
+        assert main(["sweep", "s.toml", "--cluster", "tcp://127.0.0.1:8786", "--out", "made"]) == 2
+        assert "going on" not in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]

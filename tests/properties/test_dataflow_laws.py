@@ -8,8 +8,8 @@ import pytest
 from builders import SCHEDULES
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from output_stationary import OUTPUT_STATIONARY
 from strategies import networks
+from wavecore_example.dataflows import OUTPUT_STATIONARY
 
 from wavecore.errors import SpaceError
 from wavecore.hardware.config import load_accelerator

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def test_run_prints_one_json_object(prints: Prints) -> None:
     assert (run["schema"], run["schedule"], run["memory"]) == ("wavecore.run/1", "baseline", "lpddr4")
     assert run["manifest"]["settings"]["options"] == {"image": 32}
     assert run["manifest"]["sources"]["memory.bandwidth"]
+
+
+def test_another_energy_table(prints: Prints) -> None:
+    table = Path("mine.toml")
+    ours = (Path(str(files("wavecore.hardware"))) / "presets" / "energy" / "32nm.toml").read_text(encoding="utf-8")
+    table.write_text('mac = { value = "9 pJ", source = "a test" }\n' + ours, encoding="utf-8")
+    found = json.loads(prints(*RUN, "--json", "--energy", "mine.toml"))["manifest"]
+    assert found["machine"]["energy"]["mac_joules"] == 9e-12
+    assert found["settings"]["set"] == ["energy=mine.toml"]
+    assert main((*RUN, "--energy", "33nm")) == 2
 
 
 def test_the_default_batch_is_the_workloads_own(prints: Prints) -> None:

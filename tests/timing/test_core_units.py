@@ -148,7 +148,7 @@ def test_the_second_unit_is_drawn_between_its_neighbours() -> None:
     ]
     (row,) = (row for row in groups["core 0"].rows if row.name == "normalizer queue")
     assert {box.category for box in row.boxes()} == {"normalizer", "wait"}
-    waits = [box.args["unit"] for box in groups["core 0"].rows[-1].boxes() if box.name == "wait for the vector unit"]
+    waits = [box.args["unit"] for box in groups["core 0"].rows[-1].boxes() if box.name == "waits for vector unit"]
     assert set(waits) == {"vector", "normalizer"}
 
 

@@ -208,11 +208,18 @@ def test_another_package_adds_presets(other_package: Path) -> None:
     assert config.load_accelerator("tiny").chip.cores == 1
 
 
-def test_a_duplicate_name_is_an_error(other_package: Path) -> None:
+def test_a_name_that_is_taken_stays_ours_and_is_told(other_package: Path) -> None:
     (other_package / "wavecore.toml").write_text('name = "wavecore"\n')
-    with pytest.raises(ConfigError) as caught:
-        config.load_accelerator()
-    assert str(caught.value) == (
-        "entry points wavecore.presets: 'wavecore' is registered by both wavecore and plugin;"
-        " try: another name in one of them"
+    assert config.load_accelerator().chip.cores == 2
+    (error,) = registered.broken("accelerators")
+    assert str(error) == (
+        "entry point wavecore.presets: plugin = 'plugin:FOLDER': registers the accelerator 'wavecore', "
+        "which wavecore has already; try: another name in one of them, or uninstalling one"
     )
+
+
+def test_a_broken_package_stops_only_who_may_need_it(other_package: Path) -> None:
+    (other_package.parent.parent / "plugin.py").write_text("1 / 0\n")
+    assert config.load_accelerator().name == "wavecore"
+    with pytest.raises(ConfigError, match=r"no accelerator named 'tiny', and entry point .* ZeroDivisionError"):
+        config.load_accelerator("tiny")

@@ -12,7 +12,7 @@ from typing import TypeGuard
 import numpy as np
 import pytest
 from builders import program
-from output_stationary import OUTPUT_STATIONARY as OS
+from wavecore_example.dataflows import OUTPUT_STATIONARY as OS
 
 import wavecore
 from wavecore.cli import main

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from wavecore.cli import main
 from wavecore.common import entry_points as registry
 from wavecore.errors import ConfigError, NameLookupError
 from wavecore.network import catalog
@@ -57,13 +58,15 @@ def test_a_module_named_twice_is_read_once(install: Install) -> None:
     assert registry.collect("some.group", "ITEMS") == {"m": 3}
 
 
-def test_a_name_of_two_modules_is_an_error_that_names_both(install: Install) -> None:
-    install("some.group", a="ITEMS = {'m': 3}", b="ITEMS = {'m': 3}")
+def test_a_name_of_two_modules_is_an_error_that_names_both_when_it_is_asked_for(install: Install) -> None:
+    install("some.group", a="ITEMS = {'m': 3, 'n': 4}", b="ITEMS = {'m': 3}")
+    assert registry.collect("some.group", "ITEMS") == {"n": 4}
     with pytest.raises(ConfigError) as caught:
-        registry.collect("some.group", "ITEMS")
+        registry.find("here", "item", "m", "some.group", "ITEMS")
     assert caught.value.message == (
-        "entry points some.group: 'm' is registered by both outside_a and outside_b; "
-        "try: another name in one of them, or uninstalling one"
+        "here: there is no item named 'm', and entry point some.group: b = 'outside_b' of package outside registers "
+        "'m', which entry point some.group: a = 'outside_a' of package outside has already; "
+        "try: one of n, or another name in one of them, or uninstalling one"
     )
 
 
@@ -83,7 +86,7 @@ def test_a_broken_entry_point_spoils_no_other_name(install: Install, text: str, 
     assert registry.find("here", "item", "m", "some.group", "ITEMS", int) == 3
     (error,) = registry.broken("some.group", "ITEMS", int)
     assert error.what == complaint
-    assert error.where == "entry point some.group: bad = 'outside_bad'"
+    assert error.where == "entry point some.group: bad = 'outside_bad' of package outside"
 
 
 def test_a_missing_name_tells_of_what_is_broken(install: Install) -> None:
@@ -92,7 +95,7 @@ def test_a_missing_name_tells_of_what_is_broken(install: Install) -> None:
         registry.find("here", "item", "metre", "some.group", "ITEMS")
     assert caught.value.message == (
         "here: there is no item named 'metre', and entry point some.group: bad = 'outside_bad' "
-        "cannot be loaded: ZeroDivisionError: division by zero; "
+        "of package outside cannot be loaded: ZeroDivisionError: division by zero; "
         "try: meter, or repairing or uninstalling the package that registers it"
     )
 
@@ -122,6 +125,60 @@ def test_an_outside_workload_stands_beside_ours(install: Install) -> None:
     install("wavecore.workloads", tiny=OUTSIDE.format(more=""))
     assert {"tiny", "resnet50"} <= set(catalog.workload_names())
     assert catalog.workload("tiny", features=7).parameter_count == 12 * 7 + 7
+
+
+SCHEDULE = """
+from wavecore.plan.schedule import Schedule
+
+def policy({arguments}):
+    {body}
+
+SCHEDULES = {{{name!r}: Schedule({name!r}, "outside", policy)}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body", "said"),
+    [
+        ("training, accelerator, batch_per_core, choices", "return None", "returned a NoneType, not a Plan"),
+        ("training, accelerator, batch_per_core, choices", "return 1 / 0", "failed: ZeroDivisionError: division by"),
+        ("training", "return None", "failed: TypeError: policy() takes 1 positional argument but 4 were given"),
+    ],
+)
+def test_a_schedule_at_fault_is_named_with_its_package(
+    install: Install, capsys: pytest.CaptureFixture[str], arguments: str, body: str, said: str
+) -> None:
+    install("wavecore.schedules", bad=SCHEDULE.format(name="bad", arguments=arguments, body=body))
+    assert main(["run", "lenet5", "--schedule", "bad"]) == 2
+    error = capsys.readouterr().err
+    assert "schedule bad (entry point wavecore.schedules: bad = 'outside_bad' of package outside): " + said in error
+    assert "report" not in error
+    assert main(["run", "lenet5", "--schedule", "mbs2", "--engine", "analytic", "--json"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("return 3", "its function returned int 3, not a LayerGraph"), ("1 / 0", "failed: ZeroDivisionError: division")],
+)
+def test_a_workload_at_fault_is_named_with_its_package(
+    install: Install, capsys: pytest.CaptureFixture[str], body: str, said: str
+) -> None:
+    text = "from wavecore.network.catalog import Workload\ndef build():\n    " + body
+    install("wavecore.workloads", bad=text + "\nWORKLOADS = {'bad': Workload(name='bad', build=build, summary='')}")
+    assert main(["run", "bad"]) == 2
+    error = capsys.readouterr().err
+    assert "workload bad (entry point wavecore.workloads: bad = 'outside_bad' of package outside): " + said in error
+    assert "report" not in error
+
+
+def test_a_name_of_ours_stays_ours(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    body = "return None"
+    install("wavecore.schedules", mine=SCHEDULE.format(name="mbs2", arguments="*all", body=body), bad="1 / 0")
+    assert main(["run", "lenet5", "--engine", "analytic", "--json"]) == 0
+    assert main(["list", "schedules"]) == 0
+    warned = capsys.readouterr().err
+    assert "mine = 'outside_mine' of package outside: registers 'mbs2', which entry point wavecore.schedules" in warned
+    assert "bad = 'outside_bad' of package outside: cannot be loaded" in warned
 
 
 @pytest.mark.parametrize("more", ["must=None", "flag=True", "*others", "**others"])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavecore.program.commands import Flow, StepProfile, commands, due, progress, transfers_of
+from wavecore.program.listing import program_lines
 from wavecore.program.lower import lower
 from wavecore.training.unroll import training_graph
 
@@ -106,17 +107,17 @@ def test_transfers_are_loads_then_stores() -> None:
 
 def test_text_form() -> None:
     training = training_graph(chain())
-    program_text = str(lower(training, SCHEDULES["mbs2"].make(training, machine(), 4), machine()))
-    assert program_text.splitlines()[:10] == [
-        "program chain mbs2: 2 cores, 10485760 B each, queues in overlapped order",
+    made = lower(training, SCHEDULES["mbs2"].make(training, machine(), 4), machine())
+    assert list(program_lines(made))[:10] == [
+        "program chain mbs2: 2 cores, 10 MiB each, queues in overlapped order",
         "segment one..loss forward",
         "  repeat 1 x 4 samples",
         # 256 rows of A, one wave; drain: 1024 outputs of 2 bytes and masks through 1024 B/cycle, or 2*1024/256 lanes
-        "    one.forward: 1 steps, right_stays, array 256, vector 24 cycles",
-        "      reserve one 2048 B",
-        "      load input 1536 B even",
-        "      load one.weight 216 B at_once",
-        "      post one 2048 B even",
-        "      store one 2048 B even",
-        "      store one.mask 128 B even",
+        "    one.forward: 1 steps, right_stays, array 256 cycles, vector 24 cycles",
+        "      load    reserve one  2 KiB",
+        "      load    load    input  1.5 KiB  even",
+        "      load    load    one.weight  216 B  at_once",
+        "      vector  post    one  2 KiB  even",
+        "      store   store   one  2 KiB  even",
+        "      store   store   one.mask  128 B  even",
     ]

@@ -76,9 +76,12 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
         "wavecore.rewrites": {"weight_gradient_last": WeightGradientLast, "forgetful": Forgetful},
         "wavecore.schedules": {"rewriting": REWRITING},
     }
-    monkeypatch.setattr(
-        entry_points, "_load", lambda group, *more: ({**ours(group, *more)[0], **tables.get(group, {})}, ())
-    )
+
+    def loaded(group: str, *more: Any) -> Any:
+        found = ours(group, *more)
+        return found._replace(items={**found.items, **tables.get(group, {})})
+
+    monkeypatch.setattr(entry_points, "_load", loaded)
 
 
 def run(training: TrainingGraph, schedule: Plan | str, engine: str) -> Run:

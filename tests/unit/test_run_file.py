@@ -75,6 +75,18 @@ def test_totals_that_were_edited_are_noticed(section: str, key: str) -> None:
     assert caught.value.where.startswith(f"x.json: {section or key}")
 
 
+@pytest.mark.parametrize(("factor", "readable"), [(1 + 1e-15, True), (1 - 9e-13, True), (1 + 2e-12, False)])
+def test_energy_may_differ_by_rounding_alone(factor: float, readable: bool) -> None:
+    """Another Python, or a spreadsheet, may have rounded the last digit of the sum otherwise."""
+    edited = plain()
+    edited["energy_joules"]["total"] *= factor
+    if readable:
+        assert from_dict(edited) == run("mbs2")
+        return
+    with pytest.raises(InputError, match=r"energy_joules\.total: is .*, and its parts add up to"):
+        from_dict(edited)
+
+
 def test_a_list_that_was_cut_is_noticed() -> None:
     with pytest.raises(InputError, match=r"^x.json: step_cycles: is \d+, and its parts add up to \d+"):
         from_dict(plain() | {"layers": plain()["layers"][:-1]}, "x.json")

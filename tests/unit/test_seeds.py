@@ -23,6 +23,7 @@ def tried(folder: Path, *options: str) -> tuple[list[str], str]:
     """The numbers that a test draws on CI, and the seed that is printed."""
     folder.mkdir(exist_ok=True)
     shutil.copy(CONFTEST, folder)
+    shutil.copy(CONFTEST.with_name("missing_extras.py"), folder)
     (folder / "test_one.py").write_text(TEST)
     command = [sys.executable, "-m", "pytest", "-qs", "-p", "no:cacheprovider", "-c", os.devnull, *options, "."]
     environment = os.environ | {"CI": "true"}

@@ -61,7 +61,7 @@ def test_a_plan_for_another_batch() -> None:
     assert simulate(chain(), plan, machine(), batch=8).batch == 8
     with pytest.raises(InputError) as caught:
         simulate(chain(), plan, machine(), batch=16)
-    assert str(caught.value) == "--batch: is 16, and the plan is made for 8 samples; try: 8"
+    assert str(caught.value) == "batch: is 16, and the plan is made for 8 samples; try: 8"
 
 
 def test_figures_of_a_run() -> None:
@@ -102,10 +102,10 @@ def test_the_default_batch_is_32_samples_a_core() -> None:
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (0, "--batch: a mini-batch of 0 samples is empty; try: 64"),
-        (-2, "--batch: a mini-batch of -2 samples is empty; try: 64"),
-        (63, "--batch: 63 samples do not split evenly over 2 cores; try: 62 or 64"),
-        (1, "--batch: 1 samples do not split evenly over 2 cores; try: 2"),
+        (0, "batch: a mini-batch of 0 samples is empty; try: 64"),
+        (-2, "batch: a mini-batch of -2 samples is empty; try: 64"),
+        (63, "batch: 63 samples do not split evenly over 2 cores; try: 62 or 64"),
+        (1, "batch: 1 samples do not split evenly over 2 cores; try: 2"),
     ],
 )
 def test_batches_that_do_not_split(batch: int, message: str) -> None:
@@ -121,10 +121,10 @@ def test_batches_that_do() -> None:
 def test_unknown_names() -> None:
     with pytest.raises(NameLookupError) as caught:
         find_engine("events")
-    assert str(caught.value) == "--engine: there is no engine named 'events'; try: event"
+    assert str(caught.value) == "engine: there is no engine named 'events'; try: event"
     with pytest.raises(NameLookupError) as caught:
         find_schedule("mbs3")
-    assert str(caught.value).startswith("--schedule: there is no schedule named 'mbs3'; try: mbs")
+    assert str(caught.value).startswith("schedule: there is no schedule named 'mbs3'; try: mbs")
 
 
 def test_registered_names() -> None:

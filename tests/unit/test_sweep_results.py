@@ -117,7 +117,7 @@ def test_a_constraint_that_cannot_be_worked_out_is_an_error_of_its_point(tmp_pat
 def test_failures_are_in_the_table_and_the_others_go_on(tmp_path: Path) -> None:
     _, table = swept(SMALL + '[axes]\nbatch = [3, 4]\ncore.global_buffer = ["16 KiB", "2 MiB"]\n', tmp_path)
     failed = table[table["error"].notna()]
-    assert [row.partition(":")[0] for row in failed["error"]] == ["--batch", "--batch", "layer conv1, forward"]
+    assert [row.partition(":")[0] for row in failed["error"]] == ["batch", "batch", "layer conv1, forward"]
     assert failed["step_cycles"].isna().all() and not failed["feasible"].any()
     assert list(failed["memory"]) == ["hbm2x2"] * 3
     assert list(table["batch"]) == [3, 3, 4, 4]

@@ -8,7 +8,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -125,6 +128,29 @@ def test_the_whole_model_is_hashed_and_the_command_line_is_not() -> None:
         assert not [name for name in names if immaterial in name]
 
 
+def test_the_package_of_a_partial_is_that_of_its_function() -> None:
+    """Not functools, whose source differs from Python to Python."""
+    assert module._package(partial(partial(machine, 1), 2)) == machine.__module__.partition(".")[0]
+
+
+def test_an_installed_package_has_the_version_of_its_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel has workloads and schedules inside wavecore's folder, a checkout beside it."""
+    names = {name for name, _ in module._sources("wavecore")}
+    shutil.copytree(Path(module.__file__).parent.parent, tmp_path / "wavecore")
+    for inner in ("workloads", "schedules"):
+        spec = find_spec(f"wavecore.{inner}")
+        assert spec is not None and spec.submodule_search_locations
+        shutil.copytree(spec.submodule_search_locations[0], tmp_path / "wavecore" / inner, dirs_exist_ok=True)
+
+    def installed(name: str) -> SimpleNamespace:
+        return SimpleNamespace(submodule_search_locations=[str(tmp_path.joinpath(*name.split(".")))])
+
+    monkeypatch.setattr(module, "find_spec", installed)
+    found = list(module._sources("wavecore"))
+    assert {name for name, _ in found} == names
+    assert len(found) == len(names) and all(path.is_relative_to(tmp_path) for _, path in found)
+
+
 def test_a_workload_from_elsewhere_counts_with_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = small().key
     info = replace(module.workload_info("resnet18"), build=lambda: None)
@@ -140,7 +166,7 @@ def test_failures_are_recorded() -> None:
         simulate(module.workload("resnet18"), "mbs2", tiny, engine="analytic")
     assert (outcome.metrics, outcome.error) == (None, caught.value.message)
     uneven = evaluate(small(batch=63))
-    assert uneven.error == "--batch: 63 samples do not split evenly over 2 cores; try: 62 or 64"
+    assert uneven.error == "batch: 63 samples do not split evenly over 2 cores; try: 62 or 64"
 
 
 def test_bugs_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

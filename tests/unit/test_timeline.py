@@ -73,8 +73,14 @@ def test_dram_moves_what_the_run_says() -> None:
     assert {name: sum(value for _, value in curve.points) for name, curve in timeline.moved.items()} == moved
     for name, nbytes in moved.items():
         drawn = sum(item.nbytes for core in range(2) for item in timeline.tracks[Track(core, name)])
-        # what the controller's queues take at once has no time, so no slice
-        assert 0.9 * nbytes < drawn <= nbytes
+        assert drawn == nbytes
+
+
+def test_counters_have_their_unit_once(tmp_path: Path) -> None:
+    events = chrome_events(tmp_path, watched()[1])
+    counters = {(event["name"], *event["args"]) for event in events if event["ph"] == "C"}
+    assert len([name for name, unit in counters if unit == "GiB/s"]) >= 2
+    assert not [name for name, unit in counters if unit in name.split()]
 
 
 def test_occupancy_peaks_where_the_run_says() -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from wavecore.cli.energy import ENERGY_HELP, load_machines
-from wavecore.cli.inputs import LoadedMachine
+from wavecore.cli.inputs import LoadedMachine, load_machine
 from wavecore.cli.options import Json, MachineOptions, grouped
 from wavecore.cli.tables import amount, heading, share, show, table
 from wavecore.cli.uncertainty import uncertain
@@ -29,16 +26,14 @@ RECALLED = {
 }
 """Areas of the paper's chip in mm2, recalled and not checked against its text; no constant is fitted to them."""
 
-Energy = Annotated[str | None, typer.Option("--energy", metavar="NAME|FILE", help=ENERGY_HELP, show_default=False)]
-
 
 @grouped
-def area(machine: MachineOptions, energy: Energy = None, json: Json = False) -> None:
+def area(machine: MachineOptions, json: Json = False) -> None:
     """Report the area of an accelerator by component, with its uncertainty, and every constant with its source."""
     from wavecore.results.folder import json_text
     from wavecore.results.uncertainty import area_spreads
 
-    (loaded,) = load_machines(machine, energy, None)
+    loaded = load_machine(machine)
     areas = area_spreads(uncertain(loaded))
     if json:
         sys.stdout.write(json_text(_values(loaded, areas)))

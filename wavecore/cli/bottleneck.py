@@ -70,13 +70,13 @@ def _what_if(case: LoadedWorkload, machine: LoadedMachine, schedule: str, plan: 
 
     A registered schedule plans anew for each machine; a plan from a file stays as it is.
     """
-    from wavecore.cli.inputs import is_plan_file
+    from wavecore.common.files import is_plan
     from wavecore.hardware.config import load_accelerator
     from wavecore.simulation import evaluate, parse_choices
 
     choices, settings = parse_choices(case.choices), machine.settings
     batch = plan.batch_per_core * machine.accelerator.chip.cores
-    policy = plan if is_plan_file(schedule) else schedule
+    policy = plan if is_plan(schedule) else schedule
 
     def seconds(accelerator: Accelerator) -> float:
         return evaluate(case.training, policy, accelerator, batch=batch, choices=choices).step_seconds

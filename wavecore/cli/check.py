@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import check_source_file, hinting, is_onnx, load_case, load_machine, say_starved
+from wavecore.cli.inputs import check_source_file, hinting, load_case, load_machine, say_starved
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
+from wavecore.common.files import is_onnx
 from wavecore.errors import ConfigError, FileError, InputError
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ def _location(document: Document) -> str:
 
 
 def _accelerator(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:
-    options = MachineOptions(accelerator=_location(document), memory=machine.memory, overrides=machine.overrides)
-    say_starved(load_machine(options))
+    say_starved(load_machine(replace(machine, accelerator=_location(document))))
 
 
 def _memory(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -177,6 +178,6 @@ def _means(by_workload: list[list[Run]]) -> RenderableType:
     rows = []
     for at, run in enumerate(by_workload[0]):
         each = [ratios(runs[at], runs[0]) for runs in by_workload]
-        rows.append([run.schedule, *(amount(name, sum(one[name] for one in each) / len(each)) for name in names)])
+        rows.append([run.schedule, *(amount(name, fsum(one[name] for one in each) / len(each)) for name in names)])
     columns = ["schedule", "speed-up", "DRAM traffic", "energy"]
     return table(f"mean ratios over {len(by_workload)} workloads", columns, rows, right=columns[1:])

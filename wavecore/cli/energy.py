@@ -41,8 +41,6 @@ Memories = Annotated[
         show_default=False,
     ),
 ]
-ENERGY_HELP = "Energy table to use instead of the accelerator's."
-Energy = Annotated[str | None, typer.Option("--energy", metavar="NAME|FILE", help=ENERGY_HELP, show_default=False)]
 EpochSamples = Annotated[
     str | None,
     typer.Option(
@@ -67,7 +65,6 @@ def energy(
     network: NetworkOptions,
     schedules: SchedulesOption = "baseline,mbs2",
     memories: Memories = None,
-    energy: Energy = None,
     batch: Batch = None,
     engine: EngineOption = "event",
     epoch_samples: EpochSamples = None,
@@ -86,7 +83,7 @@ def energy(
 
     find_engine(engine)
     names = schedule_list(schedules)
-    machines = load_machines(machine, energy, memories)
+    machines = load_machines(machine, memories)
     cases = [load_case(name, network) for name in dict.fromkeys(workloads)]
     epochs = [_epoch(case, epoch_samples) for case in cases]
     if plot is not None:
@@ -129,17 +126,15 @@ def _uncertainty(
     return [(runs[at : at + schedules], machines[at]) for at in range(0, len(runs), schedules)]
 
 
-def load_machines(options: MachineOptions, energy: str | None, memories: str | None) -> list[LoadedMachine]:
-    """Load the accelerator with the energy table and with each memory of a comma-separated list.
+def load_machines(options: MachineOptions, memories: str | None) -> list[LoadedMachine]:
+    """Load the accelerator with each memory of a comma-separated list.
 
     Raises `InputError` for a name or a file that is wrong, or if ``options`` also name a memory.
     """
     if memories is not None and options.memory is not None:
         raise InputError("--memory", "is given with --memories", "one of them")
     names = _names(memories) if memories is not None else [options.memory]
-    table = [f"energy={energy}"] if energy is not None else []
-    options = replace(options, overrides=[*table, *options.overrides])
-    with _relocated({"--memory": "--memories"} if memories else {}, f"--set energy={energy}"):
+    with _relocated({"--memory": "--memories"} if memories else {}):
         return [load_machine(replace(options, memory=name)) for name in names]
 
 
@@ -154,15 +149,12 @@ def _names(listed: str) -> list[str | None]:
 
 
 @contextmanager
-def _relocated(places: Mapping[str, str], energy: str) -> Iterator[None]:
+def _relocated(places: Mapping[str, str]) -> Iterator[None]:
     """Replace the place of a `NameLookupError` by the option of this command that gave the name."""
     try:
         yield
     except NameLookupError as error:
-        where = {**places, energy: "--energy"}.get(error.where)
-        if where is None:
-            raise
-        raise NameLookupError(where, error.what, error.hint) from error
+        raise NameLookupError(places.get(error.where, error.where), error.what, error.hint) from error
 
 
 def _epoch(case: LoadedWorkload, given: str | None) -> Epoch | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import fsum
 from typing import TYPE_CHECKING
 
 from wavecore.cli.tables import amount, console, heading, share, table
@@ -103,7 +104,7 @@ def _layers(reports: Reports, most: int | None) -> Section:
     names = sorted(by_name[0], key=lambda name: max(each[name] for each in by_name), reverse=True)
 
     def line(label: str, of: Sequence[str]) -> TableLine:
-        sums = [sum(each[name] for name in of) for each in by_name]
+        sums = [fsum(each[name] for name in of) for each in by_name]
         return label, [_cell(joules, report) for joules, report in zip(sums, reports, strict=True)]
 
     shown, others = names[:most], names[most:] if most else []

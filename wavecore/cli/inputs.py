@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavecore.cli.options import MachineOptions, NetworkOptions
+from wavecore.common.files import is_onnx, is_plan, is_topology
 from wavecore.errors import FileError, InputError, NameLookupError, unknown_name
 
 if TYPE_CHECKING:
@@ -80,21 +81,17 @@ def load_case(name: str, options: NetworkOptions) -> LoadedWorkload:
 
 def _dense_case(name: str, options: NetworkOptions) -> LoadedWorkload:
     """Build the workload without a sparsity profile."""
+    from wavecore.importers.named import refuse_other_files
     from wavecore.network.catalog import workload, workload_info
 
-    if name.lower().endswith(".csv") and Path(name).is_file():
+    if is_topology(name) and Path(name).is_file():
         return _topology_case(name, options)
     if is_onnx(name) and Path(name).exists():
         return _onnx_case(name, options)
-    _refuse_files(name)
+    refuse_other_files(name)
     info = workload_info(name)
     chosen = _workload_options(name, options)
     return LoadedWorkload(info, chosen, workload(name, **chosen), tuple(options.choices))
-
-
-def is_onnx(name: str) -> bool:
-    """Return whether a workload is the path of an ONNX model."""
-    return name.lower().endswith(".onnx")
 
 
 def _topology_case(path: str, options: NetworkOptions) -> LoadedWorkload:
@@ -130,26 +127,6 @@ def _onnx_case(path: str, options: NetworkOptions) -> LoadedWorkload:
     info = Workload(name=path, build=lambda: imported.graph, summary="an ONNX model")
     file = SourceFile(path, imported.sha256)
     return LoadedWorkload(info, texts, imported.graph, tuple(options.choices), file)
-
-
-def _refuse_files(name: str) -> None:
-    """Raise `FileError` if ``name`` is a path: it is missing, or networks are not read from such files."""
-    from wavecore.importers.files import refuse_suffix
-    from wavecore.network.catalog import workload_names
-
-    path = Path(name)
-    if name in workload_names() or not (path.suffix or "/" in name):
-        return
-    hint = "a registered name (wavecore list workloads), an .onnx model or a SCALE-Sim topology .csv"
-    if path.is_dir():
-        raise FileError(name, "is a folder, not a workload", hint)
-    if not path.exists():
-        raise FileError(name, "there is no such file, and no workload of that name", hint)
-    if not path.is_file():
-        raise FileError(name, "is not a regular file", hint)
-    refuse_suffix(name)
-    kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
-    raise FileError(name, f"workloads are not read from {kind}", hint)
 
 
 def _workload_options(name: str, given: NetworkOptions) -> dict[str, OptionValue]:
@@ -190,15 +167,15 @@ def load_machine(options: MachineOptions) -> LoadedMachine:
     """Load the accelerator that the options describe; raise `InputError` for a wrong name, file or value."""
     from wavecore.hardware.config import load_accelerator, sources
 
-    chosen: dict[str, Any] = {"memory": options.memory, "overrides": options.overrides}
+    table = [] if options.energy is None else [f"energy={options.energy}"]
+    chosen: dict[str, Any] = {"memory": options.memory, "overrides": [*table, *options.overrides]}
     with hinting("wavecore list accelerators, or memories, or a TOML file of your own"):
         try:
             accelerator = load_accelerator(options.accelerator, **chosen)
         except NameLookupError as error:
-            if error.where in ("accelerator", "memory"):
-                raise NameLookupError(f"--{error.where}", error.what, error.hint) from error
-            raise
-    settings = {"accelerator": options.accelerator, "memory": options.memory, "set": options.overrides}
+            given = {"accelerator": "--accelerator", "memory": "--memory", f"--set energy={options.energy}": "--energy"}
+            raise NameLookupError(given.get(error.where, error.where), error.what, error.hint) from error
+    settings = {"accelerator": options.accelerator, "memory": options.memory, "set": chosen["overrides"]}
     return LoadedMachine(accelerator, sources(options.accelerator, **chosen), settings)
 
 
@@ -258,7 +235,7 @@ def load_or_make_plan(schedule: str, case: LoadedWorkload, machine: LoadedMachin
     from wavecore.simulation import find_schedule, make_plan, parse_choices, planned_graph
 
     choices = parse_choices(case.choices)
-    if not is_plan_file(schedule):
+    if not is_plan(schedule):
         find_schedule(schedule)
         samples = samples_per_core(case, machine, batch)
         return make_plan(case.training, schedule, machine.accelerator, samples, choices)
@@ -290,18 +267,13 @@ def check_schedule(schedule: str, option: str = "--schedule") -> None:
     """Raise `InputError` early, before anything is computed, for a schedule that is neither registered nor a file."""
     from wavecore.simulation import find_schedule
 
-    if not is_plan_file(schedule):
+    if not is_plan(schedule):
         try:
             find_schedule(schedule)
         except NameLookupError as error:
             raise NameLookupError(option, error.what, error.hint) from error
     elif not Path(schedule).exists():
         raise FileError(schedule, "there is no such file", "wavecore plan WORKLOAD --out plan.toml")
-
-
-def is_plan_file(schedule: str) -> bool:
-    """Return whether a schedule is the path of a plan and not a name."""
-    return schedule.lower().endswith(".toml") or "/" in schedule
 
 
 def array_size(text: str) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 
 from wavecore.cli.messages import say
 from wavecore.cli.options import Json
-from wavecore.errors import unknown_name
+from wavecore.errors import WavecoreError, unknown_name
 
 Rows = list[dict[str, Any]]
 
@@ -75,11 +75,16 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+def _warn(errors: Iterable[WavecoreError]) -> None:
+    """Say which packages are at fault; what the others register is listed."""
+    for error in errors:
+        say(f"warning: {error.message}")
+
+
 def _workloads() -> Rows:
     from wavecore.network.catalog import broken_workloads, workload_info, workload_names, workload_options
 
-    for error in broken_workloads():
-        say(f"warning: {error.message}")
+    _warn(broken_workloads())
     rows = []
     for name in workload_names():
         info = workload_info(name)
@@ -97,15 +102,18 @@ def _workloads() -> Rows:
 
 
 def _schedules() -> Rows:
-    from wavecore.simulation import find_schedule, schedule_names
+    from wavecore.simulation import broken_schedules, find_schedule, schedule_names
 
+    _warn(broken_schedules())
     return [{"name": name, "summary": find_schedule(name).summary} for name in schedule_names()]
 
 
 def _accelerators() -> Rows:
     from wavecore.common.units import format_bytes, format_hz
     from wavecore.hardware.config import available, load_accelerator
+    from wavecore.hardware.registered import broken
 
+    _warn(broken("accelerators"))
     rows = []
     for name in available("accelerators"):
         each = load_accelerator(name)
@@ -125,7 +133,9 @@ def _accelerators() -> Rows:
 def _memories() -> Rows:
     from wavecore.common.units import format_joules, format_rate
     from wavecore.hardware.config import available, load_accelerator
+    from wavecore.hardware.registered import broken
 
+    _warn(broken("memories"))
     rows = []
     for name in available("memories"):
         each = load_accelerator(memory=name).memory

@@ -8,10 +8,14 @@ import sys
 from wavecore.common.text import printable, shortened
 from wavecore.errors import WavecoreError
 
+ARGUMENTS = ("batch", "engine", "jobs", "layer", "queue", "schedule")
+"""Arguments of functions, named in their errors, that are options of the same name here."""
+
 
 def say_error(error: WavecoreError) -> None:
     """Print an error: ``error: where: what`` and, below it, ``try: hint``.  What files put into it is made harmless."""
-    where, what, hint = (shortened(printable(part)) for part in (error.where, error.what, error.hint))
+    option = f"--{error.where}" if error.where in ARGUMENTS else error.where
+    where, what, hint = (shortened(printable(part)) for part in (option, error.what, error.hint))
     _write(f"{_styled('error:', '1;31')} {where}: {what}")
     if hint:
         _write(f"  {_styled('try:', '1')} {hint}")

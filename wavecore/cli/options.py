@@ -51,6 +51,15 @@ class MachineOptions:
             "--memory", metavar="NAME|FILE", help="Memory to use instead of the accelerator's.", show_default=False
         ),
     ] = None
+    energy: Annotated[
+        str | None,
+        typer.Option(
+            "--energy",
+            metavar="NAME|FILE",
+            help="Energy table to use instead of the accelerator's.",
+            show_default=False,
+        ),
+    ] = None
     overrides: Annotated[
         list[str],
         typer.Option(

@@ -104,14 +104,26 @@ def program(
     network: NetworkOptions,
     schedule: ScheduleOption = "mbs2",
     batch: Batch = None,
+    queue: Annotated[
+        str,
+        typer.Option(
+            "--queue", metavar="NAME", help="Only its lines: load, array, vector or store.", show_default=False
+        ),
+    ] = "",
+    layer: Annotated[
+        str, typer.Option("--layer", metavar="NAME", help="Only the commands of this layer.", show_default=False)
+    ] = "",
     addresses: Annotated[
         bool, typer.Option("--addresses", help="Print instead where every tensor lies in DRAM, on all cores.")
     ] = False,
 ) -> None:
-    """Print the program of core 0: its commands, with all loads, waits, posts and stores, and the queues' order."""
+    """Print the program of core 0: its commands, with all loads, waits, posts and stores, and the queues' order.
+
+    A legend says what the words mean; docs/program.md walks through a layer.
+    """
     from wavecore.common.text import printable
     from wavecore.program.addresses import allocate
-    from wavecore.program.commands import program_lines
+    from wavecore.program.listing import legend_lines, program_lines
     from wavecore.program.lower import lower
     from wavecore.program.queue_order import order_lines
     from wavecore.simulation import planned_graph
@@ -122,7 +134,9 @@ def program(
     if addresses:
         print(printable(str(allocate(lowered, loaded.accelerator.memory))))
         return
-    for line in (*program_lines(lowered), *order_lines(lowered)):
+    listed = program_lines(lowered, queue=queue, layer=layer)
+    first = next(listed)
+    for line in (first, *legend_lines(), *listed, *(() if queue or layer else order_lines(lowered))):
         print(printable(line))
 
 

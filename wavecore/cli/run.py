@@ -14,7 +14,6 @@ from wavecore.cli.inputs import (
     LoadedMachine,
     LoadedWorkload,
     check_schedule,
-    is_plan_file,
     load_case,
     load_machine,
     load_or_make_plan,
@@ -36,6 +35,7 @@ from wavecore.cli.progress import ProgressDisplay, progress
 from wavecore.cli.tables import show
 from wavecore.cli.uncertainty import Uncertainty, refuse_json, uncertainty_tables
 from wavecore.cli.watching import TraceOptions, Watchers, watching
+from wavecore.common.files import is_plan
 
 if TYPE_CHECKING:
     from wavecore.engines.probe import Probe
@@ -133,7 +133,7 @@ def run_case(
         settings=settings,
         probe=probe,
     )
-    if is_plan_file(schedule):
+    if is_plan(schedule):
         result = replace(result, schedule=f"{schedule} ({plan.schedule})")
     return result, plan
 

@@ -94,22 +94,23 @@ def sweep(
         described = read_spec(spec)
     points = listed_points(described)
     _check_outputs(described, plot, parquet, force)
-    executor = _executor(jobs, cluster)
-    folder = out or default_folder(described)
-    old = claim_folder(folder, described)
-    path = store or folder / STORE
-    forget: Forget = "all" if not resume else "failures" if retry_failed else "nothing"
-    if old and resume and store is None:
-        say(f"going on with {path}: points that this version has finished are used (--fresh evaluates all anew)")
-    with open_store(path) as opened:
-        running = SweepRun(described, points, opened, forget=forget)
-        try:
-            with executor as execute, showing(described, running.tally.points) as running.watch:
-                running.run(execute)
-        except KeyboardInterrupt:
-            _say_stopped(running, path, resume)
-            raise
-        found = _write(running, folder, plot, parquet)
+    # The executor comes first: without one there is nothing to keep, and no folder to make.
+    with _executor(jobs, cluster) as execute:
+        folder = out or default_folder(described)
+        old = claim_folder(folder, described)
+        path = store or folder / STORE
+        forget: Forget = "all" if not resume else "failures" if retry_failed else "nothing"
+        if old and resume and store is None:
+            say(f"going on with {path}: points that this version has finished are used (--fresh evaluates all anew)")
+        with open_store(path) as opened:
+            running = SweepRun(described, points, opened, forget=forget)
+            try:
+                with showing(described, running.tally.points) as running.watch:
+                    running.run(execute)
+            except KeyboardInterrupt:
+                _say_stopped(running, path, resume)
+                raise
+            found = _write(running, folder, plot, parquet)
     _report(described, running, found, folder, json)
 
 

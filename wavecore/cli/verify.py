@@ -14,14 +14,13 @@ from wavecore.cli.inputs import (
     LoadedMachine,
     LoadedWorkload,
     check_schedule,
-    is_onnx,
-    is_plan_file,
     load_case,
     load_machine,
     load_or_make_plan,
 )
 from wavecore.cli.options import Batch, Json, MachineOptions, NetworkOptions, ScheduleOption, WorkloadName, grouped
 from wavecore.cli.tables import facts, show, table
+from wavecore.common.files import is_onnx, is_plan
 from wavecore.common.units import format_bytes
 from wavecore.errors import GraphError, SpaceError, unknown_name
 
@@ -121,8 +120,8 @@ def _fitted(
     from wavecore.training.rewrites import rewritten
 
     loaded = load_machine(options)
-    samples = batch if batch or is_plan_file(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)
-    if is_plan_file(schedule) or any(pair.strip().startswith("core.global_buffer") for pair in options.overrides):
+    samples = batch if batch or is_plan(schedule) else str(SAMPLES_PER_CORE * loaded.accelerator.chip.cores)
+    if is_plan(schedule) or any(pair.strip().startswith("core.global_buffer") for pair in options.overrides):
         return loaded, load_or_make_plan(schedule, case, loaded, samples)
     kib = SMALLEST_BUFFER_KIB
     while True:

@@ -23,6 +23,21 @@ WRITABLE_FOLDER = "a folder that you may write to"
 ANY_FOLDER = "the path of a folder"
 
 
+def is_onnx(name: str) -> bool:
+    """Return whether a workload is the path of an ONNX model."""
+    return name.lower().endswith(".onnx")
+
+
+def is_topology(name: str) -> bool:
+    """Return whether a workload is the path of a SCALE-Sim topology."""
+    return name.lower().endswith(".csv")
+
+
+def is_plan(schedule: str) -> bool:
+    """Return whether a schedule is the path of a plan and not a name."""
+    return schedule.lower().endswith(".toml") or "/" in schedule
+
+
 @contextmanager
 def file_errors(path: Path, *, hint: str = ANOTHER_PATH) -> Iterator[None]:
     """Raise what the operating system refuses in the block as a `FileError` about ``path``, with ``hint`` as advice."""

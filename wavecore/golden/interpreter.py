@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from math import fsum
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _outcome(chip: Chip) -> StepNumbers:
             raise broken(name, f"{dram_tensor.ready_bytes} of {chip.tensors[name].nbytes} bytes were updated")
     units = list(chip.data.weights)
     return StepNumbers(
-        loss=float(sum(core.loss for core in chip.cores)) / chip.batch,
+        loss=fsum(core.loss for core in chip.cores) / chip.batch,
         gradients={unit: np.sum([core.gradient(unit) for core in chip.cores], axis=0) for unit in units},
         weights={unit: _value(chip, f"{unit}.weight") for unit in units},
         momentum={unit: _value(chip, f"{unit}.optimizer")[1] for unit in units},

@@ -9,7 +9,7 @@ distribution, the host's interface, pads and the space between blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import ceil, sqrt
+from math import ceil, fsum, sqrt
 
 from wavecore.common.precision import ACCUMULATOR_BYTES, ELEMENT_BYTES
 from wavecore.hardware.specs import Accelerator, CoreSpec
@@ -36,7 +36,7 @@ class AreaMm2:
     @property
     def total(self) -> float:
         """The sum of all components."""
-        return float(sum(getattr(self, part.name) for part in fields(self)))
+        return fsum(getattr(self, part.name) for part in fields(self))
 
 
 def area_mm2(machine: Accelerator) -> AreaMm2:
@@ -52,7 +52,7 @@ def area_mm2(machine: Accelerator) -> AreaMm2:
         "vector": cores * machine.vector.lanes * lane_mm2(machine),
         "memory_interface": memory.channels * memory.channel_interface_mm2,
     }
-    side = sqrt(sum(parts.values()))
+    side = sqrt(fsum(parts.values()))
     bus = 8 * machine.core.memory_port_bytes_per_cycle * technology.wire_pitch_mm
     return AreaMm2(**parts, interconnect=cores * bus * cores_distance(cores) * side)
 
@@ -95,5 +95,5 @@ def cores_distance(cores: int) -> float:
     columns = ceil(sqrt(cores))
     rows = ceil(cores / columns)
     places = rows * columns
-    mean = sum((count**2 - 1) / (3 * count) / count for count in (columns, rows))  # of two places that may be the same
+    mean = fsum((count**2 - 1) / (3 * count) / count for count in (columns, rows))  # of two places that may be the same
     return mean * places / (places - 1)

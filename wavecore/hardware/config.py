@@ -69,7 +69,7 @@ DEFAULT_TECHNOLOGY = "32nm"
 def load_accelerator(
     name_or_path: str = "wavecore", *, memory: str | None = None, overrides: Sequence[str] = ()
 ) -> specs.Accelerator:
-    """Return the accelerator of that name or in that file.
+    """Return the accelerator of that name or in that file, as ``name_or_path`` says.
 
     ``memory`` is the name or path of another memory.  ``overrides`` replace everything else, in their order:
     ``"core.global_buffer=5 MiB"`` a field, ``"memory=hbm2"`` and ``"energy=32nm"`` a whole table.

@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal
 
+from wavecore.common.entry_points import REPAIR, place
 from wavecore.common.toml import Document, parse_document, read_document
 from wavecore.errors import ConfigError, unknown_name
 
@@ -28,33 +29,43 @@ _NOUNS: dict[PresetKind, str] = {"accelerators": "accelerator", "memories": "mem
 
 
 def registered(kind: PresetKind) -> dict[str, Traversable]:
-    """Map the registered names of a kind to their files.
-
-    Raises `ConfigError` if two packages register the same name or an entry point does not load a folder's path.
-    """
+    """Map the registered names of a kind to their files.  A name that this package has stays its own."""
     found: dict[str, Traversable] = {}
-    owners: dict[str, str] = {}
-    for owner, root in _roots():
+    for _, root in _roots()[0]:
         for name, entry in _presets(root.joinpath(kind)):
-            if name in found:
-                what = f"{name!r} is registered by both {owners[name]} and {owner}"
-                raise ConfigError(f"entry points {ENTRY_POINTS}", what, "another name in one of them")
-            found[name], owners[name] = entry, owner
+            found.setdefault(name, entry)
     return found
+
+
+def broken(kind: PresetKind) -> Iterator[ConfigError]:
+    """Yield an error for each entry point that cannot be used, and for each name of a kind that is taken already."""
+    roots, errors = _roots()
+    yield from errors
+    owners: dict[str, str] = {}
+    for owner, root in roots:
+        for name, _ in _presets(root.joinpath(kind)):
+            if name in owners:
+                what = f"registers the {_NOUNS[kind]} {name!r}, which {owners[name]} has already"
+                yield ConfigError(owner, what, "another name in one of them, or uninstalling one")
+            owners.setdefault(name, owner)
 
 
 def open_document(kind: PresetKind, name: str, where: str, folder: Path) -> Document:
     """Read the registered description ``name``, or else the file of that path, relative to ``folder``.
 
     A path ends in ``.toml`` or contains a slash.  Raises `NameLookupError`, located at ``where``, if ``name`` is
-    neither, and the errors of `registered` and `common.toml.read_document`.
+    neither; `ConfigError` if an entry point that may have had it is broken; the errors of `common.toml.read_document`.
     """
     names = registered(kind)
     if name in names:
         label = f"presets/{kind}/{name}.toml"
         return parse_document(label, names[name].read_bytes(), folder=Path(), by_user=False)
     if not (name.lower().endswith(".toml") or "/" in name or os.sep in name):
-        raise unknown_name(where, _NOUNS[kind], name, names)
+        missing = unknown_name(where, _NOUNS[kind], name, names)
+        for error in _roots()[1]:
+            what = f"{missing.what}, and {error.where} {error.what}"
+            raise ConfigError(where, what, f"{missing.hint}, or {error.hint}")
+        raise missing
     return read_document(Path(os.path.normpath(folder / name)))
 
 
@@ -66,19 +77,21 @@ def _presets(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
 
 
 @functools.cache
-def _roots() -> tuple[tuple[str, Traversable], ...]:
-    """Return (owner, folder) for this package and for each entry point; raise `ConfigError` if one is wrong."""
+def _roots() -> tuple[tuple[tuple[str, Traversable], ...], tuple[ConfigError, ...]]:
+    """Return (owner, folder) for this package and for each entry point, and an error for each that is wrong."""
     from importlib.metadata import entry_points
 
     roots: list[tuple[str, Traversable]] = [("wavecore", files("wavecore.hardware").joinpath("presets"))]
+    errors = []
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
-        where = f"entry point {ENTRY_POINTS}: {point.name} = {point.value!r}"
+        where = place(point)
         try:
             folder = Path(point.load())
         except Exception as problem:  # loading another package's module may raise any error
-            hint = "repairing or uninstalling the package that registers it"
-            raise ConfigError(where, f"cannot be loaded: {type(problem).__name__}: {problem}", hint) from problem
-        if not folder.is_dir():
-            raise ConfigError(where, f"{folder} is not a folder", "the path of a folder of presets")
-        roots.append((point.name, folder))
-    return tuple(roots)
+            errors.append(ConfigError(where, f"cannot be loaded: {type(problem).__name__}: {problem}", REPAIR))
+            continue
+        if folder.is_dir():
+            roots.append((where, folder))
+        else:
+            errors.append(ConfigError(where, f"{folder} is not a folder", "the path of a folder of presets"))
+    return tuple(roots), tuple(errors)

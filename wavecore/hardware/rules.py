@@ -76,7 +76,7 @@ def the_dataflow_is_registered(accelerator: Accelerator) -> Iterator[MachineViol
     """The array's dataflow is one of the table."""
     if accelerator.array.dataflow not in DATAFLOWS:
         what = f"there is no dataflow named {accelerator.array.dataflow!r}"
-        yield MachineViolation("array.dataflow", what, " or ".join(DATAFLOWS))
+        yield MachineViolation("array.dataflow", what, " or ".join(DATAFLOWS.names()))
 
 
 def unit_names_are_unique(accelerator: Accelerator) -> Iterator[MachineViolation]:

@@ -17,7 +17,7 @@ and wires in a larger bank, one decoder for more bits in a wider access.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import sqrt
+from math import fsum, sqrt
 from typing import NamedTuple
 
 from wavecore.common.units import format_bytes, format_quantity
@@ -121,7 +121,7 @@ def _local_buffers(machine: Accelerator) -> DerivedValue:
         bank = min(size, technology.local_bank_bytes)
         total += peak * sram_joules_per_byte(technology, bank, peak * bank / size)
     banks = f"mean of A, B and C, in banks of at most {format_bytes(technology.local_bank_bytes)}"
-    return DerivedValue(total / sum(peaks), banks)
+    return DerivedValue(total / fsum(peaks), banks)
 
 
 def _clock_at(technology: TechnologySpec, volts: float) -> float:

@@ -52,7 +52,7 @@ _CLASSES = "pkg.torch.onnx.class_hierarchy"
 
 
 def from_onnx(path: str | Path, *, norm: str = "group", folded: str = "keep", image: Image | None = None) -> LayerGraph:
-    """Return the network in an ONNX file; weights and external data are never read.
+    """Return the network in the ONNX file at ``path``; weights and external data are never read.
 
     ``norm`` and ``folded`` say how batch normalization is imported (`wavecore.importers.normalization`).  ``image`` is
     the input's height and width: one number for both, a pair or ``"HxW"``; it is required if the file leaves them open.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from wavecore.common.entry_points import OpenTable
 from wavecore.importers import operators, sequences
 from wavecore.importers.axes import permuted
 from wavecore.importers.builder import ModelBuilder, OperatorReader
@@ -193,7 +194,7 @@ def _lstm_path(build: ModelBuilder, node: OperatorNode) -> str:
     return path if len(same) == 1 else f"{path}.l{same.index(node)}"
 
 
-TABLE: Mapping[str, OperatorReader] = {
+_TABLE: Mapping[str, OperatorReader] = {
     "Conv": _conv,
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -224,3 +225,5 @@ TABLE: Mapping[str, OperatorReader] = {
     "Identity": operators.same,
     "Cast": operators.same,
 }
+TABLE = OpenTable(_TABLE, "wavecore.onnx_operators", "OPERATORS", Callable)
+"""What reads each operator: the table above, and those that other packages register."""

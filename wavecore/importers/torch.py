@@ -38,7 +38,7 @@ def from_torch(
     norm: str = "group",
     name: str | None = None,
 ) -> LayerGraph:
-    """Return the network of a module; its weights are neither read nor changed.
+    """Return the network of ``module``; its weights are neither read nor changed.
 
     ``example_input`` is a tensor, samples first, or only its shape; its elements do not matter.  Words are a tensor of
     integers, samples x steps, or steps x samples if the LSTMs expect that.  ``norm`` says how batch normalization is

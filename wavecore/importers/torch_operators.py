@@ -5,11 +5,12 @@ An operator's tensors are its node's inputs, in the order of its schema; all oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from wavecore.common.entry_points import OpenTable
 from wavecore.importers import operators, sequences
 from wavecore.importers.axes import permuted
 from wavecore.importers.builder import ModelBuilder, OperatorReader
@@ -169,7 +170,7 @@ def _lstm(build: ModelBuilder, node: OperatorNode) -> None:
     build.give(node, sequences.layers(build, node, value, found, attributes["dropout"]))
 
 
-TABLE: Mapping[str, OperatorReader] = {
+_TABLE: Mapping[str, OperatorReader] = {
     "aten.conv2d": _conv,
     "aten.linear": _linear,
     "aten.embedding": _embedding,
@@ -197,3 +198,5 @@ TABLE: Mapping[str, OperatorReader] = {
     **dict.fromkeys(("aten.softmax", "aten.log_softmax"), operators.softmax),
     **dict.fromkeys((f"aten.{name}" for name in ("clone", "contiguous", "detach", "alias", "to")), operators.same),
 }
+TABLE = OpenTable(_TABLE, "wavecore.torch_operators", "OPERATORS", Callable)
+"""What reads each operator: the table above, and those that other packages register."""

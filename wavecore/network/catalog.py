@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
-from wavecore.common.entry_points import broken, collect, find
+from wavecore.common.entry_points import blame, broken, collect, failures, find, origin
 from wavecore.errors import ConfigError, InputError, unknown_name
 from wavecore.network.graph import DEFAULT_BATCH_PER_CORE, LayerGraph
 
@@ -78,11 +78,19 @@ def broken_workloads() -> tuple[ConfigError, ...]:
 def workload(name: str, /, **options: OptionValue) -> LayerGraph:
     """Build the registered workload ``name``: ``workload("resnet50", image=256, width=0.5)``.
 
-    The graph carries the workload's own mini-batch.  Raises `NameLookupError` for a name or an option that does not
-    exist, `InputError` for a value of another type than the option's, and `GraphError` for sizes that make no network.
+    ``options`` are the workload's own, which `workload_options` lists with their defaults.  The graph carries the
+    workload's own mini-batch.  Raises `NameLookupError` for a name or an option that does not exist, `InputError` for a
+    value of another type than the option's, `GraphError` for sizes that make no network, and `ConfigError` where the
+    function of another package fails or returns no network.
     """
-    info = workload_info(name)
-    return replace(info.build(**checked_options(name, options)), batch_per_core=info.batch_per_core)
+    info, given = workload_info(name), checked_options(name, options)
+    where, other = f"workload {name}", origin(GROUP, ATTRIBUTE, name, Workload)
+    with failures(where, other, ConfigError):
+        graph = info.build(**given)
+    if not isinstance(graph, LayerGraph):
+        what = f"its function returned {type(graph).__name__} {graph!r:.40}, not a LayerGraph"
+        raise ConfigError(blame(where, other), what, "Network(...).build() as its result")
+    return replace(graph, batch_per_core=info.batch_per_core)
 
 
 def checked_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wavecore.common.memo import Memo
+from wavecore.common.notebook import table_html
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import GraphError
 from wavecore.network.layers import KINDS, Input, LayerKind, Outlet
@@ -95,13 +96,22 @@ class LayerGraph:
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
+    def __repr__(self) -> str:
+        return f"<LayerGraph {self.name}: {len(self.layers)} layers>"
+
+    def _repr_html_(self) -> str:
+        """Show the network in a notebook."""
+        return table_html(repr(self)[1:-1], ("layer", "kind", "reads", "shape"), self._rows(), "print(graph)")
+
     def __str__(self) -> str:
-        lines = [f"network {self.name}"]
+        lines = [f"  {name}: {kind} <- {reads} : {shape}" for name, kind, reads, shape in self._rows()]
+        return "\n".join([f"network {self.name}", *lines])
+
+    def _rows(self) -> Iterator[tuple[str, str, str, Shape]]:
+        """Yield name, kind with its options, inputs and shape of each layer."""
         for layer in self.layers:
             options = " ".join(f"{f.name}={getattr(layer.kind, f.name)}" for f in fields(layer.kind))  # type: ignore[arg-type]
-            reads = ", ".join(layer.inputs) or "-"
-            lines.append(f"  {layer.name}: {layer.kind.kind}({options}) <- {reads} : {layer.shape}")
-        return "\n".join(lines)
+            yield layer.name, f"{layer.kind.kind}({options})", ", ".join(layer.inputs) or "-", layer.shape
 
 
 class Network:

@@ -108,9 +108,9 @@ def draw_mark(axes: Axes, mark: Mark) -> None:
 def _bars(axes: Axes, mark: Bars) -> None:
     starts = mark.starts or (0.0,) * len(mark.lengths)
     if mark.upright:
-        drawn = axes.bar(mark.at, mark.lengths, bottom=starts, width=mark.thickness, color=mark.colours)
+        drawn = axes.bar(mark.at, mark.lengths, bottom=starts, width=mark.thickness, color=list(mark.colours))
     else:
-        drawn = axes.barh(mark.at, mark.lengths, left=starts, height=mark.thickness, color=mark.colours)
+        drawn = axes.barh(mark.at, mark.lengths, left=starts, height=mark.thickness, color=list(mark.colours))
     turned = 90 if mark.narrow else 0
     if mark.texts:
         axes.bar_label(drawn, mark.texts, padding=3, fontsize=7.5, rotation=turned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), its yellow left out for its low contrast on white.
 COLOURS: Mapping[str, str] = {
@@ -79,7 +80,7 @@ def ordered(values: Sequence[str]) -> dict[str, str]:
 def ink(colour: str) -> str:
     """Return the colour, black or white, in which text can be read on ``colour``."""
     linear = [(each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4) for each in _channels(colour)]
-    luminance = sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    luminance = fsum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
     return "#FFFFFF" if luminance < _DARK_BELOW else "#000000"
 
 

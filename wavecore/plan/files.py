@@ -19,12 +19,14 @@ from wavecore.common.origin import HINT, KEY, SourceFile, read_source_file
 from wavecore.common.toml import Document, as_path, read_document, toml_string
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError, nearest
+from wavecore.importers.named import named_network
 from wavecore.network.graph import LayerGraph
 from wavecore.plan.model import Group, Plan, QueueOrder, Residency
 from wavecore.plan.rules import BACKWARD_GROUP, GROUP, PlanContext, PlanViolation, violations
 from wavecore.training.graph import Rewrite, TrainingGraph
 from wavecore.training.rewrites import find_rewrite, rewrite_options, rewritten
 from wavecore.training.rules import verify_training
+from wavecore.training.unroll import training_graph
 
 SCHEMA = "wavecore.plan/1"
 LINE_LENGTH = 100
@@ -81,7 +83,7 @@ _STRING = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
 
 def plan_text(plan: Plan, source: SourceFile | None = None) -> str:
-    """Return the plan as TOML; equal plans give equal texts.  Raises `PlanError` for a value that is no plan.
+    """Return ``plan`` as TOML; equal plans give equal texts.  Raises `PlanError` for a value that is no plan.
 
     ``source`` is the file that the workload was read from, named from the folder that the text is for.
     """
@@ -159,7 +161,7 @@ def _listed(key: str, names: Iterable[str]) -> str:
 
 
 def save_plan(plan: Plan, path: str | Path, source: SourceFile | None = None) -> None:
-    """Write the plan to a file, whole or not at all; `FileError` if it cannot be written.
+    """Write ``plan`` to the file at ``path``, whole or not at all; `FileError` if it cannot be written.
 
     ``source`` is the file that the workload was read from, named from the working directory.
     """
@@ -168,14 +170,25 @@ def save_plan(plan: Plan, path: str | Path, source: SourceFile | None = None) ->
     write_file(path, plan_text(plan, source), hint=ANOTHER_PATH)
 
 
-def load_plan(path: str | Path, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:
-    """Read a plan of ``training`` from a file.
+def load_plan(
+    path: str | Path, workload: str | Path | LayerGraph | TrainingGraph, *, graph: LayerGraph | None = None
+) -> Plan:
+    """Read the plan in the file at ``path``, made for ``workload``: a step, or a network, its name or path.
 
     A plan that is not as it was written has `EDITED` before its schedule's name.  With the ``graph`` that was unrolled,
-    an error can tell a view from a name that does not exist.  Raises the errors of `common.toml.read_document`
-    and `parse_plan`.
+    an error can tell a view from a name that does not exist.  Raises the errors of `common.toml.read_document`,
+    `named_network` and `parse_plan`.
     """
-    return parse_plan(read_document(path), training, graph=graph)
+    document = read_document(path)
+    if isinstance(workload, TrainingGraph):
+        return parse_plan(document, workload, graph=graph)
+    graph = named_network(workload)
+    return parse_plan(document, training_graph(graph), graph=graph)
+
+
+def named_plan(path: str | Path, plan: Plan) -> Plan:
+    """Return a plan that was read from a file under the name of the file and of the schedule that made it."""
+    return replace(plan, schedule=f"{path} ({plan.schedule})")
 
 
 def parse_plan(document: Document, training: TrainingGraph, *, graph: LayerGraph | None = None) -> Plan:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wavecore.common.names import Name
+from wavecore.common.notebook import table_html
 from wavecore.training.graph import Rewrite
 
 
@@ -78,6 +79,28 @@ class Plan:
     backward_groups: tuple[Group, ...] | None = None
     rewrites: tuple[Rewrite, ...] = ()
     order: QueueOrder = QueueOrder.OVERLAPPED
+
+    def __repr__(self) -> str:
+        cut = len(self.groups) if self.backward_groups is None else f"{len(self.groups)}+{len(self.backward_groups)}"
+        return f"<Plan {self.workload} {self.schedule}: {cut} groups, {self.batch_per_core} samples per core>"
+
+    def _repr_html_(self) -> str:
+        """Show the plan in a notebook: its groups, those of backward behind those of forward if it has its own."""
+        groups = (*self.groups, *(self.backward_groups or ()))
+        rows = [
+            (
+                f"{group.units[0]} .. {group.units[-1]}",
+                len(group.units),
+                group.sub_batch,
+                group.iterations(self.batch_per_core),
+                len(group.forward),
+                len(group.backward),
+                len(group.held),
+            )
+            for group in groups
+        ]
+        columns = ("units", "count", "sub-batch", "iterations", "stay forward", "stay backward", "held")
+        return table_html(repr(self)[1:-1], columns, rows, "print(wavecore.plan_text(plan))")
 
     @property
     def groups_of_backward(self) -> tuple[Group, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from wavecore.common.entry_points import blame, failures, origin
 from wavecore.common.memo import remembered
 from wavecore.common.typecheck import type_problem
 from wavecore.errors import InputError, PlanError
@@ -20,6 +21,9 @@ from wavecore.training.drained_statistics import DrainStatistics
 from wavecore.training.graph import Rewrite, TrainingGraph
 from wavecore.training.rewrites import rewritten
 from wavecore.training.rules import verify_training
+
+GROUP = "wavecore.schedules"
+ATTRIBUTE = "SCHEDULES"
 
 
 class Policy(Protocol):
@@ -66,9 +70,11 @@ class Schedule:
             raise InputError("batch_per_core", f"is {batch_per_core}", "a whole number from 1")
         wrong = type_problem(choices, Choices)
         if wrong is not None:
-            raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.plan.model.Choices()")
-        plan = self.policy(_as_chosen(training, choices), accelerator, batch_per_core, choices)
-        where = f"schedule {self.name}"
+            raise InputError(f"choices{wrong.path}", wrong.what, "wavecore.Choices()")
+        other = origin(GROUP, ATTRIBUTE, self.name, Schedule)
+        with failures(f"schedule {self.name}", other, PlanError):
+            plan = self.policy(_as_chosen(training, choices), accelerator, batch_per_core, choices)
+        where = blame(f"schedule {self.name}", other)
         if not isinstance(plan, Plan):
             raise PlanError(where, f"returned a {type(plan).__name__}, not a Plan", "a policy that returns a Plan")
         verify_structure(rewritten(training, plan.rewrites), plan, where=where)

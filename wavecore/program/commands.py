@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from wavecore.common.names import Name
+from wavecore.common.notebook import table_html
 from wavecore.plan.blocking import LoopOrder
 from wavecore.plan.model import QueueOrder
 from wavecore.plan.placement import Direction
@@ -232,6 +233,9 @@ class Segment:
     iterations: tuple[tuple[int, tuple[Command, ...]], ...]
     held_bytes: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Segment {self.name} {self.direction}: {len(self.iterations)} iterations>"
+
     @cached_property
     def bodies(self) -> tuple[tuple[tuple[Command, ...], int], ...]:
         """Return the distinct command lists, each with the number of its iterations."""
@@ -259,8 +263,18 @@ class Program:
     dram_bytes_per_cycle: float = 1.0
     result_slots: tuple[tuple[str, int], ...] = ()
 
-    def __str__(self) -> str:
-        return "\n".join(program_lines(self))
+    def __repr__(self) -> str:
+        segments = len(self.cores[0]) if self.cores else 0
+        return f"<Program {self.workload} {self.schedule}: {len(self.cores)} cores, {segments} segments each>"
+
+    def _repr_html_(self) -> str:
+        """Show the program in a notebook: the segments of core 0."""
+        rows = [
+            (part.name, part.direction, len(part.iterations), sum(len(body) for _, body in part.iterations))
+            for part in (self.cores[0] if self.cores else ())
+        ]
+        columns = ("segment", "direction", "iterations", "commands")
+        return table_html(repr(self)[1:-1], columns, rows, "wavecore program")
 
 
 def progress(flow: Flow, command: Command, step: int) -> int:
@@ -315,42 +329,3 @@ def commands(program: Program, core: int = 0) -> Iterator[tuple[Segment, int, in
             for command in body:
                 yield segment, iteration, start, command
             start += samples
-
-
-def program_lines(program: Program) -> Iterator[str]:
-    """Yield the lines of the text form: core 0's commands, with equal iterations written once."""
-    cores = f"{len(program.cores)} cores, {program.buffer_bytes} B each"
-    yield f"program {program.workload} {program.schedule}: {cores}, queues in {program.order} order"
-    for segment in program.cores[0]:
-        held = f", holds {segment.held_bytes} B" if segment.held_bytes else ""
-        yield f"segment {segment.name} {segment.direction}{held}"
-        for body, times in segment.bodies:
-            yield f"  repeat {times} x {body[0].samples if body else 0} samples"
-            for command in body:
-                yield from _command_lines(command)
-
-
-def _command_lines(command: Command) -> Iterator[str]:
-    work = command.work
-    times = f" in {command.time_steps} time steps" if command.time_steps else ""
-    stages = ", ".join(f"{stage.unit} {stage.cycles}" for stage in work.stages)
-    mapping = "" if work.mapping in (None, Mapping.PLAIN) else f"{work.mapping}, "
-    yield f"    {command.name}: {command.steps} steps{times}, {command.order}, {mapping}{stages} cycles"
-    for name, size in command.reserves:
-        yield f"      reserve {name} {size} B"
-    if command.stage_bytes:
-        yield f"      reserve stage {command.stage_bytes} B"
-    for load in command.loads:
-        when = "" if load.transfer.when == "always" else f" ({load.transfer.when})"
-        yield f"      load {load.transfer.tensor.name} {load.flow.total} B {load.flow.profile}{when}"
-    for token in command.waits:
-        yield f"      wait {token.tensor} {token.flow.total} B {token.flow.profile}"
-    for token in command.overwrites:
-        yield f"      wait {token.tensor} {token.flow.total} B in DRAM {token.flow.profile}"
-    for token in command.posts:
-        yield f"      post {token.tensor} {token.flow.total} B {token.flow.profile}"
-    for store in command.stores:
-        when = "" if store.transfer.when == "always" else f" ({store.transfer.when})"
-        yield f"      store {store.transfer.tensor.name} {store.flow.total} B {store.flow.profile}{when}"
-    for name, size in command.releases:
-        yield f"      release {name} {size} B"

@@ -7,6 +7,7 @@ source of each constant stands beside its value in ``presets/energy`` and ``pres
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import fsum
 
 from wavecore.hardware.specs import Accelerator
 from wavecore.program.counts import RowCounts
@@ -31,7 +32,7 @@ class EnergyJoules:
     @property
     def total(self) -> float:
         """The sum of all components."""
-        return float(sum(getattr(self, part.name) for part in fields(self)))
+        return fsum(getattr(self, part.name) for part in fields(self))
 
 
 def static_watts(accelerator: Accelerator) -> float:

@@ -20,7 +20,7 @@ from wavecore.common.typecheck import require
 from wavecore.errors import InvariantError
 from wavecore.hardware.config import machine_keys
 from wavecore.results.energy import EnergyJoules
-from wavecore.results.run import LayerRow, Run
+from wavecore.results.run import ROUNDING, LayerRow, Run
 from wavecore.training.operations import Phase
 
 SCHEMA = "wavecore.energy/1"
@@ -29,7 +29,6 @@ COMPONENTS = tuple(part.name for part in fields(EnergyJoules))
 # The constants of the energy besides those of the energy table: DRAM's, and the factors of leakage.
 OTHER_CONSTANTS = ("memory.energy", "memory.background", "chip.cores", "chip.clock", "core.global_buffer")
 UNKNOWN_SOURCE = "not recorded in the run"
-ROUNDING = 1e-12
 
 CSV_CASE = ("workload", "schedule", "accelerator", "memory", "engine", "batch")
 CSV_ROW = ("name", "kind", "phase", "cycles", "energy_joules", *(f"energy_{part}_joules" for part in COMPONENTS))
@@ -92,6 +91,9 @@ class EnergyReport:
     constants: tuple[Constant, ...]
     manifest: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<EnergyReport {self.workload} {self.schedule} on {self.accelerator}: {self.joules_per_step:.3f} J>"
+
     @property
     def joules_per_step(self) -> float:
         """Energy of one training step, all cores and DRAM."""
@@ -119,7 +121,7 @@ class EnergyReport:
 
 
 def energy_report(run: Run, epoch: Epoch | None = None) -> EnergyReport:
-    """Make the energy report of a run; ``epoch`` gives the samples for ``joules_per_epoch``.
+    """Make the energy report of ``run``, of `simulate`; ``epoch`` gives the samples for ``joules_per_epoch``.
 
     Raises `InvariantError` if a breakdown does not add up to the run's energy.
     """

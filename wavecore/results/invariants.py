@@ -7,10 +7,11 @@ of a run too.  A check returns what is wrong, or None.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import fsum, isclose
 
 from wavecore.errors import InvariantError
 from wavecore.hardware.specs import Accelerator, UnitKind
-from wavecore.results.run import Run, Totals
+from wavecore.results.run import ROUNDING, Run, Totals
 from wavecore.training.operations import TensorClass
 
 Traffic = Mapping[tuple[TensorClass, bool], int]
@@ -90,8 +91,8 @@ def _vector_units_have_time(run: Run, accelerator: Accelerator) -> str | None:
 
 
 def _energy_of_rows_adds_up(run: Run, accelerator: Accelerator) -> str | None:
-    rows, total = sum(row.energy_joules for row in run.rows), run.energy_joules.total
-    return None if abs(rows - total) <= 1e-9 * total else f"rows have {rows} J of {total} J"
+    rows, total = fsum(row.energy_joules for row in run.rows), run.energy_joules.total
+    return None if isclose(rows, total, rel_tol=ROUNDING, abs_tol=0.0) else f"rows have {rows} J of {total} J"
 
 
 TOTALS_INVARIANTS: dict[str, Callable[[Totals, Accelerator, Traffic], str | None]] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from wavecore.common.records import AGAIN, build, check_keys, types_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "wavecore.run/1"
+ROUNDING = 1e-12
+"""The largest relative difference, from rounding alone, between two sums of the same numbers of joules or seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,13 +210,20 @@ class Totals:
     area_mm2: AreaMm2
     group_count: int
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.workload} {self.schedule} on {self.accelerator}: "
+            f"{self.step_seconds * 1e3:.3f} ms, {self.dram_bytes.total / 2**30:.2f} GiB DRAM, "
+            f"{self.energy_joules.total:.3f} J>"
+        )
+
     def _repr_html_(self) -> str:
         """Show the totals in a notebook."""
         shown: str = table([self]).T.to_html(header=False)
         return shown
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Run(Totals):
     """One training step, simulated: its totals, the groups of its plan, and a row for each layer and phase.
 
@@ -233,15 +243,9 @@ class Run(Totals):
 
         return pd.DataFrame([asdict(row) for row in self.rows])
 
-    def __repr__(self) -> str:
-        return (
-            f"<Run {self.workload} {self.schedule} on {self.accelerator}: {self.step_seconds * 1e3:.3f} ms, "
-            f"{self.dram_bytes.total / 2**30:.2f} GiB DRAM, {self.energy_joules.total:.3f} J>"
-        )
-
 
 def table(runs: Iterable[Totals]) -> pd.DataFrame:
-    """Return a DataFrame of totals, one row each; columns are named as in ``wavecore list metrics``."""
+    """Return a DataFrame of ``runs``, one row each; columns are named as in ``wavecore list metrics``."""
     import pandas as pd
 
     require(runs, Iterable, "runs", "a list of runs")
@@ -264,7 +268,7 @@ def _flat(totals: Totals) -> dict[str, Any]:
 
 
 def to_dict(run: Run) -> dict[str, Any]:
-    """Return the JSON contract: plain values under the keys that docs/results.md documents."""
+    """Return the JSON contract of ``run``: plain values under the keys that docs/results.md documents."""
     require(run, Run, "run", "wavecore.simulate(...)")
     plain = {name.name: getattr(run, name.name) for name in fields(run) if name.name not in _NESTED}
     return {
@@ -321,10 +325,17 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
         "area_mm2.total": (value["area_mm2"].get("total"), run.area_mm2.total),
     }
     for name, (given, parts) in sums.items():
-        if given != parts:
+        if not _same(given, parts):
             raise InputError(f"{where}: {name}", f"is {given}, and its parts add up to {parts}", AGAIN)
     if not run.step_cycles:
         raise InputError(f"{where}: step_cycles", "is 0: a step takes time", AGAIN)
+
+
+def _same(given: object, parts: float) -> bool:
+    """Whether a total is the sum of its parts: whole numbers exactly, others within `ROUNDING`."""
+    if isinstance(given, float) and isinstance(parts, float):
+        return isclose(given, parts, rel_tol=ROUNDING, abs_tol=0.0)
+    return given == parts
 
 
 _KEYS = {"rows": "layers"}

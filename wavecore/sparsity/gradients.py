@@ -15,7 +15,7 @@ different tensors are taken as independent, also where gradients are added.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import fsum, prod
 
 from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.training.graph import FusedLayer, TrainingGraph
@@ -55,7 +55,7 @@ def _share(
     if op.sums:
         return masked * (1 - prod(1 - found.get(each, 1.0) for each in incoming))
     if unit.kind == "max_pool":
-        chosen = sum(_elements(training, each) * found.get(each, 1.0) for each in incoming) / elements
+        chosen = fsum(_elements(training, each) * found.get(each, 1.0) for each in incoming) / elements
         return min(masked, chosen * (values.get(unit.name, 1.0) if masks else 1.0))
     if unit.kind == "conv":
         return masked * min(1.0, sum(gemm.m * gemm.n * gemm.count for gemm in op.gemms) / elements)

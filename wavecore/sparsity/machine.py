@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import fsum
 
 from wavecore.common.memo import remembered
 from wavecore.common.precision import ELEMENT_BYTES
@@ -128,4 +129,4 @@ def _density(zeros: _Zeros, training: TrainingGraph, op: Operation, role: UseRol
         return zeros.densities.get(op.unit, 1.0) if op.phase is Phase.FORWARD else 1.0
     parts = [training.tensors[use.tensor] for use in op.reads if use.role is role]
     whole = sum(part.nbytes for part in parts)
-    return sum(part.nbytes * zeros.densities.get(part.name, 1.0) for part in parts) / whole if whole else 1.0
+    return fsum(part.nbytes * zeros.densities.get(part.name, 1.0) for part in parts) / whole if whole else 1.0

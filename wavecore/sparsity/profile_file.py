@@ -38,7 +38,7 @@ _HEADER = """\
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read a profile and its masks; raises `FileError` or `ConfigError`, with FILE:LINE, for an invalid one."""
+    """Read the profile at ``path`` and its masks; raises `FileError` or `ConfigError`, with FILE:LINE."""
     return parse_profile(read_document(path))
 
 
@@ -70,7 +70,7 @@ def profile_text(profile: Profile, masks: str = "") -> str:
 
 
 def save_profile(profile: Profile, path: str | Path) -> None:
-    """Write a profile and its masks (``STEM.masks.npz`` in the same folder), each file completely or not at all.
+    """Write ``profile`` to ``path``, and its masks to ``STEM.masks.npz`` in the same folder, each whole or not at all.
 
     The path of its ``source_file`` is taken as one from the working directory.  Raises `FileError` if one cannot be
     written.

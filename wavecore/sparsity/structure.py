@@ -37,7 +37,7 @@ _MASKED = (Conv, Linear, LSTM)
 
 
 def apply_profile(graph: LayerGraph, profile: Profile) -> LayerGraph:
-    """Return ``graph`` pruned by a profile, with the densities and masks of the remaining elements (``sparsity``).
+    """Return ``graph`` pruned by ``profile``, with the densities and masks of the remaining elements (``sparsity``).
 
     Raises `NameLookupError` for a layer that the network does not have, and `ConfigError` for an entry that does not
     fit its layer.

@@ -22,11 +22,12 @@ def explore(
 ) -> pd.DataFrame:
     """Evaluate every point of a sweep and return its table, one row per point (`wavecore.sweep.table`).
 
-    ``spec`` is a path, or the text of a specification (`wavecore.sweep.spec`).  With a ``store``, finished points are
-    kept in that file and are not evaluated again.  Points run in ``jobs`` processes, or in ``executor``, one of
-    `wavecore.sweep.pool` or `wavecore.sweep.cluster`.
+    ``spec`` is a path, or the text of a specification (`wavecore.sweep.spec`), which has more lines than one.  With a
+    ``store``, finished points are kept in that file and are not evaluated again.  Points run in ``jobs`` processes, or
+    in ``executor``, one of `wavecore.sweep.pool` or `wavecore.sweep.cluster`.
 
-    Raises `InputError` for a specification that is wrong.  A point that fails has its ``error`` in the table.
+    An axis is the column of its own name, in base units.  Raises `FileError` for a path that does not exist,
+    `InputError` for a specification that is wrong.  A point that fails has its ``error`` in the table.
     """
     from wavecore.sweep.pool import local_pool
     from wavecore.sweep.run import SweepRun
@@ -36,8 +37,8 @@ def explore(
     from wavecore.sweep.table import read_csv, write_csv
 
     require(spec, (str, Path), "spec", 'pathlib.Path("sweep.toml")')
-    if isinstance(spec, Path):
-        described = read_spec(spec)
+    if isinstance(spec, Path) or "\n" not in spec:
+        described = read_spec(Path(spec))
     else:
         content = spec.encode()
         described = parse_spec(parse_document("specification", content, folder=Path(), by_user=True))
@@ -50,4 +51,5 @@ def explore(
         if run.tally.damaged:
             warnings.warn(f"{store}: {run.tally.damaged} damaged points were evaluated again", stacklevel=2)
         write_csv(described, run.results(), folder / "points.csv")
-        return read_csv(folder / "points.csv")
+        frame = read_csv(folder / "points.csv")
+    return frame.rename(columns={axis.parameter.column: axis.name for axis in described.axes})

@@ -54,7 +54,7 @@ def local_pool(jobs: int, work: EvaluateTask = evaluate) -> Iterator[Executor]:
     and `WavecoreError` if workers die before they can begin.
     """
     if jobs < 1:
-        raise InputError("--jobs", f"{jobs} is less than one process", "1 or more")
+        raise InputError("jobs", f"{jobs} is less than one process", "1 or more")
     if jobs == 1:
         yield lambda tasks: _run_here(tasks, work)
         return

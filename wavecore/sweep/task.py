@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
@@ -54,6 +54,8 @@ FILES = (".csv", ".onnx")
 
 # What cannot change a result, whatever is edited there; every other source counts.
 _IMMATERIAL = ("cli/", "common/files.py", "golden/", "pictures/", "report/", "results/folder.py", "sweep/", "timeline/")
+_BESIDE = ("workloads/", "schedules/")
+"""Packages that an installed wavecore has inside its folder, and a checkout beside it."""
 _MATERIAL = ("sweep/task.py",)
 
 _PARTS = ("schema", "groups.", "layers.", "packed.", "manifest.")
@@ -221,6 +223,8 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
     for folder in map(Path, spec.submodule_search_locations):
         for path in folder.rglob("*.py"):
             name = path.relative_to(folder).as_posix()
+            if package == "wavecore" and name.startswith(_BESIDE):
+                continue  # they come below, under their own names
             if package != "wavecore" or name in _MATERIAL or not name.startswith(_IMMATERIAL):
                 yield f"{root}/{name}", path
     if package == "wavecore":
@@ -229,7 +233,9 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def _package(function: object) -> str:
-    """Return the outermost package that a function was defined in."""
+    """Return the outermost package that a function, or the function of a `functools.partial`, was defined in."""
+    while isinstance(function, partial):
+        function = function.func
     return str(getattr(function, "__module__", None) or "wavecore").partition(".")[0]
 
 

@@ -86,7 +86,7 @@ class TimelineProbe(Probe):
         if write is not None:
             track = Track(core, REQUESTS[write])
             for request in self._requests.pop(core + write * len(self._before), ()):
-                self._put(track, _work(*request[:2], instance, step, request.nbytes, tensor))
+                self._draw(track, _work(*request[:2], instance, step, request.nbytes, tensor))
 
     def waited(self, core: int, queue: Queue, start: int, end: int, signal: Signal) -> None:
         """Record a wait, and the work that ended it."""
@@ -139,6 +139,15 @@ class TimelineProbe(Probe):
             moved={name: _curve(bins) for name, bins in self._moved.items()},
             left_out=self._left_out,
         )
+
+    def _draw(self, track: Track, request: Slice) -> None:
+        """Put a request on its track; one inside the stripe of the last takes no time, and adds its bytes to that."""
+        drawn = self._tracks[track]
+        if request.cycles or not drawn:
+            self._put(track, request)
+        elif request.start >= self._window.start:
+            drawn[-1].nbytes += request.nbytes
+            drawn[-1].tensors = tuple(dict.fromkeys((*drawn[-1].tensors, *request.tensors)))
 
     def _put(self, track: Track, item: Slice) -> bool:
         """Put a slice on its track if some of it is in the window; return whether."""

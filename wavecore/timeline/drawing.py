@@ -18,15 +18,16 @@ Arrow = tuple[int, str]
 """The number of an arrow, and its meaning."""
 
 WORDS = {
-    Cause.LOADS: "wait for loads",
-    Cause.PRODUCTS: "wait for the array",
-    Cause.RESULTS: "wait for the vector unit",
-    Cause.ON_CHIP: "wait for data on chip",
-    Cause.IN_DRAM: "wait for data in DRAM",
-    Cause.SPACE: "wait for buffer space",
+    Cause.LOADS: "waits for DRAM",
+    Cause.PRODUCTS: "waits for array",
+    Cause.RESULTS: "waits for vector unit",
+    Cause.ON_CHIP: "waits for data on chip",
+    Cause.IN_DRAM: "waits for data in DRAM",
+    Cause.SPACE: "waits for buffer space",
     Cause.FILL: "array fills",
     Cause.DRAIN: "array drains",
 }
+"""What a slice without work is called; a run's figures of the same name sum those of its arrays (`results.metrics`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def _label(item: Slice, track: Track, multiplies: bool) -> _Label:
         args["bytes"] = item.nbytes
         args["tensors"] = " ".join(item.tensors)
     for cause, cycles in item.waits.items():
-        args[f"wait_{cause.name.lower()}_cycles"] = cycles
+        args[f"{WORDS[cause].replace(' ', '_').lower()}_cycles"] = cycles
     return _Label(f"{command.name} sub-batch {batch} {tiles}", "dram" if track.dram else track.name, args)
 
 
@@ -204,7 +205,7 @@ def _bandwidth(timeline: Timeline, title: str, names: tuple[str, ...]) -> Meter:
         points.append((cycle, nbytes * timeline.clock_hz / (end - cycle) / GIB))
     if bins:
         points.append((end, 0.0))
-    return Meter(f"{title}, GiB/s", "GiB/s", points)
+    return Meter(title, "GiB/s", points)
 
 
 def _single(name: str, box: Box) -> DrawnRow:

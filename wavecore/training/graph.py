@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from wavecore.common.memo import Memo
+from wavecore.common.notebook import table_html
 from wavecore.network.graph import DEFAULT_BATCH_PER_CORE
 from wavecore.network.sparsity import Sparsity
 from wavecore.training.operations import Operation, Tensor
@@ -153,6 +154,15 @@ class TrainingGraph:
         """Multiply-accumulates of the whole step, per sample."""
         return sum(op.macs for unit in self.units for op in (*unit.forward, *unit.backward))
 
+    def __repr__(self) -> str:
+        return f"<TrainingGraph {self.name}: {len(self.units)} units, {len(self.tensors)} tensors>"
+
+    def _repr_html_(self) -> str:
+        """Show the step in a notebook: its fused layers and what each phase does per sample."""
+        rows = [(unit.name, unit.kind, ", ".join(unit.fused) or "-", *_phase_macs(unit)) for unit in self.units]
+        columns = ("unit", "kind", "fused", "forward MACs per sample", "backward MACs per sample")
+        return table_html(repr(self)[1:-1], columns, rows, "print(training)")
+
     def __str__(self) -> str:
         lines = [f"training step of {self.name}: {len(self.units)} units, {self.macs} MACs per sample"]
         for unit in self.units:
@@ -162,3 +172,8 @@ class TrainingGraph:
                 reads = ", ".join(f"{use.tensor}*{use.passes}" if use.passes > 1 else use.tensor for use in op.reads)
                 lines.append(f"  {op.phase}: {reads} -> {', '.join(op.writes) or '-'}")
         return "\n".join(lines)
+
+
+def _phase_macs(unit: FusedLayer) -> tuple[int, int]:
+    """Return the multiply-accumulates per sample of forward and of backward."""
+    return sum(op.macs for op in unit.forward), sum(op.macs for op in unit.backward)

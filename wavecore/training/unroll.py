@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 from wavecore.common.precision import ELEMENT_BYTES
 from wavecore.errors import GraphError, InvariantError
+from wavecore.importers.named import named_network
 from wavecore.network.graph import LayerGraph
 from wavecore.network.rules import verify_graph
 from wavecore.network.sparsity import Sparsity
@@ -24,11 +26,13 @@ from wavecore.training.rules import verify_training
 from wavecore.training.tensor_table import TensorTable
 
 
-def training_graph(graph: LayerGraph) -> TrainingGraph:
-    """Unroll ``graph`` into the operations of one training step.
+def training_graph(workload: str | Path | LayerGraph) -> TrainingGraph:
+    """Unroll ``workload``, a network or the name or path of one, into the operations of one training step.
 
-    The graph is verified first (`GraphError`), and so is the result (`InvariantError`).
+    The graph is verified first (`GraphError`), and so is the result (`InvariantError`).  Raises what `named_network`
+    does for a name or a path.
     """
+    graph = named_network(workload)
     verify_graph(graph)
     return _verified(graph)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from wavecore.common.entry_points import OpenTable
 from wavecore.errors import unknown_name
 from wavecore.hardware.dataflows.base import Dataflow, TileShape
 from wavecore.hardware.dataflows.weight_stationary import WEIGHT_STATIONARY
 from wavecore.hardware.specs import ArraySpec
 
-DATAFLOWS: dict[str, Dataflow] = {each.name: each for each in (WEIGHT_STATIONARY,)}
+DATAFLOWS: OpenTable[str, Dataflow] = OpenTable(
+    {each.name: each for each in (WEIGHT_STATIONARY,)}, "wavecore.dataflows", "DATAFLOWS", Dataflow
+)
 
 
 def find_dataflow(name: str, where: str) -> Dataflow:
     """Return the dataflow of that name.  Raises `NameLookupError`, located at ``where``, if there is none."""
     if name not in DATAFLOWS:
-        raise unknown_name(where, "dataflow", name, DATAFLOWS)
+        raise unknown_name(where, "dataflow", name, DATAFLOWS.names())
     return DATAFLOWS[name]
 
 

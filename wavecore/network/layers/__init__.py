@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wavecore.common.entry_points import OpenTable
 from wavecore.network.layers import (
     adaptive,
     batch,
@@ -30,7 +31,7 @@ from wavecore.network.layers.normalization import GroupNorm
 from wavecore.network.layers.pooling import AvgPool, GlobalAvgPool, MaxPool
 from wavecore.network.layers.recurrent import LSTM
 
-KINDS: dict[type[LayerKind], LayerRules] = {
+_KINDS: dict[type[LayerKind], LayerRules] = {
     Input: ends.INPUT_RULES,
     Conv: convolution.RULES,
     Linear: linear.RULES,
@@ -51,6 +52,8 @@ KINDS: dict[type[LayerKind], LayerRules] = {
     Inlet: boundary.INLET_RULES,
     Outlet: boundary.OUTLET_RULES,
 }
+KINDS = OpenTable(_KINDS, "wavecore.layers", "KINDS", LayerRules)
+"""The rules of every layer kind: those above, and those that other packages register."""
 
 __all__ = [
     "KINDS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import fsum
 from typing import Literal
 
 from wavecore.pictures.marks import DisplayScale, Panel, Picture, PlotAxis, Steps, plain, scale, stacked
@@ -67,7 +68,7 @@ def _panels(case: WorkloadRuns, parts: Parts, unit: Literal["B", "s"], title: st
         shown.label: [_in_base(shown, shown.by_layer(layers, value), unit) for _, value in parts.values()]
         for shown in case.runs
     }
-    highest = max(max(map(sum, zip(*of_run, strict=True))) for of_run in values.values())
+    highest = max(max(map(fsum, zip(*of_run, strict=True))) for of_run in values.values())
     each = scale([highest], unit)
     axis = PlotAxis(title=f"{title} ({each.symbol})", low=0.0, high=1.05 * highest / each.size or 1.0)
     return tuple(
@@ -88,7 +89,7 @@ def _in_base(shown: Shown, values: tuple[float, ...], unit: str) -> tuple[float,
 
 
 def _title(shown: Shown, parts: Sequence[tuple[float, ...]], each: DisplayScale, title: str) -> str:
-    whole = sum(map(sum, parts))
+    whole = fsum(map(fsum, parts))
     best = scale([whole], "s" if each.symbol.endswith("s") else "B")
     return f"{shown.label}: {plain(whole / best.size)} {best.symbol}"
 

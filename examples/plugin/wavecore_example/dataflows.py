@@ -1,4 +1,4 @@
-"""A second, small dataflow of the array: ``from output_stationary import OUTPUT_STATIONARY``.
+"""A second, small dataflow of the array: ``--set array.dataflow=output_stationary``.
 
 An ``m x n`` tile of the product stays in the processing elements while rows of B and columns of A stream past it, one
 of each a cycle.  Element (i, j) adds step t of k in cycle t + i + j, and hands its finished sum to buffer C at once.
@@ -71,3 +71,4 @@ OUTPUT_STATIONARY = OutputStationary(
     limits=TileLimits(m="rows", k="tile_rows", n="columns"),
     scalesim="os",
 )
+DATAFLOWS = {"output_stationary": OUTPUT_STATIONARY}
