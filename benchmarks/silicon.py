@@ -200,7 +200,8 @@ ResNet-50 v1.5, 224 x 224, momentum SGD, batch normalization; samples a second a
 
 COMPARED = """
 The first line of each chip is what simulations are compared with: its window contains training only. The others are
-whole trainings with evaluation and start. They show how far software alone moves one chip: by more than a third in half a year.
+whole trainings with evaluation and start. They show how far software alone moves one chip: by more than a third in half
+a year.
 
 ## Simulated
 
