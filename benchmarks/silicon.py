@@ -150,7 +150,7 @@ def run_case(case: Case, engine: str) -> Run:
 
 
 def share_of_peak(chip: str, samples_per_second: float, macs_per_sample: float) -> float:
-    """Return the share of the chip's multiply-accumulates that a rate of samples uses."""
+    """Return the share of the multiply-accumulates at the chip's peak that a rate of samples uses."""
     machine = load_accelerator(chip)
     elements = machine.chip.cores * machine.array.rows * machine.array.columns
     return samples_per_second * macs_per_sample / (elements * machine.chip.clock_hz)
@@ -211,9 +211,10 @@ a year.
 READING = """
 *Bound* is the tightest lower bound of the step's time: the unit that it is of, and its share of the step.
 
-Read the agreement with care: it is one network, and the assumptions below are worth more than the error. What it shows
-is that nothing of the size of the headline is missing. What can be read from the table is which assumptions matter: two
-passes of normalization, and the second weight register, for which TPU v1's paper is the only source.
+Read the agreement with care: it is one network, and single assumptions are worth more than the error (the lower rows).
+It shows that nothing of the size of the headline is missing from the model, not that a few per cent are right. Two
+assumptions matter most: how often normalization reads its input, and the second weight register, for which the paper on
+TPU v1 is the only source.
 
 ## Assumptions
 
@@ -309,15 +310,22 @@ def outro() -> list[str]:
 
 
 def simulated(runs: Mapping[tuple[Case, str], Run]) -> list[str]:
-    """Return the table of simulations, the measured share of the peak beneath it."""
+    """Return the table of simulations; beneath it what was measured, and the errors against the fastest measurement."""
     header = ["chip", "simulated", "event", "error", "of peak", "analytic", "error", "DRAM", "bound"]
     lines = markdown(header, [row(case, runs[case, "event"], runs[case, "analytic"]) for case in CASES])
-    shares = []
+    shares, errors = [], []
     for chip, name in PRODUCT_NAMES.items():
-        macs = runs[next(case for case in CASES if case.chip == chip), "event"].macs / SAMPLES
+        run = runs[next(case for case in CASES if case.chip == chip), "event"]
         rate = measured(chip).samples_per_second
-        shares.append(f"{name} {rate:,.0f} /s, {percent(share_of_peak(chip, rate, macs))} of the peak")
-    return [*lines, "", f"Measured: {'; '.join(shares)}."]
+        shares.append(f"{name} {rate:,.0f} /s, {percent(share_of_peak(chip, rate, run.macs / SAMPLES))} of the peak")
+        fastest = max(each.samples_per_second for each in MEASURED if each.chip == chip)
+        errors.append(f"{name} {percent(run.samples_per_second / fastest - 1, signed=True)}")
+    return [
+        *lines,
+        "",
+        f"Measured: {'; '.join(shares)}. Of the event engine against the fastest measurement of each chip, whoever's: "
+        f"{', '.join(errors)}.",
+    ]
 
 
 def main() -> None:
