@@ -205,7 +205,7 @@ a year.
 
 ## Simulated
 
-{samples} samples a chip, event engine; errors are against the first measurement of the chip.
+{samples} samples a chip, compared with the first measurement of the chip.
 """
 
 READING = """
@@ -311,7 +311,7 @@ def outro() -> list[str]:
 
 def simulated(runs: Mapping[tuple[Case, str], Run]) -> list[str]:
     """Return the table of simulations; beneath it what was measured, and the errors against the fastest measurement."""
-    header = ["chip", "simulated", "event", "error", "of peak", "analytic", "error", "DRAM", "bound"]
+    header = ["chip", "simulated", "event", "to measured", "of peak", "analytic", "to measured", "DRAM", "bound"]
     lines = markdown(header, [row(case, runs[case, "event"], runs[case, "analytic"]) for case in CASES])
     shares, errors = [], []
     for chip, name in PRODUCT_NAMES.items():
