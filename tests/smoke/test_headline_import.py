@@ -28,5 +28,5 @@ def test_the_headline_runs_registered_things(monkeypatch: pytest.MonkeyPatch) ->
     assert callable(headline.main)
     assert set(headline.NETWORKS) <= set(workload_names())
     assert set(headline.SCHEDULES) <= set(schedule_names())
-    for variant in headline.VARIANTS:
+    for variant in (*headline.VARIANTS, *headline.DECISIVE):
         load_accelerator(overrides=variant.overrides)

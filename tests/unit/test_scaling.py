@@ -207,6 +207,12 @@ def test_background_power_follows_the_channels_in_use(channels: int, share: floa
     assert source.endswith(f"x {channels} of 32 channels") == (channels != 32)
 
 
+def test_background_power_follows_the_channels_of_a_file_that_states_differences(tmp_path: Path) -> None:
+    file = tmp_path / "wide.toml"
+    file.write_text('name = "wide"\nbase = "wavecore"\n[memory]\nchannels = 64\n')
+    assert load_accelerator(str(file)).memory.background_watts == pytest.approx(2 * machine().memory.background_watts)
+
+
 def test_a_background_power_that_is_given_holds_for_the_channels_in_use() -> None:
     words = ["memory.channels=4", "memory.background=1 W"]
     for overrides in (words, words[::-1]):

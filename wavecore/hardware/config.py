@@ -170,7 +170,7 @@ def _read_section(
         if key not in SECTIONS[section]:
             raise ConfigError(place(document, prefix + key), "unknown key", _choices(key, SECTIONS[section]))
         machine.settings[f"{section}.{key}"] = _setting(machine, document, prefix + key, value)
-    if section == "memory":
+    if section == "memory" and "background" in table:
         machine.memory_channels = machine.settings.get("memory.channels")
 
 

@@ -14,7 +14,7 @@ different tensors are taken as independent, also where gradients are added.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum, prod
 
 from wavecore.common.precision import ELEMENT_BYTES
@@ -47,19 +47,40 @@ def _share(
     values: Mapping[str, float],
     found: Mapping[str, float],
 ) -> float:
-    """Return the density of one gradient that an operation writes."""
-    elements = _elements(training, name)
-    incoming = [use.tensor for use in op.reads if training.tensors[use.tensor].tensor_class is TensorClass.GRADIENT]
-    masks = [use.tensor.removesuffix(_MASK) for use in op.reads if use.tensor.endswith(_MASK)]
-    masked = prod(values.get(mask, 1.0) for mask in masks)
+    """Return the density of one gradient that an operation writes, with the gradients that it adds to its own."""
+    mask = f"{name.partition('.gradient')[0]}{_MASK}"
+    masked = values.get(mask.removesuffix(_MASK), 1.0) if any(use.tensor == mask for use in op.reads) else 1.0
+    gradients = [use for use in op.reads if training.tensors[use.tensor].tensor_class is TensorClass.GRADIENT]
+    added = [found.get(use.tensor, 1.0) for use in gradients if use.added_to == name]
+    incoming = [use.tensor for use in gradients if not use.added_to]
     if op.sums:
-        return masked * (1 - prod(1 - found.get(each, 1.0) for each in incoming))
+        return masked * _union(found.get(each, 1.0) for each in incoming)
+    own = _own_share(training, unit, op, name, incoming, found)
+    if unit.kind == "max_pool" and not added:
+        return min(masked, own * (values.get(unit.name, 1.0) if masked < 1 else 1.0))
+    return masked * _union((own, *added))
+
+
+def _own_share(
+    training: TrainingGraph,
+    unit: FusedLayer,
+    op: Operation,
+    name: str,
+    incoming: Sequence[str],
+    found: Mapping[str, float],
+) -> float:
+    """Return the density of the gradient that an operation makes itself, before a mask."""
+    elements = _elements(training, name)
     if unit.kind == "max_pool":
-        chosen = fsum(_elements(training, each) * found.get(each, 1.0) for each in incoming) / elements
-        return min(masked, chosen * (values.get(unit.name, 1.0) if masks else 1.0))
+        return min(1.0, fsum(_elements(training, each) * found.get(each, 1.0) for each in incoming) / elements)
     if unit.kind == "conv":
-        return masked * min(1.0, sum(gemm.m * gemm.n * gemm.count for gemm in op.gemms) / elements)
-    return masked
+        return min(1.0, sum(gemm.m * gemm.n * gemm.count for gemm in op.gemms) / elements)
+    return 1.0
+
+
+def _union(densities: Iterable[float]) -> float:
+    """Return the density of a sum, with the zeros of its terms taken as independent."""
+    return 1 - prod(1 - density for density in densities)
 
 
 def _elements(training: TrainingGraph, name: str) -> int:
