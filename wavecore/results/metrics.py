@@ -107,18 +107,18 @@ _CAPACITY = (
            "dram_capacity_bytes.weight + dram_capacity_bytes.activation + dram_capacity_bytes.gradient + "
            "dram_capacity_bytes.weight_gradient + dram_capacity_bytes.mask + dram_capacity_bytes.optimizer"),
     Metric("dram_capacity_bytes.weight", "weights in DRAM", "bytes",
-           "fp16 weights, one copy for all cores, through the whole step."),
+           "Weights in fp16, one copy for all cores, through the whole step."),
     Metric("dram_capacity_bytes.activation", "activations in DRAM", "bytes",
            "Inputs of the network, through the whole step, and activations that are in DRAM when most is taken, each "
            "from its first store to its last load."),
     Metric("dram_capacity_bytes.gradient", "gradients in DRAM", "bytes",
            "Gradients of activations that are in DRAM when most is taken."),
     Metric("dram_capacity_bytes.weight_gradient", "weight gradients in DRAM", "bytes",
-           "fp32 weight gradients that are in DRAM when most is taken, a copy for each core."),
+           "Weight gradients in fp32 that are in DRAM when most is taken, a copy for each core."),
     Metric("dram_capacity_bytes.mask", "masks and indices in DRAM", "bytes",
            "ReLU masks and pooling indices that are in DRAM when most is taken."),
     Metric("dram_capacity_bytes.optimizer", "optimizer in DRAM", "bytes",
-           "fp32 master weights and momentum, one copy for all cores, through the whole step."),
+           "Master weights and momentum in fp32, one copy for all cores, through the whole step."),
 )  # fmt: skip
 
 _BUFFER_AND_STALLS = (
