@@ -18,7 +18,7 @@ from wavecore.hardware.config import load_accelerator
 from wavecore.hardware.specs import Accelerator
 from wavecore.network.catalog import workload
 from wavecore.network.graph import LayerGraph, Network
-from wavecore.network.layers import Conv, Inlet, Outlet
+from wavecore.network.layers import AvgPool, Conv, Inlet, Outlet
 from wavecore.network.shapes import Shape
 from wavecore.plan.model import Plan
 from wavecore.program.capacity import dram_capacity
@@ -141,6 +141,17 @@ def test_what_the_outside_gives_and_takes_is_there_from_its_coming_to_the_end() 
     plan = make_plan(training_graph(net.build()), "baseline", MACHINE, SAMPLES // 2)
     found = needed(net.build(), plan)
     assert (found["activation"], found["gradient"]) == (4 * value, 3 * value)
+
+
+def test_a_gradient_from_outside_comes_with_backward() -> None:
+    """Most is needed before, by the input and two poolings of it, since none of these has a gradient."""
+    value = 2 * 4 * 16 * 16 * SAMPLES
+    net = Network("pooled", Shape(4, 16, 16))
+    pooled = net(AvgPool(3, 1, 1), net(AvgPool(3, 1, 1), net.input))
+    net(Outlet(), net(Conv(4), net(AvgPool(8, 8), pooled)))
+    plan = make_plan(training_graph(net.build()), "baseline", MACHINE, SAMPLES // 2)
+    found = needed(net.build(), plan)
+    assert (found["activation"], found["gradient"]) == (3 * value, 0)
 
 
 RESNET = ["resnet18", "--image", "32"]
