@@ -14,7 +14,7 @@ from wavecore.common import entry_points
 from wavecore.common.files import is_plan
 from wavecore.common.memo import remembered
 from wavecore.common.typecheck import require
-from wavecore.engines.timing import Engine, ProgressCallback
+from wavecore.engines.timing import Engine, ProgressCallback, Timing
 from wavecore.errors import ConfigError, InputError, SpaceError, unknown_name
 from wavecore.hardware.config import content_hash, describe, load_accelerator
 from wavecore.hardware.config import sources as config_sources
@@ -30,10 +30,11 @@ from wavecore.plan.rules import verify_plan, verify_structure
 from wavecore.plan.schedule import ATTRIBUTE, GROUP, Schedule
 from wavecore.plan.traffic import plan_traffic
 from wavecore.program.bounds import critical_path_cycles
+from wavecore.program.capacity import dram_capacity
 from wavecore.program.commands import Program
 from wavecore.program.counts import count, count_totals
 from wavecore.program.lower import lower
-from wavecore.results.assembly import group_summaries, layer_rows, packed_tensors, total_values, totals
+from wavecore.results.assembly import group_summaries, layer_rows, packed_tensors, total_values
 from wavecore.results.invariants import check_run, check_totals
 from wavecore.results.run import Manifest, Run, Totals
 from wavecore.sparsity.machine import for_machine
@@ -219,7 +220,7 @@ def simulate(
         seconds_to_simulate=time.perf_counter() - started,
     )
     run = Run(
-        **total_values(plan, count_totals(program), critical_path_cycles(program), timing, machine, engine),
+        **_totals(training, plan, program, timing, machine, engine),
         groups=group_summaries(plan.groups, plan.batch_per_core),
         backward_groups=group_summaries(plan.backward_groups or (), plan.batch_per_core),
         rows=layer_rows(training, count(program), timing, machine),
@@ -247,9 +248,17 @@ def evaluate(
     run_engine, machine = find_engine(engine), _machine(accelerator)
     training, plan, program = _lowered(_unrolled(workload, None), schedule, machine, batch, choices)
     timing = run_engine(program, machine, None)
-    found = totals(plan, count_totals(program), critical_path_cycles(program), timing, machine, engine)
+    found = Totals(**_totals(training, plan, program, timing, machine, engine))
     check_totals(found, machine, plan_traffic(training, plan, machine))
     return found
+
+
+def _totals(
+    training: TrainingGraph, plan: Plan, program: Program, timing: Timing, machine: Accelerator, engine: str
+) -> dict[str, Any]:
+    """Return every field of the totals of a program that has run."""
+    counts, path = count_totals(program), critical_path_cycles(program)
+    return total_values(plan, counts, path, dram_capacity(training, plan, machine), timing, machine, engine)
 
 
 def _check_options(progress: object, sources: object, settings: object) -> None:

@@ -9,7 +9,8 @@ from wavecore.engines.timing import RowTiming, Stall, Timing, UnitTiming
 from wavecore.plan.model import Plan
 from wavecore.program.commands import RowKey
 from wavecore.program.counts import RowCounts
-from wavecore.results.assembly import group_summaries, layer_rows, totals
+from wavecore.results.assembly import group_summaries, layer_rows, total_values
+from wavecore.results.run import Totals
 from wavecore.training.operations import Phase, TensorClass
 from wavecore.training.unroll import training_graph
 
@@ -18,6 +19,7 @@ MOVED = {
     (kind, write): 10 ** (2 * KINDS.index(kind)) * (2 if write else 1) for kind in KINDS for write in (False, True)
 }
 READ, WRITTEN = 10101010101, 20202020202  # a 1 read and a 2 written at every other place, by class
+CAPACITY = {kind: 10**place for place, kind in enumerate(KINDS)}
 COUNTS = {
     "macs": 2 * 128 * 128 * 350,  # 350 cycles of both arrays
     "effectual_macs": 5,
@@ -56,9 +58,13 @@ def counts() -> RowCounts:
     return found
 
 
+def totals() -> Totals:
+    return Totals(**total_values(plan(), counts(), 7, CAPACITY, TIMING, machine(), "event"))
+
+
 def test_every_total_is_of_its_count_or_time() -> None:
     """1000 cycles at 0.7 GHz, 8 samples on 2 cores; of 350 cycles of MACs 100 are skipped."""
-    found = totals(plan(), counts(), 7, TIMING, machine(), "event")
+    found = totals()
     assert (found.workload, found.schedule, found.memory, found.engine) == ("chain", "baseline", "hbm2x2", "event")
     assert (found.batch, found.group_count, found.step_cycles) == (8, 3, 1000)
     assert found.step_seconds == pytest.approx(1e-6 / 0.7)
@@ -72,10 +78,16 @@ def test_every_total_is_of_its_count_or_time() -> None:
 
 
 def test_dram_bytes_by_direction_and_by_class() -> None:
-    moved = totals(plan(), counts(), 7, TIMING, machine(), "event").dram_bytes
+    moved = totals().dram_bytes
     assert (moved.read, moved.write, moved.total) == (READ, WRITTEN, READ + WRITTEN)
     by_class = (moved.weight, moved.activation, moved.gradient, moved.weight_gradient, moved.mask, moved.optimizer)
     assert by_class == tuple(3 * 10 ** (2 * place) for place in range(6))
+
+
+def test_the_dram_that_is_needed_by_class() -> None:
+    needed = totals().dram_capacity_bytes
+    assert {kind: getattr(needed, kind) for kind in KINDS} == CAPACITY
+    assert needed.total == 111111
 
 
 def test_a_row_has_its_own_counts_times_and_energy() -> None:

@@ -16,7 +16,7 @@ from wavecore.hardware.specs import MemorySpec
 PRESETS = ("hbm2", "hbm2x2", "gddr5", "lpddr4")
 SUFFIXES = ("_bytes_per_second", "_joules_per_bit", "_seconds", "_bytes", "_watts", "_mm2")
 UNITS = {
-    "B": 1, "KiB": 1024, "GiB/s": 2**30, "ns": 1e-9, "us": 1e-6, "pJ/bit": 1e-12, "W": 1, "mm2": 1,
+    "B": 1, "KiB": 1024, "GiB": 2**30, "GiB/s": 2**30, "ns": 1e-9, "us": 1e-6, "pJ/bit": 1e-12, "W": 1, "mm2": 1,
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def memory(name: str) -> MemorySpec:
     values: dict[str, Any] = {}
     for field in fields(MemorySpec):
         value = base_units(table[key(field.name)]["value"])
-        values[field.name] = round(value) if field.type == "int" else value
+        values[field.name] = round(value) if field.type in ("int", "int | None") else value
     return MemorySpec(**values)
 
 
@@ -76,6 +76,11 @@ def test_a_preset_sustains_what_its_refresh_leaves(name: str, bandwidth: str, lo
 @pytest.mark.parametrize("name", PRESETS)
 def test_background_power_is_not_silently_zero(name: str) -> None:
     assert 0.1 < memory(name).background_watts < 5
+
+
+@pytest.mark.parametrize(("name", "gib"), [("hbm2", 8), ("hbm2x2", 16), ("gddr5", 6), ("lpddr4", 16)])
+def test_a_preset_has_the_capacity_of_its_parts(name: str, gib: int) -> None:
+    assert memory(name).capacity_bytes == gib * 2**30
 
 
 def test_an_empty_request_is_our_fault() -> None:

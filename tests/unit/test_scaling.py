@@ -200,11 +200,13 @@ def test_energy_is_that_of_horowitz(kib: int, picojoules: float) -> None:
 
 
 @pytest.mark.parametrize(("channels", "share"), [(32, 1), (8, 1 / 4), (1, 1 / 32), (64, 2)])
-def test_background_power_follows_the_channels_in_use(channels: int, share: float) -> None:
+def test_background_power_and_capacity_follow_the_channels_in_use(channels: int, share: float) -> None:
     changed = machine(f"memory.channels={channels}")
     assert changed.memory.background_watts == pytest.approx(machine().memory.background_watts * share)
-    source = sources(overrides=[f"memory.channels={channels}"])["memory.background"]
-    assert source.endswith(f"x {channels} of 32 channels") == (channels != 32)
+    assert changed.memory.capacity_bytes == share * 16 * 2**30
+    stated = sources(overrides=[f"memory.channels={channels}"])
+    for key in ("memory.background", "memory.capacity"):
+        assert stated[key].endswith(f"x {channels} of 32 channels") == (channels != 32)
 
 
 def test_background_power_follows_the_channels_of_a_file_that_states_differences(tmp_path: Path) -> None:

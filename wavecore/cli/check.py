@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavecore.cli.inputs import check_source_file, hinting, load_case, load_machine, say_starved
+from wavecore.cli.inputs import check_source_file, hinting, load_case, load_machine, say_starved, say_too_large
 from wavecore.cli.messages import say_error
 from wavecore.cli.options import MachineOptions, NetworkOptions, grouped
 from wavecore.common.files import is_onnx
@@ -137,6 +137,7 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
     from wavecore.errors import PlanError
     from wavecore.plan.files import parse_plan
     from wavecore.plan.rules import verify_plan
+    from wavecore.program.capacity import dram_capacity
     from wavecore.simulation import planned_graph
 
     name = document.data.get("workload")
@@ -153,8 +154,10 @@ def _plan(document: Document, machine: MachineOptions, network: NetworkOptions) 
         raise type(error)(place(document, "workload"), error.what, error.hint) from error
     check_source_file(file, case, place(document, KEY))
     plan = parse_plan(document, case.training, graph=case.graph)
-    accelerator = load_machine(machine).accelerator
-    verify_plan(planned_graph(case.training, plan, accelerator), plan, accelerator, where=document.label)
+    loaded = load_machine(machine)
+    training = planned_graph(case.training, plan, loaded.accelerator)
+    verify_plan(training, plan, loaded.accelerator, where=document.label)
+    say_too_large(loaded, sum(dram_capacity(training, plan, loaded.accelerator).values()))
 
 
 def _map(document: Document, machine: MachineOptions, network: NetworkOptions) -> None:

@@ -188,6 +188,19 @@ def say_starved(machine: LoadedMachine) -> None:
         say(f"note: {note}")
 
 
+def say_too_large(machine: LoadedMachine, needed_bytes: int) -> None:
+    """Print a note if a step needs more DRAM than the memory has."""
+    from wavecore.cli.messages import say
+    from wavecore.common.units import format_bytes
+
+    memory = machine.accelerator.memory
+    if memory.capacity_bytes is not None and needed_bytes > memory.capacity_bytes:
+        say(
+            f"note: the step needs {format_bytes(needed_bytes)} of DRAM, and {memory.name} has "
+            f"{format_bytes(memory.capacity_bytes)}: a smaller --batch, or more memory.capacity"
+        )
+
+
 @contextmanager
 def hinting(hint: str) -> Iterator[None]:
     """Add ``hint`` to an `InputError` of the block that has none."""

@@ -62,10 +62,13 @@ def _step(run: Run) -> RenderableType:
         rows.append((heading(name), amount(name, value), share(value, run.step_cycles)))
     bound = f"bound_cycles.{run.bound_cycles.binding}"
     rows.append((heading(bound), amount(bound, _value(run, bound)), share(_value(run, bound), run.step_cycles)))
-    peak = "global_buffer_bytes.peak"
+    peak, capacity = "global_buffer_bytes.peak", "dram_capacity_bytes.total"
     rows.append((heading(peak), amount(peak, _value(run, peak)), ""))
+    memory = run.manifest.machine.get("memory", {})
+    needed, there = _value(run, capacity), memory.get("capacity_bytes")
+    rows.append((heading(capacity), amount(capacity, needed), share(needed, there) if there else ""))
     bandwidth = run.dram_bytes.total / run.step_seconds
-    peak_bandwidth = run.manifest.machine.get("memory", {}).get("bandwidth_bytes_per_second", 0.0)
+    peak_bandwidth = memory.get("bandwidth_bytes_per_second", 0.0)
     rows.append(("achieved bandwidth", format_rate(bandwidth), share(bandwidth, peak_bandwidth)))
     return facts("step", rows)
 

@@ -18,6 +18,7 @@ from wavecore.cli.inputs import (
     load_machine,
     load_or_make_plan,
     say_starved,
+    say_too_large,
 )
 from wavecore.cli.messages import say
 from wavecore.cli.options import (
@@ -84,6 +85,7 @@ def run(
         with progress() as shown:
             result, plan = run_case(case, loaded, schedule, batch, engine, shown, watchers.probe())
         watchers.finish(result)
+        say_too_large(loaded, result.dram_capacity_bytes.total)
         if write is not None:
             _say_folder(write(result, plan, _tables(case, loaded, plan, watchers), case.file), out)
     _print(result, json)

@@ -15,7 +15,7 @@ A local buffer whose size a user states must hold the largest tile of the array'
 size, or a preset states it and a later layer changes the array, the buffer gets exactly that size.
 
 The ports of the global buffer and the energies are derived from the other fields unless they are stated
-(`hardware.ports`, `hardware.scaling`), and the background power of a memory follows its number of channels.
+(`hardware.ports`, `hardware.scaling`), and the background power and capacity of a memory follow its number of channels.
 """
 
 from __future__ import annotations

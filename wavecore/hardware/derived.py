@@ -1,4 +1,4 @@
-"""Settings that nobody states and that follow from others: local buffers, background power, ports, energies."""
+"""Settings that follow from others: local buffers, power and capacity of DRAM, ports, energies."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def fit_local_buffers(machine: SettingLayers) -> None:
 
 
 def derive(machine: SettingLayers) -> None:
-    """Add what nobody states: background power and interfaces of a memory, the buffer's ports, energies.
+    """Add what nobody states: background power, capacity and interfaces of a memory, the buffer's ports, energies.
 
     Raises what `settings.values_of` does, and `ConfigError` for a clock beyond the range of the technology, unless all
     energies are stated.
     """
-    _scale_background(machine)
+    for key in ("memory.background", "memory.capacity"):
+        _scale_by_channels(machine, key)
     interface = machine.settings.get("technology.memory_interface")
     if interface is not None:
         machine.settings.setdefault("memory.channel_interface", interface)
@@ -95,19 +96,21 @@ def _derive_energy(machine: SettingLayers, parts: dict[str, Any], missing: list[
         _add(machine, f"energy.{key}", f"{found.value!r} {units.UNITS[wanted.unit].symbol}", found.formula)
 
 
-def _scale_background(machine: SettingLayers) -> None:
-    """Let the background power that a memory's file states for its channels follow the number that is in use."""
+def _scale_by_channels(machine: SettingLayers, key: str) -> None:
+    """Let what a memory's file states for all its channels follow the number of channels in use."""
     stated, channels = machine.memory_channels, machine.settings.get("memory.channels")
-    background = machine.settings.get("memory.background")
-    if stated is None or channels is None or background is None or background.layer != stated.layer:
+    setting = machine.settings.get(key)
+    if stated is None or channels is None or setting is None or setting.layer != stated.layer:
         return
     if channels.value == stated.value or not isinstance(stated.value, int) or not isinstance(channels.value, int):
         return
-    parts = [units.parse(each, "watts", where=background.where, allow_zero=True) for each in _all(background)]
-    scaled = [f"{part * channels.value / stated.value!r} W" for part in parts]
-    source = f"{background.source}; x {channels.value} of {stated.value} channels"
-    ends = (scaled[1], scaled[2]) if background.ends else None
-    machine.settings["memory.background"] = replace(background, value=scaled[0], source=source, ends=ends)
+    unit = SECTIONS["memory"][key.removeprefix("memory.")].unit
+    parts = [units.parse(each, unit, where=setting.where, allow_zero=True) for each in _all(setting)]
+    symbol = units.UNITS[unit].symbol
+    scaled = [f"{type(part)(part * channels.value / stated.value)!r} {symbol}" for part in parts]
+    source = f"{setting.source}; x {channels.value} of {stated.value} channels"
+    ends = (scaled[1], scaled[2]) if setting.ends else None
+    machine.settings[key] = replace(setting, value=scaled[0], source=source, ends=ends)
 
 
 def _all(setting: Setting) -> Iterator[object]:

@@ -40,7 +40,8 @@ def _keys(spec: type) -> dict[str, SettingKey]:
     for name, hint in get_type_hints(spec).items():
         unit = max((unit for unit in units.UNITS if name.endswith("_" + unit)), key=len, default="")
         key, unit = _UNUSUAL_KEYS.get(name, (name.removesuffix("_" + unit) if unit else name, unit))
-        keys[key] = SettingKey(name, unit, hint)
+        stated = next((each for each in get_args(hint) if isinstance(each, type)), hint)  # int of int | None
+        keys[key] = SettingKey(name, unit, stated)
     return keys
 
 
@@ -99,7 +100,8 @@ class Setting:
 class SettingLayers:
     """Settings by dotted key, the file that each section was last read from, and the number of the latest layer.
 
-    ``memory_channels`` is the number of channels that the memory's file states, for which its background power holds.
+    ``memory_channels`` is the number of channels that the memory's file states, for which its background power
+    and capacity hold.
     """
 
     label: str

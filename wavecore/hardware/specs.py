@@ -122,6 +122,7 @@ class MemorySpec:
     ``write_queue_bursts`` back to write them together.  ``controller_seconds`` is added to every read.
     ``energy_joules_per_bit`` is per bit transferred, ``background_watts`` is drawn all the time by all
     channels, and ``channel_interface_mm2`` is the area of a channel's physical interface on the chip.
+    ``capacity_bytes`` is what all channels store together; None if it is not stated.
     """
 
     name: str
@@ -152,6 +153,7 @@ class MemorySpec:
     energy_joules_per_bit: float
     background_watts: float
     channel_interface_mm2: float = 0.0
+    capacity_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

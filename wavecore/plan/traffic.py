@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -286,14 +286,12 @@ def _update_traffic(placed: tuple[PlacedOperation, ...], cores: int) -> Moved:
     return total
 
 
-@remembered(
-    key=lambda plan, accelerator: (
-        id(plan),
-        accelerator.core.global_buffer_bytes,
-        accelerator.chip.cores,
-        accelerator.array,
-    )
-)
+def traffic_key(plan: Plan, accelerator: Accelerator) -> Hashable:
+    """Return what the transfers of a plan depend on, besides its training graph."""
+    return id(plan), accelerator.core.global_buffer_bytes, accelerator.chip.cores, accelerator.array
+
+
+@remembered(key=traffic_key)
 def plan_traffic(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> Moved:
     """Return the DRAM bytes of a whole step, all cores together."""
     cores = accelerator.chip.cores

@@ -58,7 +58,7 @@ class Addresses:
         turn.  Bytes of a tensor that is compressed are at their dense address.
         """
         tensor = transfer.tensor
-        owner = core if _per_core(tensor) else None
+        owner = core if per_core(tensor) else None
         begin, size = 0, tensor.nbytes
         if tensor.batched:
             begin, size = first_sample * tensor.nbytes, samples * tensor.nbytes
@@ -82,7 +82,7 @@ def allocate(program: Program, memory: MemorySpec) -> Addresses:
     end = 0
     for number, (tensor, samples) in enumerate(_tensors(program)):
         owners: tuple[int | None, ...] = (None,)
-        if _per_core(tensor):
+        if per_core(tensor):
             owners = tuple(range(len(program.cores)))
         for owner in owners:
             nbytes = tensor.nbytes * (samples if tensor.batched else 1)
@@ -93,7 +93,8 @@ def allocate(program: Program, memory: MemorySpec) -> Addresses:
     return Addresses(tuple(regions), len(program.cores))
 
 
-def _per_core(tensor: Tensor) -> bool:
+def per_core(tensor: Tensor) -> bool:
+    """Return whether each core has a copy of its own: of what it computes."""
     return tensor.batched or tensor.tensor_class is TensorClass.WEIGHT_GRADIENT
 
 

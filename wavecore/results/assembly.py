@@ -18,11 +18,11 @@ from wavecore.results.run import (
     BoundCycles,
     BufferBytes,
     DramBytes,
+    DramCapacityBytes,
     GroupSummary,
     LayerRow,
     PackedTensor,
     StallCycles,
-    Totals,
 )
 from wavecore.training.graph import TrainingGraph
 from wavecore.training.operations import TensorClass
@@ -31,17 +31,19 @@ _COUNTED_IN_TOTALS = [name for name, counter in COUNTERS.items() if counter.tota
 _COUNTED_IN_ROWS = [(name, counter.row.key) for name, counter in COUNTERS.items() if counter.row]
 
 
-def totals(
-    plan: Plan, counts: RowCounts, path_cycles: int, timing: Timing, accelerator: Accelerator, engine: str
-) -> Totals:
-    """Return the totals of a step whose program counts ``counts`` and has a critical path of ``path_cycles``."""
-    return Totals(**total_values(plan, counts, path_cycles, timing, accelerator, engine))
-
-
 def total_values(
-    plan: Plan, counts: RowCounts, path_cycles: int, timing: Timing, accelerator: Accelerator, engine: str
+    plan: Plan,
+    counts: RowCounts,
+    path_cycles: int,
+    capacity: Mapping[TensorClass, int],
+    timing: Timing,
+    accelerator: Accelerator,
+    engine: str,
 ) -> dict[str, Any]:
-    """Return every field of `Totals`."""
+    """Return every field of `Totals`, for a step whose program counts ``counts``.
+
+    ``path_cycles`` is its critical path, and ``capacity`` are the bytes of DRAM that it needs.
+    """
     cores, array = accelerator.chip.cores, accelerator.array
     arrays = _mean_array(timing, accelerator)
     seconds = timing.step_cycles / accelerator.chip.clock_hz
@@ -62,6 +64,7 @@ def total_values(
         / (timing.step_cycles * array.rows * array.columns * cores),
         "array_occupancy": arrays.busy_cycles / timing.step_cycles,
         "dram_bytes": _dram(timing),
+        "dram_capacity_bytes": DramCapacityBytes(**{name: capacity[kind] for kind, name in _CLASSES}),
         "global_buffer_bytes": BufferBytes(
             read=counts.buffer_read_bytes, write=counts.buffer_write_bytes, peak=timing.buffer_peak_bytes
         ),

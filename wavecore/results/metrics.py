@@ -100,6 +100,27 @@ _DRAM = (
            "sum(layers.dram_optimizer_bytes)"),
 )  # fmt: skip
 
+_CAPACITY = (
+    Metric("dram_capacity_bytes.total", "DRAM capacity", "bytes",
+           "Bytes of DRAM that a step needs, all cores: the most that are taken at a time, where the space of tensors "
+           "that are read no more is used again without loss. What a memory has is memory.capacity.",
+           "dram_capacity_bytes.weight + dram_capacity_bytes.activation + dram_capacity_bytes.gradient + "
+           "dram_capacity_bytes.weight_gradient + dram_capacity_bytes.mask + dram_capacity_bytes.optimizer"),
+    Metric("dram_capacity_bytes.weight", "weights in DRAM", "bytes",
+           "Weights in fp16, one copy for all cores, through the whole step."),
+    Metric("dram_capacity_bytes.activation", "activations in DRAM", "bytes",
+           "Inputs of the network, through the whole step, and activations that are in DRAM when most is taken, each "
+           "from its first store to its last load."),
+    Metric("dram_capacity_bytes.gradient", "gradients in DRAM", "bytes",
+           "Gradients of activations that are in DRAM when most is taken."),
+    Metric("dram_capacity_bytes.weight_gradient", "weight gradients in DRAM", "bytes",
+           "Weight gradients in fp32 that are in DRAM when most is taken, a copy for each core."),
+    Metric("dram_capacity_bytes.mask", "masks and indices in DRAM", "bytes",
+           "ReLU masks and pooling indices that are in DRAM when most is taken."),
+    Metric("dram_capacity_bytes.optimizer", "optimizer in DRAM", "bytes",
+           "Master weights and momentum in fp32, one copy for all cores, through the whole step."),
+)  # fmt: skip
+
 _BUFFER_AND_STALLS = (
     *_total_metrics(*_BUFFER),
     Metric("global_buffer_bytes.peak", "global buffer peak", "bytes",
@@ -382,7 +403,9 @@ def _by_name(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
     return MappingProxyType({metric.name: metric for metric in metrics})
 
 
-RUN_METRICS = _by_name((*_RUN, *_DRAM, *_BUFFER_AND_STALLS, *_ENERGY, *_AREA, *_GROUPS, *_LAYERS, *_PACKED, *_MANIFEST))
+RUN_METRICS = _by_name(
+    (*_RUN, *_DRAM, *_CAPACITY, *_BUFFER_AND_STALLS, *_ENERGY, *_AREA, *_GROUPS, *_LAYERS, *_PACKED, *_MANIFEST)
+)
 """Every key of a run's JSON, by its dotted name; all items of a list share one name (``layers.cycles``)."""
 
 METRICS = _by_name((*RUN_METRICS.values(), *_COMPARE, *_ENERGY_REPORT, *_PLAN, *_FOOTPRINTS, *_GEMM, *_SCALESIM))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,24 @@ class DramBytes:
     def total(self) -> int:
         """Bytes read and written."""
         return self.read + self.write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DramCapacityBytes:
+    """What is in DRAM when most of it is taken, all cores together, by the class of tensor."""
+
+    weight: int
+    activation: int
+    gradient: int
+    weight_gradient: int
+    mask: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        """The bytes of DRAM that the step needs."""
+        total: int = sum(asdict(self).values())
+        return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +218,7 @@ class Totals:
     array_utilization: float
     array_occupancy: float
     dram_bytes: DramBytes
+    dram_capacity_bytes: DramCapacityBytes
     global_buffer_bytes: BufferBytes
     stall_cycles: StallCycles
     bound_cycles: BoundCycles
@@ -258,9 +277,9 @@ def _flat(totals: Totals) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for part in fields(Totals):
         value = getattr(totals, part.name)
-        if isinstance(value, DramBytes | EnergyJoules | AreaMm2):
+        if part.name in _TOTALLED:
             flat[f"{part.name}.total"] = value.total
-        if isinstance(value, DramBytes | EnergyJoules | AreaMm2 | BufferBytes | StallCycles | BoundCycles):
+        if is_dataclass(value) and not isinstance(value, type):
             flat |= {f"{part.name}.{key}": item for key, item in asdict(value).items()}
         else:
             flat[part.name] = value
@@ -275,6 +294,7 @@ def to_dict(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         **plain,
         "dram_bytes": {"total": run.dram_bytes.total, **asdict(run.dram_bytes)},
+        "dram_capacity_bytes": {"total": run.dram_capacity_bytes.total, **asdict(run.dram_capacity_bytes)},
         "global_buffer_bytes": asdict(run.global_buffer_bytes),
         "stall_cycles": asdict(run.stall_cycles),
         "bound_cycles": asdict(run.bound_cycles),
@@ -321,6 +341,7 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
         "dram_bytes.total": (value["dram_bytes"].get("total"), run.dram_bytes.total),
         "dram_bytes.read": (run.dram_bytes.read, sum(row.dram_read_bytes for row in run.rows)),
         "dram_bytes.write": (run.dram_bytes.write, sum(row.dram_write_bytes for row in run.rows)),
+        "dram_capacity_bytes.total": (value["dram_capacity_bytes"].get("total"), run.dram_capacity_bytes.total),
         "energy_joules.total": (value["energy_joules"].get("total"), run.energy_joules.total),
         "area_mm2.total": (value["area_mm2"].get("total"), run.area_mm2.total),
     }
@@ -340,9 +361,10 @@ def _same(given: object, parts: float) -> bool:
 
 _KEYS = {"rows": "layers"}
 _BACKWARD = "backward_groups"
-_TOTALLED = ("dram_bytes", "energy_joules", "area_mm2")
+_TOTALLED = ("dram_bytes", "dram_capacity_bytes", "energy_joules", "area_mm2")
 _NESTED = {
     "dram_bytes",
+    "dram_capacity_bytes",
     "global_buffer_bytes",
     "stall_cycles",
     "bound_cycles",

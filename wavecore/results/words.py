@@ -32,6 +32,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = {
     "utilization": ("array_utilization", "gemm.utilization"),
     "power": ("average_watts", "energy.average_watts"),
     "edp": ("energy_delay_joule_seconds", "energy.energy_delay_joule_seconds"),
+    "capacity": ("dram_capacity_bytes.total",),
     "bandwidth": ("achieved bandwidth",),
     "pareto": ("Pareto front",),
     "latency": ("step_seconds",),
