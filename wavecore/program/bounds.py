@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from wavecore.program.commands import Command, Program
@@ -16,6 +17,7 @@ class _Link(NamedTuple):
     sources: tuple[int, ...]
 
 
+@lru_cache(maxsize=64)
 def critical_path_cycles(program: Program) -> int:
     """Return the cycles of the longest chain of dependent commands of core 0.
 
