@@ -30,9 +30,9 @@ def milliseconds(*overrides: str, schedule: str = "mbs2") -> float:
 
 
 def test_slow_memory_is_named_and_its_step_is_that_of_the_analytic_engine(capsys: pytest.CaptureFixture[str]) -> None:
-    found = sentence(said(capsys, "--set", "memory.bandwidth=1 GB/s"))
+    found = sentence(said(capsys, "--set", "memory.bandwidth=10 GB/s"))
     assert found.startswith("Bottleneck: DRAM, whose bytes alone take ")
-    before, after = milliseconds("memory.bandwidth=1 GB/s"), milliseconds("memory.bandwidth=2 GB/s")
+    before, after = milliseconds("memory.bandwidth=10 GB/s"), milliseconds("memory.bandwidth=20 GB/s")
     assert f"with twice the DRAM bandwidth the step would take {after:.3g} ms instead of {before:.3g} ms" in found
     assert f", {1 - after / before:.0%} less (analytic engine)." in found
 

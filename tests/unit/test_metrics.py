@@ -161,7 +161,7 @@ def test_unknown_metric(name: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("word", "names"),
     [
-        ("waits for results", ["stall_cycles.dependency"]),
+        ("waits for its own skew", ["stall_cycles.array"]),
         ("leakage", ["energy_joules.static"]),
         ("speed-up", ["compare.speedup"]),
         ("EDP", ["energy_delay_joule_seconds"]),
