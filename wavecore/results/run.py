@@ -333,6 +333,8 @@ def from_dict(value: object, where: str = "run") -> Run:
 
 def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
     """Raise `InputError` for totals that are not the sums of their parts: a file that was cut or edited."""
+    if not run.step_cycles:
+        raise InputError(f"{where}: step_cycles", "is 0: a step takes time", AGAIN)
     sums = {
         "group_count": (run.group_count, len(run.groups)),
         "step_cycles": (run.step_cycles, sum(row.cycles for row in run.rows)),
@@ -348,8 +350,6 @@ def _check_sums(run: Run, value: Mapping[str, Any], where: str) -> None:
     for name, (given, parts) in sums.items():
         if not _same(given, parts):
             raise InputError(f"{where}: {name}", f"is {given}, and its parts add up to {parts}", AGAIN)
-    if not run.step_cycles:
-        raise InputError(f"{where}: step_cycles", "is 0: a step takes time", AGAIN)
 
 
 def _same(given: object, parts: float) -> bool:
