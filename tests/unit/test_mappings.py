@@ -12,9 +12,9 @@ import pytest
 from builders import machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from output_stationary import OUTPUT_STATIONARY
 from small_networks import serialized
 from strategies import machines
+from wavecore_example.dataflows import OUTPUT_STATIONARY
 
 from wavecore.errors import ConfigError
 from wavecore.hardware.config import load_accelerator

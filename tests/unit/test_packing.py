@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from output_stationary import OUTPUT_STATIONARY
 from packed import kept_products, packed_operands
+from wavecore_example.dataflows import OUTPUT_STATIONARY
 
 from wavecore.golden.array import cut_waves, run_waves
 from wavecore.hardware.dataflows import DATAFLOWS

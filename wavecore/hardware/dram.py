@@ -153,7 +153,8 @@ def sustained_bytes_per_second(memory: MemorySpec, run_bytes: int | None = None)
     closed = timing.rtp + timing.rp + timing.rfc + timing.rcd
     per_interval = -(-(timing.refi - closed) * denominator // numerator)
     seconds = timing.refi / PS_PER_SECOND
-    rate = per_interval * memory.burst_bytes * memory.channels / seconds
+    # a burst that begins before a refresh ends after its beginning; no more than the pins carry
+    rate = min(per_interval * memory.burst_bytes * memory.channels / seconds, memory.bandwidth_bytes_per_second)
     if run_bytes is None:
         return rate
     run = max(run_bytes, memory.write_queue_bursts * memory.burst_bytes * memory.channels)
