@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import wavecore as wc
 from wavecore.program.listing import program_lines
 from wavecore.program.lower import lower
 from wavecore.timeline.collect import WHOLE, TimelineProbe
 from wavecore.timeline.model import Track
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "program.md").read_text(encoding="utf-8")
+FILE = Path(__file__).parent.parent.parent / "docs" / "program.md"
+PAGE = FILE.read_text(encoding="utf-8")
 
 
 def test_the_listing_is_the_programs() -> None:
@@ -20,17 +23,24 @@ def test_the_listing_is_the_programs() -> None:
     assert listing in "\n".join(lines) + "\n"
 
 
-def test_the_table_is_the_timelines() -> None:
+def test_the_table_is_the_timelines(request: pytest.FixtureRequest) -> None:
+    """``pytest --update-golden`` writes it anew."""
     machine = wc.load_accelerator()
     probe = TimelineProbe(machine, WHOLE, 200_000)
     wc.simulate("lenet5", "mbs2", machine, probe=probe)
     tracks = probe.timeline().tracks
-    rows = re.findall(r"^\| (\w+) \| (\d+) \| ([\d,]+) \| ([\d,]+) \|$", PAGE, re.MULTILINE)
-    assert rows
-    for queue, step, start, end in rows:
-        found = [
-            (item.start, item.end)
+
+    def row(shown: re.Match[str]) -> str:
+        queue, step = shown[1], int(shown[2])
+        (item,) = (
+            item
             for item in tracks[Track(0, queue)]
-            if item.instance and item.instance.command.name == "conv2.forward" and item.first_step == int(step) - 1
-        ]
-        assert found == [(int(start.replace(",", "")), int(end.replace(",", "")))], (queue, step)
+            if item.instance and item.instance.command.name == "conv2.forward" and item.first_step == step - 1
+        )
+        return f"| {queue} | {step} | {item.start:,} | {item.end:,} |"
+
+    text, rows = re.subn(r"^\| (\w+) \| (\d+) \| [\d,]+ \| [\d,]+ \|$", row, PAGE, flags=re.MULTILINE)
+    if request.config.getoption("--update-golden"):
+        FILE.write_text(text, encoding="utf-8")
+        return
+    assert rows == 8 and text == PAGE

@@ -111,7 +111,7 @@ def test_paths_as_text(tmp_path: Path) -> None:
     made = wc.make_plan(training, "mbs2", "wavecore", 4)
     wc.save_plan(made, plan)
     assert wc.load_plan(plan, "lenet5") == wc.load_plan(plan, wc.workload("lenet5")) == made
-    assert wc.evaluate("lenet5", plan) == replace(wc.evaluate(training, made), schedule=plan)
+    assert wc.evaluate("lenet5", plan) == replace(wc.evaluate(training, made), schedule=f"{plan} (mbs2)")
     wc.save_profile(
         wc.Profile(name="half", source="a test", layers={"conv2": wc.LayerSparsity(kept_outputs=25)}), profile
     )

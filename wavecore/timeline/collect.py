@@ -60,6 +60,7 @@ class TimelineProbe(Probe):
         self._posts: dict[Signal, deque[_Post]] = defaultdict(deque)
         self._arrows: dict[tuple[int, Queue], list[tuple[Slice, Signal]]] = defaultdict(list)
         self._requests: dict[int, list[_ServedRequest]] = defaultdict(list)
+        self._timeless: dict[Track, Slice] = {}
         self._before = dict.fromkeys(cores, 0)
         self._levels: dict[int, LevelOverTime] = {}
         self._moved = {name: Bins(MOST_POINTS, operator.add, LEAST_BANDWIDTH_CYCLES, window.start) for name in REQUESTS}
@@ -141,13 +142,17 @@ class TimelineProbe(Probe):
         )
 
     def _draw(self, track: Track, request: Slice) -> None:
-        """Put a request on its track; one inside the stripe of the last takes no time, and adds its bytes to that."""
+        """Put a request on its track; the bytes of one that takes no time go to the last there, or else to the next."""
         drawn = self._tracks[track]
-        if request.cycles or not drawn:
+        if request.cycles:
+            _add(request, self._timeless.pop(track, None))
             self._put(track, request)
         elif request.start >= self._window.start:
-            drawn[-1].nbytes += request.nbytes
-            drawn[-1].tensors = tuple(dict.fromkeys((*drawn[-1].tensors, *request.tensors)))
+            if drawn:
+                _add(drawn[-1], request)
+            else:
+                _add(request, self._timeless.get(track))
+                self._timeless[track] = request
 
     def _put(self, track: Track, item: Slice) -> bool:
         """Put a slice on its track if some of it is in the window; return whether."""
@@ -165,6 +170,13 @@ class TimelineProbe(Probe):
             self._levels[core] = LevelOverTime(MOST_POINTS, self._window.start)
             self._levels[core].change(self._window.start, self._before[core])
         return self._levels[core]
+
+
+def _add(to: Slice, request: Slice | None) -> None:
+    """Add the bytes of a request that took no time."""
+    if request is not None:
+        to.nbytes += request.nbytes
+        to.tensors = tuple(dict.fromkeys((*to.tensors, *request.tensors)))
 
 
 def _work(start: int, end: int, instance: CommandInstance, step: int, nbytes: int, tensor: str) -> Slice:
