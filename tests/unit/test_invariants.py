@@ -60,6 +60,10 @@ DOCTORED: list[tuple[str, Doctor]] = [
     ("shares lie between 0 and 1: array occupancy", lambda run: replace(run, array_utilization=-0.1)),
     ("nothing is faster than its roofline: 1 cycles, and the roofline is", stretched),
     (
+        "an array's work and waits are the step: ",
+        lambda run: replace(run, stall_cycles=replace(run.stall_cycles, dram=run.stall_cycles.dram + 1)),
+    ),
+    (
         "the global buffer holds what is in it: 10485761 bytes in a buffer of 10485760",
         lambda run: replace(run, global_buffer_bytes=replace(run.global_buffer_bytes, peak=10485761)),
     ),
