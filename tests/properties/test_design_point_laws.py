@@ -58,7 +58,7 @@ def test_most_iterations_of_a_serialized_step_repeat() -> None:
     training, accelerator = training_graph(workload("resnet18")), load_accelerator()
     program = lower(training, SCHEDULES["mbs2"].make(training, accelerator, 64), accelerator)
     short, full = (run_analytic(program, accelerator, repeat=repeat).events for repeat in (True, False))
-    assert short < full / 2
+    assert short < full * 2 / 3
 
 
 def fresh(network: LayerGraph) -> TrainingGraph:

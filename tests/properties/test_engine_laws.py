@@ -274,7 +274,7 @@ def steps(training: TrainingGraph, plan: Plan, accelerator: Accelerator) -> int:
     return sum(row.cycles for (_, phase), row in timing.rows.items() if phase != "update")
 
 
-@pytest.mark.parametrize(("settings_", "tolerance"), [(("chip.cores=1", "memory.trefi=1 ms"), 0.02), ((), 0.06)])
+@pytest.mark.parametrize(("settings_", "tolerance"), [(("chip.cores=1", "memory.trefi=1 ms"), 0.02), ((), 0.25)])
 @law(max_examples=8)
 @given(
     network=small_networks,
@@ -288,7 +288,7 @@ def test_more_iterations_cost_as_much_more(
     """Whole groups repeated: once the queues have filled, every eight more samples cost the same.
 
     On one core that no refresh interrupts to two percent.  Two cores with images of one pixel wait for latencies most
-    of the time, and how their requests interleave settles late.
+    of the time; how their requests interleave, and whether they meet in a bank of DRAM, settles late.
     """
     accelerator = machine(f"core.global_buffer={buffer} KiB", *settings_)
     training, plan = planned(network, schedule, accelerator, sub_batch)

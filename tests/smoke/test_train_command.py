@@ -18,8 +18,9 @@ CASES = [(method.name, network) for method in METHODS.values() for network in me
 
 
 def train(method: str, network: str, *more: str) -> int:
-    tiny = ("--epochs", "1", "--finetune-epochs", "1", "--samples", SAMPLES[METHODS[method].metric])
-    return main(["train", method, "--network", network, *tiny, *more])
+    tiny = ("--epochs", "1", "--samples", SAMPLES[METHODS[method].metric])
+    finetuned = ("--finetune-epochs", "1") if METHODS[method].networks[network].finetune_epochs else ()
+    return main(["train", method, "--network", network, *tiny, *finetuned, *more])
 
 
 def summary(folder: str) -> dict[str, Any]:
