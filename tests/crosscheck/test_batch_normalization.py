@@ -72,7 +72,7 @@ def test_every_schedule_computes_autograds_gradients(schedule: str, buffer: str)
 
 
 def test_sub_batches_pass_only_between_normalizations() -> None:
-    made = plan("mbs1")
+    made = plan("mbs1", "40 KiB")
     serialized = [group.units for group in made.groups if group.iterations(7) > 1]
     assert serialized and not {"a.norm", "b.norm"} & {name for units in serialized for name in units}
 
