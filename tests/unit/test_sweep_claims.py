@@ -76,6 +76,7 @@ def test_sweeps_that_share_a_store_evaluate_each_point_once(tmp_path: Path, text
         ("another", 1, 10.0, False),
         (system_name(), os.getpid(), 10.0, False),
     ],
+    ids=("dead", "silent here", "silent elsewhere", "damaged", "at work elsewhere", "at work here"),
 )
 def test_only_a_sweep_at_work_holds_its_points(
     tmp_path: Path, system: str, pid: int, beat_in: float | str, taken: bool
