@@ -91,13 +91,12 @@ def _in_program_order(commands: tuple[Command, ...]) -> Mapping[str, tuple[Stret
 
 def order_lines(program: Program) -> Iterator[str]:
     """Yield the order of core 0's computing units as text; sections with the same commands are written once."""
-    known: dict[tuple[Command, ...], int] = {}
+    alike: dict[tuple[Command, ...], list[Section]] = {}
     for section in sections(program, 0):
-        known[section.commands] = known.get(section.commands, 0) + 1
-    for commands, times in known.items():
-        section = next(each for each in sections(program, 0) if each.commands == commands)
-        yield f"order of {commands[0].name} .. {commands[-1].name}, {times} times"
-        for unit, order in stretches(program, section).items():
+        alike.setdefault(section.commands, []).append(section)
+    for commands, found in alike.items():
+        yield f"order of {commands[0].name} .. {commands[-1].name}, {len(found)} times"
+        for unit, order in stretches(program, found[0]).items():
             yield f"  {unit}"
             for number, first, end in order:
                 yield f"    {commands[number].name} {first}..{end - 1}"
