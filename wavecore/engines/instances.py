@@ -94,7 +94,6 @@ class CommandInstances:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._tables: dict[int, StepTable] = {}
         self._stores: dict[int, Counter[str]] = {}
         self._instances: dict[int, tuple[CommandInstance, ...]] = {}
         self._queues: dict[int, dict[str, list[StageWork]]] = {}
@@ -136,7 +135,7 @@ class CommandInstances:
             for position, command in enumerate(body):
                 yield CommandInstance(
                     command,
-                    self._table(command),
+                    step_table(command),
                     segment,
                     iteration,
                     first_sample,
@@ -155,12 +154,6 @@ class CommandInstances:
         if section.commands not in self._orders:
             self._orders[section.commands] = _section_order(section.commands, stretches(self._program, section))
         return self._orders[section.commands]
-
-    def _table(self, command: Command) -> StepTable:
-        key = id(command)
-        if key not in self._tables:
-            self._tables[key] = step_table(command)
-        return self._tables[key]
 
     def makers(self, core: int) -> Mapping[str, str]:
         """Return the unit that makes each of the tensors that a core's commands make on chip, by token."""

@@ -20,8 +20,7 @@ from typing import NamedTuple
 from wavecore.errors import InvariantError
 from wavecore.plan.traffic import When
 from wavecore.program.commands import After, Command
-from wavecore.program.step_tables import StepMove, StepTable, stored_bytes_needed
-from wavecore.program.step_tables import step_table as make_step_table
+from wavecore.program.step_tables import StepMove, StepTable, step_table, stored_bytes_needed
 
 LOOKAHEAD = 12  # commands, from the earliest unfinished one of a unit on
 LATENCY_CYCLES = 64  # from the end of a request to the data, about that of the presets; it moves no order that matters
@@ -92,11 +91,6 @@ class _Entry:
         self.done = [0] * len(self.stages)
 
 
-@lru_cache(maxsize=1 << 14)
-def _table(command: Command) -> StepTable:
-    return make_step_table(command)
-
-
 class _Reader:
     """Turns the commands of a section into entries; tokens and stored tensors become numbered counters."""
 
@@ -115,7 +109,7 @@ class _Reader:
 
     def _entry(self, number: int, placed: SectionCommand) -> _Entry:
         command, part = placed.command, placed.part
-        table = _table(command)
+        table = step_table(command)
         steps = [self._step(command, part, table, step) for step in range(command.steps)]
         readers = [user for name in command.takes_over for user in self._users[part, name]]
         for name in (*(token.tensor for token in command.waits), *(load.posts for load in command.loads if load.posts)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from wavecore.program.commands import Command, Flow, Load, Store, Token, due, progress
@@ -94,6 +95,7 @@ def _needs(command: Command, tokens: tuple[Token, ...]) -> list[list[StepNeed]]:
     ]
 
 
+@lru_cache(maxsize=1 << 14)
 def step_table(command: Command) -> StepTable:
     """Compute what each step of a command does."""
     takes, gives = [0] * command.steps, [0] * command.steps
